@@ -1,0 +1,461 @@
+"""Every error a user of asrq can see, as one tree.
+
+Each class carries its protocol `code`, the `stage` of the job's life it belongs to, whether trying again may
+help (`retryable`) and, where there is one, a default `hint`: what to do about it. The document form,
+`ErrorInfo`, is what stands in results, events and logs.
+
+    AsrqError
+    ├── RequestError                 the caller's mistake; never retried
+    │   ├── InvalidRequestError      invalid_request
+    │   ├── UnknownLanguageError     unknown_language
+    │   ├── UnsupportedOptionError   unsupported_option
+    │   ├── NotServedError           not_served
+    │   ├── ForeignFunctionError     foreign_function
+    │   └── MalformedJobError        malformed_job
+    ├── AudioError                   the media cannot be had or used; never retried
+    │   ├── AudioNotFoundError       audio_not_found
+    │   ├── PathNotAllowedError      path_not_allowed
+    │   ├── UrlNotAllowedError       url_not_allowed
+    │   ├── BlobMissingError         blob_missing
+    │   ├── AudioEmptyError          audio_empty
+    │   ├── AudioUnreadableError     audio_unreadable
+    │   ├── NoAudioStreamError       no_audio_stream
+    │   ├── AudioTooLargeError       audio_too_large
+    │   ├── AudioTooLongError        audio_too_long
+    │   └── AudioMismatchError       audio_mismatch
+    ├── FetchError                   fetch_failed        (retryable: the network may come back)
+    ├── QueueError                   talking to Redis
+    │   ├── QueueUnreachableError    queue_unreachable   (retryable)
+    │   ├── QueueAuthError           queue_auth
+    │   ├── QueueRefusedError        queue_refused       (retryable: Redis is loading, read-only or full)
+    │   ├── QueueFullError           queue_full          (retryable)
+    │   ├── JobConflictError         job_conflict
+    │   ├── JobNotFoundError         job_not_found
+    │   ├── JobStateError            job_state
+    │   └── WaitTimeoutError         wait_timeout        (retryable)
+    ├── SetupError                   this installation cannot do what was asked
+    │   ├── SettingsError            invalid_settings
+    │   ├── ExtraMissingError        extra_missing
+    │   ├── ModelMissingError        model_missing
+    │   ├── ModelInvalidError        model_invalid
+    │   ├── DeviceUnavailableError   device_unavailable
+    │   └── PortInUseError           port_in_use
+    ├── EngineError                  the model's process; retryable, on another worker if need be
+    │   ├── EngineCrashedError       engine_crashed
+    │   ├── EngineTimeoutError       engine_timeout
+    │   ├── EngineUnavailableError   engine_unavailable
+    │   ├── OutOfMemoryError         out_of_memory
+    │   ├── MalformedOutputError     malformed_output
+    │   └── InferenceError           inference_failed
+    ├── DecoderError                 the decoder's process; retryable
+    │   ├── DecoderCrashedError      decoder_crashed
+    │   └── DecoderTimeoutError      decoder_timeout
+    ├── PoisonedError                poisoned            this input killed its process each time; not retried
+    ├── DeadlineError                deadline_exceeded   the job's own time limit; not retried
+    ├── CanceledError                canceled            asked for; not retried
+    ├── ShutdownError                shutdown            handed back, costs no attempt
+    ├── LeaseLostError               lease_lost          another execution holds the job now
+    ├── WorkerLostError              worker_lost         (retryable) the worker died holding the job
+    └── InternalError                internal            (retryable) a defect of ours, reported as such
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Stage = Literal["request", "queue", "setup", "fetch", "decode", "inference", "commit", "worker"]
+
+
+class ErrorInfo(BaseModel):
+    """An error as it stands in `asrq.result/1`, in events and in `--json` output."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: str
+    message: str
+    retryable: bool
+    stage: Stage
+    hint: str | None = None
+
+
+class AsrqError(Exception):
+    """Base of all errors shown to users: one sentence, a code, and often a hint."""
+
+    code: ClassVar[str] = "error"
+    stage: ClassVar[Stage] = "worker"
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else self.default_hint
+
+    def info(self) -> ErrorInfo:
+        """Return the document form of this error."""
+        return ErrorInfo(
+            code=self.code, message=self.message, retryable=self.retryable, stage=self.stage, hint=self.hint
+        )
+
+
+class RequestError(AsrqError):
+    """The request itself is wrong."""
+
+    stage: ClassVar[Stage] = "request"
+
+
+class InvalidRequestError(RequestError):
+    """The request document does not fit `asrq.request/1`."""
+
+    code = "invalid_request"
+
+
+class UnknownLanguageError(RequestError):
+    """The language is not an ISO 639-1 code that the backends know."""
+
+    code = "unknown_language"
+
+
+class UnsupportedOptionError(RequestError):
+    """The backend that serves the job cannot do what an option asks."""
+
+    code = "unsupported_option"
+
+
+class NotServedError(RequestError):
+    """The job names a backend or model that this worker does not serve."""
+
+    code = "not_served"
+
+
+class ForeignFunctionError(RequestError):
+    """A job in our queue names a function other than ours, a callback or a webhook."""
+
+    code = "foreign_function"
+    default_hint = "Only asrq_worker.task.transcribe runs here; submit through submit.lua or the asrq client."
+
+
+class MalformedJobError(RequestError):
+    """A job hash written by hand does not hold what RQ and asrq need."""
+
+    code = "malformed_job"
+    default_hint = "Submit through submit.lua or the asrq client; see docs/reference/protocol.md."
+
+
+class AudioError(AsrqError):
+    """The audio cannot be had or cannot be used."""
+
+    stage: ClassVar[Stage] = "decode"
+
+
+class AudioNotFoundError(AudioError):
+    """No file at the path."""
+
+    code = "audio_not_found"
+    stage: ClassVar[Stage] = "fetch"
+
+
+class PathNotAllowedError(AudioError):
+    """The path, symlinks resolved, lies outside the folders that the operator listed."""
+
+    code = "path_not_allowed"
+    stage: ClassVar[Stage] = "fetch"
+    default_hint = "Upload the audio, or ask the operator to list its folder in ASRQ_AUDIO_ROOTS."
+
+
+class UrlNotAllowedError(AudioError):
+    """The URL's scheme or address is not allowed."""
+
+    code = "url_not_allowed"
+    stage: ClassVar[Stage] = "fetch"
+    default_hint = "Upload the audio, or ask the operator to list the scheme in ASRQ_URL_SCHEMES."
+
+
+class BlobMissingError(AudioError):
+    """The uploaded audio has expired or was never uploaded."""
+
+    code = "blob_missing"
+    stage: ClassVar[Stage] = "fetch"
+    default_hint = "Upload the audio again and submit the job anew."
+
+
+class AudioEmptyError(AudioError):
+    """The file has no bytes, or its audio stream has no samples."""
+
+    code = "audio_empty"
+
+
+class AudioUnreadableError(AudioError):
+    """The bytes are not audio or video that can be decoded."""
+
+    code = "audio_unreadable"
+    default_hint = "Check that the file plays; supported is whatever FFmpeg decodes."
+
+
+class NoAudioStreamError(AudioError):
+    """The container is readable but holds no audio stream."""
+
+    code = "no_audio_stream"
+
+
+class AudioTooLargeError(AudioError):
+    """The file has more bytes than the operator allows."""
+
+    code = "audio_too_large"
+    stage: ClassVar[Stage] = "fetch"
+
+
+class AudioTooLongError(AudioError):
+    """The audio lasts longer than the operator allows."""
+
+    code = "audio_too_long"
+
+
+class AudioMismatchError(AudioError):
+    """The uploaded bytes do not have the sha256 that names them."""
+
+    code = "audio_mismatch"
+    stage: ClassVar[Stage] = "fetch"
+
+
+class FetchError(AsrqError):
+    """A URL could not be read."""
+
+    code = "fetch_failed"
+    stage: ClassVar[Stage] = "fetch"
+    retryable = True
+
+
+class QueueError(AsrqError):
+    """Talking to Redis failed, or the queue refused."""
+
+    stage: ClassVar[Stage] = "queue"
+
+
+class QueueUnreachableError(QueueError):
+    """Redis does not answer."""
+
+    code = "queue_unreachable"
+    retryable = True
+    default_hint = "Start Redis (or `asrq up`) and check ASRQ_REDIS_URL."
+
+
+class QueueAuthError(QueueError):
+    """Redis refused the user or password."""
+
+    code = "queue_auth"
+    default_hint = "Check the user and password in ASRQ_REDIS_URL."
+
+
+class QueueRefusedError(QueueError):
+    """Redis answers, but cannot serve now (loading, read-only, out of memory)."""
+
+    code = "queue_refused"
+    retryable = True
+
+
+class QueueFullError(QueueError):
+    """The lane already holds as many jobs as the operator allows."""
+
+    code = "queue_full"
+    retryable = True
+    default_hint = "Try again later, or use the other lane."
+
+
+class JobConflictError(QueueError):
+    """The job id is taken by a different request."""
+
+    code = "job_conflict"
+    default_hint = "Use another id; the same id with the same request is accepted again."
+
+
+class JobNotFoundError(QueueError):
+    """No job with this id (never submitted, or its time to live has passed)."""
+
+    code = "job_not_found"
+
+
+class JobStateError(QueueError):
+    """The job is not in a state that allows the action."""
+
+    code = "job_state"
+
+
+class WaitTimeoutError(QueueError):
+    """The job did not end within the time the caller wanted to wait."""
+
+    code = "wait_timeout"
+    retryable = True
+    default_hint = "The job goes on; wait again with `asrq wait ID`."
+
+
+class SetupError(AsrqError):
+    """This installation cannot do what was asked until it is changed."""
+
+    stage: ClassVar[Stage] = "setup"
+
+
+class SettingsError(SetupError):
+    """A setting is unknown, malformed, or at odds with another."""
+
+    code = "invalid_settings"
+
+
+class ExtraMissingError(SetupError):
+    """An optional dependency is not installed."""
+
+    code = "extra_missing"
+
+
+class ModelMissingError(SetupError):
+    """The model is not on this machine."""
+
+    code = "model_missing"
+
+
+class ModelInvalidError(SetupError):
+    """The model's files are corrupt, incomplete or of another type."""
+
+    code = "model_invalid"
+
+
+class DeviceUnavailableError(SetupError):
+    """The configured device or number type is not available here."""
+
+    code = "device_unavailable"
+
+
+class PortInUseError(SetupError):
+    """The port to listen on is taken."""
+
+    code = "port_in_use"
+
+
+class EngineError(AsrqError):
+    """The process that holds the model failed."""
+
+    stage: ClassVar[Stage] = "inference"
+    retryable = True
+
+
+class EngineCrashedError(EngineError):
+    """The engine process died while it held this work."""
+
+    code = "engine_crashed"
+
+
+class EngineTimeoutError(EngineError):
+    """The engine passed its deadline and was killed."""
+
+    code = "engine_timeout"
+
+
+class EngineUnavailableError(EngineError):
+    """No engine is ready, and none came back in time."""
+
+    code = "engine_unavailable"
+
+
+class OutOfMemoryError(EngineError):
+    """The device or the host ran out of memory."""
+
+    code = "out_of_memory"
+
+
+class MalformedOutputError(EngineError):
+    """The backend answered with something that is not a transcript."""
+
+    code = "malformed_output"
+
+
+class InferenceError(EngineError):
+    """The backend raised on this chunk."""
+
+    code = "inference_failed"
+
+
+class DecoderError(AsrqError):
+    """The process that decodes media failed."""
+
+    stage: ClassVar[Stage] = "decode"
+    retryable = True
+
+
+class DecoderCrashedError(DecoderError):
+    """The decoder process died on this file."""
+
+    code = "decoder_crashed"
+
+
+class DecoderTimeoutError(DecoderError):
+    """The decoder passed its time limit and was killed."""
+
+    code = "decoder_timeout"
+
+
+class PoisonedError(AsrqError):
+    """This input killed the process that worked on it, each time."""
+
+    code = "poisoned"
+    stage: ClassVar[Stage] = "inference"
+
+
+class DeadlineError(AsrqError):
+    """The job's own time limit has passed."""
+
+    code = "deadline_exceeded"
+
+
+class CanceledError(AsrqError):
+    """The job was canceled by a client."""
+
+    code = "canceled"
+
+
+class ShutdownError(AsrqError):
+    """The worker is stopping; the job goes back to the front of its lane."""
+
+    code = "shutdown"
+    retryable = True
+
+
+class LeaseLostError(AsrqError):
+    """Another execution holds the job now; this one must not commit."""
+
+    code = "lease_lost"
+    stage: ClassVar[Stage] = "commit"
+
+
+class WorkerLostError(AsrqError):
+    """The worker that held the job stopped renewing its lease."""
+
+    code = "worker_lost"
+    retryable = True
+
+
+class InternalError(AsrqError):
+    """A defect in asrq; the traceback is in the worker's log, never in the result."""
+
+    code = "internal"
+    retryable = True
+    default_hint = "Please report this with the worker's log line for the job."
+
+
+def all_errors() -> list[type[AsrqError]]:
+    """Return every error class with a code of its own, in tree order."""
+
+    def walk(cls: type[AsrqError]) -> list[type[AsrqError]]:
+        own = [cls] if "code" in vars(cls) and cls is not AsrqError else []
+        return own + [found for child in cls.__subclasses__() for found in walk(child)]
+
+    return walk(AsrqError)
+
+
+def from_info(info: ErrorInfo) -> AsrqError:
+    """Return the exception that an error document describes; unknown codes become plain `AsrqError`s."""
+    for cls in all_errors():
+        if cls.code == info.code:
+            return cls(info.message, hint=info.hint)
+    return AsrqError(f"{info.code}: {info.message}", hint=info.hint)

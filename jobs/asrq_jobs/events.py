@@ -1,0 +1,54 @@
+"""Events of a job: entries of the stream `asrq:events:<id>`, each with one field `event` holding JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from asrq_jobs.errors import ErrorInfo
+
+EventType = Literal["queued", "started", "progress", "chunk", "retrying", "completed", "failed", "canceled"]
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "canceled"})
+
+
+class Event(BaseModel):
+    """Something that happened to a job. Fields that do not apply are absent in the stream and null here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: EventType
+    at: float
+    lane: str | None = None
+    depth: int | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    stage: Literal["fetch", "decode", "inference"] | None = None
+    fraction: float | None = None
+    audio_s: float | None = None
+    done_s: float | None = None
+    rtfx: float | None = None
+    start: float | None = None
+    end: float | None = None
+    text: str | None = None
+    delay_s: float | None = None
+    error: ErrorInfo | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing follows unless the job is retried by hand."""
+        return self.type in TERMINAL
+
+    def to_json(self) -> str:
+        """Return the stream form: compact JSON without the fields that do not apply."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_entry(cls, fields: dict[bytes, Any]) -> Event:
+        """Parse the fields of a stream entry as redis-py returns them.
+
+        Raises:
+            pydantic.ValidationError: the entry is not an event.
+        """
+        return cls.model_validate_json(fields[b"event"])

@@ -1,0 +1,111 @@
+"""Every Redis key, built in one place.
+
+RQ's own keys keep RQ 3's format; ours start with `asrq:`.
+
+    key                        type    TTL                     owner (who writes)
+    asrq:result:<id>           string  ASRQ_RESULT_TTL         commit.lua, cancel.lua, reap.lua
+    asrq:events:<id>           stream  ASRQ_RESULT_TTL         submit.lua, the worker, reap.lua
+    asrq:chunks:<id>           hash    ASRQ_RESULT_TTL         the worker: finished chunks by cache key
+    asrq:attempts:<id>         list    ASRQ_RESULT_TTL         begin.lua, close scripts: one JSON per attempt
+    asrq:cancel:<id>           string  ASRQ_RESULT_TTL         cancel.lua, while the job runs
+    asrq:blob:<sha256>         string  ASRQ_BLOB_TTL           the client; submit.lua extends it
+    asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
+    asrq:limits                hash    none                    the worker at start: depth:<lane>
+    asrq:hosts                 hash    none                    the worker: <host id> -> JSON (state, model, …)
+    asrq:reaper:leader         string  lease of the leader     the reaper
+    asrq:stats                 hash    none                    counters: completed, failed, retried, recovered, …
+    asrq:control               pub/sub                         cancel.lua -> workers
+"""
+
+from __future__ import annotations
+
+from asrq_jobs.request import Lane
+
+FUNCTION = "asrq_worker.task.transcribe"
+LEASES = "asrq:leases"
+LIMITS = "asrq:limits"
+HOSTS = "asrq:hosts"
+LEADER = "asrq:reaper:leader"
+STATS = "asrq:stats"
+CONTROL = "asrq:control"
+RQ_QUEUES = "rq:queues"
+
+
+def queue_name(lane: Lane | str) -> str:
+    """RQ queue that carries a lane."""
+    return f"asrq-{lane}"
+
+
+def lane_of(queue: str) -> str:
+    """Lane carried by an RQ queue name of ours."""
+    return queue.removeprefix("asrq-")
+
+
+def queue(lane: Lane | str) -> str:
+    """List of job ids that wait in a lane (RQ)."""
+    return f"rq:queue:{queue_name(lane)}"
+
+
+def intermediate(lane: Lane | str) -> str:
+    """List of job ids between dequeue and start (RQ)."""
+    return f"{queue(lane)}:intermediate"
+
+
+def registry(kind: str, lane: Lane | str) -> str:
+    """RQ registry of a lane; kind is wip, finished, failed, canceled or scheduled."""
+    return f"rq:{kind}:{queue_name(lane)}"
+
+
+def job(job_id: str) -> str:
+    """Job hash (RQ)."""
+    return f"rq:job:{job_id}"
+
+
+def rq_results(job_id: str) -> str:
+    """Stream of RQ results of a job."""
+    return f"rq:results:{job_id}"
+
+
+def rq_execution(job_id: str, execution_id: str) -> str:
+    """Execution hash (RQ)."""
+    return f"rq:execution:{job_id}:{execution_id}"
+
+
+def rq_executions(job_id: str) -> str:
+    """Sorted set of a job's executions (RQ)."""
+    return f"rq:executions:{job_id}"
+
+
+def rq_worker_executions(worker: str) -> str:
+    """Set of the executions that an RQ worker runs (RQ)."""
+    return f"rq:worker:{worker}:executions"
+
+
+def result(job_id: str) -> str:
+    """Result document of a job."""
+    return f"asrq:result:{job_id}"
+
+
+def events(job_id: str) -> str:
+    """Event stream of a job."""
+    return f"asrq:events:{job_id}"
+
+
+def chunks(job_id: str) -> str:
+    """Checkpoints of a job: finished chunks."""
+    return f"asrq:chunks:{job_id}"
+
+
+def attempts(job_id: str) -> str:
+    """Attempts of a job, oldest first."""
+    return f"asrq:attempts:{job_id}"
+
+
+def cancel(job_id: str) -> str:
+    """Mark that a running job is to be canceled."""
+    return f"asrq:cancel:{job_id}"
+
+
+def blob(sha256: str) -> str:
+    """Uploaded audio bytes."""
+    return f"asrq:blob:{sha256}"

@@ -1,0 +1,67 @@
+-- Start an execution of a job that a slot has dequeued: the one door between a lane and a worker.
+--
+-- KEYS[1]   rq:job:<id>                        hash    the job
+-- KEYS[2]   rq:queue:asrq-<lane>:intermediate  list    holds the id since the dequeue; removed here
+-- KEYS[3]   rq:wip:asrq-<lane>                 zset    RQ's registry of started jobs
+-- KEYS[4]   asrq:leases                        zset    receives <lane>/<id>/<execution>, scored by expiry
+-- KEYS[5]   asrq:attempts:<id>                 list    receives this attempt
+-- KEYS[6]   asrq:events:<id>                   stream  receives `started`
+-- KEYS[7]   rq:execution:<id>:<execution>      hash    RQ's execution
+-- KEYS[8]   rq:executions:<id>                 zset    RQ's executions of the job
+-- KEYS[9]   rq:worker:<worker>:executions      set     RQ's executions of the worker
+-- KEYS[10]  asrq:result:<id>                   string  a completed result ends the job again at once
+-- KEYS[11]  rq:finished:asrq-<lane>            zset    RQ's registry of finished jobs
+-- KEYS[12]  asrq:cancel:<id>                   string  read only
+-- ARGV[1]   id
+-- ARGV[2]   execution  id of this execution
+-- ARGV[3]   lane
+-- ARGV[4]   worker     RQ worker name
+-- ARGV[5]   now        Unix time, seconds
+-- ARGV[6]   now_iso    the same as RQ writes it
+-- ARGV[7]   expiry     Unix time when the lease lapses unless renewed
+-- ARGV[8]   horizon    seconds after which RQ may forget the execution; leases, not RQ, notice a death
+--
+-- Returns {verdict, attempts, canceled, attempts_before}: verdict is "started"; "taken" (not queued any more: another execution has
+-- it), "gone" (no such job) or "done" (its completed result is already there). attempts is the list of JSON
+-- entries, this one last. canceled is 1 when a client has asked to cancel. attempts_before counts those that do not
+-- count against the limit (a job retried by hand).
+
+local id = ARGV[1]
+local status = redis.call('HGET', KEYS[1], 'status')
+redis.call('LREM', KEYS[2], 1, id)
+if not status then
+  return {'gone', {}, 0, 0}
+end
+if status ~= 'queued' then
+  return {'taken', {}, 0, 0}
+end
+local result = redis.call('GET', KEYS[10])
+if result then
+  if cjson.decode(result).status == 'completed' then
+    redis.call('HSET', KEYS[1], 'status', 'finished')
+    redis.call('ZADD', KEYS[11], ARGV[5] + ARGV[8], id)
+    return {'done', {}, 0, 0}
+  end
+  redis.call('DEL', KEYS[10])
+end
+
+local number = redis.call('LLEN', KEYS[5]) + 1
+redis.call('RPUSH', KEYS[5], cjson.encode({number = number, worker = ARGV[4], started_at = ARGV[6]}))
+redis.call('PERSIST', KEYS[5])
+redis.call('PERSIST', KEYS[1])
+redis.call('PERSIST', KEYS[6])
+redis.call('HSET', KEYS[1], 'status', 'started', 'started_at', ARGV[6], 'last_heartbeat', ARGV[6],
+  'worker_name', ARGV[4])
+redis.call('HSET', KEYS[7], 'id', ARGV[2], 'job_id', id, 'created_at', ARGV[5], 'last_heartbeat', ARGV[5],
+  'worker_name', ARGV[4])
+redis.call('EXPIRE', KEYS[7], ARGV[8])
+redis.call('ZADD', KEYS[8], ARGV[5] + ARGV[8], ARGV[2])
+redis.call('EXPIRE', KEYS[8], ARGV[8])
+redis.call('SADD', KEYS[9], id .. ':' .. ARGV[2])
+redis.call('EXPIRE', KEYS[9], ARGV[8])
+redis.call('ZADD', KEYS[3], ARGV[5] + ARGV[8], id .. ':' .. ARGV[2])
+redis.call('ZADD', KEYS[4], ARGV[7], ARGV[3] .. '/' .. id .. '/' .. ARGV[2])
+redis.call('XADD', KEYS[6], 'MAXLEN', '~', '5000', '*', 'event', string.format(
+  '{"type":"started","at":%s,"lane":"%s","attempt":%d,"worker":%s}', ARGV[5], ARGV[3], number, cjson.encode(ARGV[4])))
+return {'started', redis.call('LRANGE', KEYS[5], 0, -1), redis.call('EXISTS', KEYS[12]),
+  tonumber(redis.call('HGET', KEYS[1], 'attempts_before')) or 0}

@@ -1,0 +1,40 @@
+-- Cancel one job: at once while it waits, by a mark and a message while it runs.
+--
+-- KEYS[1]  rq:job:<id>                 hash    the job
+-- KEYS[2]  rq:queue:asrq-<lane>        list    the lane it waits in
+-- KEYS[3]  rq:scheduled:asrq-<lane>    zset    retries that wait for their time
+-- KEYS[4]  rq:canceled:asrq-<lane>     zset    RQ's registry of canceled jobs
+-- KEYS[5]  asrq:cancel:<id>            string  the mark that a worker reads
+-- KEYS[6]  asrq:events:<id>            stream  receives the `canceled` event
+-- KEYS[7]  asrq:result:<id>            string  receives the result document of a job that never started
+-- KEYS[8]  asrq:stats                  hash    counters
+-- ARGV[1]  id
+-- ARGV[2]  result    the asrq.result/1 document (status canceled) to store if the job waits
+-- ARGV[3]  event     the `canceled` event as JSON text
+-- ARGV[4]  ttl       seconds to keep job, result and events
+-- ARGV[5]  expiry    Unix time when the registry entry lapses
+--
+-- Returns "canceled" (it was waiting and has ended), "requested" (it runs; its worker has been told),
+-- "ended" (it had ended before) or "missing".
+
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then
+  return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
+end
+if status == 'finished' or status == 'failed' or status == 'canceled' or status == 'stopped' then
+  return 'ended'
+end
+local waiting = redis.call('LREM', KEYS[2], 1, ARGV[1]) + redis.call('ZREM', KEYS[3], ARGV[1])
+if waiting == 0 then
+  redis.call('SET', KEYS[5], '1', 'EX', ARGV[4])
+  redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. ARGV[1] .. '"}')
+  return 'requested'
+end
+redis.call('HSET', KEYS[1], 'status', 'canceled')
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
+redis.call('SET', KEYS[7], ARGV[2], 'EX', ARGV[4])
+redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
+redis.call('EXPIRE', KEYS[6], ARGV[4])
+redis.call('HINCRBY', KEYS[8], 'canceled', 1)
+return 'canceled'

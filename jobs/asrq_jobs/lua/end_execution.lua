@@ -1,0 +1,81 @@
+-- End one execution: close the job (completed, failed, canceled), or give it back to its lane. Fenced: it does
+-- nothing unless the execution still holds its lease, so a worker that wakes late cannot harm.
+--
+-- KEYS[1]   rq:job:<id>                    hash    the job
+-- KEYS[2]   asrq:leases                    zset    the fence
+-- KEYS[3]   rq:wip:asrq-<lane>             zset    RQ's registry of started jobs
+-- KEYS[4]   rq:execution:<id>:<execution>  hash    RQ's execution; removed
+-- KEYS[5]   rq:executions:<id>             zset    RQ's executions of the job
+-- KEYS[6]   rq:worker:<worker>:executions  set     RQ's executions of the worker
+-- KEYS[7]   asrq:attempts:<id>             list    the attempt is completed or, if it is not to count, removed
+-- KEYS[8]   asrq:events:<id>               stream  receives the event
+-- KEYS[9]   asrq:result:<id>               string  receives the result, if the job ends
+-- KEYS[10]  rq:results:<id>                stream  RQ's results; receives an entry, if the job ends
+-- KEYS[11]  asrq:chunks:<id>               hash    removed on completion, kept for a retry otherwise
+-- KEYS[12]  asrq:cancel:<id>               string  removed, if the job ends
+-- KEYS[13]  asrq:stats                     hash    counters
+-- KEYS[14]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
+-- ARGV[1]   id
+-- ARGV[2]   execution
+-- ARGV[3]   lane
+-- ARGV[4]   outcome    completed | failed | canceled | retry | front
+-- ARGV[5]   now_iso    for RQ's ended_at or enqueued_at
+-- ARGV[6]   score      Unix time: when the registry entry lapses (job ends) or when the retry is due (retry)
+-- ARGV[7]   ttl        seconds to keep job, result, events and attempts, if the job ends
+-- ARGV[8]   attempt    JSON of this attempt, ended; "" if it is not to count
+-- ARGV[9]   event      JSON of the event
+-- ARGV[10]  result     JSON of the result, if the job ends
+-- ARGV[11]  rq_field   "return_value" or "exc_string": what RQ's result entry holds, if the job ends
+-- ARGV[12]  rq_value   its value, encoded as RQ does
+-- ARGV[13]  worker     RQ worker name
+-- ARGV[14]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
+--
+-- Returns 1, or 0 if the fence refused.
+
+local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
+local lease = ARGV[3] .. '/' .. id .. '/' .. execution
+local expiry = redis.call('ZSCORE', KEYS[2], lease)
+if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
+  return 0
+end
+redis.call('ZREM', KEYS[2], lease)
+redis.call('ZREM', KEYS[3], id .. ':' .. execution)
+redis.call('DEL', KEYS[4])
+redis.call('ZREM', KEYS[5], execution)
+redis.call('SREM', KEYS[6], id .. ':' .. execution)
+if ARGV[8] == '' then
+  redis.call('RPOP', KEYS[7])
+else
+  redis.call('LSET', KEYS[7], -1, ARGV[8])
+end
+redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[9])
+redis.call('HINCRBY', KEYS[13], outcome, 1)
+
+if outcome == 'front' then
+  redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[5], 'worker_name', '')
+  redis.call('LPUSH', KEYS[14], id)
+  return 1
+end
+if outcome == 'retry' then
+  redis.call('HSET', KEYS[1], 'status', 'scheduled', 'worker_name', '')
+  redis.call('ZADD', KEYS[14], ARGV[6], id)
+  return 1
+end
+
+local rq_status = outcome == 'completed' and 'finished' or outcome
+redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', ARGV[5], 'last_heartbeat', ARGV[5])
+redis.call('ZADD', KEYS[14], ARGV[6], id)
+redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
+redis.call('DEL', KEYS[12])
+if outcome ~= 'canceled' then
+  redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',
+    'worker_name', ARGV[13], ARGV[11], ARGV[12], 'execution_id', execution)
+  redis.call('EXPIRE', KEYS[10], ARGV[7])
+end
+if outcome == 'completed' then
+  redis.call('DEL', KEYS[11])
+end
+for _, key in ipairs({KEYS[1], KEYS[7], KEYS[8], KEYS[11]}) do
+  redis.call('EXPIRE', key, ARGV[7])
+end
+return 1

@@ -1,0 +1,37 @@
+-- Put a failed or canceled job back into its lane by hand; its attempts stay in its history.
+--
+-- KEYS[1]  rq:job:<id>                 hash    the job
+-- KEYS[2]  rq:queue:asrq-<lane>        list    the lane
+-- KEYS[3]  rq:failed:asrq-<lane>       zset    RQ's registry of failed jobs
+-- KEYS[4]  rq:canceled:asrq-<lane>     zset    RQ's registry of canceled jobs
+-- KEYS[5]  asrq:cancel:<id>            string  an old mark is removed
+-- KEYS[6]  asrq:events:<id>            stream  receives the `queued` event; kept until the job ends again
+-- KEYS[7]  asrq:result:<id>            string  the old result is removed
+-- KEYS[8]  asrq:attempts:<id>          list    kept until the job ends again
+-- KEYS[9]  asrq:chunks:<id>            hash    kept until the job ends again
+-- ARGV[1]  id
+-- ARGV[2]  event      the `queued` event as JSON text
+-- ARGV[3]  enqueued   ISO 8601 time for RQ's enqueued_at
+--
+-- The job hash receives attempts_before (a field that RQ ignores): attempts up to now do not count against the
+-- limit of the new round.
+-- Returns "queued", "missing", or the status that does not allow a retry.
+
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then
+  return 'missing'
+end
+if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then
+  return status
+end
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('DEL', KEYS[5], KEYS[7])
+redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[3], 'ended_at', '', 'started_at', '',
+  'attempts_before', redis.call('LLEN', KEYS[8]))
+for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
+  redis.call('PERSIST', key)
+end
+redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('XADD', KEYS[6], '*', 'event', ARGV[2])
+return 'queued'

@@ -1,0 +1,130 @@
+-- Submit one transcription job, atomically. Any Redis client may EVAL this; it is the whole of submission.
+--
+-- Writes the job as RQ 3 would (JSON serializer), pushes its id to the lane's queue and appends the `queued`
+-- event. The same id with the same request again changes nothing and reports the job as it stands.
+--
+-- KEYS[1]  rq:job:<id>              hash    the RQ job to write
+-- KEYS[2]  rq:queue:asrq-<lane>     list    the lane; ids are pushed at the tail
+-- KEYS[3]  rq:queues                set     the lane's key is added, so that RQ's tools list it
+-- KEYS[4]  asrq:events:<id>         stream  receives the `queued` event
+-- KEYS[5]  asrq:result:<id>         string  read only: a finished job whose hash has expired still counts as submitted
+-- KEYS[6]  asrq:limits              hash    read only: depth:<lane>, result_ttl, failure_ttl, blob_ttl (workers write it)
+-- KEYS[7]  asrq:blob:<sha256>       string  read only but for its TTL; any unused name where the audio is no blob
+-- ARGV[1]  id        [A-Za-z0-9_-]{1,64}
+-- ARGV[2]  lane      interactive | batch
+-- ARGV[3]  request   the asrq.request/1 document as JSON text; its id and lane must equal ARGV[1] and ARGV[2]
+--
+-- Returns JSON text, one of
+--   {"id": …, "status": "queued", "created": true,  "depth": <jobs in the lane, this one included>}
+--   {"id": …, "status": <RQ status or "finished">, "created": false}
+--   {"error": {"code": …, "message": …, "retryable": …, "stage": …, "hint": …}}
+--     with code invalid_request, queue_full, job_conflict or blob_missing
+
+local id, lane, request = ARGV[1], ARGV[2], ARGV[3]
+
+local function refuse(code, stage, retryable, message, hint)
+  return cjson.encode({error = {code = code, stage = stage, retryable = retryable, message = message, hint = hint}})
+end
+
+local function invalid(message)
+  return refuse('invalid_request', 'request', false, message,
+    'The fields are described in docs/reference/request.schema.json.')
+end
+
+local function limit(name, default)
+  return tonumber(redis.call('HGET', KEYS[6], name)) or default
+end
+
+-- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+local function iso_time(seconds, microseconds)
+  local z = math.floor(seconds / 86400) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local s = seconds % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, day,
+    math.floor(s / 3600), math.floor(s / 60) % 60, s % 60, microseconds)
+end
+
+if not string.match(id, '^[%w_-]+$') or #id > 64 then
+  return invalid('The job id must be 1 to 64 of the characters A-Z a-z 0-9 _ -.')
+end
+if lane ~= 'interactive' and lane ~= 'batch' then
+  return invalid('The lane must be interactive or batch.')
+end
+if #request > 262144 then
+  return invalid('The request document is larger than 256 KiB.')
+end
+local parsed, doc = pcall(cjson.decode, request)
+if not parsed or type(doc) ~= 'table' then
+  return invalid('The request is not a JSON object.')
+end
+if doc.schema ~= 'asrq.request/1' then
+  return invalid('Field \'schema\': must be "asrq.request/1".')
+end
+if doc.id ~= id or (doc.lane or 'batch') ~= lane then
+  return invalid('The id and lane of the request differ from those it is submitted under.')
+end
+local audio = doc.audio
+if type(audio) ~= 'table' or (audio.kind ~= 'blob' and audio.kind ~= 'path' and audio.kind ~= 'url') then
+  return invalid('Field \'audio.kind\': must be blob, path or url.')
+end
+
+local fingerprint = redis.sha1hex(request)
+local found = redis.call('HMGET', KEYS[1], 'status', 'meta')
+if found[1] then
+  local readable, meta = pcall(cjson.decode, found[2] or '')
+  if not readable or type(meta) ~= 'table' or meta.request_sha1 ~= fingerprint then
+    return refuse('job_conflict', 'queue', false, 'The job id ' .. id .. ' is taken by a different request.',
+      'Use another id; the same id with the same request is accepted again.')
+  end
+  return cjson.encode({id = id, status = found[1], created = false})
+end
+if redis.call('EXISTS', KEYS[5]) == 1 then
+  return cjson.encode({id = id, status = 'finished', created = false})
+end
+
+local depth = redis.call('LLEN', KEYS[2])
+local most = limit('depth:' .. lane, 10000)
+if depth >= most then
+  return refuse('queue_full', 'queue', true,
+    'The lane ' .. lane .. ' holds ' .. depth .. ' jobs, its limit is ' .. most .. '.',
+    'Try again later, or use the other lane.')
+end
+if audio.kind == 'blob' then
+  if redis.call('EXISTS', KEYS[7]) == 0 then
+    return refuse('blob_missing', 'fetch', false, 'The uploaded audio is not there (never uploaded, or expired).',
+      'Upload the audio again and submit the job anew.')
+  end
+  redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
+end
+
+local function text(value)
+  return type(value) == 'string' and value or nil
+end
+
+local name = text(audio.name) or string.match(text(audio.path) or text(audio.url) or '', '([^/\\]+)$') or audio.kind
+local timeout = type(doc.timeout_s) == 'number' and doc.timeout_s or -1
+local clock = redis.call('TIME')
+local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
+
+redis.call('HSET', KEYS[1],
+  'created_at', now, 'enqueued_at', now, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
+  'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
+  'description', (text(doc.task) or 'transcribe') .. ' ' .. name .. ' (' .. (text(doc.language) or 'auto') .. ')',
+  'origin', 'asrq-' .. lane, 'status', 'queued', 'timeout', string.format('%d', timeout),
+  'result_ttl', string.format('%d', limit('result_ttl', 86400)),
+  'failure_ttl', string.format('%d', limit('failure_ttl', 604800)),
+  'meta', cjson.encode({lane = lane, request_sha1 = fingerprint}),
+  'worker_name', '', 'group_id', '',
+  'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '')
+redis.call('SADD', KEYS[3], KEYS[2])
+depth = redis.call('RPUSH', KEYS[2], id)
+redis.call('XADD', KEYS[4], '*', 'event', string.format(
+  '{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}', tonumber(clock[1]), tonumber(clock[2]), lane, depth))
+return cjson.encode({id = id, status = 'queued', created = true, depth = depth})

@@ -1,0 +1,126 @@
+"""`asrq.request/1`: what a client asks for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from asrq_jobs import languages
+from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
+
+REQUEST_SCHEMA: Final = "asrq.request/1"
+JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+Lane = Literal["interactive", "batch"]
+LANES: tuple[Lane, ...] = ("interactive", "batch")
+Task = Literal["transcribe", "translate"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BlobAudio(_Document):
+    """Bytes uploaded to `asrq:blob:<sha256>`."""
+
+    kind: Literal["blob"] = "blob"
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the bytes; also their key.")
+    bytes: int = Field(ge=0, description="Length of the uploaded file in bytes.")
+    name: str | None = Field(default=None, max_length=255, description="File name, for people only.")
+
+
+class PathAudio(_Document):
+    """A file that the worker can read itself."""
+
+    kind: Literal["path"] = "path"
+    path: str = Field(min_length=1, max_length=4096, description="Absolute path on the worker's host.")
+
+
+class UrlAudio(_Document):
+    """A URL that the worker fetches, where the operator allows its scheme."""
+
+    kind: Literal["url"] = "url"
+    url: str = Field(min_length=1, max_length=4096)
+
+
+Audio = Annotated[BlobAudio | PathAudio | UrlAudio, Field(discriminator="kind")]
+
+
+class Request(_Document):
+    """One transcription job as a client submits it."""
+
+    schema_: Literal["asrq.request/1"] = Field(default=REQUEST_SCHEMA, alias="schema")
+    id: str = Field(pattern=JOB_ID_PATTERN, description="Unique; submitting the same id twice gives one job.")
+    lane: Lane = Field(default="batch", description="interactive is served first and from slots of its own.")
+    audio: Audio
+    task: Task = Field(default="transcribe", description="translate gives English text.")
+    language: str = Field(default=languages.AUTO, description="ISO 639-1 code, or auto to detect.")
+    backend: str | None = Field(default=None, max_length=64, description="null: whatever the worker serves.")
+    model: str | None = Field(default=None, max_length=512, description="null: whatever the worker serves.")
+    word_timestamps: bool = False
+    prompt: str | None = Field(default=None, max_length=4000, description="Text that precedes the speech.")
+    hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        default=(), max_length=200, description="Names and terms to expect."
+    )
+    timeout_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="Longest one attempt may run, in seconds; null: by audio length.",
+    )
+    retries: int | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="Further attempts after a retryable failure; null: the worker's setting.",
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str) -> str:
+        return languages.normalize(value)
+
+    @classmethod
+    def parse(cls, document: object) -> Request:
+        """Validate a decoded JSON document.
+
+        Raises:
+            UnknownLanguageError: the language is not known.
+            InvalidRequestError: anything else does not fit; the sentence names the field.
+        """
+        try:
+            return cls.model_validate(document)
+        except UnknownLanguageError:
+            raise
+        except ValidationError as error:
+            raise _explain(error) from None
+
+    @classmethod
+    def build(cls, **fields: Any) -> Request:
+        """Make a request from keyword arguments, with the same errors as `parse`."""
+        return cls.parse(fields)
+
+    def to_json(self) -> str:
+        """Return the document as compact JSON text."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+
+
+def _explain(error: ValidationError) -> InvalidRequestError:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "request"
+    if first["type"] == "extra_forbidden":
+        unknown = str(first["loc"][-1])
+        known = [field.alias or name for name, field in Request.model_fields.items()]
+        near = difflib.get_close_matches(unknown, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
+        return InvalidRequestError(f"Unknown field {where!r} in the request.", hint=hint)
+    message = re.sub(r"^Value error, ", "", first["msg"])
+    return InvalidRequestError(
+        f"Field {where!r}: {message}.", hint="The fields are described in docs/reference/request.schema.json."
+    )

@@ -1,0 +1,251 @@
+"""The one place that configuration comes from: environment `ASRQ_*`, then `.env`, then `asrq.toml`, then defaults.
+
+Command-line flags are passed to `load` as overrides and win over all of them. Settings are read once, at the
+start of a command, and passed down; nothing else looks at the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from asrq_jobs.errors import SettingsError
+from asrq_jobs.request import LANES
+
+PREFIX = "ASRQ_"
+TOML_FILE = "asrq.toml"
+DOTENV_FILE = ".env"
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def cache_dir() -> Path:
+    """Folder for things that can be made again: joined models, downloads, demo data."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(root).expanduser() / "asrq"
+
+
+class Settings(BaseSettings):
+    """All settings, client and worker. Durations are seconds, sizes MiB."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=DOTENV_FILE,
+        toml_file=TOML_FILE,
+        extra="forbid",
+        frozen=True,
+        env_ignore_empty=True,
+    )
+
+    # Queue
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS.")
+    redis_timeout_s: Seconds = Field(5.0, description="Limit for connecting and for one answer.")
+    redis_retry_s: float = Field(30.0, ge=0, description="Worker: how long an outage is ridden out inside one command.")
+    result_ttl_s: int = Field(86_400, ge=60, description="How long results and events are kept.")
+    failure_ttl_s: int = Field(604_800, ge=60, description="How long failed jobs are kept for a retry by hand.")
+    blob_ttl_s: int = Field(86_400, ge=60, description="How long uploaded audio is kept.")
+    lane_depth: int = Field(10_000, ge=1, description="Jobs that may wait in a lane before submissions are refused.")
+
+    # What a worker serves
+    backend: Literal["whisper"] = Field("whisper", description="Which backend serves jobs.")
+    model: str = Field("base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where it works.")
+    compute_type: str = Field("auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
+    cpu_threads: int = Field(1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better.")
+    parallel: int = Field(0, ge=0, description="Decodes in flight in the engine; 0: one per core on a CPU, 1 on CUDA.")
+    beam_size: int = Field(5, ge=1, le=20, description="Whisper's beam.")
+    model_download: bool = Field(False, description="Let a worker fetch a missing model from the hub when it starts.")
+    model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
+    lanes: str = Field("interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
+    worker_name: str | None = Field(None, description="Shown in dashboards; default: host name and process id.")
+
+    # Audio
+    audio_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description=f"Folders that jobs may name files in, separated by {os.pathsep!r}; none: uploads only.",
+    )
+    url_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="URL schemes that jobs may name, comma separated (http, https, s3, …); none: no URLs."
+    )
+    url_private_hosts: bool = Field(False, description="Allow URLs that resolve to private addresses (an intranet).")
+    max_audio_mb: int = Field(512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload.")
+    max_audio_s: Seconds = Field(4 * 3600.0, description="Longest audio.")
+    decoders: int = Field(2, ge=1, le=32, description="Decoder processes.")
+    decoder_memory_mb: int = Field(4096, ge=512, description="Address space of a decoder (not on Windows).")
+    decoder_stall_s: Seconds = Field(30.0, description="A decoder that makes no progress for so long is killed.")
+    chunk_s: float = Field(28.0, ge=5, le=30, description="Speech is cut at pauses into chunks of at most this.")
+    spool_dir: Path | None = Field(None, description="Where decoded audio waits; default: the system's temp folder.")
+
+    # Safety
+    lease_s: float = Field(15.0, ge=3, description="A worker that does not renew for so long has lost its jobs.")
+    reaper_interval_s: Seconds = Field(2.0, description="Pause between two looks of the reaper.")
+    max_attempts: int = Field(3, ge=1, le=21, description="Attempts of a job unless it asks otherwise.")
+    retry_delay_s: Seconds = Field(2.0, description="Before the first retry; doubled each time, with jitter.")
+    grace_s: float = Field(25.0, ge=0, description="After SIGTERM: how long running jobs may still finish.")
+    engine_start_s: Seconds = Field(600.0, description="Limit for loading and warming the model.")
+    engine_stall_s: Seconds = Field(
+        60.0, description="Limit for one batch: this, plus engine_slowness times its audio."
+    )
+    engine_slowness: float = Field(10.0, gt=0, description="Seconds of inference per audio second still not a hang.")
+    job_slowness: float = Field(
+        20.0, gt=0, description="A job without timeout_s may take 600 s + this times its audio."
+    )
+
+    # Seeing inside
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line shown.")
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal.")
+    sentry_dsn: SecretStr | None = Field(None, description="Report defects to Sentry (needs the extra `sentry`).")
+    environment: str = Field("production", description="Environment name for Sentry.")
+
+    @field_validator("audio_roots", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("url_schemes", mode="before")
+    @classmethod
+    def _split_schemes(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("lanes")
+    @classmethod
+    def _check_lanes(cls, value: str) -> str:
+        parse_lanes(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.failure_ttl_s < self.result_ttl_s:
+            raise ValueError("failure_ttl_s must not be shorter than result_ttl_s: raise it, or lower result_ttl_s")
+        if self.decoder_stall_s < self.lease_s / 3:
+            raise ValueError("decoder_stall_s must be at least a third of lease_s, or live work looks dead: raise it")
+        if self.device == "cpu" and self.compute_type in {"float16", "bfloat16"}:
+            raise ValueError("compute_type float16 and bfloat16 need device=cuda: use int8 or float32 on a CPU")
+        return self
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Slots per lane."""
+        return parse_lanes(self.lanes)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: flags, environment, `.env`, `asrq.toml`."""
+        del file_secret_settings
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def parse_lanes(text: str) -> dict[str, int]:
+    """Parse `interactive:2,batch:6`.
+
+    Raises:
+        ValueError: not of that form, an unknown lane, or no slot at all.
+    """
+    slots: dict[str, int] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        lane, _, count = part.partition(":")
+        if lane not in LANES or not count.isdecimal():
+            raise ValueError(f"{part!r} is not lane:slots; write for example interactive:2,batch:6")
+        slots[lane] = int(count)
+    if not sum(slots.values()):
+        raise ValueError("at least one lane needs a slot; write for example interactive:2,batch:6")
+    return slots
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; overrides that are None are left out.
+
+    Raises:
+        SettingsError: a value does not fit, or a name is unknown; the sentence names the field.
+    """
+    _refuse_unknown_environment()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        message = re.sub(r"^Value error, ", "", first["msg"])
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"Unknown setting {name!r}.", hint=_nearest(name.removeprefix("asrq_"))) from None
+        field = Settings.model_fields.get(name)
+        raise SettingsError(
+            f"Setting {name}: {message}." if name else f"Settings: {message}.",
+            hint=f"{PREFIX}{name.upper()}: {field.description}" if field else None,
+        ) from None
+    except ValueError as error:  # TOML that does not parse
+        raise SettingsError(f"{TOML_FILE} cannot be read: {error}.") from None
+
+
+def _refuse_unknown_environment() -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in os.environ:
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise SettingsError(
+                f"Unknown setting {name} in the environment.", hint=_nearest(name[len(PREFIX) :].lower())
+            )
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"Did you mean {PREFIX}{near[0].upper()}?" if near else "See docs/reference/settings.md."
+
+
+def origins() -> dict[str, str]:
+    """Return where each setting comes from: environment, .env, asrq.toml or default."""
+    from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
+    sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+        ("environment", EnvSettingsSource(Settings)),
+        (DOTENV_FILE, DotEnvSettingsSource(Settings)),
+        (TOML_FILE, TomlConfigSettingsSource(Settings)),
+    ]
+    found = dict.fromkeys(Settings.model_fields, "default")
+    for label, source in reversed(sources):
+        found.update(dict.fromkeys(set(source()) & set(found), label))
+    return found
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """Return every setting as text with secrets hidden: what `asrq config` prints."""
+    shown = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    shown["redis_url"] = mask_url(settings.redis_url)
+    shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
+    shown["url_schemes"] = ",".join(settings.url_schemes)
+    return shown
+
+
+def mask_url(url: str) -> str:
+    """Return a URL with its password, if any, replaced by stars."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    login = f"{parts.username or ''}:***@"
+    return urlunsplit(parts._replace(netloc=login + parts.netloc.rpartition("@")[2]))

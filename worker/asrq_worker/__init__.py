@@ -1,0 +1,1 @@
+"""asrq, the worker side: what a transcription host runs."""
