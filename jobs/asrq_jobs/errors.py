@@ -6,6 +6,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
 
     AsrqError
     ├── RequestError                 the caller's mistake; never retried
+    │   ├── UsageError               usage
     │   ├── InvalidRequestError      invalid_request
     │   ├── UnknownLanguageError     unknown_language
     │   ├── UnsupportedOptionError   unsupported_option
@@ -104,6 +105,12 @@ class RequestError(AsrqError):
     """The request itself is wrong."""
 
     stage: ClassVar[Stage] = "request"
+
+
+class UsageError(RequestError):
+    """The command line is wrong: an unknown option, a missing argument, or things that do not go together."""
+
+    code = "usage"
 
 
 class InvalidRequestError(RequestError):

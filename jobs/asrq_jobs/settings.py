@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     model_download: bool = Field(False, description="Let a worker fetch a missing model from the hub when it starts.")
     model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
     lanes: str = Field("interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
-    worker_name: str | None = Field(None, description="Shown in dashboards; default: host name and process id.")
+    worker_name: str | None = Field(None, description="Shown in dashboards, with a random ending; default: host name.")
 
     # Audio
     audio_roots: Annotated[tuple[Path, ...], NoDecode] = Field(

@@ -8,6 +8,8 @@
 -- KEYS[6]  asrq:events:<id>            stream  receives the `canceled` event
 -- KEYS[7]  asrq:result:<id>            string  receives the result document of a job that never started
 -- KEYS[8]  asrq:stats                  hash    counters
+-- KEYS[9]  asrq:attempts:<id>          list    of a job that waited for a retry; expires with the job
+-- KEYS[10] asrq:chunks:<id>            hash    likewise
 -- ARGV[1]  id
 -- ARGV[2]  result    the asrq.result/1 document (status canceled) to store if the job waits
 -- ARGV[3]  event     the `canceled` event as JSON text
@@ -31,7 +33,9 @@ if waiting == 0 then
   return 'requested'
 end
 redis.call('HSET', KEYS[1], 'status', 'canceled')
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
+  redis.call('EXPIRE', key, ARGV[4])
+end
 redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
 redis.call('SET', KEYS[7], ARGV[2], 'EX', ARGV[4])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])

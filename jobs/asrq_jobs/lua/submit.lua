@@ -7,16 +7,18 @@
 -- KEYS[2]  rq:queue:asrq-<lane>     list    the lane; ids are pushed at the tail
 -- KEYS[3]  rq:queues                set     the lane's key is added, so that RQ's tools list it
 -- KEYS[4]  asrq:events:<id>         stream  receives the `queued` event
--- KEYS[5]  asrq:result:<id>         string  read only: a finished job whose hash has expired still counts as submitted
+-- KEYS[5]  asrq:result:<id>         string  read only: an ended job whose hash is gone still counts as submitted
 -- KEYS[6]  asrq:limits              hash    read only: depth:<lane>, result_ttl, failure_ttl, blob_ttl (workers write it)
 -- KEYS[7]  asrq:blob:<sha256>       string  read only but for its TTL; any unused name where the audio is no blob
 -- ARGV[1]  id        [A-Za-z0-9_-]{1,64}
 -- ARGV[2]  lane      interactive | batch
--- ARGV[3]  request   the asrq.request/1 document as JSON text; its id and lane must equal ARGV[1] and ARGV[2]
+-- ARGV[3]  request   the asrq.request/1 document as JSON text in UTF-8; its id and lane must equal ARGV[1] and ARGV[2]
+--
+-- The keys must be named as above, or the submission is refused: a client that mixes them up is told so at once.
 --
 -- Returns JSON text, one of
 --   {"id": …, "status": "queued", "created": true,  "depth": <jobs in the lane, this one included>}
---   {"id": …, "status": <RQ status or "finished">, "created": false}
+--   {"id": …, "status": <RQ status>, "created": false}
 --   {"error": {"code": …, "message": …, "retryable": …, "stage": …, "hint": …}}
 --     with code invalid_request, queue_full, job_conflict or blob_missing
 
@@ -33,6 +35,15 @@ end
 
 local function limit(name, default)
   return tonumber(redis.call('HGET', KEYS[6], name)) or default
+end
+
+-- Whether text is UTF-8 (RFC 3629). cjson does not look, and RQ's tools stop at a job that is not.
+local function utf8(text)
+  for _, sequence in ipairs({'[\194-\223]', '\224[\160-\191]', '[\225-\236\238\239][\128-\191]', '\237[\128-\159]',
+    '\240[\144-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191]', '\244[\128-\143][\128-\191]'}) do
+    text = string.gsub(text, sequence .. '[\128-\191]', ' ')
+  end
+  return not string.find(text, '[\128-\255]')
 end
 
 -- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -61,8 +72,8 @@ if #request > 262144 then
   return invalid('The request document is larger than 256 KiB.')
 end
 local parsed, doc = pcall(cjson.decode, request)
-if not parsed or type(doc) ~= 'table' then
-  return invalid('The request is not a JSON object.')
+if not parsed or type(doc) ~= 'table' or not utf8(request) then
+  return invalid('The request is not a JSON object in UTF-8.')
 end
 if doc.schema ~= 'asrq.request/1' then
   return invalid('Field \'schema\': must be "asrq.request/1".')
@@ -75,6 +86,14 @@ if type(audio) ~= 'table' or (audio.kind ~= 'blob' and audio.kind ~= 'path' and 
   return invalid('Field \'audio.kind\': must be blob, path or url.')
 end
 
+local names = {'rq:job:' .. id, 'rq:queue:asrq-' .. lane, 'rq:queues', 'asrq:events:' .. id, 'asrq:result:' .. id,
+  'asrq:limits', audio.kind == 'blob' and 'asrq:blob:' .. tostring(audio.sha256) or KEYS[7]}
+for index, name in ipairs(names) do
+  if KEYS[index] ~= name then
+    return invalid('KEYS[' .. index .. '] must be ' .. name .. '.')
+  end
+end
+
 local fingerprint = redis.sha1hex(request)
 local found = redis.call('HMGET', KEYS[1], 'status', 'meta')
 if found[1] then
@@ -85,8 +104,10 @@ if found[1] then
   end
   return cjson.encode({id = id, status = found[1], created = false})
 end
-if redis.call('EXISTS', KEYS[5]) == 1 then
-  return cjson.encode({id = id, status = 'finished', created = false})
+local kept = redis.call('GET', KEYS[5])
+if kept then
+  local status = cjson.decode(kept).status
+  return cjson.encode({id = id, status = status == 'completed' and 'finished' or status, created = false})
 end
 
 local depth = redis.call('LLEN', KEYS[2])
@@ -108,15 +129,18 @@ local function text(value)
   return type(value) == 'string' and value or nil
 end
 
-local name = text(audio.name) or string.match(text(audio.path) or text(audio.url) or '', '([^/\\]+)$') or audio.kind
+-- Dashboards show the description, so the parts of a URL that may hold secrets (login, query) stay out of it.
+local source = text(audio.path) or string.gsub(text(audio.url) or '', '[?#].*', '')
+local name = text(audio.name) or string.match(source, audio.kind == 'url' and '([^/@]+)/*$' or '([^/\\]+)$')
 local timeout = type(doc.timeout_s) == 'number' and doc.timeout_s or -1
+timeout = timeout >= 1 and timeout <= 86400 and timeout or -1
 local clock = redis.call('TIME')
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
 redis.call('HSET', KEYS[1],
   'created_at', now, 'enqueued_at', now, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
   'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
-  'description', (text(doc.task) or 'transcribe') .. ' ' .. name .. ' (' .. (text(doc.language) or 'auto') .. ')',
+  'description', (text(doc.task) or 'transcribe') .. ' ' .. (name or audio.kind) .. ' (' .. (text(doc.language) or 'auto') .. ')',
   'origin', 'asrq-' .. lane, 'status', 'queued', 'timeout', string.format('%d', timeout),
   'result_ttl', string.format('%d', limit('result_ttl', 86400)),
   'failure_ttl', string.format('%d', limit('failure_ttl', 604800)),

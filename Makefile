@@ -1,0 +1,52 @@
+# Everything lands in .venv/ and in the cache folder that pip and asrq use; `make clean` removes what is here.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN_EXTRAS := worker,demo,embedded
+ALL_EXTRAS := $(RUN_EXTRAS),base,dashboard,sentry
+
+.PHONY: help demo test lint docs bench clean
+
+help:
+	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
+	@echo "make test                   run the whole test suite"
+	@echo "make lint                   style, types, import boundaries, generated docs"
+	@echo "make docs                   write the generated reference pages again"
+	@echo "make bench                  measure the overhead of the queue"
+
+demo: .venv/.run
+	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m asrq_worker.docs --check
+
+docs: .venv/.dev
+	$(BIN)/python -m asrq_worker.docs
+
+bench: .venv/.dev
+	$(BIN)/python ops/bench/overhead.py
+
+clean:
+	rm -rf .venv build dist
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "asrq needs Python 3.11 or newer; say which: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/.run: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$(RUN_EXTRAS)]'
+	@touch $@
+
+.venv/.dev: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$(ALL_EXTRAS)]' --group dev
+	@touch $@ .venv/.run

@@ -1,0 +1,105 @@
+//! `asrq-client FILE [--lang ru]`: sends audio to asrq and prints its text.
+
+mod asrq;
+mod json;
+mod resp;
+mod sha256;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use asrq::{Client, Error, Job, Outcome};
+
+const USAGE: &str = "usage: asrq-client FILE [--lang CODE] [--lane interactive|batch] [--wait SECONDS]
+       asrq-client --cancel ID
+ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
+When the time to wait is up, the job is canceled.
+Exit codes: 0 done, 1 the job failed, 2 usage, 3 Redis out of reach, 4 the time is up.";
+
+struct Arguments {
+    file: Option<String>,
+    cancel: Option<String>,
+    language: String,
+    lane: String,
+    wait: u64,
+}
+
+fn arguments() -> Option<Arguments> {
+    let mut found = Arguments {
+        file: None,
+        cancel: None,
+        language: "auto".to_string(),
+        lane: "interactive".to_string(),
+        wait: 300,
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        match argument.as_str() {
+            "--lang" => found.language = given.next()?,
+            "--lane" => found.lane = given.next()?,
+            "--wait" => found.wait = given.next()?.parse().ok()?,
+            "--cancel" => found.cancel = Some(given.next()?),
+            _ if argument.starts_with('-') || found.file.is_some() => return None,
+            _ => found.file = Some(argument),
+        }
+    }
+    (found.file.is_some() != found.cancel.is_some()).then_some(found)
+}
+
+fn main() -> ExitCode {
+    let Some(arguments) = arguments() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&arguments) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}\n  {} [{}]", error.for_people(), error.message, error.code);
+            if let Some(hint) = &error.hint {
+                eprintln!("  {hint}");
+            }
+            ExitCode::from(match error.code.as_str() {
+                "invalid_settings" | "invalid_request" => 2,
+                "queue_unreachable" | "queue_auth" | "queue_refused" => 3,
+                "wait_timeout" => 4,
+                _ => 1,
+            })
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<String> {
+    let url = std::env::var("ASRQ_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379/0".to_string());
+    let mut client = Client::new(&url, Duration::from_secs(3))?;
+    if let Some(id) = &arguments.cancel {
+        return client.cancel(id);
+    }
+    let file = arguments.file.as_deref().unwrap_or_default();
+    let audio = std::fs::read(file).map_err(|error| Error {
+        code: "audio_not_found".to_string(),
+        message: format!("Cannot read {file}: {error}."),
+        hint: None,
+        retryable: false,
+    })?;
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let digest = client.upload(&audio)?;
+    let job = Job { lane: &arguments.lane, language: &arguments.language, name };
+    let id = client.submit(&digest, audio.len(), &job)?;
+    eprintln!("{id} queued");
+    let followed = client.follow(&id, Duration::from_secs(arguments.wait), |event| {
+        let done = event.get("fraction").number().map_or(String::new(), |part| format!(" {:.0} %", part * 100.0));
+        eprintln!("{id} {}{done}", event.get("type").text().unwrap_or("?"));
+    });
+    if followed.as_ref().is_err_and(|error| error.code == "wait_timeout") {
+        let verdict = client.cancel(&id).unwrap_or_else(|error| error.message);
+        eprintln!("{id} {verdict}");
+    }
+    let result = followed?;
+    match (result.get("status").text(), result.get("text").text()) {
+        (Some("completed"), Some(text)) => Ok(text.trim().to_string()),
+        _ => Err(Error::from_json(result.get("error"))),
+    }
+}

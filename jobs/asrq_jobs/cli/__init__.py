@@ -1,0 +1,118 @@
+"""The program `asrq`: finds the command, runs it, and turns whatever goes wrong into a sentence and an exit code.
+
+Imports click and nothing else until a command is chosen, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from asrq_jobs import __version__
+from asrq_jobs.cli import exits
+from asrq_jobs.cli.commands import COMMANDS, SECTIONS
+
+_EPILOG = f"""\b
+Examples:
+  asrq submit talk.mp3 --wait
+  asrq submit talk.mp3 --wait --format srt > talk.srt
+  asrq submit recordings --recursive --wait --output transcripts
+  asrq up --model base
+  asrq transcribe talk.mp3
+
+\b
+Exit codes:
+{chr(10).join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANINGS.items())}
+
+\b
+Settings come from ASRQ_* in the environment, .env and asrq.toml; `asrq config` shows them.
+"""
+
+
+class _Program(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101  # the table names commands, as a test checks
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        for section in SECTIONS:
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, entry.summary) for name, entry in COMMANDS.items() if entry.section == section],
+                    col_max=max(map(len, COMMANDS)),
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            extra = COMMANDS[ctx.invoked_subcommand].extra if ctx.invoked_subcommand in COMMANDS else None
+            package = (error.name or "").partition(".")[0]
+            if extra is None or package.startswith("asrq_"):
+                raise
+            from asrq_jobs.errors import ExtraMissingError
+
+            raise ExtraMissingError(
+                f"asrq {ctx.invoked_subcommand} needs packages that are not installed ({package}).",
+                hint=f"pip install 'asrq[{extra}]'",
+            ) from error
+        except BrokenPipeError:
+            # What is still buffered would raise again when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(exits.READER_GONE) from None
+
+
+@click.group(
+    cls=_Program,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="COMMAND …",
+)
+@click.version_option(__version__, prog_name="asrq", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Speech to text through a queue: submit audio, get transcripts back."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `asrq` and return its exit code; nothing escapes as a traceback."""
+    _speak_utf8()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        outcome = cli.main(given, prog_name="asrq", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except (click.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # the last resort: a sentence, never a traceback
+        from asrq_jobs.cli import failure, output
+        from asrq_jobs.errors import AsrqError
+
+        if isinstance(error, click.ClickException):
+            shown: AsrqError = failure.from_click(error)
+        else:
+            shown = error if isinstance(error, AsrqError) else failure.from_defect(error)
+        failure.say(shown)
+        if "--json" in given:
+            output.echo_json({"error": shown.info().model_dump()})
+        return failure.exit_code(shown)
+
+
+def _speak_utf8() -> None:
+    """Write UTF-8 to files and pipes wherever we run, and never fail on a file name that is not valid Unicode."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")

@@ -1,0 +1,45 @@
+"""The commands of `asrq`, as data: what `asrq --help` lists without importing any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Section = Literal["Submit", "Run", "Look after"]
+SECTIONS: tuple[Section, ...] = ("Submit", "Run", "Look after")
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command lives (`module:attribute`), its line in `asrq --help`, and the extra that it needs."""
+
+    target: str
+    summary: str
+    section: Section
+    extra: str | None = None
+
+
+COMMANDS: dict[str, Command] = {
+    "submit": Command("asrq_jobs.cli.submit:submit", "Submit audio to the queue, and wait if asked.", "Submit"),
+    "wait": Command("asrq_jobs.cli.outcomes:wait", "Wait for jobs and print their transcripts.", "Submit"),
+    "result": Command("asrq_jobs.cli.outcomes:result", "Print the transcripts of jobs that have ended.", "Submit"),
+    "status": Command("asrq_jobs.cli.jobs:status", "Show where jobs stand.", "Submit"),
+    "events": Command("asrq_jobs.cli.jobs:events", "Follow the events of a job.", "Submit"),
+    "cancel": Command("asrq_jobs.cli.jobs:cancel", "Cancel jobs, waiting or running.", "Submit"),
+    "retry": Command("asrq_jobs.cli.jobs:retry", "Queue failed or canceled jobs again.", "Submit"),
+    "list": Command("asrq_jobs.cli.jobs:list_jobs", "List the jobs of the queue.", "Submit"),
+    "transcribe": Command(
+        "asrq_worker.cli.transcribe:transcribe", "Transcribe here and now, without a queue.", "Run", "worker"
+    ),
+    "worker": Command("asrq_worker.cli.worker:worker", "Run a worker with a warm model.", "Run", "worker"),
+    "reaper": Command("asrq_worker.cli.reaper:reaper", "Bring back the jobs of workers that died.", "Run", "worker"),
+    "up": Command("asrq_worker.cli.up:up", "Run Valkey, a worker and the reaper on this machine.", "Run", "worker"),
+    "demo": Command("asrq_worker.cli.demo:demo", "See it work, from an empty machine to a transcript.", "Run", "demo"),
+    "config": Command("asrq_jobs.cli.config:config", "Show the settings and where each came from.", "Look after"),
+    "doctor": Command(
+        "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with what mends each fault.", "Look after",
+        "worker",
+    ),
+    "models": Command("asrq_worker.cli.models:models", "List and fetch models.", "Look after", "worker"),
+    "dashboard": Command("asrq_worker.cli.dashboard:dashboard", "Serve rq-dashboard.", "Look after", "dashboard"),
+}  # fmt: skip

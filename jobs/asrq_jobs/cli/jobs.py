@@ -1,0 +1,142 @@
+"""Commands on jobs that are in the queue: status, list, cancel, retry, events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+
+from asrq_jobs import settings
+from asrq_jobs.cli import failure, options
+from asrq_jobs.cli.each import each
+from asrq_jobs.cli.output import echo_json
+from asrq_jobs.client import STATUSES, Client, JobState, Status
+from asrq_jobs.events import Event
+
+_COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error")
+
+
+@click.command(epilog="\b\nExample:\n  asrq status 3f2a… --json")
+@options.ids_argument
+@options.json_option
+def status(job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Show where jobs stand.
+
+    Without a terminal, prints a line per job with tabs between id, status, lane, position, attempt, time of the
+    last change, description and error code.
+    """
+    states: list[JobState] = []
+    any_failed = each(job_ids, lambda client, job_id: states.append(client.state(job_id)), as_json=as_json)
+    _show(states, as_json=as_json)
+    failure.finish(any_failed=any_failed)
+
+
+@click.command("list", epilog="\b\nExample:\n  asrq list --state failed")
+@click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state.")
+@click.option(
+    "--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
+)
+@options.json_option
+def list_jobs(state: Status | None, most: int, as_json: bool) -> None:
+    """List the jobs of the queue, those that wait first.
+
+    Without a terminal, prints the columns of `asrq status` with tabs between them.
+    """
+    with Client(settings.load()) as client:
+        _show(client.jobs(state, most=most), as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  asrq cancel 3f2a…")
+@options.ids_argument
+@options.json_option
+def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Cancel jobs: one that waits ends at once, one that runs within about a second."""
+
+    def act(client: Client, job_id: str) -> None:
+        _report(job_id, client.cancel(job_id), as_json=as_json)
+
+    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+
+
+@click.command(epilog="\b\nExample:\n  asrq retry $(asrq list --state failed | cut -f 1)")
+@options.ids_argument
+@options.json_option
+def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Put failed or canceled jobs back into their lanes; what was transcribed before is kept."""
+
+    def act(client: Client, job_id: str) -> None:
+        client.retry(job_id)
+        _report(job_id, "queued", as_json=as_json)
+
+    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+
+
+@click.command(epilog="\b\nExample:\n  asrq events 3f2a… --json")
+@click.argument("job_id", metavar="ID")
+@options.json_option
+def events(job_id: str, as_json: bool) -> None:
+    """Print the events of a job from its submission on, and follow it until it ends."""
+    with Client(settings.load()) as client:
+        client.state(job_id)
+        for event in client.events(job_id):
+            click.echo(event.to_json() if as_json else _line(event))
+
+
+def _report(job_id: str, outcome: str, *, as_json: bool) -> None:
+    if as_json:
+        echo_json({"id": job_id, "status": outcome})
+    else:
+        click.echo(f"{job_id}  {outcome}")
+
+
+def _show(states: Sequence[JobState], *, as_json: bool) -> None:
+    if as_json:
+        for state in states:
+            echo_json(state.model_dump(mode="json"))
+    elif not sys.stdout.isatty():
+        for state in states:
+            click.echo("\t".join(_row(state)))
+    elif states:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*_COLUMNS, box=None, pad_edge=False)
+        for state in states:
+            table.add_row(*_row(state))
+        Console(markup=False).print(table)
+
+
+def _row(state: JobState) -> tuple[str, ...]:
+    since = state.ended_at or state.started_at or state.enqueued_at
+    cells: Iterable[object] = (
+        state.id,
+        state.status,
+        state.lane,
+        state.position,
+        state.attempt or None,
+        since and since.partition(".")[0],
+        state.description and " ".join(state.description.split()),
+        state.error and state.error.code,
+    )
+    return tuple("" if cell is None else str(cell) for cell in cells)
+
+
+def _line(event: Event) -> str:
+    """Return an event as one line for people: local time, type, and what it says."""
+    told: Iterable[object] = (
+        event.lane,
+        event.depth and f"no. {event.depth}",
+        event.attempt and f"attempt {event.attempt}",
+        event.worker,
+        event.stage,
+        None if event.fraction is None else f"{event.fraction:.0%}",
+        event.rtfx and f"{event.rtfx:.1f}x",
+        None if event.start is None or event.end is None else f"{event.start:.1f}-{event.end:.1f} s",
+        event.text,
+        event.delay_s and f"again in {event.delay_s:.1f} s",
+        event.error and f"{event.error.message} [{event.error.code}]",
+    )
+    clock = datetime.fromtimestamp(event.at).astimezone().strftime("%H:%M:%S")
+    return "  ".join([clock, f"{event.type:<9}", *(str(part) for part in told if part)])

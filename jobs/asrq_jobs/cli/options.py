@@ -1,0 +1,84 @@
+"""Options that several commands share, and those that make a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from asrq_jobs.formats import FORMATS
+from asrq_jobs.request import LANES, Task
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else.")
+
+ids_argument = click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
+
+
+def output_options(command: Decorated) -> Decorated:
+    """Add the options that say how transcripts are shown."""
+    for option in (
+        json_option,
+        click.option(
+            "--output",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Write each transcript to a file of its own here; nothing is overwritten.",
+        ),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(FORMATS),
+            help="Of transcripts; default: txt, or JSON lines where stdout is no terminal.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def speech_options(command: Decorated) -> Decorated:
+    """Add the options that say how to transcribe, under the names of the fields of `asrq.request/1`."""
+    for option in (
+        click.option("--timeout", "timeout_s", type=int, metavar="SECONDS", help="Longest that one attempt may run."),
+        click.option(
+            "--hotwords",
+            multiple=True,
+            callback=_split,
+            metavar="TEXT",
+            help="Names and terms to expect, comma separated; may be repeated.",
+        ),
+        click.option("--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling."),
+        click.option("--word-timestamps", is_flag=True, help="Times of each word."),
+        click.option("--task", type=click.Choice(get_args(Task)), help="translate gives English text."),
+        click.option("--language", metavar="CODE", help="ru, en, … or auto to detect (the default)."),
+    ):
+        command = option(command)
+    return command
+
+
+def queue_options(command: Decorated) -> Decorated:
+    """Add the options that say where and how often a job may run, under the names of the request's fields."""
+    for option in (
+        click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
+        click.option("--backend", metavar="NAME", help="Only a worker with this backend will do."),
+        click.option(
+            "--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, … or a path."
+        ),
+        click.option("--lane", type=click.Choice(LANES), help="interactive is served first; the default is batch."),
+    ):
+        command = option(command)
+    return command
+
+
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that were given on the command line: the others keep the request's defaults."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _split(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001  # click's signature
+    words = [word.strip() for value in values for word in value.split(",") if word.strip()]
+    return words or None

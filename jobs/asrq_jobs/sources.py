@@ -1,0 +1,83 @@
+"""What a user names on the command line, expanded: files, folders, standard input and URLs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrq_jobs.errors import UsageError
+
+STDIN = "-"
+
+# What FFmpeg usually decodes; only folders are filtered by it, a file that is named is always tried.
+MEDIA_EXTENSIONS = frozenset({
+    ".3gp", ".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b",
+    ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus",
+    ".spx", ".ts", ".tta", ".voc", ".w64", ".wav", ".webm", ".wma", ".wmv", ".wv",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """One audio to transcribe: exactly one of a local `path`, a `url`, or neither for standard input."""
+
+    path: Path | None = None
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """File name for people: valid Unicode whatever bytes the file system holds."""
+        if self.path is not None:
+            return os.fsencode(self.path.name).decode(errors="replace")
+        if self.url is not None:
+            return self.url.partition("?")[0].rstrip("/").rpartition("/")[2] or self.url
+        return "stdin"
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return Path(self.name).stem
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path is not None else self.url or STDIN
+
+
+def expand(arguments: Sequence[str], *, recursive: bool) -> list[Source]:
+    """Return the sources in the order given; a folder becomes its media files, sorted, hidden ones left out.
+
+    Files are not opened: one that does not exist is found out when it is read.
+
+    Raises:
+        UsageError: a folder without `recursive`, a folder without media, or standard input named twice.
+    """
+    if list(arguments).count(STDIN) > 1:
+        raise UsageError("Standard input can be read only once.")
+    return [source for argument in arguments for source in _expand(argument, recursive=recursive)]
+
+
+def _expand(argument: str, *, recursive: bool) -> list[Source]:
+    if argument == STDIN:
+        return [Source()]
+    if "://" in argument:
+        return [Source(url=argument)]
+    path = Path(argument)
+    if not path.is_dir():
+        return [Source(path=path)]
+    if not recursive:
+        raise UsageError(f"{path} is a folder.", hint="Add --recursive to take every audio and video file in it.")
+    found = [Source(path=file) for file in _media_files(path)]
+    if not found:
+        raise UsageError(
+            f"There is no audio or video file in {path}.", hint="Name a file to have it tried whatever its ending."
+        )
+    return found
+
+
+def _media_files(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in MEDIA_EXTENSIONS:
+                yield Path(here, name)

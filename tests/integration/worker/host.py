@@ -1,0 +1,125 @@
+"""A host's queue side around a scripted task: real Valkey, real slots and leases, no model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from asrq_jobs.errors import AsrqError, CanceledError
+from asrq_jobs.request import Request
+from asrq_jobs.result import Result, Timings, WorkerInfo
+from asrq_jobs.settings import Settings
+from asrq_worker.control import JobControl
+from asrq_worker.leases import LeaseKeeper
+from asrq_worker.pipeline import Journal, Pipeline
+from asrq_worker.slot import Slot
+from asrq_worker.task import Task
+
+Work = Callable[[Request, JobControl, Journal], Result]
+
+WORKER = WorkerInfo(name="host", host="here", pid=1, version="0")
+
+
+def transcribed(request: Request, text: str = "hello") -> Result:
+    """The result of a pipeline that did its work."""
+    return Result(
+        id=request.id,
+        status="completed",
+        text=text,
+        language="en",
+        duration=2.0,
+        timings=Timings(rtfx=4.0, total_s=0.5),
+    )
+
+
+class Scripted:
+    """Stands where the pipeline stands and does what the test says."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.runs: list[str] = []
+
+    def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
+        self.runs.append(request.id)
+        return self.work(request, control, journal)
+
+    def failure(self, request: Request, error: AsrqError) -> Result:
+        status = "canceled" if isinstance(error, CanceledError) else "failed"
+        return Result(id=request.id, status=status, error=error.info())
+
+
+@dataclass
+class Host:
+    """What a test holds of the running host."""
+
+    scripted: Scripted
+    keeper: LeaseKeeper
+    slots: list[Slot]
+
+
+@contextmanager
+def serving(
+    redis: Redis,
+    settings: Settings,
+    work: Work,
+    *,
+    lane: str = "batch",
+    slots: int = 1,
+    renew: bool = True,
+    name: str = "host",
+) -> Iterator[Host]:
+    """Run slots until the block ends."""
+    scripted = Scripted(work)
+    task = Task(cast("Pipeline", scripted), settings, WORKER)
+    running: list[Slot] = []
+    keeper = LeaseKeeper(
+        redis, lease_s=settings.lease_s, heartbeats=[lambda pipe: [slot.beat(pipe) for slot in running] and None]
+    )
+    for number in range(1, slots + 1):
+        running.append(Slot(lane, f"{name}.{lane}.{number}", redis, task, keeper, settings))
+    if renew:
+        keeper.start()
+    for slot in running:
+        slot.start()
+    try:
+        yield Host(scripted, keeper, running)
+    finally:
+        for slot in running:
+            slot.stop()
+        assert all(slot.join(10) for slot in running)
+        if renew:
+            keeper.close()
+
+
+class Gate:
+    """Holds a scripted pipeline inside a job until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.inside = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self, request: Request, control: JobControl, journal: Journal) -> Result:
+        self.inside.set()
+        while not self.open.is_set():
+            control.check()
+            control.wake.wait(0.02)
+        control.check()
+        return transcribed(request)
+
+
+def failing(*errors: AsrqError) -> Work:
+    """Raise these errors in turn, then succeed."""
+    left = list(errors)
+
+    def work(request: Request, control: JobControl, journal: Journal) -> Result:
+        del control, journal
+        if left:
+            raise left.pop(0)
+        return transcribed(request)
+
+    return work

@@ -1,0 +1,56 @@
+"""A request that cannot be served is refused before any work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asrq_jobs.errors import NotServedError, UnsupportedOptionError
+from asrq_jobs.request import PathAudio, Request
+from asrq_worker.admission import admit
+from asrq_worker.backends.base import Capabilities, ChunkOptions, Identity
+
+SERVED = Identity("whisper", "1.2.1", "tiny.en", None, "cpu", "int8")
+CAN = Capabilities(languages=frozenset({"en"}), word_timestamps=True, prompt=True)
+
+
+def _request(**fields: Any) -> Request:
+    return Request.build(id="a", audio=PathAudio(path="/a.wav"), **fields)
+
+
+def test_what_can_be_done_becomes_options() -> None:
+    request = _request(language="en", word_timestamps=True, prompt="Grafana", backend="whisper", model="tiny.en")
+    assert admit(request, SERVED, CAN) == ChunkOptions(language="en", word_timestamps=True, prompt="Grafana")
+
+
+def test_auto_is_left_to_the_backend_unless_it_knows_one_language_only() -> None:
+    assert admit(_request(), SERVED, CAN).language == "en"
+    assert admit(_request(), SERVED, Capabilities(languages=frozenset({"en", "ru"}))).language is None
+
+
+@pytest.mark.parametrize("fields", [{"backend": "qwen"}, {"model": "base"}])
+def test_another_backend_or_model_is_not_served(fields: dict[str, str]) -> None:
+    with pytest.raises(NotServedError) as caught:
+        admit(_request(**fields), SERVED, CAN)
+    assert next(iter(fields.values())) in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"language": "ru"}, "Russian"),
+        ({"task": "translate"}, "translate"),
+        ({"hotwords": ("Grafana",)}, "hotwords"),
+    ],
+)
+def test_an_option_beyond_the_model_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(UnsupportedOptionError, match=named):
+        admit(_request(**fields), SERVED, CAN)
+
+
+def test_detection_is_refused_where_there_is_none() -> None:
+    blind = Capabilities(languages=frozenset({"en", "ru"}), detects_language=False)
+    with pytest.raises(UnsupportedOptionError, match="auto"):
+        admit(_request(), SERVED, blind)

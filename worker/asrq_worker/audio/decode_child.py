@@ -1,0 +1,129 @@
+"""The decoder process: one file after the other to samples and spans of speech, within limits.
+
+Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
+
+    in    {"op":"decode","path","out","max_s","memory_mb","cpu_s"}
+    out   {"op":"ready"}                          once, when everything is loaded
+          {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
+          {"op":"done","samples","spans","container","codec","sample_rate","channels","warnings"}
+          {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
+
+`out` gets the samples as raw little-endian float32, 16 kHz mono. Media come from strangers and FFmpeg is C: on POSIX
+the system limits memory, processor time, the size of the file written and the number of open files. Passing the
+limit of processor time kills the process (SIGXCPU).
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
+from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.process.serve import Message, serve
+
+Send = Callable[[Message], None]
+Handle = Callable[[Message], None]
+
+_PROGRESS_S = 0.5
+_OPEN_FILES = 64
+_SLACK = 1 << 20  # bytes
+
+
+def make_handler(send: Send) -> Handle:
+    """Load FFmpeg and the speech detector, say so, and return what decodes one file."""
+    try:
+        from asrq_worker.audio import media, speech
+    except ImportError as error:
+        missing = ExtraMissingError(f"Decoding needs the package {error.name}.", hint="pip install 'asrq[worker]'")
+        send({"op": "error", "error": missing.info().model_dump()})
+        sys.exit(1)
+    speech.warm_up()
+
+    def decode(message: Message) -> None:
+        source, out = Path(message["path"]), Path(message["out"])
+        progress = _Progress(send)
+        with out.open("wb") as file:
+
+            def write(samples: Samples) -> None:
+                file.write(samples.astype("<f4", copy=False).tobytes())
+
+            decoded = media.decode(source, longest_s=message["max_s"], write=write, on_progress=progress.at)
+        spans = speech.find(out, decoded.samples, on_block=progress.tick)
+        send(
+            {
+                "op": "done",
+                "samples": decoded.samples,
+                "spans": spans,
+                "container": decoded.container,
+                "codec": decoded.codec,
+                "sample_rate": decoded.sample_rate,
+                "channels": decoded.channels,
+                "warnings": decoded.warnings,
+            }
+        )
+
+    def handle(message: Message) -> None:
+        _limit(message["memory_mb"] << 20, message["cpu_s"], int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
+        try:
+            decode(message)
+        except AsrqError as error:
+            send({"op": "error", "error": error.info().model_dump()})
+        except MemoryError:
+            too_much = AudioUnreadableError(
+                f"Decoding the file takes more than {message['memory_mb']} MiB of memory.",
+                hint="Convert the file to a plain format, or raise ASRQ_DECODER_MEMORY_MB.",
+            )
+            send({"op": "error", "error": too_much.info().model_dump()})
+        except OSError as error:
+            stopped = DecoderCrashedError(f"The decoder cannot go on: {error.strerror or error}.")
+            send({"op": "error", "error": stopped.info().model_dump()})
+        gc.collect()  # PyAV's objects refer to each other, and hold native buffers
+
+    send({"op": "ready"})
+    return handle
+
+
+class _Progress:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._seconds = 0.0
+        self._next = time.monotonic()
+
+    def at(self, seconds: float) -> None:
+        self._seconds = seconds
+        if time.monotonic() >= self._next:
+            self.tick()
+
+    def tick(self) -> None:
+        self._next = time.monotonic() + _PROGRESS_S
+        self._send({"op": "progress", "seconds": round(self._seconds, 3)})
+
+
+def _limit(memory: int, cpu_s: float, file_size: int) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    for kind, soft in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s) + 1),
+        (resource.RLIMIT_FSIZE, file_size),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY:
+            soft = min(soft, hard)  # noqa: PLW2901  # the same limit, as far as it may go
+        try:
+            resource.setrlimit(kind, (soft, hard))
+        except (ValueError, OSError):  # macOS refuses to limit the address space
+            continue
+
+
+if __name__ == "__main__":
+    serve(make_handler)

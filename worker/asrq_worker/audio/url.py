@@ -1,0 +1,133 @@
+"""Reads URLs, as far as the operator allows: http and https by ourselves (`web`), everything else through fsspec."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from asrq_jobs.errors import AsrqError, AudioNotFoundError, ExtraMissingError, FetchError, UrlNotAllowedError
+from asrq_worker.audio import web
+from asrq_worker.audio.address import resolve
+
+_BLOCK = 1 << 20  # bytes
+_POLL_S = 0.2
+_STALL_S = 60.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator allows: URL schemes, and hosts with private addresses."""
+
+    schemes: tuple[str, ...]
+    private_hosts: bool
+
+
+def file_name(url: str) -> str | None:
+    """Return the last part of the path, for people."""
+    with suppress(ValueError):
+        return PurePosixPath(unquote(urlsplit(url).path)).name[:255] or None
+    return None
+
+
+def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes]:
+    """Yield the content in blocks. Close the generator if you leave early.
+
+    The network is read in a thread of its own, so that `check` is called five times a second whatever the network
+    does. Every scheme that leads to files of this host is refused, listed or not: they have rules of their own.
+
+    Raises:
+        UrlNotAllowedError: the scheme is not listed, or the host not public.
+        AudioNotFoundError: there is no such thing.
+        ExtraMissingError: fsspec needs a package for the scheme.
+        FetchError: the network failed, or nothing came for a minute.
+    """
+    read = _reader(url, rules)
+    blocks: queue.Queue[bytes | AsrqError] = queue.Queue(maxsize=4)
+    left = threading.Event()
+
+    def put(block: bytes | AsrqError) -> None:
+        while not left.is_set():
+            with suppress(queue.Full):
+                blocks.put(block, timeout=_POLL_S)
+                return
+
+    def produce() -> None:
+        try:
+            for block in read:
+                put(block)
+                if left.is_set():
+                    return
+            put(b"")
+        except AsrqError as error:
+            put(error)
+
+    threading.Thread(target=produce, name="fetch", daemon=True).start()
+    try:
+        heard = time.monotonic()
+        while True:
+            check()
+            try:
+                block = blocks.get(timeout=_POLL_S)
+            except queue.Empty:
+                if time.monotonic() - heard > _STALL_S:
+                    raise FetchError(f"Nothing came from the URL for {_STALL_S:g} s.") from None
+                continue
+            if isinstance(block, AsrqError):
+                raise block
+            if not block:
+                return
+            yield block
+            heard = time.monotonic()
+    finally:
+        left.set()
+
+
+def _reader(url: str, rules: Rules) -> Iterator[bytes]:
+    scheme = url.partition("://")[0].lower()
+    if scheme not in rules.schemes or "::" in scheme:
+        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:20]!r} are not allowed here.")
+    if scheme in web.SCHEMES:
+        return web.read(url, schemes=rules.schemes, private_hosts=rules.private_hosts)
+    return _through_fsspec(url, rules.private_hosts)
+
+
+def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
+
+    if "::" in url:  # fsspec's chains, such as simplecache::file:///etc/passwd
+        raise UrlNotAllowedError("A chain of URLs is not allowed.")
+    _look_at_host(url, private_hosts)
+    try:
+        files, path = fsspec.url_to_fs(url)
+        if isinstance(files, LocalFileSystem):
+            raise UrlNotAllowedError("A URL may not lead to files of this host.", hint="Submit the path instead.")
+        with files.open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except AsrqError:
+        raise
+    except FileNotFoundError:
+        raise AudioNotFoundError("The URL leads to nothing.") from None
+    except ImportError as error:
+        raise ExtraMissingError(f"Reading this URL needs a package: {error}.", hint="pip install it.") from None
+    except Exception as error:  # each file system raises errors of its own library
+        raise FetchError(f"Reading the URL failed: {type(error).__name__}: {error}") from error
+
+
+def _look_at_host(url: str, private_hosts: bool) -> None:
+    """Refuse a host that resolves to a private address; what does not resolve is a bucket or the like."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 0
+    except ValueError:
+        raise UrlNotAllowedError("The URL is malformed.") from None
+    if host:
+        with suppress(FetchError):
+            resolve(host, port, private_hosts=private_hosts)

@@ -1,0 +1,117 @@
+"""Reads http and https URLs.
+
+Not through fsspec: its HTTP file system follows redirects and looks names up by itself, and every hop of the way
+must be checked before we connect. For the same reason proxies are not used.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from asrq_jobs import __version__
+from asrq_jobs.errors import AudioNotFoundError, FetchError, UrlNotAllowedError
+from asrq_worker.audio.address import resolve
+
+SCHEMES = frozenset({"http", "https"})
+
+_TIMEOUT_S = 20.0  # for connecting, and for each read
+_BLOCK = 1 << 18  # bytes
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TRY_AGAIN = frozenset({408, 425, 429})
+_AS_GIVEN = "%/:=&?~+!$,;'@()*[]"  # quoted before, or meant as they stand
+_HEADERS = {"User-Agent": f"asrq/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+
+
+def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator[bytes]:
+    """Yield the content in blocks.
+
+    Raises:
+        UrlNotAllowedError: the URL, or one that it redirects to, is malformed or leads where it must not.
+        AudioNotFoundError: the server has no such thing for us (404, 410, 403, …).
+        FetchError: the network or the server failed.
+    """
+    for _ in range(_MOST_REDIRECTS + 1):
+        parts = _parse(url, schemes)
+        host = parts.hostname or ""
+        try:
+            connection = _connect(parts, private_hosts)
+            try:
+                target = quote(parts.path or "/", _AS_GIVEN) + (
+                    f"?{quote(parts.query, _AS_GIVEN)}" if parts.query else ""
+                )
+                connection.request("GET", target, headers=_HEADERS)
+                response = connection.getresponse()
+                if response.status in _REDIRECTS and (location := response.headers.get("Location")):
+                    url = urljoin(url, location)
+                    continue
+                _check_status(response, host)
+                while block := response.read1(_BLOCK):
+                    yield block
+                if response.length:
+                    raise FetchError(f"{host} broke off before the end.")
+                return
+            finally:
+                connection.close()
+        except http.client.InvalidURL:
+            raise UrlNotAllowedError("The URL is malformed.") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchError(f"Reading from {host} failed: {str(error) or type(error).__name__}.") from error
+    raise FetchError(f"The URL redirects more than {_MOST_REDIRECTS} times.")
+
+
+def _parse(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UrlNotAllowedError("The URL is malformed.")
+    if parts.scheme not in SCHEMES or parts.scheme not in schemes:
+        raise UrlNotAllowedError(f"URLs of the scheme {parts.scheme!r} are not allowed here.")
+    if parts.username is not None:
+        raise UrlNotAllowedError(
+            "A URL with a user name is not allowed.", hint="Use a signed URL, or upload the audio."
+        )
+    return parts
+
+
+def _connect(parts: SplitResult, private_hosts: bool) -> http.client.HTTPConnection:
+    """Connect to an address that was looked at."""
+    host = parts.hostname or ""
+    secure = parts.scheme == "https"
+    port = parts.port or (443 if secure else 80)
+    failure: OSError | None = None
+    for address in resolve(host, port, private_hosts=private_hosts):
+        try:
+            sock = socket.create_connection((address, port), _TIMEOUT_S)
+        except OSError as error:
+            failure = error
+            continue
+        if not secure:
+            plain = http.client.HTTPConnection(host, port)
+            plain.sock = sock
+            return plain
+        try:
+            context = ssl.create_default_context()
+            encrypted = http.client.HTTPSConnection(host, port, context=context)
+            encrypted.sock = context.wrap_socket(sock, server_hostname=host)
+        except BaseException:
+            sock.close()
+            raise
+        return encrypted
+    raise failure or OSError("it has no address")
+
+
+def _check_status(response: http.client.HTTPResponse, host: str) -> None:
+    if response.status == http.client.OK:
+        return
+    answer = f"{host} answered {response.status} {response.reason}".rstrip()
+    if response.status >= 500 or response.status in _TRY_AGAIN or response.status < 400:
+        raise FetchError(f"{answer}.")
+    raise AudioNotFoundError(f"{answer}.", hint="Check the URL, and that it can be read without logging in.")

@@ -1,0 +1,190 @@
+"""What a backend is: the one interface behind which models differ.
+
+A backend lives in the engine process. It knows nothing of queues, files or other processes: it gets chunks of
+16 kHz mono speech and returns, for each, a transcript or an error of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asrq_jobs.errors import AsrqError
+from asrq_jobs.request import Task
+
+SAMPLE_RATE = 16_000
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ChunkOptions:
+    """How one chunk is to be transcribed; the part of a request that a backend sees."""
+
+    language: str | None = None
+    """ISO 639-1 code; None: detect."""
+    task: Task = "transcribe"
+    word_timestamps: bool = False
+    prompt: str | None = None
+    hotwords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of speech.
+
+    `samples` is float32 of shape (n,), mono, 16 kHz, nominally within [-1, 1].
+    """
+
+    samples: Samples
+    options: ChunkOptions = ChunkOptions()
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word; times are seconds from the start of the chunk."""
+
+    word: str
+    start: float
+    end: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class TimedSegment:
+    """A stretch of text; times are seconds from the start of the chunk. Unknown values are None."""
+
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...] | None = None
+    temperature: float | None = None
+    avg_logprob: float | None = None
+    compression_ratio: float | None = None
+    no_speech_prob: float | None = None
+    words: tuple[TimedWord, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a backend made of one chunk. Empty text means: no speech."""
+
+    text: str
+    language: str | None
+    """ISO 639-1 code, as asked for or as detected; None where the backend found no speech."""
+    language_probability: float | None = None
+    """None where the language was asked for, or the backend gives no probabilities."""
+    segments: tuple[TimedSegment, ...] = ()
+    warnings: tuple[str, ...] = ()
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, so that a request can be refused before any work."""
+
+    languages: frozenset[str]
+    """ISO 639-1 codes that can be asked for."""
+    tasks: frozenset[Task] = frozenset({"transcribe"})
+    detects_language: bool = True
+    """If not, a chunk without a language is taken to be in the only one of `languages`."""
+    word_timestamps: bool = False
+    prompt: bool = False
+    hotwords: bool = False
+    confidence: bool = False
+    longest_chunk_s: float = 30.0
+    max_batch: int = 1
+    """Chunks that one `transcribe_batch` call should get at most."""
+    parallel: int = 1
+    """Calls of `transcribe_batch` that may run at the same time, each in a thread of its own."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What exactly is loaded: goes into every result."""
+
+    backend: str
+    backend_version: str
+    model: str
+    model_revision: str | None
+    device: str
+    compute_type: str
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """Settings that a backend gets; `options` holds those that only one backend knows."""
+
+    model: str
+    model_dir: Path
+    """Where downloaded and joined models are kept."""
+    device: str = "auto"
+    compute_type: str = "auto"
+    cpu_threads: int = 1
+    parallel: int = 0
+    """0: the backend decides."""
+    download: bool = False
+    """Whether a model that is not on this machine may be fetched."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Backend(ABC):
+    """A model that transcribes.
+
+    Life: construct (cheap, loads nothing), `load`, `warm_up`, `transcribe_batch` any number of times, `close`.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, config: BackendConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def load(self) -> Identity:
+        """Load the model.
+
+        Raises:
+            ExtraMissingError: the packages are not installed.
+            ModelMissingError, ModelInvalidError: the weights are not there or not usable.
+            DeviceUnavailableError: the device or number type is not to be had.
+            OutOfMemoryError: the model does not fit.
+        """
+
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """Return what the loaded model can do."""
+
+    def warm_up(self) -> None:
+        """Run the model once, so that the first job does not pay for lazy initialisation.
+
+        Noise rather than zeros: a backend may answer digital silence without its model.
+
+        Raises:
+            AsrqError: the model does not work.
+        """
+        noise = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
+        [outcome] = self.transcribe_batch([Chunk(noise, ChunkOptions(language="en"))])
+        if isinstance(outcome, AsrqError):
+            raise outcome
+
+    @abstractmethod
+    def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        """Transcribe chunks, each on its own: one that fails is an error in its place and harms no other."""
+
+    def memory_estimate_mb(self) -> int | None:
+        """Return about how much memory the loaded model takes in MiB, or None if unknown."""
+        return None
+
+    def close(self) -> None:  # noqa: B027  # most backends have nothing to free before their process ends
+        """Free the model. The backend is not used afterwards."""

@@ -1,0 +1,123 @@
+"""A backend for tests: text derived from the samples, and failures on command.
+
+A chunk's `prompt` may hold commands, separated by spaces:
+    sleep:<s>            take so long
+    until:<file>         go on once the file exists
+    fail, oom            raise; fail with OutOfMemoryError
+    oom-batch            fail with OutOfMemoryError unless alone in the batch
+    malformed, nan       return something that is not a transcript; a transcript that is not JSON
+    short                return too few transcripts
+    crash, crash-once:<file>   end the process at once; only if the file does not exist yet (it is made)
+    hang                 never return
+    grow:<MiB>           take memory and keep it
+    print:<word>         write to standard output
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from asrq_jobs.errors import AsrqError, ModelInvalidError, ModelMissingError, OutOfMemoryError
+from asrq_jobs.languages import NAMES
+from asrq_worker.backends.base import Backend, Capabilities, Chunk, Identity, TimedSegment, TimedWord, Transcript
+
+_POLL_S = 0.005
+
+
+class FakeBackend(Backend):
+    """`config.options`: `delay` (seconds per audio second), `max_batch`; `config.model` `missing`, `crash`, `hang` and
+    `broken` fail to load in that way, `crash-once:<file>` only if the file does not exist yet."""
+
+    name: ClassVar[str] = "fake"
+
+    def load(self) -> Identity:
+        """Pretend to load."""
+        match self.config.model:
+            case "missing":
+                raise ModelMissingError(
+                    "Model 'missing' is not on this machine.", hint="Run: asrq models fetch missing."
+                )
+            case "invalid":
+                raise ModelInvalidError("Model 'invalid' is damaged.")
+            case "broken":
+                raise RuntimeError("the fake model is broken")
+            case model:
+                _obey(model)
+        self._kept: list[np.ndarray] = []
+        return Identity("fake", "1", self.config.model, None, "cpu", "none")
+
+    def capabilities(self) -> Capabilities:
+        """Claim to do everything."""
+        return Capabilities(
+            languages=frozenset(NAMES),
+            tasks=frozenset({"transcribe", "translate"}),
+            word_timestamps=True,
+            prompt=True,
+            hotwords=True,
+            max_batch=self.config.options.get("max_batch", 1),
+            parallel=self.config.parallel or 1,
+        )
+
+    def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        """Return the sha1 of each chunk's samples as its text."""
+        time.sleep(sum(chunk.seconds for chunk in chunks) * self.config.options.get("delay", 0.0))
+        outcomes = [self._transcribe(chunk, len(chunks)) for chunk in chunks]
+        return outcomes[:-1] if any("short" in (chunk.options.prompt or "").split() for chunk in chunks) else outcomes
+
+    def _transcribe(self, chunk: Chunk, batch_size: int) -> Transcript | AsrqError:
+        outcome = _transcript(chunk)
+        for command in (chunk.options.prompt or "").split():
+            verb, _, argument = command.partition(":")
+            match verb:
+                case "fail":
+                    raise RuntimeError("the fake backend was told to fail")
+                case "oom":
+                    return OutOfMemoryError("The fake device ran out of memory.")
+                case "oom-batch" if batch_size > 1:
+                    return OutOfMemoryError("The fake device ran out of memory.")
+                case "malformed":
+                    return None  # type: ignore[return-value]  # what a broken backend does
+                case "nan":
+                    return Transcript("nan", "en", language_probability=float("nan"))
+                case "grow":
+                    self._kept.append(np.ones(int(argument) * 2**17))
+                case _:
+                    _obey(command)
+        return outcome
+
+
+def _obey(command: str) -> None:
+    verb, _, argument = command.partition(":")
+    match verb:
+        case "sleep":
+            time.sleep(float(argument))
+        case "until":
+            while not Path(argument).exists():
+                time.sleep(_POLL_S)
+        case "crash":
+            os.abort()
+        case "crash-once" if not Path(argument).exists():
+            Path(argument).touch()
+            os.abort()
+        case "hang":
+            threading.Event().wait()
+        case "print":
+            print(argument, flush=True)  # the point of this command
+            os.write(1, argument.encode())
+
+
+def _transcript(chunk: Chunk) -> Transcript:
+    if not chunk.samples.any():
+        return Transcript("", None)
+    text = hashlib.sha1(chunk.samples.tobytes(), usedforsecurity=False).hexdigest()[:12]
+    words = (TimedWord(text, 0.0, chunk.seconds, 1.0),) if chunk.options.word_timestamps else None
+    segment = TimedSegment(0.0, chunk.seconds, f" {text}", temperature=0.0, words=words)
+    return Transcript(text, chunk.options.language or "en", None if chunk.options.language else 1.0, (segment,))

@@ -1,0 +1,248 @@
+"""The Whisper backend: faster-whisper on a CPU or CUDA."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from asrq_jobs.errors import (
+    AsrqError,
+    DeviceUnavailableError,
+    ExtraMissingError,
+    InferenceError,
+    ModelInvalidError,
+    OutOfMemoryError,
+    UnsupportedOptionError,
+)
+from asrq_jobs.languages import NAMES
+from asrq_worker import models
+from asrq_worker.backends.base import (
+    Backend,
+    BackendConfig,
+    Capabilities,
+    Chunk,
+    Identity,
+    Samples,
+    TimedSegment,
+    TimedWord,
+    Transcript,
+)
+
+if TYPE_CHECKING:
+    from asrq_worker.backends.whisper_model import Notes, TrimmedWhisperModel
+
+log = logging.getLogger(__name__)
+
+SHORTEST_S = 0.1
+SILENT_PEAK = 1e-4
+"""Samples that never exceed this are digital silence, give or take the last bits of 16: nothing for a model."""
+DEFAULT_MARGIN_S = 8.0
+_ENGLISH = "en"
+
+
+class WhisperBackend(Backend):
+    """Options: `beam_size` (5) and `trim_margin_s` (padding kept after the speech; None: up to 30 s)."""
+
+    name: ClassVar[str] = "whisper"
+
+    def __init__(self, config: BackendConfig) -> None:
+        super().__init__(config)
+        self._beam_size: int = config.options.get("beam_size", 5)
+        self._margin_s: float | None = config.options.get("trim_margin_s", DEFAULT_MARGIN_S)
+        self._model: TrimmedWhisperModel
+        self._capabilities: Capabilities
+
+    def load(self) -> Identity:
+        """Find the model and load it; see `Backend.load`."""
+        try:
+            import ctranslate2
+
+            from asrq_worker.backends.whisper_model import TrimmedWhisperModel
+        except ImportError as error:
+            raise ExtraMissingError(
+                f"The Whisper backend needs packages that are not installed ({error}).",
+                hint="Run: pip install 'asrq[worker]'.",
+            ) from None
+        found = models.resolve(self.config.model, model_dir=self.config.model_dir, download=self.config.download)
+        device = _choose_device(self.config.device, ctranslate2.get_cuda_device_count())
+        supported = ctranslate2.get_supported_compute_types(device)
+        compute_type = _choose_compute_type(self.config.compute_type, device, supported)
+        parallel = self.config.parallel or (_usable_cores() if device == "cpu" else 1)
+        try:
+            self._model = TrimmedWhisperModel(
+                str(found.path),
+                margin_s=self._margin_s,
+                device=device,
+                compute_type=compute_type,
+                cpu_threads=self.config.cpu_threads,
+                num_workers=parallel,
+            )
+        except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
+            if _is_out_of_memory(error):
+                raise OutOfMemoryError(f"Model {found.name!r} does not fit into memory.") from None
+            raise ModelInvalidError(f"Model {found.name!r} in {found.path} cannot be loaded: {error}") from None
+        self._capabilities = _capabilities(self._model, found.name, parallel)
+        return Identity(
+            backend=self.name,
+            backend_version=importlib.metadata.version("faster-whisper"),
+            model=found.name,
+            model_revision=found.revision,
+            device=device,
+            compute_type=compute_type,
+        )
+
+    def capabilities(self) -> Capabilities:
+        """Return what the loaded model can do."""
+        return self._capabilities
+
+    def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        """Transcribe chunks one after the other; more in flight come from more threads."""
+        return [self._guarded(chunk) for chunk in chunks]
+
+    def close(self) -> None:
+        """Free the model."""
+        del self._model
+
+    def _guarded(self, chunk: Chunk) -> Transcript | AsrqError:
+        try:
+            return self._transcribe(chunk)
+        except AsrqError as error:
+            return error
+        except Exception as error:  # the library raises what it likes
+            if _is_out_of_memory(error):
+                return OutOfMemoryError(f"Memory ran out on a chunk of {chunk.seconds:.1f} s.")
+            log.exception("faster-whisper raised.")
+            return InferenceError(f"The model failed on a chunk of {chunk.seconds:.1f} s: {error}")
+
+    def _transcribe(self, chunk: Chunk) -> Transcript:
+        options = chunk.options
+        self._check(chunk)
+        samples = _clean(chunk.samples)
+        if chunk.seconds < SHORTEST_S or np.abs(samples).max() < SILENT_PEAK:
+            return Transcript("", None)
+        language = options.language if self._capabilities.detects_language else _ENGLISH
+        self._model.take_notes()
+        segments, info = self._model.transcribe(
+            samples,
+            language=language,
+            task=options.task,
+            beam_size=self._beam_size,
+            condition_on_previous_text=False,
+            initial_prompt=options.prompt,
+            hotwords=", ".join(options.hotwords) or None,
+            word_timestamps=options.word_timestamps,
+            vad_filter=False,
+        )
+        timed = tuple(_timed(segment, chunk.seconds) for segment in segments)
+        notes = self._model.take_notes()
+        return Transcript(
+            text="".join(segment.text for segment in timed).strip(),
+            language=info.language if timed else None,
+            language_probability=float(info.language_probability) if timed and language is None else None,
+            segments=timed,
+            warnings=_warnings(notes),
+            truncated=notes.truncated,
+        )
+
+    def _check(self, chunk: Chunk) -> None:
+        options, can = chunk.options, self._capabilities
+        if options.language is not None and options.language not in can.languages:
+            knows = "English only" if can.languages == {_ENGLISH} else f"{len(can.languages)} languages"
+            raise UnsupportedOptionError(
+                f"Model {self.config.model!r} knows {knows}, not {options.language!r}.",
+                hint="Choose a multilingual model such as base or small, or leave the language to auto.",
+            )
+        if options.task not in can.tasks:
+            raise UnsupportedOptionError(
+                f"Model {self.config.model!r} cannot {options.task}.",
+                hint="Choose a multilingual model such as base, small or large-v3.",
+            )
+
+
+def _choose_device(wanted: str, cuda_devices: int) -> str:
+    if wanted == "auto":
+        return "cuda" if cuda_devices else "cpu"
+    if wanted == "cuda" and not cuda_devices:
+        raise DeviceUnavailableError(
+            "No CUDA device can be used.", hint="Install the NVIDIA driver and cuDNN, or set ASRQ_DEVICE=cpu."
+        )
+    return wanted
+
+
+def _choose_compute_type(wanted: str, device: str, supported: set[str]) -> str:
+    if wanted == "auto":
+        preferred = ("int8",) if device == "cpu" else ("float16", "int8")
+        return next((kind for kind in preferred if kind in supported), "float32")
+    if wanted not in supported:
+        raise DeviceUnavailableError(
+            f"Compute type {wanted!r} is not supported on this {device}.",
+            hint=f"Set ASRQ_COMPUTE_TYPE to auto or one of: {', '.join(sorted(supported))}.",
+        )
+    return wanted
+
+
+def _capabilities(model: TrimmedWhisperModel, name: str, parallel: int) -> Capabilities:
+    multilingual = bool(model.model.is_multilingual)
+    known = {code for code in NAMES if model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None}
+    # The distilled and turbo models were trained without translation and answer in the spoken language.
+    translates = multilingual and not any(word in name for word in ("distil", "turbo"))
+    return Capabilities(
+        languages=frozenset(known if multilingual else {_ENGLISH}),
+        tasks=frozenset({"transcribe", "translate"} if translates else {"transcribe"}),
+        detects_language=multilingual,
+        word_timestamps=True,
+        prompt=True,
+        hotwords=True,
+        confidence=True,
+        parallel=parallel,
+    )
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+
+
+def _clean(samples: Samples) -> Samples:
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _timed(segment: Any, longest: float) -> TimedSegment:
+    def within(seconds: float) -> float:
+        return round(min(max(float(seconds), 0.0), longest), 3)
+
+    words = segment.words and tuple(
+        TimedWord(word.word, within(word.start), within(word.end), _finite(word.probability)) for word in segment.words
+    )
+    return TimedSegment(
+        start=within(segment.start),
+        end=within(segment.end),
+        text=segment.text,
+        tokens=tuple(segment.tokens),
+        temperature=float(segment.temperature),
+        avg_logprob=_finite(segment.avg_logprob),
+        compression_ratio=_finite(segment.compression_ratio),
+        no_speech_prob=_finite(segment.no_speech_prob),
+        words=words,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _warnings(notes: Notes) -> tuple[str, ...]:
+    return tuple(
+        name for name, happened in (("no_speech", notes.silence), ("repetition", notes.repetition)) if happened
+    )

@@ -1,0 +1,69 @@
+"""Listens for commands to this host: ours on `asrq:control`, RQ's on the channel of each slot."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.command import PUBSUB_CHANNEL_TEMPLATE
+
+from asrq_jobs import keys
+from asrq_worker.leases import LeaseKeeper
+from asrq_worker.logs import Log
+from asrq_worker.slot import Slot
+
+_log = Log("asrq.commands")
+_PAUSE_S = 1.0
+
+
+class CommandListener:
+    """One connection and one thread for all slots. A command missed during an outage is not lost for good: the
+    lease keeper reads the cancel marks as well."""
+
+    def __init__(self, redis: Redis, keeper: LeaseKeeper, slots: Iterable[Slot], shutdown: Callable[[], None]) -> None:
+        self._redis = redis
+        self._keeper = keeper
+        self._slots = {PUBSUB_CHANNEL_TEMPLATE % slot.name: slot for slot in slots}
+        self._shutdown = shutdown
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+
+    def start(self) -> None:
+        """Start listening."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                    pubsub.subscribe(keys.CONTROL, *self._slots)
+                    while not self._stopping.is_set():
+                        message = pubsub.get_message(timeout=_PAUSE_S)
+                        if message is not None:
+                            self._handle(message)
+            except (RedisError, OSError) as error:
+                _log.warning("queue.unreachable", reason=type(error).__name__)
+                self._stopping.wait(_PAUSE_S)
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        try:
+            payload = json.loads(cast("bytes", message["data"]))
+            command = payload["command"]
+            slot = self._slots.get(cast("bytes", message["channel"]).decode())
+            if slot is None and command == "cancel":
+                self._keeper.cancel(str(payload["id"]))
+            elif slot is not None and command == "shutdown":
+                self._shutdown()
+            elif slot is not None and command in {"stop-job", "stop-execution"}:
+                self._keeper.cancel(str(payload["job_id"]))
+        except (ValueError, KeyError, TypeError):
+            _log.warning("command.malformed")

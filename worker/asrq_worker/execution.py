@@ -1,0 +1,183 @@
+"""One execution of a job, as Redis sees it: begun through one script, ended through another, fenced by its lease."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from redis import Redis
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.events import Event
+from asrq_jobs.result import Attempt, Result
+
+# RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
+_HORIZON_S = 3 * 86_400
+
+BeginVerdict = Literal["started", "taken", "gone", "done"]
+EndVerdict = Literal["completed", "failed", "canceled", "retry", "front"]
+_DESTINATION: dict[EndVerdict, str] = {
+    "completed": "finished",
+    "failed": "failed",
+    "canceled": "canceled",
+    "retry": "scheduled",
+}
+
+
+def iso(at: float) -> str:
+    """Return a Unix time as RQ writes it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Answer of `begin`. `attempts` ends with the one begun; `earlier` of them do not count against the limit."""
+
+    verdict: BeginVerdict
+    attempts: tuple[Attempt, ...]
+    canceled: bool
+    earlier: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Names one execution; carries no state, Redis does."""
+
+    job_id: str
+    execution_id: str
+    lane: str
+    worker: str
+
+    @property
+    def lease(self) -> str:
+        """Member of `asrq:leases`."""
+        return f"{self.lane}/{self.job_id}/{self.execution_id}"
+
+    @classmethod
+    def of_lease(cls, lease: str, worker: str) -> Execution:
+        """Return the execution that a member of `asrq:leases` names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        lane, job_id, execution_id = lease.split("/")
+        return cls(job_id, execution_id, lane, worker)
+
+    def begin(self, redis: Redis, *, lease_s: float) -> Begun:
+        """Start the job, if it still waits, and take its lease."""
+        now = time.time()
+        answer = scripts.load(redis, "begin")(
+            [
+                keys.job(self.job_id),
+                keys.intermediate(self.lane),
+                keys.registry("wip", self.lane),
+                keys.LEASES,
+                keys.attempts(self.job_id),
+                keys.events(self.job_id),
+                keys.rq_execution(self.job_id, self.execution_id),
+                keys.rq_executions(self.job_id),
+                keys.rq_worker_executions(self.worker),
+                keys.result(self.job_id),
+                keys.registry("finished", self.lane),
+                keys.cancel(self.job_id),
+            ],
+            [self.job_id, self.execution_id, self.lane, self.worker, f"{now:.6f}", iso(now), f"{now + lease_s:.6f}",
+             _HORIZON_S],
+        )  # fmt: skip
+        verdict, attempts, canceled, earlier = cast("tuple[bytes, Sequence[bytes], int, int]", answer)
+        return Begun(
+            verdict=cast("BeginVerdict", verdict.decode()),
+            attempts=tuple(Attempt.model_validate_json(attempt) for attempt in attempts),
+            canceled=bool(canceled),
+            earlier=earlier,
+        )
+
+    def end(
+        self,
+        redis: Redis,
+        verdict: EndVerdict,
+        *,
+        event: Event,
+        attempt: Attempt | None,
+        result: Result | None = None,
+        ttl_s: int = 0,
+        due_in_s: float = 0.0,
+        lapsed_by: float | None = None,
+    ) -> bool:
+        """Close the job, or give it back; False if the fence refused, and then nothing has changed.
+
+        Args:
+            redis: connection.
+            verdict: what becomes of the job.
+            event: the event that tells.
+            attempt: this attempt, ended; None if it is not to count.
+            result: the document to keep, if the job ends.
+            ttl_s: how long to keep it.
+            due_in_s: for a retry, how long to wait.
+            lapsed_by: None for the holder of the lease; the reaper gives the Unix time by which it must have lapsed.
+        """
+        now = time.time()
+        field, value = _rq_result(result)
+        destination = _DESTINATION.get(verdict)
+        answer = scripts.load(redis, "end_execution")(
+            [
+                keys.job(self.job_id),
+                keys.LEASES,
+                keys.registry("wip", self.lane),
+                keys.rq_execution(self.job_id, self.execution_id),
+                keys.rq_executions(self.job_id),
+                keys.rq_worker_executions(self.worker),
+                keys.attempts(self.job_id),
+                keys.events(self.job_id),
+                keys.result(self.job_id),
+                keys.rq_results(self.job_id),
+                keys.chunks(self.job_id),
+                keys.cancel(self.job_id),
+                keys.STATS,
+                keys.registry(destination, self.lane) if destination else keys.queue(self.lane),
+            ],
+            [
+                self.job_id,
+                self.execution_id,
+                self.lane,
+                verdict,
+                iso(now),
+                f"{now + (due_in_s if verdict == 'retry' else ttl_s):.6f}",
+                ttl_s,
+                attempt.model_dump_json() if attempt else "",
+                event.to_json(),
+                result.to_json() if result else "",
+                field,
+                value,
+                self.worker,
+                "" if lapsed_by is None else f"{lapsed_by:.6f}",
+            ],
+        )
+        return bool(answer)
+
+
+def _rq_result(result: Result | None) -> tuple[str, str]:
+    """What RQ's own result entry holds: a pointer to ours and what a dashboard should show of it.
+
+    Encodings as in rq/results.py: base64 of JSON, and base64 of zlib for exceptions.
+    """
+    if result is None:
+        return "", ""
+    if result.error is not None:
+        line = f"{result.error.code}: {result.error.message}"
+        return "exc_string", base64.b64encode(zlib.compress(line.encode())).decode()
+    pointer = {
+        "result": keys.result(result.id),
+        "language": result.language,
+        "audio_s": result.duration,
+        "rtfx": result.timings.rtfx,
+        "backend": result.backend,
+        "model": result.model,
+    }
+    return "return_value", base64.b64encode(json.dumps(pointer).encode()).decode()

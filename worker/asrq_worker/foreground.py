@@ -1,0 +1,49 @@
+"""Signals of a long-running command: the first asks it to end in good order, the second not to wait."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+
+class StartInterruptedError(BaseException):
+    """A signal came while the command was still starting; it unwinds what has been started."""
+
+
+class Foreground:
+    """Turns SIGINT and SIGTERM into events while it is entered.
+
+    Until `started` is called a signal raises `StartInterruptedError` in the main thread; afterwards the first one
+    sets `stop` and the next sets `hurry`. Handlers only set events: locks may be held where they strike.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.hurry = threading.Event()
+        self._started = False
+        self._previous: dict[int, signal.Handlers | int | object] = {}
+
+    def started(self) -> None:
+        """From now on signals ask instead of interrupting."""
+        self._started = True
+
+    def __enter__(self) -> Foreground:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)  # type: ignore[arg-type]  # what signal() itself returned
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if self.stop.is_set():
+            self.hurry.set()
+        self.stop.set()
+        if not self._started:
+            self._started = True
+            raise StartInterruptedError

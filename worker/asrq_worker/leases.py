@@ -1,0 +1,105 @@
+"""Keeps the leases of a host's running jobs: renews those that move, stops those that were lost or canceled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from asrq_jobs import keys
+from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
+from asrq_worker.control import JobControl
+from asrq_worker.execution import Execution
+from asrq_worker.logs import Log
+
+_log = Log("asrq.leases")
+
+Heartbeat = Callable[[Pipeline], None]
+
+
+class LeaseKeeper:
+    """One thread and one pipelined call per interval, whatever the number of slots."""
+
+    def __init__(self, redis: Redis, *, lease_s: float, heartbeats: Iterable[Heartbeat] = ()) -> None:
+        """Renew every third of `lease_s`; `heartbeats` add what else is to be sent in the same call."""
+        self._redis = redis
+        self._lease_s = lease_s
+        self._heartbeats = tuple(heartbeats)
+        self._lock = threading.Lock()
+        self._held: dict[Execution, JobControl] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Start renewing."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop renewing; what is still held will lapse."""
+        self._stopping.set()
+        self._thread.join()
+
+    def hold(self, execution: Execution, control: JobControl) -> None:
+        """Renew the lease of this execution from now on."""
+        with self._lock:
+            self._held[execution] = control
+
+    def release(self, execution: Execution) -> None:
+        """Renew it no more."""
+        with self._lock:
+            self._held.pop(execution, None)
+
+    def held(self) -> dict[Execution, JobControl]:
+        """Return what runs now."""
+        with self._lock:
+            return dict(self._held)
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a running job because a client asked."""
+        for execution, control in self.held().items():
+            if execution.job_id == job_id:
+                control.stop(CanceledError("Canceled while it ran."))
+
+    def stop_all(self, reason: AsrqError) -> None:
+        """Stop everything that runs."""
+        for control in self.held().values():
+            control.stop(reason)
+
+    def keep(self) -> None:
+        """Renew once: one pipelined call."""
+        held = self.held()
+        moving = {execution: control for execution, control in held.items() if control.moving()}
+        for execution in held.keys() - moving.keys():
+            _log.warning("lease.not_renewed", id=execution.job_id, reason="no progress")
+        expiry = time.time() + self._lease_s
+        pipe = self._redis.pipeline(transaction=False)
+        for heartbeat in self._heartbeats:
+            heartbeat(pipe)
+        if held:
+            pipe.zmscore(keys.LEASES, [execution.lease for execution in held])
+            pipe.mget([keys.cancel(execution.job_id) for execution in held])
+        if moving:
+            pipe.zadd(keys.LEASES, {execution.lease: expiry for execution in moving}, xx=True)
+        answers = pipe.execute()
+        if held:
+            at = -3 if moving else -2
+            self._look(held, answers[at], answers[at + 1])
+
+    def _look(self, held: dict[Execution, JobControl], scores: list[float | None], cancels: list[bytes | None]) -> None:
+        for (execution, control), score, cancel in zip(held.items(), scores, cancels, strict=True):
+            # It may have ended between the copy and the call, and with it its lease.
+            if score is None and execution in self.held():
+                control.stop(LeaseLostError("The lease of this execution has lapsed; another one has the job."))
+            if cancel is not None:
+                control.stop(CanceledError("Canceled while it ran."))
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._lease_s / 3):
+            try:
+                self.keep()
+            except (RedisError, OSError) as error:
+                _log.warning("leases.unreachable", reason=type(error).__name__)

@@ -1,0 +1,76 @@
+"""Structured logs on stderr: one event a line with its fields, as JSON or, on a terminal, for reading.
+
+Transcripts, prompts, paths and URLs are never fields.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+from asrq_jobs.settings import Settings
+
+Field = str | int | float | bool | None
+
+_FIELDS = "asrq_fields"
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Field] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _ConsoleFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        fields = " ".join(f"{name}={value}" for name, value in getattr(record, _FIELDS, {}).items())
+        line = f"{at} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure(settings: Settings) -> None:
+    """Send all logs of this process to stderr in the configured form."""
+    style: Literal["json", "console"] = (
+        settings.log_format if settings.log_format != "auto" else ("console" if sys.stderr.isatty() else "json")
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if style == "json" else _ConsoleFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for chatty in ("rq", "faster_whisper", "httpx", "httpcore", "huggingface_hub", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Log:
+    """A logger whose lines are an event name and fields."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: Field) -> None:
+        """Log what only someone hunting a defect wants."""
+        self._logger.debug(event, extra={_FIELDS: fields})
+
+    def info(self, event: str, **fields: Field) -> None:
+        """Log what happened."""
+        self._logger.info(event, extra={_FIELDS: fields})
+
+    def warning(self, event: str, **fields: Field) -> None:
+        """Log what an operator should know."""
+        self._logger.warning(event, extra={_FIELDS: fields})
+
+    def error(self, event: str, *, error: BaseException | None = None, **fields: Field) -> None:
+        """Log a failure, with its traceback if an exception is given."""
+        self._logger.error(event, exc_info=error, extra={_FIELDS: fields})

@@ -1,0 +1,44 @@
+"""What becomes of a job whose attempt has ended: a pure decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError, ShutdownError, WorkerLostError
+
+Verdict = Literal["failed", "canceled", "retry", "front", "abandon"]
+
+_LONGEST_DELAY_S = 300.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What to do with the job.
+
+    `retry` waits `delay_s` first, `front` goes back to the head of its lane at once; `abandon` touches nothing,
+    because another execution holds the job. `counts` says whether the attempt counts against the limit.
+    """
+
+    verdict: Verdict
+    delay_s: float = 0.0
+    counts: bool = True
+
+
+def decide(error: AsrqError, *, attempts: int, max_attempts: int, retry_delay_s: float, jitter: float) -> Outcome:
+    """Decide by the error that ended the attempt.
+
+    `attempts` counts this one; `jitter` is a random number in [0, 1) that spreads retries over half their delay.
+    """
+    if isinstance(error, LeaseLostError):
+        return Outcome("abandon")
+    if isinstance(error, CanceledError):
+        return Outcome("canceled")
+    if isinstance(error, ShutdownError):
+        return Outcome("front", counts=False)
+    if not error.retryable or attempts >= max_attempts:
+        return Outcome("failed")
+    if isinstance(error, WorkerLostError):
+        return Outcome("front")
+    delay = min(_LONGEST_DELAY_S, retry_delay_s * 2 ** (attempts - 1))
+    return Outcome("retry", delay_s=delay * (0.75 + jitter / 2))

@@ -1,0 +1,106 @@
+"""The parent's side of a child process: starts it, sends and receives JSON lines, kills it.
+
+The child is `python -m <module>` with pipes for stdin and stdout; what it prints to stderr goes to ours. It ends
+by itself when its stdin closes, so it cannot outlive the parent, and it ignores SIGINT and SIGTERM: a Ctrl-C or a
+service manager that signals the whole group must not take it away from a parent that drains.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+# Linux sends a child's parent-death signal when the *thread* that started it ends (prctl(2)), so all children are
+# started by one thread that lives as long as the process.
+_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-starter")
+
+
+class Child:
+    """A running child process.
+
+    `on_message` is called in a reader thread for each line; `on_exit` once, in the same thread, with the exit
+    code, when the child is gone and reaped.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        on_message: Callable[[Message], None],
+        on_exit: Callable[[int], None],
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._write_lock = threading.Lock()
+        self._process = _starter.submit(
+            subprocess.Popen,
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        ).result()
+        self._reader = threading.Thread(target=self._read, name=f"{module}-{self.pid}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def send(self, message: Message) -> bool:
+        """Send one message; False if the child is gone."""
+        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
+        try:
+            with self._write_lock:
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+        except (OSError, ValueError):  # broken pipe, or closed by `close`
+            return False
+        return True
+
+    def kill(self) -> None:
+        """Kill it at once; `on_exit` follows."""
+        self._process.kill()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let it end by closing its stdin, kill it if it does not, and wait until it is reaped."""
+        assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
+        if self._write_lock.acquire(timeout=timeout_s):  # a child that does not read may hold a writer up
+            try:
+                self._process.stdin.close()
+            except OSError:
+                pass  # it died with our last message unread
+            finally:
+                self._write_lock.release()
+            self._reader.join(timeout_s)
+        if self._reader.is_alive():
+            self.kill()
+            self._reader.join()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101  # we asked for a pipe
+        with self._process.stdout as lines:
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:  # cut off by its death
+                    continue
+                try:
+                    self._on_message(message)
+                except Exception:  # a child that says what it must not say is not to be trusted any further
+                    log.exception("A message of child %d could not be handled; it is killed.", self.pid)
+                    self.kill()
+        self._on_exit(self._process.wait())

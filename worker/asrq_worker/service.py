@@ -1,0 +1,173 @@
+"""A worker: one machine, its slots, its leases, and the way it starts, drains and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from asrq_jobs import __version__, keys
+from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.errors import ShutdownError
+from asrq_jobs.result import WorkerInfo
+from asrq_jobs.settings import Settings
+from asrq_worker.commands import CommandListener
+from asrq_worker.foreground import Foreground
+from asrq_worker.leases import LeaseKeeper
+from asrq_worker.logs import Log
+from asrq_worker.machine import Machine
+from asrq_worker.slot import Slot
+from asrq_worker.task import Task
+
+_log = Log("asrq.service")
+
+_LOOK_S = 0.05
+_HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
+
+
+class Service:
+    """One worker process.
+
+    `start` returns when the model is warm and the slots take jobs; `close` drains.
+    """
+
+    def __init__(self, settings: Settings, *, shutdown: Callable[[], None]) -> None:
+        """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command."""
+        self._settings = settings
+        self._redis: Redis = connect(settings, retry_s=settings.redis_retry_s)
+        self._machine = Machine(settings, redis=self._redis)
+        # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
+        self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
+        task = Task(self._machine.pipeline, settings, info)
+        self._slots: list[Slot] = []
+        self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
+        for lane, count in settings.slots.items():
+            for number in range(1, count + 1):
+                name = f"{self.name}.{settings.backend}.{lane}.{number}"
+                self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings))
+        self._commands = CommandListener(self._redis, self._keeper, self._slots, shutdown)
+
+    def start(self) -> None:
+        """Load and warm the model, then start taking jobs.
+
+        Raises:
+            QueueError: Redis does not answer or refuses.
+            SetupError, EngineError: the model cannot be served.
+        """
+        began = time.monotonic()
+        try:
+            with queue_errors(self._settings):
+                self._redis.ping()
+                self._publish_limits()
+            self._announce("loading")
+            self._machine.start()
+            loaded = self._machine.engine.wait_ready(self._settings.engine_start_s)
+        except BaseException:
+            self._withdraw()
+            self._machine.close()
+            raise
+        self._keeper.start()
+        self._commands.start()
+        for slot in self._slots:
+            slot.start()
+        self._announce("ready")
+        served = loaded.identity
+        _log.info(
+            "worker.ready",
+            name=self.name,
+            backend=served.backend,
+            model=served.model,
+            device=served.device,
+            compute_type=served.compute_type,
+            load_s=round(loaded.load_s, 3),
+            start_s=round(time.monotonic() - began, 3),
+            lanes=self._settings.lanes,
+        )
+
+    def close(self, *, hurry: threading.Event | None = None) -> None:
+        """Take nothing new, let what runs finish within the grace time, hand the rest back, end the children.
+
+        Setting `hurry` ends the grace time early.
+        """
+        grace_s = self._settings.grace_s
+        self._announce("draining")
+        for slot in self._slots:
+            slot.stop()
+        _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
+        if not self._join(grace_s, hurry or threading.Event()):
+            self._keeper.stop_all(ShutdownError("The worker is stopping."))
+            if not self._join(_HAND_BACK_S, threading.Event()):
+                _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
+        self._commands.close()
+        self._keeper.close()
+        self._machine.close()
+        self._withdraw()
+        self._redis.close()
+        _log.info("worker.stopped", name=self.name)
+
+    def _join(self, within_s: float, hurry: threading.Event) -> bool:
+        deadline = time.monotonic() + within_s
+        while not all(slot.join(0) for slot in self._slots):
+            if time.monotonic() >= deadline or hurry.wait(_LOOK_S):
+                return False
+        return True
+
+    def _publish_limits(self) -> None:
+        settings = self._settings
+        limits: dict[str, int] = {f"depth:{lane}": settings.lane_depth for lane in settings.slots}
+        limits |= {
+            "result_ttl": settings.result_ttl_s,
+            "failure_ttl": settings.failure_ttl_s,
+            "blob_ttl": settings.blob_ttl_s,
+        }
+        self._redis.hset(keys.LIMITS, mapping={name: str(value) for name, value in limits.items()})
+
+    def _beat(self, pipe: Pipeline) -> None:
+        for slot in self._slots:
+            slot.beat(pipe)
+
+    def _announce(self, state: str) -> None:
+        status = {
+            "state": state,
+            "pid": os.getpid(),
+            "backend": self._settings.backend,
+            "model": self._settings.model,
+            "lanes": self._settings.lanes,
+            "version": __version__,
+            "at": time.time(),
+        }
+        try:
+            self._redis.hset(keys.HOSTS, self.name, json.dumps(status))
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", reason=type(error).__name__)
+
+    def _withdraw(self) -> None:
+        try:
+            self._redis.hdel(keys.HOSTS, self.name)
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", reason=type(error).__name__)
+
+
+def run(settings: Settings, foreground: Foreground, *, ready: Callable[[], None] = lambda: None) -> None:
+    """Run a worker until a signal or an operator ends it; `ready` is called when it takes jobs.
+
+    Raises:
+        QueueError, SetupError, EngineError: it cannot start.
+    """
+    service = Service(settings, shutdown=foreground.stop.set)
+    service.start()
+    try:
+        foreground.started()
+        ready()
+        foreground.stop.wait()
+    finally:
+        service.close(hurry=foreground.hurry)

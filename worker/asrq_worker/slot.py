@@ -1,0 +1,177 @@
+"""A slot: a thread that is an RQ worker on one lane. It waits on Redis and on the pipeline, and computes nothing."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from typing import cast
+
+from redis import Redis
+from redis.client import Pipeline as RedisPipeline
+from redis.exceptions import RedisError
+from rq import Queue, SimpleWorker
+from rq.exceptions import DequeueTimeout
+from rq.serializers import JSONSerializer
+from rq.suspension import is_suspended
+from rq.worker.base import WorkerStatus
+
+from asrq_jobs import keys
+from asrq_jobs.errors import AsrqError, CanceledError, RequestError
+from asrq_jobs.settings import Settings
+from asrq_worker import guard, quarantine, reports
+from asrq_worker.control import JobControl
+from asrq_worker.execution import Execution
+from asrq_worker.journal import RedisJournal
+from asrq_worker.leases import LeaseKeeper
+from asrq_worker.logs import Log
+from asrq_worker.task import Ended, Taken, Task
+
+_log = Log("asrq.slot")
+
+_BLOCK_S = 1  # how long one BLMOVE waits, and so how soon a stop is noticed
+_PAUSE_S = 1.0
+_WORKER_TTL_S = 60  # RQ forgets a worker a minute after this without heartbeat
+
+
+class Slot(SimpleWorker):
+    """Takes jobs from one lane and runs them, one at a time, until stopped.
+
+    RQ gives registration, heartbeats, suspension and the atomic dequeue (one queue: BLMOVE into the intermediate
+    list). Beginning and ending an execution are our scripts, each one step: see docs/explanation/decisions.
+    """
+
+    def __init__(self, lane: str, name: str, redis: Redis, task: Task, keeper: LeaseKeeper, settings: Settings) -> None:
+        super().__init__(
+            [Queue(keys.queue_name(lane), connection=redis, serializer=JSONSerializer)],
+            name=name,
+            connection=redis,
+            serializer=JSONSerializer,
+            worker_ttl=_WORKER_TTL_S,
+        )
+        self.lane = lane
+        self._redis = redis
+        self._task = task
+        self._keeper = keeper
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        return connection  # RQ would raise the socket timeout of the pool; ours is above the longest blocking call
+
+    def start(self) -> None:
+        """Start taking jobs."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take nothing new; what runs goes on."""
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until the slot has ended; False if it has not."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def beat(self, pipe: RedisPipeline) -> None:
+        """Queue RQ's heartbeat of this worker on a pipeline."""
+        self.heartbeat(pipeline=pipe)
+
+    def _run(self) -> None:
+        registered = False
+        while not self._stopping.is_set():
+            try:
+                if not registered:
+                    self.register_birth()
+                    self.set_state(WorkerStatus.IDLE)
+                    registered = True
+                self._serve_one()
+            except (RedisError, OSError) as error:
+                _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
+                self._stopping.wait(_PAUSE_S)
+            except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the host a slot
+                _log.error("slot.defect", error=error, slot=self.name)
+                reports.capture(error)
+                self._stopping.wait(_PAUSE_S)
+        try:
+            self.register_death()
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
+
+    def _serve_one(self) -> None:
+        if is_suspended(self._redis, self):
+            self.set_state(WorkerStatus.SUSPENDED)
+            self._stopping.wait(_PAUSE_S)
+            return
+        try:
+            _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
+        except DequeueTimeout:
+            return
+        job_id = raw_id.decode(errors="replace")
+        raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
+        try:
+            request = guard.admit(job_id, self.lane, raw, self._redis) if raw else None
+        except RequestError as error:
+            self._refuse(job_id, raw, error)
+            return
+        execution = Execution(job_id, uuid.uuid4().hex, self.lane, self.name)
+        begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
+        if begun.verdict != "started" or request is None:
+            _log.info("job.not_begun", id=job_id, reason=begun.verdict)
+            return
+        taken = Taken(request, begun, _text(raw, b"created_at"), _text(raw, b"enqueued_at"))
+        control = JobControl()
+        if begun.canceled:
+            control.stop(CanceledError("Canceled before it ran."))
+        self._keeper.hold(execution, control)
+        try:
+            self.set_state(WorkerStatus.BUSY)
+            journal = RedisJournal(self._redis, job_id, ttl_s=self._settings.failure_ttl_s)
+            ended = self._task.run(taken, control, journal)
+            self._end(execution, ended)
+        finally:
+            self._keeper.release(execution)
+        pipe = self._redis.pipeline(transaction=False)
+        self._count(pipe, ended)
+        self.set_state(WorkerStatus.IDLE, pipeline=pipe)
+        pipe.execute()
+
+    def _refuse(self, job_id: str, raw: dict[bytes, bytes], error: AsrqError) -> None:
+        _log.warning("job.refused", id=job_id, lane=self.lane, code=error.code)
+        quarantine.refuse(self._redis, job_id, self.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
+
+    def _end(self, execution: Execution, ended: Ended) -> None:
+        """Write the end; while Redis is away, keep trying as long as this process lives: the work is done."""
+        if ended.verdict is None:
+            return
+        while True:
+            try:
+                kept = execution.end(
+                    self._redis,
+                    ended.verdict,
+                    event=ended.event,
+                    attempt=ended.attempt,
+                    result=ended.result,
+                    ttl_s=ended.ttl_s,
+                    due_in_s=ended.delay_s,
+                )
+            except (RedisError, OSError) as error:
+                _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)
+                if self._stopping.wait(_PAUSE_S):
+                    raise
+            else:
+                if not kept:
+                    _log.warning("commit.fenced", id=execution.job_id, verdict=ended.verdict)
+                return
+
+    def _count(self, pipe: RedisPipeline, ended: Ended) -> None:
+        if ended.verdict == "completed":
+            self.increment_successful_job_count(pipeline=pipe)
+        elif ended.verdict is not None:
+            self.increment_failed_job_count(pipeline=pipe)
+        if ended.result is not None:
+            pipe.hincrbyfloat(self.key, "total_working_time", ended.result.timings.total_s or 0.0)
+
+
+def _text(raw: dict[bytes, bytes], field: bytes) -> str | None:
+    value = raw.get(field)
+    return value.decode() if value else None
