@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     lane_depth: int = Field(10_000, ge=1, description="Jobs that may wait in a lane before submissions are refused.")
 
     # What a worker serves
-    backend: Literal["whisper"] = Field("whisper", description="Which backend serves jobs.")
+    backend: str = Field("whisper", description="Which backend serves jobs.")
     model: str = Field("base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where it works.")
     compute_type: str = Field("auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")

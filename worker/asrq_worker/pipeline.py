@@ -104,8 +104,8 @@ class Pipeline:
         began = time.monotonic()
         if request.timeout_s is not None:
             control.limit(request.timeout_s)
-        control.expect(self._settings.engine_start_s)
-        loaded = self._engine.wait_ready(self._settings.engine_start_s)
+        # Once loaded it stays so for the pipeline: while the engine restarts, chunks wait in the scheduler.
+        loaded = self._engine.loaded or self._engine.wait_ready(self._settings.engine_start_s)
         options = admit(request, loaded.identity, loaded.capabilities)
         progress = _Progress(journal)
         control.expect(_QUEUED_PATIENCE_S)

@@ -81,7 +81,7 @@ def events(job_id: str, as_json: bool) -> None:
     with Client(settings.load()) as client:
         client.state(job_id)
         for event in client.events(job_id):
-            click.echo(event.to_json() if as_json else _line(event))
+            click.echo(event.to_json() if as_json else told(event))
 
 
 def _report(job_id: str, outcome: str, *, as_json: bool) -> None:
@@ -123,9 +123,9 @@ def _row(state: JobState) -> tuple[str, ...]:
     return tuple("" if cell is None else str(cell) for cell in cells)
 
 
-def _line(event: Event) -> str:
+def told(event: Event) -> str:
     """Return an event as one line for people: local time, type, and what it says."""
-    told: Iterable[object] = (
+    parts: Iterable[object] = (
         event.lane,
         event.depth and f"no. {event.depth}",
         event.attempt and f"attempt {event.attempt}",
@@ -139,4 +139,4 @@ def _line(event: Event) -> str:
         event.error and f"{event.error.message} [{event.error.code}]",
     )
     clock = datetime.fromtimestamp(event.at).astimezone().strftime("%H:%M:%S")
-    return "  ".join([clock, f"{event.type:<9}", *(str(part) for part in told if part)])
+    return "  ".join([clock, f"{event.type:<9}", *(str(part) for part in parts if part)])

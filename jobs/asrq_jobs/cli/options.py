@@ -65,9 +65,7 @@ def queue_options(command: Decorated) -> Decorated:
     for option in (
         click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
         click.option("--backend", metavar="NAME", help="Only a worker with this backend will do."),
-        click.option(
-            "--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, … or a path."
-        ),
+        click.option("--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, …"),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; the default is batch."),
     ):
         command = option(command)

@@ -180,7 +180,7 @@ def test_a_load_that_raises_something_unforeseen_is_internal(make_engine: MakeEn
 
 def test_a_load_that_hangs_is_killed(make_engine: MakeEngine) -> None:
     engine = make_engine("hang", start_timeout_s=0.2)
-    with pytest.raises(EngineTimeoutError, match="not loaded within 0.2 s"):
+    with pytest.raises(EngineTimeoutError, match=r"not loaded within 0\.2 s"):
         engine.wait_ready(30)
 
 

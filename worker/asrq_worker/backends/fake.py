@@ -2,12 +2,15 @@
 
 A chunk's `prompt` may hold commands, separated by spaces:
     sleep:<s>            take so long
+    touch:<file>         make the file, to say that work has begun
     until:<file>         go on once the file exists
     fail, oom            raise; fail with OutOfMemoryError
     oom-batch            fail with OutOfMemoryError unless alone in the batch
     malformed, nan       return something that is not a transcript; a transcript that is not JSON
     short                return too few transcripts
-    crash, crash-once:<file>   end the process at once; only if the file does not exist yet (it is made)
+    crash                end the process at once
+    crash-unless:<file>  the same, unless the file exists
+    crash-once:<file>    the same, making the file first
     hang                 never return
     grow:<MiB>           take memory and keep it
     print:<word>         write to standard output
@@ -33,8 +36,10 @@ _POLL_S = 0.005
 
 
 class FakeBackend(Backend):
-    """`config.options`: `delay` (seconds per audio second), `max_batch`; `config.model` `missing`, `crash`, `hang` and
-    `broken` fail to load in that way, `crash-once:<file>` only if the file does not exist yet."""
+    """`config.options`: `delay` (seconds per audio second) and `max_batch`.
+
+    A `config.model` of `missing`, `invalid` or `broken` fails to load in that way; any other is obeyed as a command.
+    """
 
     name: ClassVar[str] = "fake"
 
@@ -99,10 +104,14 @@ def _obey(command: str) -> None:
     match verb:
         case "sleep":
             time.sleep(float(argument))
+        case "touch":
+            Path(argument).touch()
         case "until":
             while not Path(argument).exists():
                 time.sleep(_POLL_S)
         case "crash":
+            os.abort()
+        case "crash-unless" if not Path(argument).exists():
             os.abort()
         case "crash-once" if not Path(argument).exists():
             Path(argument).touch()

@@ -1,0 +1,234 @@
+"""The scheduler on a real engine child: fairness, cancellation, and finding the chunk that kills."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
+
+import psutil
+import pytest
+
+from asrq_jobs.errors import (
+    CanceledError,
+    EngineUnavailableError,
+    InferenceError,
+    ModelMissingError,
+    OutOfMemoryError,
+    PoisonedError,
+    ShutdownError,
+)
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.scheduler import ChunkDone, Scheduler
+
+MakeEngine = Callable[..., Engine]
+MakeScheduler = Callable[..., Scheduler]
+Submit = Callable[..., Future[ChunkDone]]
+
+
+def finish_order(futures: dict[str, Future[ChunkDone]]) -> tuple[list[str], threading.Event]:
+    """Return a list that grows as futures finish, and an event set when all have."""
+    order: list[str] = []
+    all_done = threading.Event()
+
+    def finished(name: str) -> None:
+        order.append(name)
+        if len(order) == len(futures):
+            all_done.set()
+
+    for name, future in futures.items():
+        future.add_done_callback(lambda _, name=name: finished(name))
+    return order, all_done
+
+
+def hold(scheduler: Scheduler, submit: Submit, job_id: str, folder: Path) -> tuple[Future[ChunkDone], Path]:
+    """Keep the engine busy with a chunk, from now on and until the returned file exists."""
+    began, go = folder / f"{job_id}-began", folder / "go"
+    future = submit(scheduler, job_id, f"touch:{began} until:{go}")
+    wait_for(began)
+    return future, go
+
+
+def wait_for(file: Path) -> None:
+    """Wait until another process has made a file."""
+    deadline = time.monotonic() + 10
+    while not file.exists():
+        assert time.monotonic() < deadline, f"{file.name} did not appear"
+        time.sleep(0.005)
+
+
+def test_a_chunk_comes_back_with_what_it_took(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    done = submit(make_scheduler(), "job", "sleep:0.05").result(10)
+    assert done.transcript.text
+    assert done.inference_s >= 0.05
+    assert 0 <= done.wait_s < 5
+    assert (done.batch_size, done.retries) == (1, 0)
+
+
+def test_a_long_job_does_not_block_a_clip(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
+    scheduler = make_scheduler()
+    first, go = hold(scheduler, submit, "long", tmp_path)
+    futures = {"long0": first}
+    futures |= {f"long{n}": submit(scheduler, "long") for n in range(1, 5)}
+    futures |= {"clip": submit(scheduler, "clip"), "dictation": submit(scheduler, "now", lane="interactive")}
+    order, all_done = finish_order(futures)
+    go.touch()
+    assert all_done.wait(10)
+    assert order == ["long0", "dictation", "clip", "long1", "long2", "long3", "long4"]
+
+
+def test_batches_form_by_themselves_when_the_engine_is_busy(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(options={"max_batch": 4})
+    first, go = hold(scheduler, submit, "first", tmp_path)
+    others = [submit(scheduler, f"job{n}") for n in range(4)]
+    go.touch()
+    assert first.result(10).batch_size == 1
+    assert [future.result(10).batch_size for future in others] == [4, 4, 4, 4]
+    total = sum(future.result().inference_s for future in others)
+    assert total == pytest.approx(4 * others[0].result().inference_s)
+
+
+def test_an_error_of_one_chunk_is_its_own(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    scheduler = make_scheduler()
+    bad, good = submit(scheduler, "bad", "fail"), submit(scheduler, "good")
+    assert isinstance(bad.exception(10), InferenceError)
+    assert good.result(10).retries == 0
+
+
+def test_out_of_memory_in_a_batch_runs_its_chunks_singly(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(options={"max_batch": 3})
+    blocker, go = hold(scheduler, submit, "first", tmp_path)
+    big, hopeless, small = (
+        submit(scheduler, job, command) for job, command in zip("abc", ("oom-batch", "oom", None), strict=True)
+    )
+    go.touch()
+    blocker.result(10)
+    assert (big.result(10).batch_size, big.result().retries) == (1, 1)
+    assert isinstance(hopeless.exception(10), OutOfMemoryError)
+    assert (small.result(10).batch_size, small.result().retries) == (3, 0)
+
+
+def test_a_chunk_that_kills_the_engine_is_found_and_its_neighbours_finish(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(parallel=3)
+    first, go = hold(scheduler, submit, "first", tmp_path)
+    second, _ = hold(scheduler, submit, "second", tmp_path)
+    crashes = tmp_path / "crashes"
+    poison = submit(scheduler, "poison", f"touch:{crashes} crash", start=7, seconds=2)
+    wait_for(crashes)
+    waiting = submit(scheduler, "waiting")
+    go.touch()
+    assert isinstance(poison.exception(30), PoisonedError)
+    assert "7.0 to 9.0 s" in str(poison.exception())
+    assert all(future.result(30).transcript.text for future in [first, second, waiting])
+
+
+def test_a_chunk_that_hangs_the_engine_is_found_too(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    scheduler = make_scheduler(parallel=2, stall_s=0.2, slowness=0.1)
+    poison, innocent = submit(scheduler, "poison", "hang"), submit(scheduler, "innocent")
+    assert innocent.result(30).transcript.text
+    assert isinstance(poison.exception(30), PoisonedError)
+
+
+def test_one_crash_costs_nothing_but_time(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
+    done = submit(make_scheduler(), "job", f"crash-once:{tmp_path / 'crashed'}").result(30)
+    assert done.retries == 1
+
+
+def test_many_poisoned_and_many_innocent(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    scheduler = make_scheduler(parallel=2, max_kills=1)
+    poison = [submit(scheduler, f"bad{n}", "crash") for n in range(2)]
+    innocent = [submit(scheduler, f"good{n}", start=n) for n in range(20)]
+    wait([*poison, *innocent], 60)
+    assert all(isinstance(future.exception(), PoisonedError) for future in poison)
+    assert all(future.exception() is None for future in innocent)
+
+
+def test_cancel_drops_what_waits_and_ignores_what_runs(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler()
+    running, go = hold(scheduler, submit, "job", tmp_path)
+    queued = submit(scheduler, "job")
+    other = submit(scheduler, "other")
+    assert scheduler.alive("job")
+    scheduler.cancel("job")
+    assert isinstance(running.exception(1), CanceledError)
+    assert isinstance(queued.exception(1), CanceledError)
+    assert not scheduler.alive("job")
+    go.touch()
+    assert other.result(10).transcript.text
+
+
+def test_a_canceled_poison_is_not_tried_again(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
+    scheduler = make_scheduler()
+    poison = submit(scheduler, "poison", f"until:{tmp_path / 'go'} crash")
+    scheduler.cancel("poison")
+    (tmp_path / "go").touch()
+    assert submit(scheduler, "next").result(30).transcript.text
+    assert isinstance(poison.exception(), CanceledError)
+    assert scheduler._engine.restarts <= 1
+
+
+def test_chunks_wait_for_a_killed_engine(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
+    scheduler = make_scheduler()
+    running, go = hold(scheduler, submit, "job", tmp_path)
+    psutil.Process(scheduler._engine.pid).kill()
+    queued = submit(scheduler, "other")
+    go.touch()
+    assert running.result(30).transcript == queued.result(30).transcript
+
+
+def test_a_job_is_alive_while_its_work_is_within_limits(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler()
+    assert not scheduler.alive("job")
+    future = submit(scheduler, "job", f"until:{tmp_path / 'go'}")
+    assert scheduler.alive("job")
+    assert not scheduler.alive("other")
+    (tmp_path / "go").touch()
+    future.result(10)
+    assert not scheduler.alive("job")
+
+
+def test_an_engine_that_stays_away_fails_what_waits(make_engine: MakeEngine, submit: Submit, tmp_path: Path) -> None:
+    """It loads once; from then on each start crashes, as the file that kept it from crashing is gone."""
+    loads = tmp_path / "loads"
+    loads.touch()
+    engine = make_engine(f"crash-unless:{loads}")
+    engine.wait_ready(30)
+    loads.unlink()
+    scheduler = Scheduler(engine, unavailable_after_s=0.0)
+    try:
+        psutil.Process(engine.pid).kill()
+        assert isinstance(submit(scheduler, "job", "hang").exception(30), EngineUnavailableError)
+        assert not engine.final
+    finally:
+        scheduler.close()
+
+
+def test_an_engine_that_cannot_start_fails_chunks_with_the_reason(make_engine: MakeEngine, submit: Submit) -> None:
+    engine = make_engine("missing")
+    scheduler = Scheduler(engine)
+    try:
+        assert isinstance(submit(scheduler, "job").exception(30), ModelMissingError)
+        assert isinstance(submit(scheduler, "later").exception(30), ModelMissingError)
+    finally:
+        scheduler.close()
+
+
+def test_closing_hands_everything_back(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    scheduler = make_scheduler()
+    running, queued = submit(scheduler, "a", "hang"), submit(scheduler, "b")
+    scheduler.close()
+    assert isinstance(running.exception(1), ShutdownError)
+    assert isinstance(queued.exception(1), ShutdownError)
+    assert isinstance(submit(scheduler, "c").exception(1), ShutdownError)

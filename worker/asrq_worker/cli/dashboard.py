@@ -1,0 +1,56 @@
+"""`asrq dashboard`: rq-dashboard, made safe."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import click
+
+from asrq_jobs import settings
+from asrq_jobs.cli import failure
+from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.errors import PortInUseError
+from asrq_worker.cli import running
+
+
+@click.command(epilog="\b\nExample:\n  asrq dashboard --port 9181")
+@click.option("--port", type=click.IntRange(0, 65535), default=9181, show_default=True, help="0: any free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; there is no password.",
+)
+def dashboard(port: int, host: str) -> None:
+    """Serve rq-dashboard for the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
+
+    Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
+    """
+    from asrq_worker.dashboard import make_server
+
+    config = settings.load()
+    with connect(config) as redis, queue_errors(config):
+        redis.ping()
+    with running.in_foreground(config) as foreground:
+        _refuse_taken(host, port)
+        server = make_server(config, host, port)
+        serving = threading.Thread(target=server.serve_forever, name="dashboard")
+        serving.start()
+        foreground.started()
+        click.echo(f"http://{host}:{server.server_port}")
+        failure.note("ready; Ctrl-C stops.")
+        foreground.stop.wait()
+        server.shutdown()
+        serving.join()
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    # The server itself would end the process when it cannot listen.
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise PortInUseError(
+            f"Cannot listen on {host}:{port}: {error.strerror}.",
+            hint="Choose another with --port; 0 takes a free one.",
+        ) from None

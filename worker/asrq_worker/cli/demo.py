@@ -1,0 +1,100 @@
+"""`asrq demo`: everything once, from nothing to a transcript."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+from queue import SimpleQueue
+
+import click
+
+import asrq_worker
+from asrq_jobs import formats, settings
+from asrq_jobs.cli import exits, failure, options
+from asrq_jobs.cli.follow import follow
+from asrq_jobs.cli.jobs import told
+from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli.progress import Bars
+from asrq_jobs.client import Client
+from asrq_jobs.errors import AsrqError, QueueError, from_info
+from asrq_jobs.events import Event
+from asrq_jobs.result import Result
+from asrq_worker.cli import running
+
+_SAMPLE = Path(asrq_worker.__file__).parent / "data" / "demo.flac"
+_MODEL = "tiny.en"  # arrives as a wheel with the extra `demo`
+
+
+@click.command(epilog="\b\nExamples:\n  asrq demo\n  asrq demo talk.mp3 --model base")
+@click.argument("audio", type=click.Path(path_type=Path), required=False)
+@click.option("--model", metavar="NAME", help=f"Default: ASRQ_MODEL, or {_MODEL}, which knows English only.")
+@options.json_option
+def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
+    """See it work: starts Valkey, a worker and the reaper, submits a sample or AUDIO, and prints what comes back.
+
+    Leaves nothing running and nothing on disk but the cache of models.
+    """
+    from asrq_worker import up
+
+    chosen = settings.origins()["model"] != "default"
+    # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
+    config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0, redis_retry_s=1.0)
+    started: SimpleQueue[str | Exception] = SimpleQueue()
+    result: Result | None = None
+    with running.in_foreground(config) as foreground:
+
+        def serve() -> None:
+            try:
+                up.run(config, foreground, data=None, port=0, ready=started.put)
+            except Exception as error:  # noqa: BLE001  # raised again where someone sees it
+                started.put(error)
+
+        failure.note(f"starting Valkey, a worker with the model {config.model}, and the reaper …")
+        serving = threading.Thread(target=serve, name="serve")
+        serving.start()
+        try:
+            url = started.get()
+            if isinstance(url, Exception):
+                raise url
+            failure.note(f"ready at {url}; submitting {(audio or _SAMPLE).name}.")
+            result = _run(config.model_copy(update={"redis_url": url}), audio or _SAMPLE, watch=not as_json)
+        except QueueError:
+            if not foreground.stop.is_set():
+                raise
+        finally:
+            foreground.stop.set()
+            serving.join()
+    if result is None:
+        raise click.exceptions.Exit(exits.INTERRUPTED)
+    _show(result, as_json=as_json)
+
+
+def _run(config: settings.Settings, audio: Path, *, watch: bool) -> Result | None:
+    with Client(config) as client:
+        job_id = client.submit_file(audio, lane="interactive").id
+        bars = Bars({job_id: audio.name}) if watch and sys.stderr.isatty() else None
+        with bars or nullcontext():
+            for _, news in follow(client, [job_id]):
+                if bars:
+                    bars.update(job_id, news)
+                elif isinstance(news, Event):
+                    failure.note(told(news))
+                if isinstance(news, AsrqError):
+                    raise news
+                if isinstance(news, Result):
+                    return news
+    return None
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(result.document())
+    elif result.error:
+        failure.say(from_info(result.error))
+    else:
+        click.echo(formats.render(result, "txt"))
+        click.echo(formats.render(result, "json"), nl=False)
+        failure.note("done; nothing is left running. Next: asrq up, and in another terminal asrq submit FILE --wait")
+    failure.finish(any_failed=result.status != "completed")

@@ -1,0 +1,58 @@
+"""What the long-running commands share: their options, logs, and signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from asrq_jobs import settings
+from asrq_jobs.cli import failure
+from asrq_jobs.settings import Settings
+
+if TYPE_CHECKING:
+    from asrq_worker.foreground import Foreground
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def model_options(command: Decorated) -> Decorated:
+    """Add the options that say what is loaded, under the names of the settings that they override."""
+    for option in (
+        click.option("--backend", metavar="NAME", help="Backend to serve; default: ASRQ_BACKEND."),
+        click.option("--model", metavar="NAME", help="tiny.en, base, … or a path; default: ASRQ_MODEL."),
+    ):
+        command = option(command)
+    return command
+
+
+lanes_option = click.option(
+    "--lanes", metavar="LANE:SLOTS,…", help="Slots per lane, as in interactive:2,batch:6; default: ASRQ_LANES."
+)
+
+
+def quietly(**overrides: Any) -> Settings:
+    """Load settings for a command that speaks to a person: logs only warnings, unless a log level was chosen."""
+    chosen = settings.origins()["log_level"] != "default"
+    return settings.load(**overrides, log_level=None if chosen else "warning")
+
+
+@contextmanager
+def in_foreground(config: Settings) -> Iterator[Foreground]:
+    """Set up logs and error reports, and turn signals into an orderly end; a signal during the start ends it, too.
+
+    Raises:
+        ExtraMissingError: error reports are configured and not installed.
+    """
+    from asrq_worker import logs, reports
+    from asrq_worker.foreground import Foreground, StartInterruptedError
+
+    logs.configure(config)
+    reports.configure(config)
+    try:
+        with Foreground() as foreground:
+            yield foreground
+    except StartInterruptedError:
+        failure.note("stopped before it was ready.")

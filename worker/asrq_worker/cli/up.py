@@ -1,0 +1,44 @@
+"""`asrq up`: the whole of it on one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from asrq_jobs import settings
+from asrq_jobs.cli import failure, options
+from asrq_jobs.cli.output import echo_json
+from asrq_worker.cli import running
+
+
+@click.command(epilog="\b\nExamples:\n  asrq up\n  asrq up --data ~/asrq --port 6400 --model base")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep jobs and results here; without it nothing outlives the program.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
+@running.lanes_option
+@running.model_options
+@options.json_option
+def up(data: Path | None, port: int, lanes: str | None, model: str | None, backend: str | None, as_json: bool) -> None:
+    """Run an embedded Valkey, a worker and the reaper on this machine, until Ctrl-C or SIGTERM.
+
+    Prints ASRQ_REDIS_URL=… for other clients once jobs are taken. Valkey listens on loopback only.
+    """
+    from asrq_worker import up as everything
+
+    def ready(url: str) -> None:
+        if as_json:
+            echo_json({"status": "ready", "redis_url": url})
+            return
+        click.echo(f"ASRQ_REDIS_URL={url}")
+        failure.note("ready; Ctrl-C finishes what runs and stops.")
+        if data is None:
+            failure.note("jobs and results are not kept after that: name a folder with --data to keep them.")
+
+    config = settings.load(lanes=lanes, model=model, backend=backend)
+    with running.in_foreground(config) as foreground:
+        everything.run(config, foreground, data=data, port=port, ready=ready)
