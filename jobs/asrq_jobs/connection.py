@@ -23,7 +23,7 @@ def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | 
     Each command is tried again with exponential backoff for about `retry_s` seconds when the connection is
     refused, drops or times out, or the operating system reports a network error.
     """
-    tries = 3 + int(retry_s / _CAP_S * 2)  # the jittered backoff averages half its cap
+    tries = 5 + int(retry_s / _CAP_S)  # the first five waits are short, the others about the cap
     return Redis.from_url(
         settings.redis_url,
         socket_timeout=settings.redis_timeout_s,

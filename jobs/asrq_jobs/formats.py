@@ -22,7 +22,7 @@ _LINE_CHARS = 42
 _CUE_CHARS = 2 * _LINE_CHARS
 _CUE_S = 7.0
 _PAUSE_S = 0.8
-_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001  # full-width on purpose
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # full-width on purpose
 
 _OPENAI_FIELDS = ("task", "language", "duration", "text", "segments", "words")
 _OPENAI_SEGMENT_FIELDS = (

@@ -259,22 +259,24 @@ def _hub_snapshot(model: str, model_dir: Path) -> Path | None:
 
 def _download(model: str, model_dir: Path) -> Path:
     try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     except ImportError:
         raise ExtraMissingError(
             "Fetching models needs huggingface_hub.", hint="Run: pip install 'asrq[worker]'."
         ) from None
     repository = HUB_REPOSITORIES.get(model, model)
     try:
+        # Asked first because `snapshot_download` itself would wait for an answer without any limit.
+        revision = HfApi().model_info(repository, timeout=_HUB_TIMEOUT_S).sha
         folder = snapshot_download(
-            repository, cache_dir=model_dir / "hub", allow_patterns=_HUB_FILES, etag_timeout=_HUB_TIMEOUT_S
+            repository, revision=revision, cache_dir=model_dir / "hub", allow_patterns=_HUB_FILES
         )
     except (RepositoryNotFoundError, HFValidationError):
         raise ModelMissingError(
             f"The model hub has no model {repository!r}, or it is not public.", hint="Check the name."
         ) from None
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  # its transport, and so its exceptions, differ between versions
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FetchError(
             f"Model {model!r} could not be fetched from the hub: {reason}",

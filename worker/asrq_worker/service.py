@@ -42,7 +42,7 @@ class Service:
     def __init__(self, settings: Settings, *, shutdown: Callable[[], None]) -> None:
         """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command."""
         self._settings = settings
-        self._redis: Redis = connect(settings, retry_s=settings.redis_retry_s)
+        self._redis: Redis = connect(settings)
         self._machine = Machine(settings, redis=self._redis)
         # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"

@@ -35,7 +35,7 @@ def run(
     """
     with EmbeddedValkey(data=data, port=port) as url:
         settings = settings.model_copy(update={"redis_url": url})
-        redis = connect(settings, retry_s=settings.redis_retry_s)
+        redis = connect(settings)
         reaper = Reaper(redis, settings)
         reaper.start()
         try:

@@ -32,7 +32,7 @@ def test_text(start: Start, scripted: ScriptedWorker, redis: Redis, recording: P
     assert out == 'Откройте "Grafana".\n'
     assert client.returncode == 0
     assert [line.partition(" ")[2] for line in err.splitlines()] == [
-        "queued", "queued", "started", "progress 50 %", "completed",
+        "submitted", "queued", "started", "progress 50 %", "completed",
     ]  # fmt: skip
 
 

@@ -80,8 +80,8 @@ def serving(
     keeper = LeaseKeeper(
         redis, lease_s=settings.lease_s, heartbeats=[lambda pipe: [slot.beat(pipe) for slot in running] and None]
     )
-    for number in range(1, slots + 1):
-        running.append(Slot(lane, f"{name}.{lane}.{number}", redis, task, keeper, settings))
+    names = [f"{name}.{lane}.{number}" for number in range(1, slots + 1)]
+    running += [Slot(lane, slot_name, redis, task, keeper, settings) for slot_name in names]
     if renew:
         keeper.start()
     for slot in running:

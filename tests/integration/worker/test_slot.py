@@ -197,7 +197,7 @@ def test_a_lost_lease_stops_the_work(client: Client, redis: Redis, settings: Set
 
     client.submit(AUDIO, id="lost")
     with serving(redis, settings, work) as host:
-        _until(lambda: host.keeper.held())
+        _until(host.keeper.held)
         redis.delete(keys.LEASES)
         assert stopped.wait(10)
     assert client.result("lost") is None

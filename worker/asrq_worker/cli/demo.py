@@ -23,7 +23,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_worker.cli import running
 
-_SAMPLE = Path(asrq_worker.__file__).parent / "data" / "demo.flac"
+_SAMPLE = Path(asrq_worker.__file__).parent / "data" / "demo.ogg"
 _MODEL = "tiny.en"  # arrives as a wheel with the extra `demo`
 
 
@@ -40,7 +40,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
 
     chosen = settings.origins()["model"] != "default"
     # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
-    config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0, redis_retry_s=1.0)
+    config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)
     started: SimpleQueue[str | Exception] = SimpleQueue()
     result: Result | None = None
     with running.in_foreground(config) as foreground:

@@ -22,7 +22,7 @@ def reaper(once: bool) -> None:
     from asrq_worker.reaper import Reaper
 
     config = settings.load()
-    with connect(config, retry_s=config.redis_retry_s) as redis, running.in_foreground(config) as foreground:
+    with connect(config) as redis, running.in_foreground(config) as foreground:
         with queue_errors(config):
             redis.ping()
             if once:

@@ -36,7 +36,7 @@ async function transcribe(client, { file, lang, lane, wait }) {
     throw new AsrqError({ code: "audio_not_found", message: `Cannot read ${file}: ${error.message}.` });
   });
   const id = await client.submit(await client.upload(bytes, basename(file)), { lane, language: lang });
-  console.error(`${id} queued`);
+  console.error(`${id} submitted`);
   const events = client.follow(id, { limit_ms: Number(wait) * 1000 });
   try {
     for (;;) {

@@ -88,7 +88,7 @@ fn run(arguments: &Arguments) -> Outcome<String> {
     let digest = client.upload(&audio)?;
     let job = Job { lane: &arguments.lane, language: &arguments.language, name };
     let id = client.submit(&digest, audio.len(), &job)?;
-    eprintln!("{id} queued");
+    eprintln!("{id} submitted");
     let followed = client.follow(&id, Duration::from_secs(arguments.wait), |event| {
         let done = event.get("fraction").number().map_or(String::new(), |part| format!(" {:.0} %", part * 100.0));
         eprintln!("{id} {}{done}", event.get("type").text().unwrap_or("?"));

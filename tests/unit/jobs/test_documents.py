@@ -1,0 +1,109 @@
+"""The documents of the protocol, languages and errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+import asrq_jobs
+from asrq_jobs import errors, languages
+from asrq_jobs.errors import AsrqError, ErrorInfo, InvalidRequestError, UnknownLanguageError, all_errors, from_info
+from asrq_jobs.events import Event
+from asrq_jobs.request import BlobAudio, PathAudio, Request
+from asrq_jobs.result import Result
+
+PATH = {"kind": "path", "path": "/a.wav"}
+
+
+def test_a_request_survives_its_json() -> None:
+    request = Request.build(id="a-1", audio=BlobAudio(sha256="0" * 64, bytes=3), hotwords=["Wien"], language="German")
+    assert Request.parse(json.loads(request.to_json())) == request
+    assert request.language == "de"
+    assert json.loads(request.to_json())["schema"] == "asrq.request/1"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"id": "a b"}, "'id'"),
+        ({"lane": "fast"}, "'lane'"),
+        ({"retries": 21}, "'retries'"),
+        ({"audio": {"kind": "tape"}}, "'audio'"),
+        ({"schema": "asrq.request/2"}, "'schema'"),
+        ({"hotwords": [""]}, "'hotwords.0'"),
+    ],
+)
+def test_what_does_not_fit_is_named(change: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Request.parse({"id": "a", "audio": PATH, **change})
+    assert told in caught.value.message
+
+
+def test_an_unknown_field_of_a_request_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidRequestError, match="'langauge'") as caught:
+        Request.parse({"id": "a", "audio": PATH, "langauge": "ru"})
+    assert caught.value.hint == "Did you mean 'language'?"
+
+
+def test_an_unknown_field_of_a_result_is_tolerated() -> None:
+    parsed = Result.from_json('{"schema":"asrq.result/1","id":"a","status":"completed","invented":1}')
+    assert parsed.text is None
+    assert "invented" not in parsed.document()
+    with pytest.raises(ValidationError):
+        Result.from_json('{"schema":"asrq.result/2","id":"a","status":"completed"}')
+
+
+def test_events_leave_out_what_does_not_apply() -> None:
+    event = Event(type="queued", at=1.5, lane="batch", depth=2)
+    assert event.to_json() == '{"type":"queued","at":1.5,"lane":"batch","depth":2}'
+    assert Event.from_entry({b"event": event.to_json().encode()}) == event
+    assert [Event(type=kind, at=0).terminal for kind in ("completed", "failed", "canceled", "chunk")] == [
+        True, True, True, False
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("ru", "ru"), ("RU", "ru"), ("Russian", "ru"), (None, "auto"), ("auto", "auto"), ("yue", "yue")],
+)
+def test_languages_are_codes_or_names(written: str | None, code: str) -> None:
+    assert languages.normalize(written) == code
+
+
+def test_an_unknown_language_says_what_was_meant() -> None:
+    with pytest.raises(UnknownLanguageError) as caught:
+        Request.build(id="a", audio=PathAudio(path="/a"), language="rusian")
+    assert "'ru'" in (caught.value.hint or "")
+
+
+def test_every_error_has_a_code_of_its_own_and_survives_its_document() -> None:
+    classes = all_errors()
+    codes = [cls.code for cls in classes]
+    assert len(set(codes)) == len(codes)
+    for cls in classes:
+        again = from_info(cls("It broke.").info())
+        assert type(again) is cls
+        assert again.message == "It broke."
+        assert cls.__doc__
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = (errors.__doc__ or "").split()
+    for cls in all_errors():
+        assert cls.__name__ in drawn
+        assert cls.code in drawn
+
+
+def test_an_error_of_a_newer_worker_is_still_an_error() -> None:
+    error = from_info(ErrorInfo(code="novel", message="New.", retryable=True, stage="worker"))
+    assert type(error) is AsrqError
+    assert "novel" in error.message
+
+
+def test_every_public_name_is_there() -> None:
+    for name in asrq_jobs.__all__:
+        assert getattr(asrq_jobs, name) is not None
+    with pytest.raises(AttributeError):
+        _ = asrq_jobs.invented

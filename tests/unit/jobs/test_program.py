@@ -1,0 +1,126 @@
+"""The program's frame: commands as data, quick help, and errors as sentences with exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from asrq_jobs import errors
+from asrq_jobs.cli import cli, exits, failure, main
+from asrq_jobs.cli.commands import COMMANDS, SECTIONS
+from asrq_jobs.errors import AsrqError
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_exists_and_explains_itself(name: str) -> None:
+    context = click.Context(cli, info_name="asrq")
+    command = cli.get_command(context, name)
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    assert command.help
+    assert "xample" in (command.epilog or "")
+    assert COMMANDS[name].section in SECTIONS
+
+
+def test_help_lists_every_command_under_its_section(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    places = [text.index(f"{section}:") for section in SECTIONS]
+    assert places == sorted(places)
+    for name, entry in COMMANDS.items():
+        assert name in text
+        assert entry.summary in text
+    for code, meaning in exits.MEANINGS.items():
+        assert f"{code:<4} {meaning}" in text
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\nfrom asrq_jobs.cli import main\nmain(['--help'])\n"
+        "print([name for name in ('pydantic', 'redis', 'rich', 'numpy', 'rq', 'asrq_worker') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.extra])
+def test_help_of_a_workers_command_needs_no_extra(name: str) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('numpy', 'rq', 'av', 'faster_whisper', 'psutil', 'flask'):\n    sys.modules[name] = None\n"
+        f"from asrq_jobs.cli import main\nsys.exit(main([{name!r}, '--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_extra_is_a_sentence_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "asrq_worker.reaper", raising=False)
+    monkeypatch.setitem(sys.modules, "rq", None)
+    assert main(["reaper", "--once"]) == exits.FAILED
+    assert capsys.readouterr().err == (
+        "asrq: error: asrq reaper needs packages that are not installed (rq). [extra_missing]\n"
+        "  hint: pip install 'asrq[worker]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.UsageError("x"), 2),
+        (errors.UnknownLanguageError("x"), 2),
+        (errors.SettingsError("x"), 2),
+        (errors.QueueUnreachableError("x"), 3),
+        (errors.QueueAuthError("x"), 3),
+        (errors.QueueRefusedError("x"), 3),
+        (errors.WaitTimeoutError("x"), 4),
+        (errors.QueueFullError("x"), 1),
+        (errors.JobNotFoundError("x"), 1),
+        (errors.AudioEmptyError("x"), 1),
+        (errors.ModelMissingError("x"), 1),
+        (errors.InternalError("x"), 1),
+    ],
+)
+def test_exit_codes(error: AsrqError, code: int) -> None:
+    assert failure.exit_code(error) == code
+
+
+@pytest.mark.parametrize("arguments", [["submit"], ["bogus"], ["list", "--state", "odd"], ["--odd"]])
+def test_usage_errors_are_ours(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == exits.USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("asrq: error: ")
+    assert "[usage]" in shown.err
+    assert main([*arguments, "--json"]) == exits.USAGE
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
+
+
+def test_a_defect_is_a_sentence_and_its_traceback_is_for_debugging(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("asrq_jobs.settings.load", broken)
+    assert main(["config"]) == exits.FAILED
+    plain = capsys.readouterr().err
+    assert "[internal]" in plain
+    assert "Traceback" not in plain
+    monkeypatch.setenv("ASRQ_LOG_LEVEL", "debug")
+    assert main(["config"]) == exits.FAILED
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asrq_jobs.settings.load", interrupted)
+    assert main(["config"]) == exits.INTERRUPTED

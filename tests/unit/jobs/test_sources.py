@@ -1,0 +1,61 @@
+"""What a user names, expanded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from asrq_jobs.errors import UsageError
+from asrq_jobs.sources import Source, expand
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.mp3", "a.WAV", "notes.txt", ".hidden.mp3", "sub/c.mkv", ".git/d.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_a_folder_gives_its_media_sorted_and_without_hidden_ones(folder: Path) -> None:
+    found = expand([str(folder)], recursive=True)
+    assert [source.path.relative_to(folder).as_posix() for source in found if source.path] == [
+        "a.WAV", "b.mp3", "sub/c.mkv"
+    ]  # fmt: skip
+
+
+def test_a_folder_needs_recursive(folder: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        expand([str(folder)], recursive=False)
+    assert "--recursive" in (caught.value.hint or "")
+
+
+def test_a_folder_without_media_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no audio or video"):
+        expand([str(tmp_path)], recursive=True)
+
+
+def test_named_files_keep_their_order_whatever_their_ending(folder: Path) -> None:
+    arguments = [str(folder / "notes.txt"), str(folder / "missing.mp3")]
+    assert [str(source) for source in expand(arguments, recursive=False)] == arguments
+
+
+def test_standard_input_and_urls_are_told_apart() -> None:
+    found = expand(["-", "https://host/a/talk.mp3?key=1"], recursive=False)
+    assert [(source.name, source.stem) for source in found] == [("stdin", "stdin"), ("talk.mp3", "talk")]
+    assert [str(source) for source in found] == ["-", "https://host/a/talk.mp3?key=1"]
+    assert Source(url="https://host/").name == "host"
+
+
+def test_standard_input_can_be_read_only_once() -> None:
+    with pytest.raises(UsageError, match="only once"):
+        expand(["-", "-"], recursive=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
+def test_a_file_name_that_is_no_unicode_gets_a_name_that_is() -> None:
+    name = Source(path=Path(os.fsdecode(b"caf\xe9.mp3"))).name
+    assert name == "caf\ufffd.mp3"
