@@ -86,6 +86,6 @@ def test_positions_are_renewed_while_all_is_quiet(client: Client) -> None:
 
 def test_waiting_has_an_end(client: Client) -> None:
     job_id = submit(client, "a")
-    with pytest.raises(WaitTimeoutError, match="not ended within 0.2 s") as caught:
+    with pytest.raises(WaitTimeoutError, match=r"not ended within 0\.2 s") as caught:
         list(follow(client, [job_id], timeout_s=0.2))
     assert f"asrq wait {job_id}" in (caught.value.hint or "")

@@ -11,7 +11,7 @@ from asrq_worker.audio.truncation import cut_off
 
 
 def wav(promised: int, present: int, *, before: bytes = b"") -> io.BytesIO:
-    head = b"RIFF" + struct.pack("<I", 36 + promised) + b"WAVE" + before
+    head = b"RIFF" + bytes(4) + b"WAVE" + before
     return io.BytesIO(head + b"data" + struct.pack("<I", promised) + bytes(present))
 
 

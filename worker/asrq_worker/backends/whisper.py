@@ -86,7 +86,7 @@ class WhisperBackend(Backend):
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
             if _is_out_of_memory(error):
                 raise OutOfMemoryError(f"Model {found.name!r} does not fit into memory.") from None
-            raise ModelInvalidError(f"Model {found.name!r} in {found.path} cannot be loaded: {error}") from None
+            raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
         self._capabilities = _capabilities(self._model, found.name, parallel)
         return Identity(
             backend=self.name,

@@ -1,0 +1,290 @@
+"""The client's commands as users run them, against a real Valkey and no worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asrq_jobs import Client, keys
+from asrq_jobs.errors import InferenceError
+from asrq_jobs.events import Event
+from asrq_jobs.result import Result, Segment
+
+if TYPE_CHECKING:
+    from conftest import Asrq
+
+pytestmark = pytest.mark.usefixtures("valkey_url")
+
+
+@pytest.fixture
+def audio(data: Path) -> Path:
+    return data / "hello-en.flac"
+
+
+def end(client: Client, job_id: str, text: str | None) -> None:
+    """End a job as a worker would; without a text, as a failed one."""
+    if text is None:
+        error = InferenceError("The model failed.").info()
+        result = Result(id=job_id, status="failed", error=error)
+    else:
+        result = Result(id=job_id, status="completed", text=text, segments=(Segment(id=0, start=0, end=1, text=text),))
+    client.redis.lrem(keys.queue("batch"), 0, job_id)
+    client.redis.hset(keys.job(job_id), "status", "finished" if text is not None else "failed")
+    client.redis.set(keys.result(job_id), result.to_json())
+    event = Event(type=result.status, at=time.time(), error=result.error)
+    client.redis.xadd(keys.events(job_id), {"event": event.to_json()})
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_help_is_quick(asrq: Asrq) -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert asrq("--help").returncode == 0
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.5
+
+
+def test_submit_prints_an_id_a_line(asrq: Asrq, client: Client, audio: Path) -> None:
+    done = asrq("submit", audio, audio)
+    assert (done.returncode, done.stderr) == (0, "")
+    ids = done.stdout.split()
+    assert [state.id for state in client.jobs("queued")] == ids
+    assert len(set(ids)) == 2
+
+
+def test_submit_json_is_exactly_id_and_status(asrq: Asrq, audio: Path) -> None:
+    done = asrq("submit", audio, "--json", "--id", "mine")
+    assert lines(done.stdout) == [{"id": "mine", "status": "queued"}]
+    assert asrq("submit", audio, "--json", "--id", "mine").stdout == done.stdout
+    other = asrq("submit", audio, "--json", "--id", "mine", "--language", "ru")
+    assert other.returncode == 1
+    assert lines(other.stdout)[0]["error"]["code"] == "job_conflict"
+
+
+def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> None:
+    asrq(
+        "submit", audio, "--id", "mine", "--lane", "interactive", "--language", "Russian", "--model", "base",
+        "--backend", "whisper", "--task", "translate", "--word-timestamps", "--prompt", "Привет", "--hotwords", "Wien, Graz",
+        "--hotwords", "Linz", "--timeout", "60", "--retries", "0",
+    )  # fmt: skip
+    request = json.loads(client.redis.hget(keys.job("mine"), "data"))[2][0]
+    audio_sent = request.pop("audio")
+    assert request == {
+        "schema": "asrq.request/1", "id": "mine", "lane": "interactive", "task": "translate", "language": "ru",
+        "backend": "whisper", "model": "base", "word_timestamps": True, "prompt": "Привет",
+        "hotwords": ["Wien", "Graz", "Linz"], "timeout_s": 60, "retries": 0,
+    }  # fmt: skip
+    assert audio_sent["kind"] == "blob"
+    assert client.redis.get(keys.blob(audio_sent["sha256"])) == audio.read_bytes()
+
+
+def test_sources_of_every_kind(asrq: Asrq, client: Client, audio: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    for name in ("b.mp3", "sub/a.ogg", "notes.txt", ".hidden.mp3"):
+        (tmp_path / "folder" / name).write_bytes(name.encode())
+    assert asrq("submit", "folder", "--recursive").returncode == 0
+    assert asrq("submit", "-", stdin=b"bytes from a pipe").returncode == 0
+    assert asrq("submit", "https://host/talk.mp3").returncode == 0
+    assert asrq("submit", "relative.mp3", "--path").returncode == 0
+    sent = [json.loads(client.redis.hget(keys.job(state.id), "data"))[2][0]["audio"] for state in client.jobs()]
+    assert [audio["name"] for audio in sent[:3]] == ["b.mp3", "a.ogg", "stdin"]
+    assert sent[3] == {"kind": "url", "url": "https://host/talk.mp3"}
+    assert sent[4] == {"kind": "path", "path": str(tmp_path / "relative.mp3")}
+
+
+def test_a_bad_source_does_not_keep_the_others(asrq: Asrq, audio: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.wav").touch()
+    done = asrq("submit", "missing.wav", audio, "empty.wav", "--json")
+    assert done.returncode == 1
+    missing, queued, empty = lines(done.stdout)
+    assert missing["error"]["code"] == "audio_not_found"
+    assert (missing["source"], missing["status"]) == ("missing.wav", "failed")
+    assert queued["status"] == "queued"
+    assert empty["error"]["code"] == "audio_empty"
+    plain = asrq("submit", "missing.wav", audio)
+    assert plain.returncode == 1
+    assert len(plain.stdout.split()) == 1
+    assert "[audio_not_found]" in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["submit", "."], "usage"),
+        (["submit", "a.wav", "b.wav", "--id", "x"], "usage"),
+        (["submit", "a.wav", "--format", "srt"], "usage"),
+        (["submit", "-", "--path"], "usage"),
+        (["submit", "a.wav", "--language", "klingon"], "unknown_language"),
+        (["submit", "a.wav", "--retries", "99"], "invalid_request"),
+        (["submit", "a.wav", "--id", "not an id"], "invalid_request"),
+    ],
+)
+def test_what_is_wrong_with_the_command_is_exit_code_2(
+    asrq: Asrq, client: Client, arguments: list[str], code: str
+) -> None:
+    done = asrq(*arguments, "--json")
+    assert done.returncode == 2
+    assert lines(done.stdout)[0]["error"]["code"] == code
+    assert f"[{code}]" in done.stderr
+    assert client.jobs() == []
+
+
+def test_settings_errors_are_exit_code_2(asrq: Asrq, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_BEAM_SIZE", "many")
+    done = asrq("list")
+    assert done.returncode == 2
+    assert "beam_size" in done.stderr
+
+
+def test_a_queue_that_is_away_or_refuses_is_exit_code_3(
+    asrq: Asrq, audio: Path, monkeypatch: pytest.MonkeyPatch, valkey_url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for url, code in (
+        (f"redis://127.0.0.1:{port}/0", "queue_unreachable"),
+        (valkey_url.replace("//", "//user:geheim@"), "queue_auth"),
+    ):
+        monkeypatch.setenv("ASRQ_REDIS_URL", url)
+        for command in (["submit", audio], ["submit", audio, "--wait"], ["list"], ["wait", "x"]):
+            done = asrq(*command, "--json")
+            assert done.returncode == 3
+            assert lines(done.stdout)[-1]["error"]["code"] == code
+            assert "geheim" not in done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_wait_prints_documents_in_input_order_and_fails_for_a_failed_one(
+    asrq: Asrq, client: Client, audio: Path
+) -> None:
+    ids = asrq("submit", audio, audio, audio).stdout.split()
+    for job_id, text in zip(reversed(ids), ["three", None, "one"], strict=True):
+        end(client, job_id, text)
+    done = asrq("wait", *ids, "nowhere", "--json")
+    assert done.returncode == 1
+    documents = lines(done.stdout)
+    assert [document["id"] for document in documents] == [*ids, "nowhere"]
+    assert [document["status"] for document in documents] == ["completed", "failed", "completed", "failed"]
+    assert [document["text"] for document in documents] == ["one", None, "three", None]
+    assert [(document["error"] or {}).get("code") for document in documents] == [
+        None, "inference_failed", None, "job_not_found"
+    ]  # fmt: skip
+    assert asrq("wait", ids[0], ids[2]).returncode == 0
+
+
+def test_waiting_has_a_time_limit(asrq: Asrq, client: Client, audio: Path) -> None:
+    ids = asrq("submit", audio, audio).stdout.split()
+    end(client, ids[1], "two")
+    done = asrq("wait", *ids, "--timeout", "0.3", "--json")
+    assert done.returncode == 4
+    finished, timed_out = lines(done.stdout)
+    assert finished["text"] == "two"
+    assert timed_out["error"]["code"] == "wait_timeout"
+    waited = asrq("submit", audio, "--wait", "--wait-timeout", "0.3")
+    assert waited.returncode == 4
+    assert "asrq wait" in waited.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupted_wait_says_how_to_go_on(asrq: Asrq, client: Client, audio: Path) -> None:
+    job_id = asrq("submit", audio).stdout.strip()
+    program = [Path(sys.executable).with_name("asrq"), "wait", job_id]
+    waiting = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while not client.redis.client_list(_type="normal") or not any(
+        entry["cmd"].startswith("xread") for entry in client.redis.client_list()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, out) == (130, "")
+    assert f"asrq wait {job_id}" in err
+    assert f"asrq cancel {job_id}" in err
+    assert "Traceback" not in err
+    assert client.state(job_id).status == "queued"
+
+
+def test_results_in_every_form(asrq: Asrq, client: Client, audio: Path, tmp_path: Path) -> None:
+    job_id = asrq("submit", audio).stdout.strip()
+    early = asrq("result", job_id, "--json")
+    assert early.returncode == 1
+    assert lines(early.stdout)[0]["error"]["code"] == "job_state"
+    end(client, job_id, "Привет, мир.")
+    assert asrq("result", job_id, "--format", "txt").stdout == "Привет, мир.\n"
+    assert asrq("result", job_id, "--format", "srt").stdout.startswith("1\n00:00:00,000 --> 00:00:01,000\nПривет")
+    assert lines(asrq("result", job_id).stdout)[0]["text"] == "Привет, мир."
+    assert set(lines(asrq("result", job_id, "--format", "verbose_json").stdout)[0]) == {
+        "task", "language", "duration", "text", "segments", "words"
+    }  # fmt: skip
+    written = asrq("result", job_id, "--format", "vtt", "--output", tmp_path / "new" / "folder")
+    assert Path(written.stdout.strip()).read_text(encoding="utf-8").startswith("WEBVTT\n")
+
+
+def test_status_list_cancel_retry_and_events(asrq: Asrq, audio: Path) -> None:
+    ids = asrq("submit", audio, audio).stdout.split()
+    rows = [line.split("\t") for line in asrq("list").stdout.splitlines()]
+    assert [row[:4] for row in rows] == [[ids[0], "queued", "batch", "1"], [ids[1], "queued", "batch", "2"]]
+    state = lines(asrq("status", ids[1], "--json").stdout)[0]
+    assert (state["id"], state["status"], state["position"]) == (ids[1], "queued", 2)
+
+    assert asrq("cancel", ids[0]).stdout == f"{ids[0]}  canceled\n"
+    again = asrq("cancel", ids[0], ids[1], "--json")
+    assert again.returncode == 1
+    refused, canceled = lines(again.stdout)
+    assert (refused["id"], refused["error"]["code"]) == (ids[0], "job_state")
+    assert canceled == {"id": ids[1], "status": "canceled"}
+    assert asrq("list", "--state", "queued").stdout == ""
+    assert {line.split("\t")[0] for line in asrq("list", "--state", "canceled").stdout.splitlines()} == set(ids)
+
+    followed = lines(asrq("events", ids[0], "--json").stdout)
+    assert [event["type"] for event in followed] == ["queued", "canceled"]
+    assert "canceled" in asrq("events", ids[0]).stdout
+
+    assert lines(asrq("retry", ids[0], "--json").stdout) == [{"id": ids[0], "status": "queued"}]
+    assert asrq("retry", ids[0]).returncode == 1
+    assert asrq("wait", ids[1]).returncode == 1
+
+    missing = asrq("status", "nowhere", ids[0], "--json")
+    assert missing.returncode == 1
+    assert {"id": "nowhere", "status": "queued"}.items() <= {
+        "id": lines(missing.stdout)[0]["id"], "status": lines(missing.stdout)[1]["status"]
+    }.items()  # fmt: skip
+    assert asrq("events", "nowhere").returncode == 1
+
+
+def test_config_names_origins_and_masks_secrets(asrq: Asrq, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_REDIS_URL", "redis://user:geheim@host/0")
+    Path(".env").write_text("ASRQ_MODEL=tiny.en\n", encoding="utf-8")
+    shown = lines(asrq("config", "--json").stdout)[0]
+    assert shown["redis_url"] == {"value": "redis://user:***@host/0", "origin": "environment"}
+    assert shown["model"] == {"value": "tiny.en", "origin": ".env"}
+    assert shown["beam_size"]["origin"] == "default"
+    plain = asrq("config").stdout
+    assert "model\ttiny.en\t.env\n" in plain
+    assert "geheim" not in plain
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
+def test_a_reader_that_goes_away_is_no_drama(asrq: Asrq, audio: Path) -> None:
+    asrq("submit", audio)
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as nobody:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("asrq"), "list"], stdout=nobody, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -1,0 +1,61 @@
+"""The judgements of `asrq doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrq_worker import doctor
+from asrq_worker.doctor import Check
+
+
+@pytest.mark.parametrize(
+    ("check", "status"),
+    [
+        (doctor.python((3, 11)), "ok"),
+        (doctor.python((3, 10)), "fail"),
+        (doctor.server({"redis_version": "6.2.0"}, "here"), "ok"),
+        (doctor.server({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "here"), "ok"),
+        (doctor.server({"redis_version": "6.0.16"}, "here"), "fail"),
+        (doctor.persistence({"aof_enabled": 1}), "ok"),
+        (doctor.persistence({"aof_enabled": 0}), "warn"),
+        (doctor.eviction({"maxmemory_policy": "noeviction"}), "ok"),
+        (doctor.eviction({"maxmemory_policy": "allkeys-lru"}), "fail"),
+        (doctor.clock(0.01, lease_s=15), "ok"),
+        (doctor.clock(-2.0, lease_s=15), "warn"),
+        (doctor.clock(6.0, lease_s=15), "fail"),
+        (doctor.memory(4000, model_mb=150, decoders=2), "ok"),
+        (doctor.memory(1000, model_mb=1500, decoders=2), "warn"),
+        (doctor.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name
+        (doctor.disk(2**20, Path("/tmp"), longest_s=14_400), "fail"),  # noqa: S108  # only a name
+    ],
+)
+def test_judgements(check: Check, status: str) -> None:
+    assert check.status == status
+    assert check.message.endswith((".", ")"))
+    assert (check.mend is None) == (status == "ok")
+
+
+def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(name: str) -> Any:
+        return lambda *_: Check(name, "ok", "Fine.")
+
+    monkeypatch.setenv("ASRQ_REDIS_URL", "redis://:geheim@127.0.0.1:1/0")
+    monkeypatch.setenv("ASRQ_MODEL", "tony")
+    monkeypatch.setattr(doctor, "_decoder", judged("decoder"))
+    found = {check.name: check for check in doctor.examine()}
+    assert found["redis"].status == "fail"
+    assert "geheim" not in found["redis"].message
+    assert "ASRQ_REDIS_URL" in (found["redis"].mend or "")
+    assert (found["model"].status, found["model"].mend) == ("fail", "Did you mean tiny?")
+    assert "engine" not in found
+    assert found["decoder"].status == found["disk"].status == "ok"
+
+
+def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_BEAM_SIZE", "none")
+    last = list(doctor.examine())[-1]
+    assert (last.name, last.status) == ("settings", "fail")
+    assert "beam_size" in last.message
