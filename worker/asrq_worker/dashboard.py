@@ -42,6 +42,7 @@ class JsonJob(Job):
             super().restore(raw_data)
         except Exception:  # noqa: BLE001  # whatever RQ stumbles on must not take the page down
             self.data = JSONSerializer.dumps([keys.FUNCTION, None, [], {}])
+            self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
             self.description = "malformed job"
             self._status = JobStatus.FAILED
 

@@ -33,7 +33,6 @@ def configure(settings: Settings) -> None:
         dsn=settings.sentry_dsn.get_secret_value(),
         release=f"asrq@{__version__}",
         environment=settings.environment,
-        send_default_pii=False,
         include_local_variables=False,
         max_breadcrumbs=0,
         default_integrations=False,

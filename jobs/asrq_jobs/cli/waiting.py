@@ -11,7 +11,7 @@ from asrq_jobs.cli.follow import commands_for, follow
 from asrq_jobs.cli.output import InOrder, Printer, failed
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
-from asrq_jobs.connection import connect
+from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError, QueueError, WaitTimeoutError
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -45,7 +45,9 @@ def await_all(
     for index, result in (known or {}).items():
         delivery.put(index, result)
     waiting = dict.fromkeys(inputs)
-    # An outage while we wait harms no job, so it is ridden out as a worker would.
+    with connect(config) as redis, queue_errors(config):
+        redis.ping()
+    # An outage while we wait harms no job, so it is ridden out as a worker would; one before is told at once.
     client = Client(config, redis=connect(config, retry_s=config.redis_retry_s))
     try:
         with client, bars or nullcontext():

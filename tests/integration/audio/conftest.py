@@ -48,10 +48,17 @@ class Encode(Protocol):
     """Writes media."""
 
     def __call__(
-        self, name: str, channels: Signal, *, codec: str, rate: int = 16_000, layout: str = "mono", video: bool = False,
+        self,
+        name: str,
+        channels: Signal,
+        *,
+        codec: str,
+        rate: int = 16_000,
+        layout: str = "mono",
+        video: bool = False,
         **options: str,
     ) -> Path:
-        """Write channels, float32 of shape (channels, n) at `rate`, in the container that the name tells."""  # fmt: skip
+        """Write channels, float32 of shape (channels, n) at `rate`, in the container that the name tells."""
 
 
 @pytest.fixture
@@ -73,7 +80,8 @@ def encode(tmp_path: Path) -> Encode:
             audio: Any = container.add_stream(codec, rate=rate, layout=layout)
             if video:
                 add_pictures(container)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels), format="fltp", layout=layout)
+            interleaved = np.ascontiguousarray(channels.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
             frame.sample_rate = rate
             for packet in [*audio.encode(frame), *audio.encode(None)]:
                 container.mux(packet)

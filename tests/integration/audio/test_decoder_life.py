@@ -1,0 +1,262 @@
+"""Decoder processes that die, hang, are canceled, run out of something or are not installed."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asrq_jobs.errors import (
+    AudioUnreadableError,
+    CanceledError,
+    DecoderCrashedError,
+    DecoderTimeoutError,
+    ExtraMissingError,
+    ShutdownError,
+)
+from asrq_worker.audio import decoder
+from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.backends.base import SAMPLE_RATE
+from asrq_worker.process.child import Child, Message
+
+from .conftest import Encode, nothing
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+
+
+@pytest.fixture
+def single() -> Iterator[DecoderPool]:
+    """One decoder, which may stall for a second."""
+    pool = DecoderPool(1, memory_mb=4096, stall_s=1, max_s=3600)
+    pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def noise(encode: Encode) -> Path:
+    """Ten minutes that take a decoder a few seconds."""
+    samples = np.random.default_rng(1).normal(0, 0.1, (1, 600 * SAMPLE_RATE)).astype(np.float32)
+    return encode("noise.wav", samples, codec="pcm_s16le")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def decodes(pool: DecoderPool, source: Path, tmp_path: Path) -> DecodedAudio:
+    return pool.decode(source, tmp_path / "next.f32", on_progress=nothing, check=nothing)
+
+
+@posix
+def test_a_decoder_killed_at_work_is_reported_and_replaced(
+    single: DecoderPool, noise: Path, data: Path, tmp_path: Path
+) -> None:
+    (pid,) = single.pids
+    with pytest.raises(DecoderCrashedError, match="SIGKILL") as raised:
+        single.decode(
+            noise, tmp_path / "out.f32", on_progress=lambda _: os.kill(pid, signal.SIGKILL), check=nothing
+        )
+    assert raised.value.retryable
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+    assert single.pids != (pid,)
+
+
+@posix
+def test_a_decoder_killed_at_rest_harms_nobody(single: DecoderPool, data: Path, tmp_path: Path) -> None:
+    (pid,) = single.pids
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while pid in single.pids:  # its reader thread hears of it within a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+
+
+@posix
+def test_a_decoder_that_hangs_is_killed(single: DecoderPool, data: Path, tmp_path: Path) -> None:
+    (pid,) = single.pids
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(DecoderTimeoutError, match="no progress for 1 s"):
+        decodes(single, data / "hello-en.flac", tmp_path)
+    assert not is_alive(pid)
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+
+
+def test_what_check_raises_kills_the_decoder_and_passes_on(
+    single: DecoderPool, noise: Path, data: Path, tmp_path: Path
+) -> None:
+    (pid,) = single.pids
+    began = threading.Event()
+
+    def check() -> None:
+        if began.is_set():
+            raise CanceledError("Canceled.")
+
+    with pytest.raises(CanceledError):
+        single.decode(noise, tmp_path / "out.f32", on_progress=lambda _: began.set(), check=check)
+    assert pid not in single.pids
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+
+
+def test_one_who_waits_can_be_canceled_too(single: DecoderPool, noise: Path, tmp_path: Path) -> None:
+    with occupied(single, noise, tmp_path) as release:
+        checks = iter([None, None, None])
+
+        def check() -> None:
+            if next(checks, "last") == "last":
+                raise CanceledError("Canceled.")
+
+        with pytest.raises(CanceledError):
+            single.decode(noise, tmp_path / "b.f32", on_progress=nothing, check=check)
+        release()
+
+
+class occupied:  # noqa: N801  # reads as `with occupied(...)`
+    """Keeps the only decoder busy until released."""
+
+    def __init__(self, pool: DecoderPool, noise: Path, tmp_path: Path) -> None:
+        self._free, began = threading.Event(), threading.Event()
+
+        def hold(_: float) -> None:
+            began.set()
+            self._free.wait(30)
+
+        self._thread = threading.Thread(
+            target=lambda: pool.decode(noise, tmp_path / "held.f32", on_progress=hold, check=nothing)
+        )
+        self._thread.start()
+        assert began.wait(10)
+
+    def __enter__(self) -> Callable[[], None]:
+        return self._free.set
+
+    def __exit__(self, *_: object) -> None:
+        self._free.set()
+        self._thread.join()
+
+
+def test_first_come_first_served_but_the_urgent_before_all(
+    single: DecoderPool, noise: Path, data: Path, tmp_path: Path
+) -> None:
+    served: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threads = []
+
+    def start(name: str, *, urgent: bool) -> None:
+        waits = threading.Event()
+
+        def decode() -> None:
+            single.decode(
+                data / "hello-en.flac",
+                tmp_path / name,
+                on_progress=nothing,
+                check=waits.set,  # called first when its place in the queue is taken
+                urgent=urgent,
+            )
+            served.put(name)
+
+        threads.append(threading.Thread(target=decode))
+        threads[-1].start()
+        assert waits.wait(10)
+
+    with occupied(single, noise, tmp_path) as release:
+        start("first", urgent=False)
+        start("second", urgent=False)
+        start("urgent", urgent=True)
+        start("third", urgent=False)
+        assert single.running == 1
+        release()
+        for thread in threads:
+            thread.join()
+    assert [served.get() for _ in threads] == ["urgent", "first", "second", "third"]
+
+
+def test_those_who_are_not_urgent_leave_one_decoder_free(
+    pool: DecoderPool, noise: Path, data: Path, tmp_path: Path
+) -> None:
+    with occupied(pool, noise, tmp_path):
+        checks = iter([None, None, None])
+
+        def check() -> None:
+            if next(checks, "last") == "last":
+                raise CanceledError("It would have to wait.")
+
+        with pytest.raises(CanceledError):
+            pool.decode(noise, tmp_path / "b.f32", on_progress=nothing, check=check)
+        urgent = pool.decode(
+            data / "hello-en.flac", tmp_path / "c.f32", on_progress=nothing, check=nothing, urgent=True
+        )
+        assert urgent.spans
+
+
+def test_closing_ends_the_work_and_every_process(noise: Path, tmp_path: Path) -> None:
+    pool = DecoderPool(2, memory_mb=4096, stall_s=20, max_s=3600)
+    pool.start()
+    pids = pool.pids
+    with pytest.raises(ShutdownError):
+        pool.decode(noise, tmp_path / "out.f32", on_progress=lambda _: pool.close(), check=nothing)
+    assert len(pids) == 2
+    assert not any(map(is_alive, pids))
+    assert pool.pids == ()
+    with pytest.raises(ShutdownError):
+        decodes(pool, noise, tmp_path)
+
+
+def test_decoders_are_replaced_after_so_many_files(
+    single: DecoderPool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder, "_FILES", 2)
+    used = []
+    for _ in range(4):
+        decodes(single, data / "hello-en.flac", tmp_path)
+        used.append(single.pids)
+    decodes(single, data / "hello-en.flac", tmp_path)
+    assert len({pids for pids in used if pids}) >= 2
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "av.py").write_text("raise ModuleNotFoundError(\"No module named 'av'\", name='av')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pool = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)
+    with pytest.raises(ExtraMissingError, match="package av") as raised:
+        pool.start()
+    assert raised.value.hint == "pip install 'asrq[worker]'"
+    assert pool.pids == ()
+
+
+@posix
+@pytest.mark.parametrize(("memory_mb", "cpu_s"), [(1, 60), (4096, 0)])
+def test_the_system_limits_what_a_file_may_take(noise: Path, tmp_path: Path, memory_mb: int, cpu_s: int) -> None:
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    child = Child(
+        "asrq_worker.audio.decode_child",
+        on_message=messages.put,
+        on_exit=lambda code: messages.put({"op": "exit", "code": code}),
+    )
+    try:
+        assert messages.get(timeout=30) == {"op": "ready"}
+        limits = {"max_s": 3600, "memory_mb": memory_mb, "cpu_s": cpu_s}
+        child.send({"op": "decode", "path": str(noise), "out": str(tmp_path / "out.f32"), **limits})
+        while (message := messages.get(timeout=30))["op"] == "progress":
+            pass
+    finally:
+        child.kill()
+        child.close()
+    if cpu_s:
+        assert message["op"] in {"error", "exit"}
+        if message["op"] == "error":
+            assert message["error"]["code"] == AudioUnreadableError.code
+    else:
+        assert message == {"op": "exit", "code": -signal.SIGXCPU}

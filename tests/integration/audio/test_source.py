@@ -1,0 +1,230 @@
+"""Paths and uploads: what may be read, and what is said when it may not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from asrq_jobs import keys
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioEmptyError,
+    AudioMismatchError,
+    AudioNotFoundError,
+    AudioTooLargeError,
+    AudioUnreadableError,
+    BlobMissingError,
+    CanceledError,
+    PathNotAllowedError,
+    QueueUnreachableError,
+)
+from asrq_jobs.request import BlobAudio, PathAudio
+from asrq_jobs.settings import Settings
+from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.spool import Spool
+
+from .conftest import nothing
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="links, modes and FIFOs are POSIX")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder that jobs may name files in, with one in it and one outside."""
+    (tmp_path / "outside.wav").write_bytes(b"secret")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "talk.wav").write_bytes(b"speech")
+    return root
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    with Spool(tmp_path / "spool") as spool:
+        yield spool
+
+
+@pytest.fixture
+def source(root: Path, spool: Spool) -> Source:
+    return Source(Settings(audio_roots=(root,), max_audio_mb=1), spool, None)
+
+
+def read(source: Source, path: Path | str) -> LocalAudio:
+    return source.fetch(PathAudio(path=str(path)), nothing)
+
+
+def test_a_path_is_used_where_it_is(source: Source, root: Path) -> None:
+    local = read(source, root / "talk.wav")
+    digest = hashlib.sha256(b"speech").hexdigest()
+    assert local == LocalAudio((root / "talk.wav").resolve(), 6, digest, "talk.wav", temporary=False)
+    local.discard()
+    assert (root / "talk.wav").is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("{root}/missing.wav", AudioNotFoundError),
+        ("{root}/talk.wav/deeper.wav", AudioNotFoundError),
+        ("{root}/\0.wav", AudioNotFoundError),
+        ("{root}/" + "a" * 300, AudioUnreadableError),
+        ("{root}/../outside.wav", PathNotAllowedError),
+        ("{root}/../missing.wav", PathNotAllowedError),
+        ("{root}/../root-of-others/talk.wav", PathNotAllowedError),
+        ("{root}", AudioUnreadableError),
+        ("talk.wav", PathNotAllowedError),
+        ("", PathNotAllowedError),
+        ("~/talk.wav", PathNotAllowedError),
+    ],
+)
+def test_what_a_path_may_not_be(source: Source, root: Path, path: str, error: type[AsrqError]) -> None:
+    with pytest.raises(error) as raised:
+        source.fetch(PathAudio.model_construct(path=path.format(root=root)), nothing)
+    assert type(raised.value) is error
+
+
+@posix
+def test_a_link_out_of_the_root_leads_nowhere(source: Source, root: Path) -> None:
+    (root / "link.wav").symlink_to(root.parent / "outside.wav")
+    (root / "folder").symlink_to(root.parent)
+    for path in ("link.wav", "folder/outside.wav"):
+        with pytest.raises(PathNotAllowedError):
+            read(source, root / path)
+
+
+@posix
+def test_a_link_within_the_root_and_a_root_that_is_a_link_are_followed(root: Path, spool: Spool) -> None:
+    (root / "link.wav").symlink_to(root / "talk.wav")
+    alias = root.parent / "alias"
+    alias.symlink_to(root)
+    source = Source(Settings(audio_roots=(alias,)), spool, None)
+    assert read(source, alias / "link.wav").path == (root / "talk.wav").resolve()
+
+
+@posix
+def test_a_loop_of_links_is_no_file(source: Source, root: Path) -> None:
+    (root / "a").symlink_to(root / "b")
+    (root / "b").symlink_to(root / "a")
+    with pytest.raises(AsrqError):
+        read(source, root / "a")
+
+
+@posix
+def test_fifos_and_devices_are_refused_at_once(root: Path, spool: Spool) -> None:
+    os.mkfifo(root / "fifo")
+    source = Source(Settings(), spool, None, any_path=True)
+    for path in (root / "fifo", "/dev/zero"):
+        with pytest.raises(AudioUnreadableError, match="not a file"):
+            read(source, path)
+
+
+@posix
+@pytest.mark.skipif(hasattr(os, "getuid") and os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(source: Source, root: Path) -> None:
+    (root / "talk.wav").chmod(0)
+    with pytest.raises(AudioUnreadableError, match="Permission denied"):
+        read(source, root / "talk.wav")
+
+
+def test_without_roots_no_path_is_allowed(root: Path, spool: Spool) -> None:
+    with pytest.raises(PathNotAllowedError) as raised:
+        read(Source(Settings(), spool, None), root / "talk.wav")
+    assert "ASRQ_AUDIO_ROOTS" in (raised.value.hint or "")
+
+
+def test_the_one_shot_runner_may_read_any_path(root: Path, spool: Spool) -> None:
+    assert read(Source(Settings(), spool, None, any_path=True), root.parent / "outside.wav").bytes == 6
+
+
+def test_zero_bytes_are_empty(source: Source, root: Path) -> None:
+    (root / "empty.wav").touch()
+    with pytest.raises(AudioEmptyError):
+        read(source, root / "empty.wav")
+
+
+def test_the_size_limit(source: Source, root: Path) -> None:
+    (root / "large.wav").write_bytes(bytes(2**20))
+    assert read(source, root / "large.wav").bytes == 2**20
+    (root / "large.wav").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(AudioTooLargeError, match="more than 1 MiB"):
+        read(source, root / "large.wav")
+
+
+# Uploads
+
+
+def upload(redis: Redis, content: bytes) -> BlobAudio:
+    digest = hashlib.sha256(content).hexdigest()
+    redis.set(keys.blob(digest), content)
+    return BlobAudio(sha256=digest, bytes=len(content), name="talk.mp3")
+
+
+@pytest.mark.parametrize("size", [1, 4 << 20, (4 << 20) + 1, 9 << 20])
+def test_an_upload_becomes_a_file_in_the_spool(redis: Redis, spool: Spool, size: int) -> None:
+    content = os.urandom(size)
+    audio = upload(redis, content)
+    local = Source(Settings(), spool, redis).fetch(audio, nothing)
+    assert local.path.parent == spool.path
+    assert local.path.read_bytes() == content
+    assert (local.bytes, local.sha256, local.name, local.temporary) == (size, audio.sha256, "talk.mp3", True)
+    local.discard()
+    local.discard()
+    assert not local.path.exists()
+
+
+def leftovers(spool: Spool) -> set[str]:
+    return {path.name for path in spool.path.iterdir()} - {"owner.lock"}
+
+
+def test_an_upload_that_expired_is_missing(redis: Redis, spool: Spool) -> None:
+    audio = upload(redis, b"speech")
+    redis.flushall()
+    with pytest.raises(BlobMissingError):
+        Source(Settings(), spool, redis).fetch(audio, nothing)
+    assert leftovers(spool) == set()
+
+
+def test_an_upload_of_other_bytes_is_refused(redis: Redis, spool: Spool) -> None:
+    audio = upload(redis, b"speech")
+    redis.set(keys.blob(audio.sha256), b"another")
+    with pytest.raises(AudioMismatchError):
+        Source(Settings(), spool, redis).fetch(audio, nothing)
+    assert leftovers(spool) == set()
+
+
+def test_an_upload_of_nothing_is_empty(redis: Redis, spool: Spool) -> None:
+    with pytest.raises(AudioEmptyError):
+        Source(Settings(), spool, redis).fetch(upload(redis, b""), nothing)
+
+
+def test_an_upload_over_the_limit_is_refused(redis: Redis, spool: Spool) -> None:
+    with pytest.raises(AudioTooLargeError):
+        Source(Settings(max_audio_mb=1), spool, redis).fetch(upload(redis, bytes(2**20 + 1)), nothing)
+    assert leftovers(spool) == set()
+
+
+def test_what_check_raises_passes_on_and_leaves_nothing(redis: Redis, spool: Spool) -> None:
+    def check() -> None:
+        raise CanceledError("Canceled.")
+
+    with pytest.raises(CanceledError):
+        Source(Settings(), spool, redis).fetch(upload(redis, b"speech"), check)
+    assert leftovers(spool) == set()
+
+
+def test_uploads_need_redis(spool: Spool) -> None:
+    with pytest.raises(BlobMissingError):
+        Source(Settings(), spool, None).fetch(BlobAudio(sha256="0" * 64, bytes=1), nothing)
+
+
+def test_redis_away_is_said_in_one_sentence(spool: Spool) -> None:
+    away = Redis(host="127.0.0.1", port=1)
+    with pytest.raises(QueueUnreachableError):
+        Source(Settings(), spool, away).fetch(BlobAudio(sha256="0" * 64, bytes=1), nothing)
+    assert leftovers(spool) == set()
