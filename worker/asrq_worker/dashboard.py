@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from rq import Queue, Worker
+from rq.exceptions import InvalidJobOperation
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
@@ -45,6 +46,13 @@ class JsonJob(Job):
             self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
             self.description = "malformed job"
             self._status = JobStatus.FAILED
+
+    def get_status(self, refresh: bool = True) -> JobStatus:
+        """Return the status; that of a job without a readable one is failed."""
+        try:
+            return super().get_status(refresh)
+        except (InvalidJobOperation, ValueError):
+            return JobStatus.FAILED
 
 
 class JsonQueue(Queue):
