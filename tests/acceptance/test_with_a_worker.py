@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from acceptance.running import up
 
 from asrq_jobs.result import MEASURED_FIELDS, Result
 
 if TYPE_CHECKING:
     from conftest import Asrq
-
-
-def up(*arguments: object, folder: Path):  # type: ignore[no-untyped-def]  # as it stands in conftest.py
-    from acceptance.conftest import up as start
-
-    return start(*arguments, folder=folder)
 
 
 @pytest.fixture
@@ -170,7 +165,8 @@ def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pyt
     checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
-        "python", "settings", "redis", "persistence", "eviction", "clock", "model", "engine", "memory", "decoder", "disk"
+        "python", "settings", "redis", "persistence", "eviction", "clock", "model", "engine", "memory", "decoder",
+        "disk",
     }  # fmt: skip
     assert checks["persistence"]["status"] == "warn"  # this one was started without --data
     assert "tiny.en on cpu" in checks["engine"]["message"]

@@ -110,7 +110,7 @@ def persistence(info: dict[str, Any]) -> Check:
         "persistence",
         "warn",
         "The append-only file is off: jobs are lost when Redis restarts.",
-        "Set appendonly yes in redis.conf (now: redis-cli CONFIG SET appendonly yes), or name a folder: asrq up --data.",
+        "Set appendonly yes in redis.conf, now: redis-cli CONFIG SET appendonly yes (asrq up: name a --data folder).",
     )
 
 

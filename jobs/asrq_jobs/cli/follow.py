@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from asrq_jobs import keys
@@ -37,54 +37,59 @@ def follow(
         QueueError: Redis cannot be reached or refuses.
     """
     deadline = None if timeout_s is None else now() + timeout_s
-    after: dict[str, bytes | str] = {}
-    for job_id in dict.fromkeys(job_ids):
-        news = _look(client, job_id)
-        yield job_id, news
-        if isinstance(news, JobState):
-            after[job_id] = "0"
-    turn = deque(after)
+    after: dict[str, bytes | str] = dict.fromkeys(job_ids, "0")  # the last entry seen of each that has not ended
+    found = _looks(client, after, len(after))
     next_look = now() + _LOOK_S
-    while after:
+    while True:
+        for job_id, news in found:
+            yield job_id, news
+            if isinstance(news, Result | AsrqError):
+                del after[job_id]
+        if not after:
+            return
         left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - now())
         if left <= 0:
             raise WaitTimeoutError(f"{_count(len(after))} not ended within {timeout_s:g} s.", hint=commands_for(after))
-        for job_id, entries in _read(client, after, min(left, client.settings.redis_timeout_s / 2)):
-            events = [Event.from_entry(fields) for _, fields in entries]
-            after[job_id] = entries[-1][0]
-            for event in events:
-                yield job_id, event
-            if events[-1].terminal:
-                del after[job_id]
-                yield job_id, _ended(client, job_id)
         if now() < next_look:
-            continue
-        next_look = now() + _LOOK_S
-        for _ in range(min(_LOOKS_AT, len(turn))):
-            job_id = turn.popleft()
-            if job_id not in after:
-                continue
-            news = _look(client, job_id)
-            yield job_id, news
-            if isinstance(news, JobState):
-                turn.append(job_id)
-            else:
-                del after[job_id]
+            found = _entries(client, after, min(left, client.settings.redis_timeout_s / 2))
+        else:
+            found = _looks(client, after, _LOOKS_AT)
+            next_look = now() + _LOOK_S
+
+
+def _entries(client: Client, after: dict[str, bytes | str], block_s: float) -> Iterator[tuple[str, News]]:
+    """Wait for new entries and yield them as events; what follows a terminal one is the result."""
+    for job_id, entries in _read(client, after, block_s):
+        events = [Event.from_entry(fields) for _, fields in entries]
+        after[job_id] = entries[-1][0]
+        for event in events:
+            yield job_id, event
+        if events[-1].terminal:
+            yield job_id, _look(client, job_id)  # its state, if it was retried by hand in the meantime
+
+
+def _looks(client: Client, after: dict[str, bytes | str], most: int) -> Iterator[tuple[str, News]]:
+    """Look at some jobs, each time at others."""
+    for job_id in list(islice(after, most)):
+        after[job_id] = after.pop(job_id)
+        yield job_id, _look(client, job_id)
 
 
 def _look(client: Client, job_id: str) -> Result | JobState | AsrqError:
-    result = client.result(job_id)  # there is one if and only if the job has ended
+    """Return the result of a job that has ended, the state of one that has not, or why there is neither."""
+    result = client.result(job_id)
     if result:
         return result
     try:
-        return client.state(job_id)
+        state = client.state(job_id)
     except JobNotFoundError as error:
         return error
-
-
-def _ended(client: Client, job_id: str) -> Result | AsrqError:
-    result = client.result(job_id)
-    return result or JobNotFoundError(f"The result of job {job_id} has expired.", hint="Submit the audio again.")
+    if state.status in {"queued", "processing"}:
+        return state
+    # It ended between the two looks, or so long ago that its result has expired.
+    return client.result(job_id) or JobNotFoundError(
+        f"The result of job {job_id} has expired.", hint="Submit the audio again."
+    )
 
 
 def _read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +40,7 @@ def voice(data: Path) -> Signal:
     """The English sample that the repository ships: float32 of shape (n,), 16 kHz."""
     with av.open(str(data / "hello-en.flac")) as container:
         frames = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
-    return np.concatenate(frames).astype(np.float32) / 32768
+    return np.concatenate(frames).astype(np.float32) / np.float32(32768)
 
 
 class Encode(Protocol):
@@ -105,7 +104,7 @@ def first_half(tmp_path: Path) -> Callable[[Path], Path]:
     """Return a copy of a file that breaks off in the middle."""
 
     def cut(path: Path) -> Path:
-        half = shutil.copy(path, tmp_path / f"half-{path.name}")
+        half = tmp_path / f"half-{path.name}"
         content = path.read_bytes()
         half.write_bytes(content[: len(content) // 2])
         return half

@@ -45,7 +45,8 @@ def pcm(path: Path, samples: int, *, rate: int = SAMPLE_RATE) -> Path:
 def at_rate(voice: Signal, rate: int) -> Signal:
     """Linear interpolation does for a test."""
     places = np.arange(0, len(voice) - 1, SAMPLE_RATE / rate)
-    return np.interp(places, np.arange(len(voice)), voice).astype(np.float32)
+    stretched: Signal = np.interp(places, np.arange(len(voice)), voice).astype(np.float32)
+    return stretched
 
 
 def test_what_is_decoded_is_what_was_recorded(decode: Decode, data: Path, voice: Signal) -> None:
@@ -63,7 +64,7 @@ def test_the_speech_is_found(decode: Decode, data: Path) -> None:
     assert 4 < speech_s(decoded) <= decoded.seconds
     flat = [at for span in decoded.spans for at in span]
     assert flat == sorted(flat)
-    assert 0 <= flat[0]
+    assert flat[0] >= 0
     assert flat[-1] <= decoded.samples
 
 
@@ -83,9 +84,7 @@ def test_the_speech_is_found(decode: Decode, data: Path) -> None:
         ("meeting.webm", "libopus", 48_000, "stereo"),
     ],
 )
-def test_formats(
-    decode: Decode, encode: Encode, voice: Signal, name: str, codec: str, rate: int, layout: str
-) -> None:
+def test_formats(decode: Decode, encode: Encode, voice: Signal, name: str, codec: str, rate: int, layout: str) -> None:
     channels = np.tile(at_rate(voice, rate), (av.AudioLayout(layout).nb_channels, 1))
     decoded = decode(encode(name, channels, codec=codec, rate=rate, layout=layout))
     assert decoded.seconds == pytest.approx(len(voice) / SAMPLE_RATE, abs=0.1)
@@ -116,9 +115,7 @@ def test_channels_of_opposite_phase_do_not_cancel_out(decode: Decode, encode: En
 
 
 @pytest.mark.parametrize("gain", [0.001, 0.01, 1000.0])
-def test_speech_is_found_however_quiet_or_loud(
-    decode: Decode, encode: Encode, voice: Signal, gain: float
-) -> None:
+def test_speech_is_found_however_quiet_or_loud(decode: Decode, encode: Encode, voice: Signal, gain: float) -> None:
     decoded = decode(encode("gain.wav", voice[None] * np.float32(gain), codec="pcm_f32le"))
     assert speech_s(decoded) > 4
 
@@ -159,9 +156,7 @@ def test_silence_and_noise_are_not_speech(decode: Decode, encode: Encode) -> Non
         assert decode(encode("noise.wav", noise, codec="pcm_f32le")).spans == ()
 
 
-def test_speech_across_the_blocks_of_the_detector_is_one_span(
-    decode: Decode, encode: Encode, voice: Signal
-) -> None:
+def test_speech_across_the_blocks_of_the_detector_is_one_span(decode: Decode, encode: Encode, voice: Signal) -> None:
     spoken = voice[16_000:32_000]
     long = np.zeros(250 * SAMPLE_RATE, dtype=np.float32)
     long[119 * SAMPLE_RATE : 121 * SAMPLE_RATE] = np.tile(spoken, 2)
@@ -182,21 +177,20 @@ def test_values_that_are_no_numbers_become_silence(decode: Decode, encode: Encod
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "options"),
+    ("name", "codec"),
     [
-        ("a.wav", "pcm_s16le", {}),
-        ("a.flac", "flac", {}),
-        ("a.mp3", "mp3", {}),
-        ("a.ogg", "libopus", {}),
-        ("a.oga", "libopus", {}),
-        ("a.webm", "libopus", {}),
-        ("a.m4a", "aac", {"movflags": "+faststart"}),
+        ("a.wav", "pcm_s16le"),
+        ("a.flac", "flac"),
+        ("a.mp3", "mp3"),
+        ("a.ogg", "libopus"),
+        ("a.webm", "libopus"),
+        ("a.m4a", "aac"),
     ],
 )
 def test_what_there_is_of_a_truncated_file_is_used(
-    decode: Decode, encode: Encode, first_half: Cut, voice: Signal, name: str, codec: str, options: dict[str, str]
+    decode: Decode, encode: Encode, first_half: Cut, voice: Signal, name: str, codec: str
 ) -> None:
-    whole = encode(name, np.tile(voice, 3)[None], codec=codec, **options)
+    whole = encode(name, np.tile(voice, 3)[None], codec=codec, movflags="+faststart")
     assert decode(whole).warnings == ()
     decoded = decode(first_half(whole))
     assert 5 < decoded.seconds < 17
@@ -312,11 +306,14 @@ def bad_speech() -> list[str]:
 @pytest.mark.parametrize("line", bad_speech(), ids=lambda line: json.loads(line)["path"])
 def test_the_speech_collection_meets_its_manifest(decode: Decode, speech: Path, line: str) -> None:
     entry = json.loads(line)
+    decoded: DecodedAudio | str
     try:
         decoded = decode(speech / entry["path"])
     except AsrqError as error:
-        assert "error" in entry["expect"], error
-        assert error.code in {"audio_unreadable", "no_audio_stream", "audio_empty"}
+        decoded = error.code
+    if isinstance(decoded, str):
+        assert "error" in entry["expect"]
+        assert decoded in {"audio_unreadable", "no_audio_stream", "audio_empty"}
         return
     match entry["expect"]:
         case "ok":

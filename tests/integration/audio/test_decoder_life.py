@@ -27,7 +27,7 @@ from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.process.child import Child, Message
 
-from .conftest import Encode, nothing
+from .conftest import Encode, Signal, nothing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -43,9 +43,12 @@ def single() -> Iterator[DecoderPool]:
 
 @pytest.fixture
 def noise(encode: Encode) -> Path:
-    """Ten minutes that take a decoder a few seconds."""
-    samples = np.random.default_rng(1).normal(0, 0.1, (1, 600 * SAMPLE_RATE)).astype(np.float32)
-    return encode("noise.wav", samples, codec="pcm_s16le")
+    """Two minutes that take a decoder about half a second."""
+    return encode("noise.wav", hiss(120), codec="pcm_s16le")
+
+
+def hiss(seconds: int) -> Signal:
+    return np.random.default_rng(1).normal(0, 0.1, (1, seconds * SAMPLE_RATE)).astype(np.float32)
 
 
 def is_alive(pid: int) -> bool:
@@ -66,9 +69,7 @@ def test_a_decoder_killed_at_work_is_reported_and_replaced(
 ) -> None:
     (pid,) = single.pids
     with pytest.raises(DecoderCrashedError, match="SIGKILL") as raised:
-        single.decode(
-            noise, tmp_path / "out.f32", on_progress=lambda _: os.kill(pid, signal.SIGKILL), check=nothing
-        )
+        single.decode(noise, tmp_path / "out.f32", on_progress=lambda _: os.kill(pid, signal.SIGKILL), check=nothing)
     assert raised.value.retryable
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
     assert single.pids != (pid,)
@@ -238,7 +239,8 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @posix
 @pytest.mark.parametrize(("memory_mb", "cpu_s"), [(1, 60), (4096, 0)])
-def test_the_system_limits_what_a_file_may_take(noise: Path, tmp_path: Path, memory_mb: int, cpu_s: int) -> None:
+def test_the_system_limits_what_a_file_may_take(encode: Encode, tmp_path: Path, memory_mb: int, cpu_s: int) -> None:
+    noise = encode("long.wav", hiss(600), codec="pcm_s16le")
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     child = Child(
         "asrq_worker.audio.decode_child",

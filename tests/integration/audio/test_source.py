@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from asrq_jobs import keys
 from asrq_jobs.errors import (
@@ -224,7 +226,7 @@ def test_uploads_need_redis(spool: Spool) -> None:
 
 
 def test_redis_away_is_said_in_one_sentence(spool: Spool) -> None:
-    away = Redis(host="127.0.0.1", port=1)
+    away = Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     with pytest.raises(QueueUnreachableError):
         Source(Settings(), spool, away).fetch(BlobAudio(sha256="0" * 64, bytes=1), nothing)
     assert leftovers(spool) == set()

@@ -185,9 +185,7 @@ def test_a_redirect_to_plain_http_needs_http_to_be_listed(site: Site, spool: Spo
         list(web.read(site.url("/talk.mp3"), schemes=("https",), private_hosts=True))
 
 
-def test_a_name_is_looked_up_once_and_its_address_used(
-    site: Site, get: Get, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_is_looked_up_once_and_its_address_used(site: Site, get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: a second look-up would have got another address."""
     answers = iter(["127.0.0.1", "169.254.169.254"])
     looked_up: list[object] = []
@@ -197,7 +195,7 @@ def test_a_name_is_looked_up_once_and_its_address_used(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
     monkeypatch.setattr(address, "is_public", lambda text: text == "127.0.0.1")
-    monkeypatch.setattr(address.socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     reached: list[object] = []
 
     def connect(where: tuple[str, int], timeout: float) -> socket.socket:
@@ -206,7 +204,7 @@ def test_a_name_is_looked_up_once_and_its_address_used(
         sock.connect(where)
         return sock
 
-    monkeypatch.setattr(web.socket, "create_connection", connect)
+    monkeypatch.setattr(socket, "create_connection", connect)
     assert get(site.url("/talk.mp3", "rebinds.example"), private_hosts=False).bytes == len(SPEECH)
     assert looked_up == ["rebinds.example"]
     assert reached == [("127.0.0.1", site.server_port)]

@@ -89,3 +89,11 @@ def test_waiting_has_an_end(client: Client) -> None:
     with pytest.raises(WaitTimeoutError, match=r"not ended within 0\.2 s") as caught:
         list(follow(client, [job_id], timeout_s=0.2))
     assert f"asrq wait {job_id}" in (caught.value.hint or "")
+
+
+def test_a_job_whose_result_has_expired_is_not_waited_for(client: Client) -> None:
+    job_id = submit(client, "a")
+    client.redis.hset(keys.job(job_id), "status", "finished")
+    ((_, news),) = follow(client, [job_id], timeout_s=10)
+    assert isinstance(news, JobNotFoundError)
+    assert "expired" in news.message

@@ -95,8 +95,14 @@ def test_the_user_for_clients_can_do_everything_a_client_does(redis: Redis, valk
         redis.execute_command("ACL", "DELUSER", "app")
 
 
-def test_links_of_the_protocol_lead_somewhere() -> None:
-    generated = {"settings.md", "errors.md", "request.schema.json", "result.schema.json", "event.schema.json"}
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        if target not in generated:
-            assert (REPO / "docs" / "reference" / target).resolve().exists(), target
+PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        there = (page.parent / target).resolve() if target else page
+        assert there.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, anchor

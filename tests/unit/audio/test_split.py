@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,7 +42,7 @@ def speech(draw: st.DrawFn) -> list[Span]:
 def test_every_sample_of_speech_is_in_exactly_one_piece(spans: list[Span], longest_s: float) -> None:
     pieces = split(spans, longest_s=longest_s, read=hum)
     assert all(0 < piece.seconds <= longest_s for piece in pieces)
-    assert all(before.stop <= after.start for before, after in zip(pieces, pieces[1:], strict=False))
+    assert all(before.stop <= after.start for before, after in pairwise(pieces))
     inside = sum(max(0, min(stop, p.stop) - max(start, p.start)) for start, stop in spans for p in pieces)
     assert inside == sum(stop - start for start, stop in spans)
 
@@ -48,7 +50,7 @@ def test_every_sample_of_speech_is_in_exactly_one_piece(spans: list[Span], longe
 @given(speech())
 def test_long_silence_is_in_no_piece(spans: list[Span]) -> None:
     pieces = split(spans, longest_s=LONGEST_S, read=hum)
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in pairwise(spans):
         if start - end >= 2 * SAMPLE_RATE:
             assert not any(piece.start < start and piece.stop > end for piece in pieces)
 

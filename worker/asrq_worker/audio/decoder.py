@@ -22,7 +22,8 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.child import Child, Message
 
 _MODULE = "asrq_worker.audio.decode_child"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# One core each, and no address space (which is limited) set aside for the heaps of threads that do nothing.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 _POLL_S = 0.2
 _START_S = 60.0
 _LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder
@@ -238,7 +239,7 @@ class _Decoder:
         self.files = 0
         self._on_exit = on_exit
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._child = Child(_MODULE, on_message=self._messages.put, on_exit=self._exited, env=_ONE_THREAD)
+        self._child = Child(_MODULE, on_message=self._messages.put, on_exit=self._exited, env=_ENVIRONMENT)
 
     def _exited(self, code: int) -> None:
         self._messages.put({"op": "exit", "code": code})

@@ -84,6 +84,8 @@ def _decode_stream(
     container: Any, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
 ) -> tuple[Media, float | None]:
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioUnreadableError("The file's audio is of a kind that is not known.")
     media = Media(container.format.name, stream.codec_context.name, stream.sample_rate, stream.channels)
     longest = int(longest_s * SAMPLE_RATE)
     resampler = _Resampler()
@@ -139,6 +141,7 @@ class _Resampler:
     def __init__(self) -> None:
         self._format: tuple[str, str, int] | None = None
         self._resampler: Any = None
+        self._collected: Any = None
 
     def feed(self, frames: list[Any]) -> Iterator[Samples]:
         for frame in frames:
@@ -149,11 +152,16 @@ class _Resampler:
                 # FFmpeg mixes surround down to stereo; its mono would be up to 3.4 times as loud as the source.
                 layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
                 self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
+                self._collected = av.AudioFifo()
             frame.pts = None  # damaged time stamps would be an error here
-            yield from self._mono(frame)
+            self._collected.write(frame)
+            if self._collected.samples >= frame.sample_rate:  # each call costs as much as many samples
+                yield from self._mono(self._collected.read())
 
     def flush(self) -> Iterator[Samples]:
         if self._resampler:
+            if self._collected.samples:
+                yield from self._mono(self._collected.read())
             yield from self._mono(None)
 
     def _mono(self, frame: Any) -> Iterator[Samples]:

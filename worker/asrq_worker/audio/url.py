@@ -19,6 +19,12 @@ _BLOCK = 1 << 20  # bytes
 _POLL_S = 0.2
 _STALL_S = 60.0
 
+# fsspec's ways to files of this host, and those that take another URL or path inside.
+_OF_THIS_HOST = frozenset(
+    {"file", "local", "asynclocal", "dir", "generic", "reference", "git", "zip", "tar", "libarchive", "asyncwrapper",
+     "cached", "blockcache", "filecache", "simplecache"}
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -39,7 +45,8 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
     """Yield the content in blocks. Close the generator if you leave early.
 
     The network is read in a thread of its own, so that `check` is called five times a second whatever the network
-    does. Every scheme that leads to files of this host is refused, listed or not: they have rules of their own.
+    does. Every scheme that leads to files of this host is refused, listed or not, and so are chains of URLs
+    (simplecache::file:///etc/passwd): files have rules of their own.
 
     Raises:
         UrlNotAllowedError: the scheme is not listed, or the host not public.
@@ -89,34 +96,34 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
 
 
 def _reader(url: str, rules: Rules) -> Iterator[bytes]:
-    scheme = url.partition("://")[0].lower()
-    if scheme not in rules.schemes or "::" in scheme:
-        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:20]!r} are not allowed here.")
+    given, _, rest = url.partition("://")
+    scheme = given.lower()
+    if scheme not in rules.schemes or scheme in _OF_THIS_HOST:
+        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
     if scheme in web.SCHEMES:
         return web.read(url, schemes=rules.schemes, private_hosts=rules.private_hosts)
-    return _through_fsspec(url, rules.private_hosts)
+    return _through_fsspec(f"{scheme}://{rest}", rules.private_hosts)
 
 
 def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
     import fsspec
-    from fsspec.implementations.local import LocalFileSystem
 
-    if "::" in url:  # fsspec's chains, such as simplecache::file:///etc/passwd
+    if "::" in url:
         raise UrlNotAllowedError("A chain of URLs is not allowed.")
     _look_at_host(url, private_hosts)
+    if (scheme := url.partition(":")[0]) not in fsspec.available_protocols():
+        raise UrlNotAllowedError(f"URLs of the scheme {scheme!r} cannot be read.")
     try:
         files, path = fsspec.url_to_fs(url)
-        if isinstance(files, LocalFileSystem):
-            raise UrlNotAllowedError("A URL may not lead to files of this host.", hint="Submit the path instead.")
         with files.open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 yield block
-    except AsrqError:
-        raise
     except FileNotFoundError:
         raise AudioNotFoundError("The URL leads to nothing.") from None
     except ImportError as error:
-        raise ExtraMissingError(f"Reading this URL needs a package: {error}.", hint="pip install it.") from None
+        raise ExtraMissingError(
+            f"URLs of the scheme {scheme!r} need a package: {error}.", hint="Install it beside asrq."
+        ) from None
     except Exception as error:  # each file system raises errors of its own library
         raise FetchError(f"Reading the URL failed: {type(error).__name__}: {error}") from error
 

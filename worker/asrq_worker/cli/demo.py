@@ -18,7 +18,7 @@ from asrq_jobs.cli.jobs import told
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, QueueError, from_info
+from asrq_jobs.errors import AsrqError, AudioNotFoundError, QueueError, from_info
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_worker.cli import running
@@ -38,6 +38,8 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     """
     from asrq_worker import up
 
+    if audio is not None and not audio.is_file():
+        raise AudioNotFoundError(f"There is no file {audio}.")
     chosen = settings.origins()["model"] != "default"
     # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
     config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)

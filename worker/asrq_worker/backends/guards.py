@@ -1,0 +1,187 @@
+"""Guards: whether samples are fit for a model, and whether what it made of them can be true. Pure, for any backend.
+
+A finding never changes a text: it is said in `warnings[]`, and whoever called decides what to try next.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from asrq_worker.backends.base import Samples
+
+SILENT_PEAK = 1e-4
+"""Samples that never exceed this are digital silence, give or take the last bits of 16: nothing for a model."""
+
+Name = Literal["repetition", "too_long", "too_short", "wrong_script", "no_speech", "truncated"]
+
+_RATIO = 2.4  # OpenAI's value for Whisper's own guard
+_WINDOW = 600  # characters, about half a minute of speech: any longer text compresses better, loops or not
+_RUN_TOKENS = 8
+_RUN_REPEATS = 3
+_RUN_CHARACTERS = 12
+_LONGEST_UNIT = 12  # tokens: longer loops are seen by their compression
+
+_FASTEST = {"spaced": 35.0, "unspaced": 15.0}  # characters per second that nobody exceeds
+_BURST = 12  # characters that a chunk may have beyond that, however short: its edges cut words
+_SLOWEST = {"spaced": 0.8, "unspaced": 0.3}
+_LONG_ENOUGH_S = 10.0  # shorter chunks may well hold one word
+
+_LATIN = "LATIN"
+_NAMES_IN_LATIN = 24  # letters: "GitHub Actions" in the midst of Russian dictation is what was said
+_SCRIPTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ba", "be", "bg", "kk", "mk", "mn", "ru", "tg", "tt", "uk"), ("CYRILLIC",)),
+    **dict.fromkeys(("az", "bs", "hr", "sr", "tk", "uz"), (_LATIN, "CYRILLIC")),
+    **dict.fromkeys(("ar", "fa", "ps", "ur"), ("ARABIC",)),
+    **dict.fromkeys(("hi", "mr", "ne", "sa"), ("DEVANAGARI",)),
+    **dict.fromkeys(("as", "bn"), ("BENGALI",)),
+    **dict.fromkeys(("zh", "yue"), ("CJK",)),
+    **dict.fromkeys(("he", "yi"), ("HEBREW",)),
+    "am": ("ETHIOPIC",),
+    "bo": ("TIBETAN",),
+    "el": ("GREEK",),
+    "gu": ("GUJARATI",),
+    "hy": ("ARMENIAN",),
+    "ja": ("CJK", "HIRAGANA", "KATAKANA"),
+    "ka": ("GEORGIAN",),
+    "km": ("KHMER",),
+    "kn": ("KANNADA",),
+    "ko": ("HANGUL", "CJK"),
+    "lo": ("LAO",),
+    "ml": ("MALAYALAM",),
+    "my": ("MYANMAR",),
+    "pa": ("GURMUKHI", "ARABIC"),
+    "sd": ("ARABIC", "DEVANAGARI"),
+    "si": ("SINHALA",),
+    "ta": ("TAMIL",),
+    "te": ("TELUGU",),
+    "th": ("THAI",),
+}
+_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is suspicious: `name` goes into `warnings[]`, `reason` into a log."""
+
+    name: Name
+    reason: str
+
+
+def clean(samples: Samples) -> Samples:
+    """Return float32 samples of the same shape (n,) in which whatever is not a finite number is 0."""
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def is_silent(samples: Samples) -> bool:
+    """Whether finite samples of shape (n,) are digital silence."""
+    return float(np.abs(samples).max(initial=0.0)) < SILENT_PEAK
+
+
+def judge(text: str, *, language: str | None, seconds: float, truncated: bool = False) -> tuple[Finding, ...]:
+    """Return what is suspicious about a transcript.
+
+    Args:
+        text: all that a backend made of the chunk.
+        language: ISO 639-1 code of the language that the text must be in because someone asked for it; None: any.
+        seconds: length of the chunk.
+        truncated: whether the backend had to stop before the end.
+    """
+    found = [Finding("truncated", "it reached the longest output that the model may give")] if truncated else []
+    if not any(map(str.isalnum, text)):
+        return (*found, Finding("no_speech", "the model found no words"))
+    scripts = _scripts(text)
+    checks = (_repetition(text), _pace(text, scripts, seconds), _wrong_script(scripts, language))
+    return (*found, *(finding for finding in checks if finding))
+
+
+def compression_ratio(text: str) -> float:
+    """Return how much zlib shrinks the most repetitive stretch of a text, the same for any alphabet.
+
+    As for Whisper (Radford et al. 2022, section 4.5), but each character is one byte, since UTF-8 alone would
+    make Russian text look twice as repetitive as English, and texts are taken in windows.
+    """
+    codes = {character: code % 256 for code, character in enumerate(sorted(set(text)))}
+    data = bytes(codes[character] for character in text)
+    starts = range(0, max(len(data) - _WINDOW // 2, 1), _WINDOW // 2)
+    windows = [data[start : start + _WINDOW] for start in starts]
+    return max((len(window) / len(zlib.compress(window)) for window in windows if window), default=0.0)
+
+
+def longest_loop(text: str) -> tuple[str, int]:
+    """Return the phrase that is said most often in a row, weighed by its length, and how often; ("", 0) if none is.
+
+    Words are compared without case and punctuation; in scripts that write no spaces each character is a word.
+    """
+    tokens = _tokens(text)
+    best, best_size = ("", 0), 0
+    for size in range(1, min(_LONGEST_UNIT, len(tokens) // _RUN_REPEATS) + 1):
+        start = 0
+        while start + size <= len(tokens):
+            unit = tokens[start : start + size]
+            repeats = 1
+            while tokens[start + repeats * size : start + (repeats + 1) * size] == unit:
+                repeats += 1
+            if repeats >= _RUN_REPEATS and repeats * size > best_size:
+                best, best_size = (" ".join(unit), repeats), repeats * size
+            start += (repeats - 1) * size + 1
+    return best
+
+
+def _tokens(text: str) -> list[str]:
+    tokens: list[str] = []
+    for word in re.findall(r"\w+", text.casefold()):
+        tokens += list(word) if _script(word[0]) in _UNSPACED - {"HANGUL"} else [word]
+    return tokens
+
+
+def _repetition(text: str) -> Finding | None:
+    phrase, repeats = longest_loop(text)
+    words = phrase.split()
+    if len(words) * repeats >= _RUN_TOKENS and len("".join(words)) * repeats >= _RUN_CHARACTERS:
+        return Finding("repetition", f"{phrase!r} {repeats} times in a row")
+    ratio = compression_ratio(text)
+    return Finding("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
+
+
+def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:
+    characters = sum(map(str.isalnum, text))
+    unspaced = sum(count for script, count in scripts.items() if script in _UNSPACED)
+    kind = "unspaced" if unspaced > sum(scripts.values()) / 2 else "spaced"
+    reason = f"{characters} characters in {seconds:.1f} s"
+    if characters > _FASTEST[kind] * seconds + _BURST:
+        return Finding("too_long", reason)
+    if seconds >= _LONG_ENOUGH_S and characters < _SLOWEST[kind] * seconds:
+        return Finding("too_short", reason)
+    return None
+
+
+def _wrong_script(scripts: Counter[str], language: str | None) -> Finding | None:
+    if language is None or not scripts:
+        return None
+    wanted = _SCRIPTS.get(language, (_LATIN,))
+    right = sum(scripts[script] for script in wanted)
+    foreign, count = max(
+        ((script, count) for script, count in scripts.items() if script not in wanted),
+        key=lambda item: item[1],
+        default=("", 0),
+    )
+    if right >= count or (foreign == _LATIN and count < _NAMES_IN_LATIN):
+        return None
+    return Finding("wrong_script", f"{count} {foreign} letters in {language!r}, {right} of its own")
+
+
+def _scripts(text: str) -> Counter[str]:
+    """Count letters by script."""
+    return Counter(_script(character) for character in text if character.isalpha())
+
+
+def _script(character: str) -> str:
+    """Return the first word of a character's Unicode name, which for a letter is its script."""
+    return unicodedata.name(character, "").partition(" ")[0]

@@ -1,0 +1,64 @@
+"""Model repositories of the Hugging Face hub: what of them is on this disk, and fetching what is not.
+
+Our own cache (`model_dir/hub`) is looked at first, then the user's (`HF_HOME`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from asrq_jobs.errors import ExtraMissingError, FetchError, ModelMissingError
+
+_TIMEOUT_S = 10.0
+
+
+def cached(repository: str, model_dir: Path, complete: Callable[[Path], bool]) -> Path | None:
+    """Return the folder of the newest snapshot on this disk that is `complete`, or None. Never touches the network."""
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        return None
+    for cache in (model_dir / "hub", None):
+        try:
+            folder = Path(snapshot_download(repository, cache_dir=cache, local_files_only=True))
+        except (LocalEntryNotFoundError, HFValidationError):
+            continue
+        if complete(folder):
+            return folder
+    return None
+
+
+def download(repository: str, model_dir: Path, files: Sequence[str]) -> Path:
+    """Fetch those files of a repository (glob patterns) into our cache and return their folder.
+
+    Raises:
+        ModelMissingError: the hub has no such repository, or it is not public.
+        FetchError: the hub cannot be reached.
+        ExtraMissingError: the hub's client is not installed.
+    """
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    except ImportError:
+        raise ExtraMissingError(
+            "Fetching models needs huggingface_hub.", hint="Run: pip install 'asrq[worker]'."
+        ) from None
+    try:
+        # Asked first because `snapshot_download` itself would wait for an answer without any limit.
+        revision = HfApi().model_info(repository, timeout=_TIMEOUT_S).sha
+        folder = snapshot_download(
+            repository, revision=revision, cache_dir=model_dir / "hub", allow_patterns=list(files)
+        )
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ModelMissingError(
+            f"The model hub has no model {repository!r}, or it is not public.", hint="Check the name."
+        ) from None
+    except Exception as error:  # noqa: BLE001  # its transport, and so its exceptions, differ between versions
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FetchError(
+            f"Model {repository!r} could not be fetched from the hub: {reason}",
+            hint="Check the connection and HF_ENDPOINT, or copy the model's folder here and name its path.",
+        ) from None
+    return Path(folder)
