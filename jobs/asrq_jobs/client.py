@@ -222,20 +222,22 @@ class Client:
                 raise WaitTimeoutError(f"Job {job_id} did not end within {timeout_s:g} s.")
             with queue_errors(self.settings):
                 answer = cast("Any", self.redis.xread({stream: after}, count=500, block=max(1, int(left * 1000))))
-            if not answer:
-                self.state(job_id)  # a job that has vanished ends the wait
-                continue
-            entries = next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
-            for entry_id, fields in entries:
+            ended = not answer
+            for entry_id, fields in _entries(answer):
                 after = entry_id
                 event = Event.from_entry(fields)
+                ended = ended or event.terminal
                 yield event
-            if event.terminal and not self._follows(stream, after):
+            # The result, not the order of events, says that it is over: a paused worker may still add one, and a
+            # job retried by hand has lost its result.
+            if ended and self._has_result(job_id):
                 return
+            if not answer:
+                self.state(job_id)  # a job that has vanished ends the wait
 
-    def _follows(self, stream: str, after: bytes | str) -> bool:
+    def _has_result(self, job_id: str) -> bool:
         with queue_errors(self.settings):
-            return bool(self.redis.xrange(stream, min=b"(" + _bytes(after), count=1))
+            return bool(self.redis.exists(keys.result(job_id)))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, whatever its status.
@@ -279,6 +281,8 @@ class Client:
                     keys.events(job_id),
                     keys.result(job_id),
                     keys.STATS,
+                    keys.attempts(job_id),
+                    keys.chunks(job_id),
                 ],
                 [job_id, result.to_json(), event.to_json(), ttl, int(time.time()) + ttl],
             )
@@ -361,5 +365,8 @@ def _iso_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _bytes(text: bytes | str) -> bytes:
-    return text if isinstance(text, bytes) else text.encode()
+def _entries(answer: Any) -> Any:
+    """Entries of the one stream that XREAD was asked for; redis-py's form of the answer depends on the protocol."""
+    if not answer:
+        return []
+    return next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]

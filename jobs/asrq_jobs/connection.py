@@ -59,11 +59,10 @@ def explain(error: Exception, settings: Settings) -> QueueError:
         return QueueAuthError(f"Redis at {where} refused us: {text}.")
     if isinstance(error, redis.exceptions.BusyLoadingError | redis.exceptions.ReadOnlyError):
         return QueueRefusedError(f"Redis at {where} cannot serve now: {text}.")
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text[:40]:
+        return QueueRefusedError(
+            f"Redis at {where} is out of memory.", hint="Raise maxmemory, or wait until results and uploads expire."
+        )
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
         return QueueUnreachableError(f"Redis at {where} does not answer: {text}.")
-    if text.startswith("OOM"):
-        return QueueRefusedError(
-            f"Redis at {where} is out of memory.",
-            hint="Raise maxmemory, or wait until results and uploads expire.",
-        )
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -45,7 +46,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_file=DOTENV_FILE,
         toml_file=TOML_FILE,
-        extra="forbid",
+        extra="ignore",
         frozen=True,
         env_ignore_empty=True,
     )
@@ -185,7 +186,7 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: a value does not fit, or a name is unknown; the sentence names the field.
     """
-    _refuse_unknown_environment()
+    _refuse_unknown_names()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
@@ -193,24 +194,33 @@ def load(**overrides: Any) -> Settings:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         message = re.sub(r"^Value error, ", "", first["msg"])
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"Unknown setting {name!r}.", hint=_nearest(name.removeprefix("asrq_"))) from None
         field = Settings.model_fields.get(name)
         raise SettingsError(
             f"Setting {name}: {message}." if name else f"Settings: {message}.",
             hint=f"{PREFIX}{name.upper()}: {field.description}" if field else None,
         ) from None
-    except ValueError as error:  # TOML that does not parse
+
+
+def _refuse_unknown_names() -> None:
+    """A misspelt name would otherwise be a setting that silently does nothing."""
+    given = [(name, "the environment") for name in os.environ]
+    given += [
+        (name, DOTENV_FILE) for name in dotenv_values(DOTENV_FILE)
+    ]  # shared with compose: other names are not ours
+    for name, where in given:
+        plain = name.upper().removeprefix(PREFIX).lower()
+        if name.upper().startswith(PREFIX) and plain not in Settings.model_fields:
+            raise SettingsError(f"Unknown setting {name} in {where}.", hint=_nearest(plain))
+    for name in _toml()():
+        if name not in Settings.model_fields:
+            raise SettingsError(f"Unknown setting {name!r} in {TOML_FILE}.", hint=_nearest(name))
+
+
+def _toml() -> TomlConfigSettingsSource:
+    try:
+        return TomlConfigSettingsSource(Settings)
+    except ValueError as error:
         raise SettingsError(f"{TOML_FILE} cannot be read: {error}.") from None
-
-
-def _refuse_unknown_environment() -> None:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in os.environ:
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            raise SettingsError(
-                f"Unknown setting {name} in the environment.", hint=_nearest(name[len(PREFIX) :].lower())
-            )
 
 
 def _nearest(name: str) -> str:
@@ -225,7 +235,7 @@ def origins() -> dict[str, str]:
     sources: list[tuple[str, PydanticBaseSettingsSource]] = [
         ("environment", EnvSettingsSource(Settings)),
         (DOTENV_FILE, DotEnvSettingsSource(Settings)),
-        (TOML_FILE, TomlConfigSettingsSource(Settings)),
+        (TOML_FILE, _toml()),
     ]
     found = dict.fromkeys(Settings.model_fields, "default")
     for label, source in reversed(sources):

@@ -15,6 +15,7 @@ from redis import Redis
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
+from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
@@ -103,6 +104,8 @@ class Execution:
         redis: Redis,
         verdict: EndVerdict,
         *,
+        audio: Audio,
+        blob_ttl_s: int,
         event: Event,
         attempt: Attempt | None,
         result: Result | None = None,
@@ -115,6 +118,8 @@ class Execution:
         Args:
             redis: connection.
             verdict: what becomes of the job.
+            audio: what the job names; an upload is kept longer if the job may run again.
+            blob_ttl_s: how much longer, at least.
             event: the event that tells.
             attempt: this attempt, ended; None if it is not to count.
             result: the document to keep, if the job ends.
@@ -140,6 +145,7 @@ class Execution:
                 keys.chunks(self.job_id),
                 keys.cancel(self.job_id),
                 keys.STATS,
+                keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
                 keys.registry(destination, self.lane) if destination else keys.queue(self.lane),
             ],
             [
@@ -157,6 +163,7 @@ class Execution:
                 value,
                 self.worker,
                 "" if lapsed_by is None else f"{lapsed_by:.6f}",
+                max(ttl_s, blob_ttl_s),
             ],
         )
         return bool(answer)

@@ -6,7 +6,6 @@ race with a live worker does no harm.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 import uuid
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue
@@ -25,7 +25,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
-from asrq_worker import guard, quarantine
+from asrq_worker import guard, quarantine, reports
 from asrq_worker.execution import Execution, iso
 from asrq_worker.logs import Log
 from asrq_worker.outcome import decide
@@ -139,7 +139,13 @@ class Reaper:
             except ValueError:  # written by hand
                 self._redis.zrem(keys.LEASES, lease)
                 continue
-            self._recover(execution, now, findings)
+            try:
+                self._recover(execution, now, findings)
+            except (RedisError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001  # one odd job must not keep the others from being recovered
+                _log.error("reaper.defect", error=error, id=execution.job_id)
+                reports.capture(error, job_id=execution.job_id)
 
     def _recover(self, execution: Execution, now: float, findings: _Findings) -> None:
         job_id = execution.job_id
@@ -155,7 +161,8 @@ class Reaper:
             quarantine.refuse(self._redis, job_id, execution.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
             findings.refused.append(job_id)
             return
-        earlier = int(raw.get(b"attempts_before", b"0"))
+        before = raw.get(b"attempts_before", b"0")
+        earlier = int(before) if before.isdigit() else 0
         if self._end_lost(execution, request, earlier, raw, now):
             findings.requeued.append(job_id)
         else:
@@ -165,8 +172,7 @@ class Reaper:
         self, execution: Execution, request: Request, earlier: int, raw: dict[bytes, bytes], now: float
     ) -> bool:
         """Give the job back, or fail it if its attempts are used up; True if it runs again."""
-        listed = cast("list[bytes]", self._redis.lrange(keys.attempts(execution.job_id), 0, -1))
-        attempts = tuple(Attempt.model_validate_json(entry) for entry in listed)
+        attempts = self._attempts(execution, now)
         error = WorkerLostError(
             f"The worker {execution.worker or 'that held the job'} stopped renewing its lease.",
             hint="It was killed, lost its network or hung; see its log.",
@@ -182,7 +188,15 @@ class Reaper:
         last = attempts[-1].model_copy(update={"ended_at": ended_at, "error": info})
         if outcome.verdict == "front":
             event = Event(type="retrying", at=now, attempt=last.number, delay_s=0.0, error=info)
-            execution.end(self._redis, "front", event=event, attempt=last, lapsed_by=now)
+            execution.end(
+                self._redis,
+                "front",
+                audio=request.audio,
+                blob_ttl_s=self._settings.blob_ttl_s,
+                event=event,
+                attempt=last,
+                lapsed_by=now,
+            )
             return True
         result = Result(
             id=execution.job_id,
@@ -197,6 +211,8 @@ class Reaper:
         execution.end(
             self._redis,
             "failed",
+            audio=request.audio,
+            blob_ttl_s=self._settings.blob_ttl_s,
             event=Event(type="failed", at=now, attempt=last.number, error=info),
             attempt=last,
             result=result,
@@ -204,6 +220,14 @@ class Reaper:
             lapsed_by=now,
         )
         return False
+
+    def _attempts(self, execution: Execution, now: float) -> tuple[Attempt, ...]:
+        listed = cast("list[bytes]", self._redis.lrange(keys.attempts(execution.job_id), 0, -1))
+        try:
+            attempts = tuple(Attempt.model_validate_json(entry) for entry in listed)
+        except ValidationError:  # written by hand
+            attempts = ()
+        return attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),)
 
     def _due(self, lane: str, findings: _Findings) -> None:
         now = self._clock()
@@ -237,6 +261,9 @@ class Reaper:
                 self._log(self.run_once())
             except (RedisError, OSError) as error:
                 _log.warning("queue.unreachable", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001  # a defect of ours must not end the reaper
+                _log.error("reaper.defect", error=error)
+                reports.capture(error)
             self._stopping.wait(self._settings.reaper_interval_s)
         try:
             if cast("bytes | None", self._redis.get(keys.LEADER)) == self._token.encode():
@@ -254,8 +281,3 @@ class Reaper:
             _log.warning("reaper.recovered", **done)
         elif done:
             _log.info("reaper.enqueued", **done)
-
-
-def as_json(report: Report) -> str:
-    """Return a report as one line of JSON."""
-    return json.dumps(report.__dict__)

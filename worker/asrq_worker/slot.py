@@ -17,6 +17,7 @@ from rq.worker.base import WorkerStatus
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, RequestError
+from asrq_jobs.request import Audio
 from asrq_jobs.settings import Settings
 from asrq_worker import guard, quarantine, reports
 from asrq_worker.control import JobControl
@@ -127,7 +128,7 @@ class Slot(SimpleWorker):
             self.set_state(WorkerStatus.BUSY)
             journal = RedisJournal(self._redis, job_id, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
-            self._end(execution, ended)
+            self._end(execution, request.audio, ended)
         finally:
             self._keeper.release(execution)
         pipe = self._redis.pipeline(transaction=False)
@@ -139,7 +140,7 @@ class Slot(SimpleWorker):
         _log.warning("job.refused", id=job_id, lane=self.lane, code=error.code)
         quarantine.refuse(self._redis, job_id, self.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
 
-    def _end(self, execution: Execution, ended: Ended) -> None:
+    def _end(self, execution: Execution, audio: Audio, ended: Ended) -> None:
         """Write the end; while Redis is away, keep trying as long as this process lives: the work is done."""
         if ended.verdict is None:
             return
@@ -148,6 +149,8 @@ class Slot(SimpleWorker):
                 kept = execution.end(
                     self._redis,
                     ended.verdict,
+                    audio=audio,
+                    blob_ttl_s=self._settings.blob_ttl_s,
                     event=ended.event,
                     attempt=ended.attempt,
                     result=ended.result,

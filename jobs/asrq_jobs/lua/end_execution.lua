@@ -14,7 +14,8 @@
 -- KEYS[11]  asrq:chunks:<id>               hash    removed on completion, kept for a retry otherwise
 -- KEYS[12]  asrq:cancel:<id>               string  removed, if the job ends
 -- KEYS[13]  asrq:stats                     hash    counters
--- KEYS[14]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
+-- KEYS[14]  asrq:blob:<sha256>            string  kept as long as the job may still need it: renewed unless it ends well
+-- KEYS[15]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
 -- ARGV[1]   id
 -- ARGV[2]   execution
 -- ARGV[3]   lane
@@ -29,6 +30,7 @@
 -- ARGV[12]  rq_value   its value, encoded as RQ does
 -- ARGV[13]  worker     RQ worker name
 -- ARGV[14]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
+-- ARGV[15]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
 --
 -- Returns 1, or 0 if the fence refused.
 
@@ -45,26 +47,30 @@ redis.call('ZREM', KEYS[5], execution)
 redis.call('SREM', KEYS[6], id .. ':' .. execution)
 if ARGV[8] == '' then
   redis.call('RPOP', KEYS[7])
-else
+elseif redis.call('LLEN', KEYS[7]) > 0 then
   redis.call('LSET', KEYS[7], -1, ARGV[8])
 end
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[9])
 redis.call('HINCRBY', KEYS[13], outcome, 1)
 
+if outcome ~= 'completed' and outcome ~= 'canceled' then
+  redis.call('EXPIRE', KEYS[14], ARGV[15])
+end
+
 if outcome == 'front' then
   redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[5], 'worker_name', '')
-  redis.call('LPUSH', KEYS[14], id)
+  redis.call('LPUSH', KEYS[15], id)
   return 1
 end
 if outcome == 'retry' then
   redis.call('HSET', KEYS[1], 'status', 'scheduled', 'worker_name', '')
-  redis.call('ZADD', KEYS[14], ARGV[6], id)
+  redis.call('ZADD', KEYS[15], ARGV[6], id)
   return 1
 end
 
 local rq_status = outcome == 'completed' and 'finished' or outcome
 redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', ARGV[5], 'last_heartbeat', ARGV[5])
-redis.call('ZADD', KEYS[14], ARGV[6], id)
+redis.call('ZADD', KEYS[15], ARGV[6], id)
 redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
 redis.call('DEL', KEYS[12])
 if outcome ~= 'canceled' then

@@ -108,6 +108,7 @@ def _decode_stream(
     for samples in resampler.flush():
         media.samples += len(samples)
         write(_finite(samples, media.warnings))
+    on_progress(media.samples / SAMPLE_RATE)
     if not heard:
         if failed:
             raise AudioUnreadableError("The file's audio is damaged: none of it could be decoded.")

@@ -28,16 +28,16 @@ _RUN_REPEATS = 3
 _RUN_CHARACTERS = 12
 _LONGEST_UNIT = 12  # tokens: longer loops are seen by their compression
 
-_FASTEST = {"spaced": 35.0, "unspaced": 15.0}  # characters per second that nobody exceeds
+_FASTEST = {"letters": 35.0, "syllables": 15.0}  # characters per second that nobody exceeds
 _BURST = 12  # characters that a chunk may have beyond that, however short: its edges cut words
-_SLOWEST = {"spaced": 0.8, "unspaced": 0.3}
+_SLOWEST = {"letters": 0.8, "syllables": 0.3}
 _LONG_ENOUGH_S = 10.0  # shorter chunks may well hold one word
 
 _LATIN = "LATIN"
 _NAMES_IN_LATIN = 24  # letters: "GitHub Actions" in the midst of Russian dictation is what was said
 _SCRIPTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ba", "be", "bg", "kk", "mk", "mn", "ru", "tg", "tt", "uk"), ("CYRILLIC",)),
-    **dict.fromkeys(("az", "bs", "hr", "sr", "tk", "uz"), (_LATIN, "CYRILLIC")),
+    **dict.fromkeys(("az", "bs", "sr", "tk", "uz"), (_LATIN, "CYRILLIC")),
     **dict.fromkeys(("ar", "fa", "ps", "ur"), ("ARABIC",)),
     **dict.fromkeys(("hi", "mr", "ne", "sa"), ("DEVANAGARI",)),
     **dict.fromkeys(("as", "bn"), ("BENGALI",)),
@@ -63,7 +63,8 @@ _SCRIPTS: dict[str, tuple[str, ...]] = {
     "te": ("TELUGU",),
     "th": ("THAI",),
 }
-_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
+_UNSPACED = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
+_DENSE = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})  # a character is a syllable or more
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def judge(text: str, *, language: str | None, seconds: float, truncated: bool = 
     if not any(map(str.isalnum, text)):
         return (*found, Finding("no_speech", "the model found no words"))
     scripts = _scripts(text)
-    checks = (_repetition(text), _pace(text, scripts, seconds), _wrong_script(scripts, language))
+    checks = (repetition(text), _pace(text, scripts, seconds), _wrong_script(scripts, language))
     return (*found, *(finding for finding in checks if finding))
 
 
@@ -137,11 +138,12 @@ def longest_loop(text: str) -> tuple[str, int]:
 def _tokens(text: str) -> list[str]:
     tokens: list[str] = []
     for word in re.findall(r"\w+", text.casefold()):
-        tokens += list(word) if _script(word[0]) in _UNSPACED - {"HANGUL"} else [word]
+        tokens += list(word) if _script(word[0]) in _UNSPACED else [word]
     return tokens
 
 
-def _repetition(text: str) -> Finding | None:
+def repetition(text: str) -> Finding | None:
+    """Return a finding if a text goes round in circles."""
     phrase, repeats = longest_loop(text)
     words = phrase.split()
     if len(words) * repeats >= _RUN_TOKENS and len("".join(words)) * repeats >= _RUN_CHARACTERS:
@@ -152,8 +154,8 @@ def _repetition(text: str) -> Finding | None:
 
 def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:
     characters = sum(map(str.isalnum, text))
-    unspaced = sum(count for script, count in scripts.items() if script in _UNSPACED)
-    kind = "unspaced" if unspaced > sum(scripts.values()) / 2 else "spaced"
+    dense = sum(count for script, count in scripts.items() if script in _DENSE)
+    kind = "syllables" if dense > scripts.total() / 2 else "letters"
     reason = f"{characters} characters in {seconds:.1f} s"
     if characters > _FASTEST[kind] * seconds + _BURST:
         return Finding("too_long", reason)

@@ -1,0 +1,188 @@
+"""The package `qwen-asr`, unmodified, with what it does not tell: the raw answer, and whether it was cut off.
+
+Imports the heavy packages. Not thread-safe: the model class keeps positions of the last call (`rope_deltas`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from qwen_asr import Qwen3ASRModel
+from qwen_asr.core.transformers_backend import Qwen3ASRForConditionalGeneration
+from torch import Tensor
+
+from asrq_jobs.errors import ModelInvalidError
+from asrq_jobs.languages import NAMES
+from asrq_worker.backends.base import SAMPLE_RATE, Samples, TimedWord
+from asrq_worker.backends.qwen_files import Weights
+
+_TEXT_TAG = "<asr_text>"
+_END_IDS = (151_645, 151_643)  # as `Qwen3ASRForConditionalGeneration.generate` has them
+_CODES = {name.lower(): code for code, name in NAMES.items()}
+_ALIGNED = ("zh", "en", "yue", "fr", "de", "it", "ja", "ko", "pt", "ru", "es")
+"""What Qwen3-ForcedAligner-0.6B was trained on, by its model card; its configuration does not say."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Speech and how to hear it: float32 of shape (n,), mono, 16 kHz; `language` is a code or None: detect."""
+
+    samples: Samples
+    context: str
+    language: str | None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the model said of an utterance."""
+
+    text: str
+    language: str | None
+    """Code; None where the model named none, or one that has no code here."""
+    raw_text: str
+    """The text before the package collapsed what is repeated twenty times and more."""
+    cut: bool
+    """Whether it ran into the limit of tokens before it had said all."""
+
+
+class QwenModel:
+    """A loaded recogniser, with a forced aligner if one is given."""
+
+    def __init__(
+        self,
+        folder: Path,
+        weights: Weights,
+        aligner: Path | None,
+        aligner_weights: Weights | None,
+        *,
+        device: str,
+        dtype: str,
+        attention: str | None,
+        max_new_tokens: int,
+    ) -> None:
+        """Load the checkpoints, which `qwen_files.check` has passed.
+
+        Raises:
+            ModelInvalidError: what was loaded is of another class, or has weights that no file holds.
+            Exception: whatever Transformers raises.
+        """
+        transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
+        how: dict[str, Any] = {"device_map": "cuda:0" if device == "cuda" else device, "dtype": getattr(torch, dtype)}
+        if attention:
+            how["attn_implementation"] = attention
+        self._model: Any = Qwen3ASRModel.from_pretrained(
+            str(folder),
+            forced_aligner=str(aligner) if aligner else None,
+            forced_aligner_kwargs=how if aligner else None,
+            max_inference_batch_size=-1,  # batches are ours to make
+            max_new_tokens=max_new_tokens,
+            **how,
+        )
+        _check(self._model.model, weights, folder)
+        if aligner and aligner_weights:
+            _check(self._model.forced_aligner.model, aligner_weights, aligner)
+        self._generated = _Recorder(self._model.model.generate)
+        self._model.model.generate = self._generated
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Codes of the languages that package and checkpoint both know."""
+        known = _codes(self._model.get_supported_languages())
+        return known & _codes(self._model.model.get_support_languages() or NAMES.values())
+
+    @property
+    def aligned_languages(self) -> frozenset[str]:
+        """Codes of the languages that words can be timed in; empty without an aligner."""
+        if self._model.forced_aligner is None:
+            return frozenset()
+        return _codes(self._model.forced_aligner.get_supported_languages() or [NAMES[code] for code in _ALIGNED])
+
+    def transcribe(self, utterances: Sequence[Utterance]) -> list[Heard]:
+        """Transcribe a batch; whatever is wrong with one utterance is raised for all."""
+        names = [utterance.language and NAMES[utterance.language] for utterance in utterances]
+        answers = self._model.transcribe(
+            audio=[(utterance.samples, SAMPLE_RATE) for utterance in utterances],
+            context=[utterance.context for utterance in utterances],
+            language=names,
+        )
+        raws, cuts = self._generated.answers(self._model.processor), self._generated.cut()
+        return [
+            _heard(answer.text, answer.language, raw, forced=name is not None, cut=cut)
+            for answer, raw, name, cut in zip(answers, raws, names, cuts, strict=True)
+        ]
+
+    def align(self, samples: Samples, text: str, language: str) -> tuple[TimedWord, ...]:
+        """Return the words of a text that was heard in samples; times are seconds, not beyond the end."""
+        end = len(samples) / SAMPLE_RATE
+        [found] = self._model.forced_aligner.align(
+            audio=[(samples, SAMPLE_RATE)], text=[text], language=[NAMES[language]]
+        )
+        return tuple(TimedWord(word.text, min(word.start_time, end), min(word.end_time, end)) for word in found)
+
+    def free_memory(self) -> None:
+        """Give back device memory that a failed batch has left in the allocator's hands."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+class _Recorder:
+    """Stands in for the model's `generate` and keeps the tokens, of which the package shows only tidied text."""
+
+    def __init__(self, generate: Any) -> None:
+        self._generate = generate
+        self._tokens: Tensor
+
+    def __call__(self, **inputs: Any) -> Any:
+        result = self._generate(**inputs)
+        self._tokens = result.sequences[:, inputs["input_ids"].shape[1] :].cpu()
+        return result
+
+    def answers(self, processor: Any) -> list[str]:
+        """Return what was generated last, as text."""
+        found: list[str] = processor.batch_decode(
+            self._tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return found
+
+    def cut(self) -> list[bool]:
+        """Whether each answer lacks its end."""
+        ended: list[bool] = torch.isin(self._tokens, torch.tensor(_END_IDS)).any(dim=1).tolist()
+        return [not has_end for has_end in ended]
+
+
+def _heard(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Heard:
+    header, tag, rest = raw.partition(_TEXT_TAG)
+    if not forced and cut and not tag:  # cut within the header: the package takes that for text
+        return Heard("", None, "", cut)
+    return Heard(text, first_language(names), rest if tag and not forced else raw, cut)
+
+
+def first_language(names: str) -> str | None:
+    """Return the code of the first language named in an answer such as `Chinese,English`, or None."""
+    return _CODES.get(names.partition(",")[0].strip().lower())
+
+
+def _codes(names: Sequence[str] | Any) -> frozenset[str]:
+    return frozenset(_CODES[name.lower()] for name in names if name.lower() in _CODES)
+
+
+def _check(model: torch.nn.Module, weights: Weights, folder: Path) -> None:
+    """Raise unless all of the model came from the files; a tensor that shares the memory of one that did is fine."""
+    if not isinstance(model, Qwen3ASRForConditionalGeneration):
+        raise ModelInvalidError(f"The model in {folder} was loaded as {type(model).__name__}, not as Qwen3-ASR.")
+    if invented := invented_weights(model.state_dict(), weights.shapes):
+        raise ModelInvalidError(
+            f"The files in {folder} lack {len(invented)} of the model's weights, {invented[0]} among them.",
+            hint="Fetch or copy it again.",
+        )
+
+
+def invented_weights(state: Mapping[str, Tensor], stored: Mapping[str, object]) -> list[str]:
+    """Return the names of a model's tensors that are neither stored nor tied to one that is."""
+    filled = {tensor.data_ptr() for name, tensor in state.items() if name in stored}
+    return [name for name, tensor in state.items() if name not in stored and tensor.data_ptr() not in filled]
