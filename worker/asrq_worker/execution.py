@@ -169,6 +169,13 @@ class Execution:
         return bool(answer)
 
 
+def give_back(redis: Redis, job_id: str, lane: str) -> bool:
+    """Put an id that was dequeued and not begun back at the front of its lane; False if there was nothing to do."""
+    recover = scripts.load(redis, "recover_dequeued")
+    answer = recover([keys.job(job_id), keys.intermediate(lane), keys.queue(lane)], [job_id])
+    return cast("bytes", answer) == b"requeued"
+
+
 def _rq_result(result: Result | None) -> tuple[str, str]:
     """What RQ's own result entry holds: a pointer to ours and what a dashboard should show of it.
 

@@ -26,7 +26,7 @@ from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker import guard, quarantine, reports
-from asrq_worker.execution import Execution, iso
+from asrq_worker.execution import Execution, give_back, iso
 from asrq_worker.logs import Log
 from asrq_worker.outcome import decide
 from asrq_worker.task import attempt_limit
@@ -242,11 +242,7 @@ class Reaper:
     def _dequeued(self, lane: str, findings: _Findings) -> None:
         there = {raw.decode() for raw in cast("list[bytes]", self._redis.lrange(keys.intermediate(lane), 0, _MOST))}
         late, self._seen[lane] = stuck(self._seen[lane], there, now=self._clock(), after_s=self._settings.lease_s)
-        recover = scripts.load(self._redis, "recover_dequeued")
-        for job_id in sorted(late):
-            verdict = recover([keys.job(job_id), keys.intermediate(lane), keys.queue(lane)], [job_id])
-            if verdict == b"requeued":
-                findings.recovered.append(job_id)
+        findings.recovered += [job_id for job_id in sorted(late) if give_back(self._redis, job_id, lane)]
 
     def _tidy(self, lane: str) -> None:
         """Forget registry entries that have lapsed and workers that are gone, as RQ's own maintenance would."""

@@ -21,7 +21,7 @@ from asrq_jobs.request import Audio
 from asrq_jobs.settings import Settings
 from asrq_worker import guard, quarantine, reports
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution
+from asrq_worker.execution import Execution, give_back
 from asrq_worker.journal import RedisJournal
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
@@ -108,6 +108,9 @@ class Slot(SimpleWorker):
         except DequeueTimeout:
             return
         job_id = raw_id.decode(errors="replace")
+        if self._stopping.is_set():  # it came while the last BLMOVE was still waiting
+            give_back(self._redis, job_id, self.lane)
+            return
         raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
         try:
             request = guard.admit(job_id, self.lane, raw, self._redis) if raw else None

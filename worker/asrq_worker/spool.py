@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+
+from asrq_worker.locking import take
 
 _PREFIX = "asrq-spool-"
 _LOCK = "owner.lock"
@@ -36,7 +37,7 @@ class Spool:
             _remove_if_left(other)
         self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         self._lock = (self.path / _LOCK).open("wb")
-        _lock(self._lock)
+        take(self._lock)
 
     def new_file(self, suffix: str = "") -> Path:
         """Return the path of a file that does not exist yet."""
@@ -62,19 +63,7 @@ def _remove_if_left(folder: Path) -> None:
         if time.time() - state.st_mtime < _GRACE_S or (sys.platform != "win32" and state.st_uid != os.getuid()):
             return
         with (folder / _LOCK).open("ab") as file:
-            _lock(file)
+            take(file)
     except OSError:  # held by a living owner, or gone
         return
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Lock the file without waiting; OSError if another holds it. The lock ends with the process."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

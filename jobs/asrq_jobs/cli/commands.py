@@ -34,6 +34,9 @@ COMMANDS: dict[str, Command] = {
     "worker": Command("asrq_worker.cli.worker:worker", "Run a worker with a warm model.", "Run", "worker"),
     "reaper": Command("asrq_worker.cli.reaper:reaper", "Bring back the jobs of workers that died.", "Run", "worker"),
     "up": Command("asrq_worker.cli.up:up", "Run Valkey, a worker and the reaper on this machine.", "Run", "worker"),
+    "bridge": Command(
+        "asrq_worker.cli.bridge:bridge", "Serve one application over its pipes, without a queue.", "Run", "worker"
+    ),
     "demo": Command("asrq_worker.cli.demo:demo", "See it work, from an empty machine to a transcript.", "Run", "demo"),
     "config": Command("asrq_jobs.cli.config:config", "Show the settings and where each came from.", "Look after"),
     "doctor": Command(

@@ -174,8 +174,10 @@ def test_a_redirect_to_a_private_address_is_refused(site: Site, get: Get, target
     assert len(site.asked) == 1
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/", "javascript:1"])
-def test_a_redirect_to_another_scheme_is_refused(site: Site, get: Get, target: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://127.0.0.1/a", "gopher://127.0.0.1/", "javascript:1", "http://[::1"]
+)
+def test_a_redirect_to_another_scheme_or_to_nonsense_is_refused(site: Site, get: Get, target: str) -> None:
     with pytest.raises(UrlNotAllowedError):
         get(site.url("/to/" + target))
 

@@ -16,6 +16,7 @@ from redis import Redis
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Event
+from asrq_jobs.request import PathAudio
 from asrq_jobs.result import Result
 from asrq_worker.execution import Execution
 
@@ -89,7 +90,16 @@ class ScriptedWorker:
     def _end(self, execution: Execution, event: Event, result: Result) -> None:
         attempt = self._begun.attempts[-1]
         verdict = result.status
-        assert execution.end(self._redis, verdict, event=event, attempt=attempt, result=result, ttl_s=60)
+        assert execution.end(
+            self._redis,
+            verdict,
+            audio=PathAudio(path="/scripted"),
+            blob_ttl_s=60,
+            event=event,
+            attempt=attempt,
+            result=result,
+            ttl_s=60,
+        )
 
 
 @pytest.fixture

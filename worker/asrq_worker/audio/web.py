@@ -61,6 +61,8 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
             raise UrlNotAllowedError("The URL is malformed.") from None
         except (OSError, http.client.HTTPException) as error:
             raise FetchError(f"Reading from {host} failed: {str(error) or type(error).__name__}.") from error
+        except ValueError:  # a host that TLS refuses, or a Location that is no URL
+            raise UrlNotAllowedError("The URL is malformed.") from None
     raise FetchError(f"The URL redirects more than {_MOST_REDIRECTS} times.")
 
 

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError
 from asrq_worker import hub
-from asrq_worker.models import ResolvedModel
 
 REPOSITORIES = {
     "0.6b": "Qwen/Qwen3-ASR-0.6B",
@@ -41,9 +40,14 @@ _DAMAGED = "Fetch or copy it again."
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What the safetensors files hold: the shape of each tensor by name."""
+class Checkpoint:
+    """A model that can be loaded: where it is, and the shapes of its stored tensors by name."""
 
+    name: str
+    """As it was asked for."""
+    folder: Path
+    revision: str | None
+    """Commit of the hub; None for a plain folder."""
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
@@ -52,19 +56,25 @@ class Weights:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
-def resolve(model: str, *, model_dir: Path, download: bool) -> ResolvedModel:
-    """Find a checkpoint by folder, hub id (`organisation/name`) or short name (`0.6b`, `1.7b`, `aligner`).
+def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoint:
+    """Find and check a checkpoint, by folder, hub id (`organisation/name`) or short name (`0.6b`, `1.7b`, `aligner`).
 
     Raises:
         ModelMissingError: it is not here (and `download` is false), or nothing of that name is known.
+        ModelInvalidError: files are missing, cut off or damaged, or it is a model of another kind.
         FetchError: the hub cannot be reached.
         ExtraMissingError: the hub's client is not installed.
     """
+    folder, revision = _locate(model, model_dir, download=download)
+    return Checkpoint(model, folder, revision, _checked_shapes(folder, kind))
+
+
+def _locate(model: str, model_dir: Path, *, download: bool) -> tuple[Path, str | None]:
     repository = REPOSITORIES.get(model.lower())
     if repository is None:
         folder = Path(model).expanduser()
         if folder.is_dir():
-            return ResolvedModel(model, folder.resolve(), "folder", revision=None)
+            return folder.resolve(), None
         if re.match(r"[.~/\\]|[A-Za-z]:[/\\]", model) or model.count("/") != 1:
             raise ModelMissingError(
                 f"There is no Qwen3-ASR model {model!r}.",
@@ -78,15 +88,11 @@ def resolve(model: str, *, model_dir: Path, download: bool) -> ResolvedModel:
         raise ModelMissingError(
             f"Model {repository!r} is not on this machine.", hint=f"Run: asrq models fetch {repository}."
         )
-    return ResolvedModel(model, snapshot, "hub", revision=snapshot.name)
+    return snapshot, snapshot.name
 
 
-def check(folder: Path, kind: Kind) -> Weights:
-    """Return what weights a folder holds, having read its configuration and the headers of its weight files.
-
-    Raises:
-        ModelInvalidError: files are missing, cut off or damaged, or it is a model of another kind.
-    """
+def _checked_shapes(folder: Path, kind: Kind) -> dict[str, tuple[int, ...]]:
+    """Read the configuration and the headers of the weight files: all that can be told without loading."""
     missing = [name for name in (_CONFIG, "preprocessor_config.json") if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         missing.append(_TOKENIZERS[0])
@@ -103,7 +109,7 @@ def check(folder: Path, kind: Kind) -> Weights:
             f"The model in {folder} is {found}, not a Qwen3-ASR {kind}.",
             hint="Name a folder or hub id such as Qwen/Qwen3-ASR-0.6B (the aligner: Qwen/Qwen3-ForcedAligner-0.6B).",
         )
-    return Weights(_shapes(folder))
+    return _shapes(folder)
 
 
 def _kind(config: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from asrq_jobs.errors import ModelInvalidError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends.base import SAMPLE_RATE, Samples, TimedWord
-from asrq_worker.backends.qwen_files import Weights
+from asrq_worker.backends.qwen_files import Checkpoint
 
 _TEXT_TAG = "<asr_text>"
 _END_IDS = (151_645, 151_643)  # as `Qwen3ASRForConditionalGeneration.generate` has them
@@ -55,17 +54,15 @@ class QwenModel:
 
     def __init__(
         self,
-        folder: Path,
-        weights: Weights,
-        aligner: Path | None,
-        aligner_weights: Weights | None,
+        checkpoint: Checkpoint,
+        aligner: Checkpoint | None,
         *,
         device: str,
         dtype: str,
         attention: str | None,
         max_new_tokens: int,
     ) -> None:
-        """Load the checkpoints, which `qwen_files.check` has passed.
+        """Load the checkpoints that `qwen_files` has found.
 
         Raises:
             ModelInvalidError: what was loaded is of another class, or has weights that no file holds.
@@ -76,18 +73,19 @@ class QwenModel:
         if attention:
             how["attn_implementation"] = attention
         self._model: Any = Qwen3ASRModel.from_pretrained(
-            str(folder),
-            forced_aligner=str(aligner) if aligner else None,
+            str(checkpoint.folder),
+            forced_aligner=str(aligner.folder) if aligner else None,
             forced_aligner_kwargs=how if aligner else None,
             max_inference_batch_size=-1,  # batches are ours to make
             max_new_tokens=max_new_tokens,
             **how,
         )
-        _check(self._model.model, weights, folder)
-        if aligner and aligner_weights:
-            _check(self._model.forced_aligner.model, aligner_weights, aligner)
+        _check(self._model.model, checkpoint)
+        if aligner:
+            _check(self._model.forced_aligner.model, aligner)
         self._generated = _Recorder(self._model.model.generate)
         self._model.model.generate = self._generated
+        self._model.model.thinker.lm_head.register_forward_pre_hook(_last_position)
 
     @property
     def languages(self) -> frozenset[str]:
@@ -117,17 +115,25 @@ class QwenModel:
         ]
 
     def align(self, samples: Samples, text: str, language: str) -> tuple[TimedWord, ...]:
-        """Return the words of a text that was heard in samples; times are seconds, not beyond the end."""
-        end = len(samples) / SAMPLE_RATE
+        """Return the words of a text that was heard in samples (as in `Utterance`); times are seconds."""
         [found] = self._model.forced_aligner.align(
             audio=[(samples, SAMPLE_RATE)], text=[text], language=[NAMES[language]]
         )
-        return tuple(TimedWord(word.text, min(word.start_time, end), min(word.end_time, end)) for word in found)
+        return tuple(TimedWord(word.text, word.start_time, word.end_time) for word in found)
 
     def free_memory(self) -> None:
         """Give back device memory that a failed batch has left in the allocator's hands."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _last_position(_layer: object, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Have the output layer see hidden states (batch, 1, width), not those of the whole prompt.
+
+    Generation reads the last position only. The others cost 152 thousand logits for each token of audio: gigabytes
+    for a batch of real chunks, and half of the time for short ones.
+    """
+    return (inputs[0][:, -1:],)
 
 
 class _Recorder:
@@ -156,7 +162,7 @@ class _Recorder:
 
 
 def _heard(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Heard:
-    header, tag, rest = raw.partition(_TEXT_TAG)
+    _, tag, rest = raw.partition(_TEXT_TAG)
     if not forced and cut and not tag:  # cut within the header: the package takes that for text
         return Heard("", None, "", cut)
     return Heard(text, first_language(names), rest if tag and not forced else raw, cut)
@@ -171,13 +177,15 @@ def _codes(names: Sequence[str] | Any) -> frozenset[str]:
     return frozenset(_CODES[name.lower()] for name in names if name.lower() in _CODES)
 
 
-def _check(model: torch.nn.Module, weights: Weights, folder: Path) -> None:
+def _check(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Raise unless all of the model came from the files; a tensor that shares the memory of one that did is fine."""
     if not isinstance(model, Qwen3ASRForConditionalGeneration):
-        raise ModelInvalidError(f"The model in {folder} was loaded as {type(model).__name__}, not as Qwen3-ASR.")
-    if invented := invented_weights(model.state_dict(), weights.shapes):
         raise ModelInvalidError(
-            f"The files in {folder} lack {len(invented)} of the model's weights, {invented[0]} among them.",
+            f"The model in {checkpoint.folder} was loaded as {type(model).__name__}, not as Qwen3-ASR."
+        )
+    if invented := invented_weights(model.state_dict(), checkpoint.shapes):
+        raise ModelInvalidError(
+            f"The files in {checkpoint.folder} lack {len(invented)} of the model's weights, {invented[0]} among them.",
             hint="Fetch or copy it again.",
         )
 

@@ -7,7 +7,10 @@ import importlib
 from asrq_jobs.errors import SettingsError
 from asrq_worker.backends.base import Backend
 
-_PUBLIC = {"whisper": "asrq_worker.backends.whisper:WhisperBackend"}
+_PUBLIC = {
+    "whisper": "asrq_worker.backends.whisper:WhisperBackend",
+    "qwen": "asrq_worker.backends.qwen:QwenBackend",
+}
 _FOR_TESTS = {"fake": "asrq_worker.backends.fake:FakeBackend"}
 
 

@@ -2,8 +2,9 @@
 
 Three differences from `faster_whisper.WhisperModel` (1.2):
 
-* The encoder gets the speech and a margin, not 30 s of padding: CTranslate2 accepts shorter contexts, and on a CPU
-  the padding is most of the work for a short clip.
+* A short clip is first tried with its speech and a margin instead of 30 s of padding, which on a CPU is most of the
+  work; CTranslate2 accepts shorter contexts. Where the model then doubts what it hears, it gets the whole window.
+  Alone, trimming costs accuracy; so gated it cost none (`base`, 5 min each of English and Russian clips).
 * Language detection and decoding share one encoder pass.
 * Failed decodings (too repetitive, too improbable) are tried again by other searches rather than by sampling at
   a rising temperature, which CTranslate2 does not seed: the same samples always give the same text.
@@ -29,7 +30,13 @@ IMPROBABLE = -1.0
 SILENT = 0.6
 """No-speech probability above which an improbable decoding is silence (OpenAI's value)."""
 
+DOUBTFUL = -0.33
+"""Mean log probability of tokens below which what was heard in a trimmed window is heard again in the whole one."""
+CERTAIN = 0.9
+"""Probability of a language above which a trimmed window is enough to detect it."""
+
 _FRAMES_PER_SECOND = 100
+_WHOLE = 3000
 _RETRIES: tuple[dict[str, Any], ...] = (
     {"no_repeat_ngram_size": 4},
     {"no_repeat_ngram_size": 3, "repetition_penalty": 1.15},
@@ -49,14 +56,17 @@ class Notes:
 
 
 class _PerThread(threading.local):
+    """The window that a thread works on, and how it was encoded last."""
+
     def __init__(self) -> None:
         self.notes = Notes()
-        self.features: Features | None = None
+        self.window: Features | None = None
         self.encoded: ctranslate2.StorageView | None = None
+        self.trimmed = False
 
 
 class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper ships no types
-    """See the module. `margin_s`: padding kept after the speech, seconds; None: all of it."""
+    """See the module. `margin_s`: padding that a trimmed window keeps after the speech, seconds; None: never trim."""
 
     def __init__(self, path: str, *, margin_s: float | None, **options: Any) -> None:
         super().__init__(path, local_files_only=True, **options)
@@ -67,27 +77,40 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         """Return the notes of this thread's last transcription and start new ones."""
         notes = self._thread.notes
         self._thread.notes = Notes()
-        self._thread.features = self._thread.encoded = None
+        self._thread.window = self._thread.encoded = None
         return notes
 
-    def detect_language(self, *, features: Features, **options: Any) -> Any:
-        # The last frame is padding that decoding leaves out; without it both encode the same.
-        return super().detect_language(features=features[..., :-1], **options)
+    def detect_language(self, *, features: Features, **options: Any) -> tuple[str, float, list[tuple[str, float]]]:
+        """Return the language, its probability, and those of all languages."""
+        features = features[..., :-1]  # without the frame that decoding leaves out, both see the same window
+        found: tuple[str, float, list[tuple[str, float]]] = super().detect_language(features=features, **options)
+        if self._thread.trimmed and found[1] < CERTAIN:
+            self._encode_whole()
+            found = super().detect_language(features=features, **options)
+        return found
 
     def encode(self, features: Features) -> ctranslate2.StorageView:
-        """Encode a window of shape (mels, 3000), zero-padded behind the speech."""
+        """Encode a window of shape (mels, 3000), zero-padded after the speech."""
         thread = self._thread
-        if thread.features is None or not np.array_equal(thread.features, features):
-            thread.features = features
-            thread.encoded = super().encode(self._trim(features))
+        if thread.window is None or not np.array_equal(thread.window, features):
+            frames = self._frames_to_keep(features)
+            thread.window = features
+            thread.trimmed = frames < _WHOLE
+            thread.encoded = super().encode(features[:, :frames])
         return thread.encoded
 
-    def _trim(self, features: Features) -> Features:
+    def _encode_whole(self) -> ctranslate2.StorageView:
+        self._thread.trimmed = False
+        self._thread.encoded = super().encode(self._thread.window)
+        return self._thread.encoded
+
+    def _frames_to_keep(self, window: Features) -> int:
         if self._margin_s is None:
-            return features
-        speech = np.flatnonzero(features.any(axis=0))
-        frames = (speech[-1] + 1 if len(speech) else 0) + round(self._margin_s * _FRAMES_PER_SECOND)
-        return features[:, : frames + frames % 2]  # the encoder halves the rate
+            return _WHOLE
+        speech = np.flatnonzero(window.any(axis=0))
+        frames = (int(speech[-1]) + 1 if len(speech) else 0) + round(self._margin_s * _FRAMES_PER_SECOND)
+        frames += frames % 2  # the encoder halves the rate
+        return frames if frames <= _WHOLE // 2 else _WHOLE  # trimming less would not make up for second hearings
 
     def generate_with_fallback(
         self,
@@ -96,22 +119,29 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         tokenizer: Tokenizer,
         options: TranscriptionOptions,
     ) -> Decoded:
-        """Decode by beam search, and by other searches if that failed."""
-        tried: list[Decoded] = []
-        for changes in ({}, *_RETRIES):
-            decoded: Decoded = super().generate_with_fallback(
-                encoder_output, prompt, tokenizer, replace(options, temperatures=[0.0], **changes)
+        """Decode by beam search; if that fails, in the whole window, and then by other searches."""
+
+        def search(**changes: Any) -> Decoded:
+            changed = replace(options, temperatures=[0.0], **changes)
+            decoded: Decoded = super(TrimmedWhisperModel, self).generate_with_fallback(
+                encoder_output, prompt, tokenizer, changed
             )
-            result, logprob, _, ratio = decoded
-            if logprob < IMPROBABLE and result.no_speech_prob > SILENT:
-                self._thread.notes.silence = True
-                return decoded
-            tried.append(decoded)
-            if ratio <= REPETITIVE:
-                break
-        fluent = [decoded for decoded in tried if decoded[3] <= REPETITIVE]
-        best = max(fluent or tried, key=lambda decoded: decoded[1])
-        self._thread.notes.repetition |= not fluent
+            return decoded
+
+        first = search()
+        if self._thread.trimmed and (first[1] < DOUBTFUL or first[3] > REPETITIVE):
+            encoder_output = self._encode_whole()
+            first = search()
+        result, logprob, _, ratio = first
+        if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or ratio > REPETITIVE):
+            self._thread.notes.silence = True
+            return result, IMPROBABLE, 0.0, ratio  # what makes the base class skip the window
+        best = first
+        if ratio > REPETITIVE:
+            others = [search(**changes) for changes in _RETRIES]
+            fluent = [decoded for decoded in others if decoded[3] <= REPETITIVE]
+            best = max(fluent, key=lambda decoded: decoded[1], default=first)
+            self._thread.notes.repetition |= not fluent
         self._thread.notes.truncated |= len(prompt) + len(best[0].sequences_ids[0]) >= self.max_length
         return best
 

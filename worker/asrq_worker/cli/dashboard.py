@@ -10,7 +10,7 @@ import click
 from asrq_jobs import settings
 from asrq_jobs.cli import failure
 from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import PortInUseError
+from asrq_jobs.errors import InUseError
 from asrq_worker.cli import running
 
 
@@ -50,7 +50,7 @@ def _refuse_taken(host: str, port: int) -> None:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        raise PortInUseError(
+        raise InUseError(
             f"Cannot listen on {host}:{port}: {error.strerror}.",
             hint="Choose another with --port; 0 takes a free one.",
         ) from None

@@ -32,6 +32,8 @@ lanes_option = click.option(
     "--lanes", metavar="LANE:SLOTS,…", help="Slots per lane, as in interactive:2,batch:6; default: ASRQ_LANES."
 )
 
+parent_option = click.option("--exit-with-parent", is_flag=True, help="End when the program that started this ends.")
+
 
 def quietly(**overrides: Any) -> Settings:
     """Load settings for a command that speaks to a person: logs only warnings, unless a log level was chosen."""

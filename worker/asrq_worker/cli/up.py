@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import click
@@ -12,7 +14,10 @@ from asrq_jobs.cli.output import echo_json
 from asrq_worker.cli import running
 
 
-@click.command(epilog="\b\nExamples:\n  asrq up\n  asrq up --data ~/asrq --port 6400 --model base")
+@click.command(
+    epilog="\b\nExamples:\n  asrq up\n  asrq up --data ~/asrq --port 6400 --model base\n"
+    "  asrq up --exit-with-parent --port 0 --json"
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -22,12 +27,22 @@ from asrq_worker.cli import running
 @click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
 @running.lanes_option
 @running.model_options
+@running.parent_option
 @options.json_option
-def up(data: Path | None, port: int, lanes: str | None, model: str | None, backend: str | None, as_json: bool) -> None:
+def up(
+    data: Path | None,
+    port: int,
+    lanes: str | None,
+    model: str | None,
+    backend: str | None,
+    exit_with_parent: bool,
+    as_json: bool,
+) -> None:
     """Run an embedded Valkey, a worker and the reaper on this machine, until Ctrl-C or SIGTERM.
 
     Prints ASRQ_REDIS_URL=… for other clients once jobs are taken. Valkey listens on loopback only.
     """
+    from asrq_worker import parent
     from asrq_worker import up as everything
 
     def ready(url: str) -> None:
@@ -41,4 +56,11 @@ def up(data: Path | None, port: int, lanes: str | None, model: str | None, backe
 
     config = settings.load(lanes=lanes, model=model, backend=backend)
     with running.in_foreground(config) as foreground:
+
+        def abandoned() -> None:
+            foreground.hurry.set()  # nobody is left to wait for what runs
+            os.kill(os.getpid(), signal.SIGTERM)  # which ends the start as well
+
+        if exit_with_parent:
+            parent.watch(abandoned)
         everything.run(config, foreground, data=data, port=port, ready=ready)

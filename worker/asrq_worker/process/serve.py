@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import NoReturn
 
-Message = dict[str, Any]
+from asrq_worker.process.stdio import Message, Stdio
+
+__all__ = ["Message", "serve"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -27,26 +29,16 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
     for name in ("SIGINT", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     _die_with_parent()
-    incoming = os.fdopen(os.dup(0), "rb")
-    outgoing = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device, not a file
-        os.dup2(nothing.fileno(), 0)
-    lock = threading.Lock()
+    stdio = Stdio()
 
     def send(message: Message) -> None:
-        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        try:
-            with lock:
-                outgoing.write(line)
-                outgoing.flush()
-        except OSError:
+        if not stdio.send(message):
             os._exit(0)  # nobody listens any more
 
     messages: SimpleQueue[bytes] = SimpleQueue()
 
     def receive() -> None:
-        for line in incoming:
+        for line in stdio.incoming:
             messages.put(line)
         os._exit(0)
 

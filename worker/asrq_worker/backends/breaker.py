@@ -1,0 +1,103 @@
+"""A circuit breaker: whoever fails again and again is left alone for a while, then tried once.
+
+closed ──failures in a row──► open ──pause is over──► half-open ──probe succeeded──► closed
+                               ▲                         │
+                               └───────probe failed──────┘  the next pause is twice as long
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+FAILURES = 5
+PAUSE_S = 5.0
+LONGEST_PAUSE_S = 60.0
+
+
+class State(StrEnum):
+    """Where a breaker is in its life."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class CircuitBreaker:
+    """Thread-safe. Before each call ask `allow`; after it say `succeeded` or `failed`.
+
+    `failures` in a row open it for `pause_s`; each probe that fails doubles the pause, up to `longest_pause_s`.
+    """
+
+    def __init__(
+        self,
+        *,
+        failures: int = FAILURES,
+        pause_s: float = PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit = failures
+        self._first_pause_s = pause_s
+        self._longest_pause_s = longest_pause_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._pause_s = pause_s
+        self._probe_at: float | None = None
+        self._probe_until = 0.0
+
+    @property
+    def state(self) -> State:
+        """Where the breaker is now."""
+        with self._lock:
+            return self._state(self._clock())
+
+    def allow(self) -> bool:
+        """Whether to make a call now; half-open, only the first who asks may.
+
+        A probe that reports nothing within a pause gives its place to another.
+        """
+        with self._lock:
+            now = self._clock()
+            state = self._state(now)
+            if state is State.HALF_OPEN and now >= self._probe_until:
+                self._probe_until = now + self._pause_s
+                return True
+            return state is State.CLOSED
+
+    def succeeded(self) -> None:
+        """Report a call that went well: closes the breaker."""
+        with self._lock:
+            self._failures = 0
+            self._pause_s = self._first_pause_s
+            self._probe_at = None
+
+    def failed(self) -> None:
+        """Report a call that failed; one that began before the breaker opened changes nothing."""
+        with self._lock:
+            now = self._clock()
+            state = self._state(now)
+            if state is State.CLOSED:
+                self._failures += 1
+                if self._failures >= self._limit:
+                    self._open(now)
+            elif state is State.HALF_OPEN:
+                self._pause_s = min(self._pause_s * 2, self._longest_pause_s)
+                self._open(now)
+
+    def pause_left_s(self) -> float:
+        """Seconds until a probe is allowed; 0 unless open."""
+        with self._lock:
+            return 0.0 if self._probe_at is None else max(self._probe_at - self._clock(), 0.0)
+
+    def _state(self, now: float) -> State:
+        if self._probe_at is None:
+            return State.CLOSED
+        return State.OPEN if now < self._probe_at else State.HALF_OPEN
+
+    def _open(self, now: float) -> None:
+        self._probe_at = now + self._pause_s
+        self._probe_until = 0.0

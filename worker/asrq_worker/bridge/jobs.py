@@ -1,0 +1,233 @@
+"""The jobs that the bridge has accepted: they wait in lanes, run in slots, and end in exactly one result each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from asrq_jobs import __version__
+from asrq_jobs.errors import (
+    AsrqError,
+    CanceledError,
+    JobConflictError,
+    JobNotFoundError,
+    NotServedError,
+    QueueFullError,
+)
+from asrq_jobs.events import Event
+from asrq_jobs.request import BlobAudio, PathAudio, Request
+from asrq_jobs.result import Attempt, Result, WorkerInfo
+from asrq_jobs.settings import Settings
+from asrq_worker.backends.base import Transcript
+from asrq_worker.bridge import messages
+from asrq_worker.control import JobControl
+from asrq_worker.execution import Begun, iso
+from asrq_worker.logs import Log
+from asrq_worker.pipeline import Pipeline
+from asrq_worker.process.stdio import Message
+from asrq_worker.task import Taken, Task
+
+_log = Log("asrq.bridge")
+
+Send = Callable[[Message], None]
+
+
+class _Job:
+    """A job in flight. `stop` may come from any thread at any time, between two attempts too."""
+
+    def __init__(self, request: Request, upload: Path | None) -> None:
+        """`upload`: the file with the bytes of a request that names a blob; ours to delete."""
+        self.request = request
+        self.upload = upload
+        self.accepted_at = iso(time.time())
+        self._lock = threading.Lock()
+        self._control = JobControl()
+        self._reason: AsrqError | None = None
+
+    def begin(self) -> JobControl:
+        """Return the control of a new attempt."""
+        with self._lock:
+            self._control = JobControl()
+            if self._reason:
+                self._control.stop(self._reason)
+            return self._control
+
+    def stop(self, reason: AsrqError) -> None:
+        """End this attempt soon, and every later one."""
+        with self._lock:
+            self._reason = self._reason or reason
+            self._control.stop(reason)
+
+    def for_pipeline(self) -> Request:
+        """Return the request with its audio where the pipeline finds it."""
+        if self.upload is None:
+            return self.request
+        return self.request.model_copy(update={"audio": PathAudio(path=str(self.upload))})
+
+    def named(self, result: Result) -> Result:
+        """Return the result with the name that the request gave to uploaded audio."""
+        if result.audio is None or not isinstance(self.request.audio, BlobAudio):
+            return result
+        audio = result.audio.model_copy(update={"name": self.request.audio.name})
+        return result.model_copy(update={"audio": audio})
+
+
+class _Journal:
+    """Sends events; keeps finished chunks for a later attempt in this process."""
+
+    def __init__(self, job_id: str, send: Send) -> None:
+        self._job_id = job_id
+        self._send = send
+        self._chunks: dict[str, Transcript] = {}
+
+    def event(self, event: Event) -> None:
+        self._send(messages.event(self._job_id, event))
+
+    def load(self) -> dict[str, Transcript]:
+        return self._chunks
+
+    def save(self, key: str, transcript: Transcript) -> None:
+        self._chunks[key] = transcript
+
+
+class Jobs:
+    """Runs jobs on the pipeline, with slots per lane as in a worker. Thread-safe, but for `check` before `add`."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, send: Send) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._send = send
+        host = socket.gethostname()
+        self._worker = WorkerInfo(name=settings.worker_name or host, host=host, pid=os.getpid(), version=__version__)
+        self._task = Task(pipeline, settings, self._worker)
+        self._changed = threading.Condition()
+        self._in_flight: dict[str, _Job] = {}
+        self._waiting: dict[str, deque[_Job]] = {lane: deque() for lane, slots in settings.slots.items() if slots}
+        self._unsent = 0  # jobs whose result has not been written
+
+    def start(self) -> None:
+        """Begin to run jobs; what was added before has waited."""
+        for lane in self._waiting:
+            for number in range(1, self._settings.slots[lane] + 1):
+                threading.Thread(target=self._serve, args=(lane,), name=f"{lane}.{number}", daemon=True).start()
+
+    def check(self, request: Request) -> None:
+        """Say whether a request can be added.
+
+        Raises:
+            NotServedError: its lane has no slots.
+            JobConflictError: a job with its id is in flight.
+            QueueFullError: too many wait in its lane.
+        """
+        with self._changed:
+            waiting = self._waiting.get(request.lane)
+            if waiting is None:
+                raise NotServedError(
+                    f"The lane {request.lane!r} has no slots here.",
+                    hint=f"Lanes: {', '.join(self._waiting)}. See the option --lanes.",
+                )
+            if request.id in self._in_flight:
+                raise JobConflictError(
+                    f"A job with the id {request.id!r} is in flight.", hint="Use another id, or wait for its result."
+                )
+            if len(waiting) >= self._settings.lane_depth:
+                raise QueueFullError(
+                    f"{len(waiting)} jobs wait in the lane {request.lane!r}.", hint="Wait for a result first."
+                )
+
+    def add(self, request: Request, upload: Path | None) -> None:
+        """Accept a request that `check` has passed; `upload` is the file with its bytes, if it names a blob."""
+        job = _Job(request, upload)
+        with self._changed:
+            waiting = self._waiting[request.lane]
+            depth = len(waiting) + 1
+            self._in_flight[request.id] = job
+            self._unsent += 1
+        queued = Event(type="queued", at=time.time(), lane=request.lane, depth=depth)
+        self._send(messages.event(request.id, queued))
+        with self._changed:
+            waiting.append(job)
+            self._changed.notify_all()
+
+    def cancel(self, job_id: str) -> None:
+        """End a job.
+
+        Raises:
+            JobNotFoundError: none with this id is in flight.
+        """
+        if not self._stop(job_id, CanceledError("Canceled.")):
+            raise JobNotFoundError(f"No job with the id {job_id!r} is in flight.", hint="It may have just ended.")
+
+    def stop_all(self, reason: AsrqError) -> None:
+        """End all jobs and wait until the result of each has been written."""
+        with self._changed:
+            here = list(self._in_flight)
+        for job_id in here:
+            self._stop(job_id, reason)
+        with self._changed:
+            self._changed.wait_for(lambda: self._unsent == 0)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many jobs wait and run, by lane."""
+        with self._changed:
+            waiting = {lane: len(jobs) for lane, jobs in self._waiting.items()}
+            lanes: list[str] = [job.request.lane for job in self._in_flight.values()]
+        return {"waiting": waiting, "running": {lane: lanes.count(lane) - here for lane, here in waiting.items()}}
+
+    def _stop(self, job_id: str, reason: AsrqError) -> bool:
+        with self._changed:
+            job = self._in_flight.get(job_id)
+            if job is None:
+                return False
+            waiting = self._waiting[job.request.lane]
+            begun = job not in waiting
+            if not begun:
+                waiting.remove(job)
+        if begun:
+            job.stop(reason)
+        else:
+            ended = {"created_at": job.accepted_at, "completed_at": iso(time.time())}
+            self._end(job, self._pipeline.failure(job.request, reason).model_copy(update=ended))
+            _log.info("job.not_begun", id=job_id, lane=job.request.lane, code=reason.code)
+        return True
+
+    def _serve(self, lane: str) -> None:
+        waiting = self._waiting[lane]
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: waiting)
+                job = waiting.popleft()
+            self._end(job, self._run(job))
+
+    def _run(self, job: _Job) -> Result:
+        journal = _Journal(job.request.id, self._send)
+        request, enqueued_at = job.for_pipeline(), job.accepted_at
+        attempts: list[Attempt] = []
+        while True:
+            control = job.begin()
+            number, now = len(attempts) + 1, time.time()
+            attempts.append(Attempt(number=number, worker=self._worker.name, started_at=iso(now)))
+            journal.event(Event(type="started", at=now, lane=request.lane, attempt=number, worker=self._worker.name))
+            begun = Begun("started", tuple(attempts), canceled=False, earlier=0)
+            ended = self._task.run(Taken(request, begun, job.accepted_at, enqueued_at), control, journal)
+            if ended.result is not None:
+                return ended.result
+            journal.event(ended.event)
+            attempts[-1] = ended.attempt or attempts[-1]
+            control.wake.wait(ended.delay_s)
+            enqueued_at = iso(time.time())
+
+    def _end(self, job: _Job, result: Result) -> None:
+        if job.upload is not None:
+            job.upload.unlink(missing_ok=True)
+        with self._changed:
+            del self._in_flight[job.request.id]  # first, so that whoever reads the result may use the id again
+        self._send(messages.result(job.named(result)))
+        with self._changed:
+            self._unsent -= 1
+            self._changed.notify_all()

@@ -1,0 +1,137 @@
+"""The bridge itself: obeys the lines of the application, until it closes the pipe, says so, or a signal comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from asrq_jobs.errors import AsrqError, CanceledError, InternalError
+from asrq_jobs.request import BlobAudio, Request
+from asrq_jobs.settings import Settings
+from asrq_worker import reports
+from asrq_worker.bridge import messages
+from asrq_worker.bridge.jobs import Jobs
+from asrq_worker.bridge.messages import Blob, Cancel, Op, Ping, Shutdown, Status, Transcribe
+from asrq_worker.bridge.uploads import Uploads
+from asrq_worker.logs import Log
+from asrq_worker.machine import Machine
+from asrq_worker.process.stdio import Message, Stdio, lines
+
+_log = Log("asrq.bridge")
+
+_LAST_RESULTS_S = 1.0
+_CLOSE_S = 1.5
+
+
+class Bridge:
+    """One machine, and the application at the other end of the pipe."""
+
+    def __init__(self, settings: Settings, stdio: Stdio, stop: threading.Event) -> None:
+        """`stop` ends the bridge; the bridge sets it as well."""
+        self._settings = settings
+        self._stdio = stdio
+        self._stop = stop
+        self._machine = Machine(settings)
+        self._uploads = Uploads(self._machine.spool, most=settings.max_audio_mb << 20)
+        self._jobs = Jobs(self._machine.pipeline, settings, self._send)
+        self._failure: AsrqError | None = None
+
+    def run(self) -> None:
+        """Serve until `stop` is set; every accepted job has its result then, if the application still reads.
+
+        Threads may be left behind, one of them blocked in reading: the process is to end without waiting for them.
+
+        Raises:
+            SetupError, EngineError, DecoderError, InternalError: nothing can be served.
+        """
+        for work in (self._load, self._read):
+            threading.Thread(target=work, name=f"bridge{work.__name__}", daemon=True).start()
+        self._stop.wait()
+        # An application that does not read, or a child that does not die, must not keep us.
+        _within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
+        _within(_CLOSE_S, self._machine.close)
+        if self._failure is not None:
+            raise self._failure
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            self._machine.start()
+            loaded = self._machine.engine.wait_ready(self._settings.engine_start_s)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the application must hear of it
+            if not self._stop.is_set():
+                self._failure = error if isinstance(error, AsrqError) else _defect("start", error)
+                self._stop.set()
+            return
+        self._send(messages.ready(loaded))
+        self._jobs.start()
+        _log.info(
+            "bridge.ready",
+            backend=loaded.identity.backend,
+            model=loaded.identity.model,
+            device=loaded.identity.device,
+            load_s=round(loaded.load_s, 3),
+            start_s=round(time.monotonic() - began, 3),
+        )
+
+    def _read(self) -> None:
+        for number, line in enumerate(lines(self._stdio.incoming, messages.LONGEST_LINE), start=1):
+            concerns = None
+            try:
+                op = messages.parse(line)
+                if isinstance(op, Shutdown):
+                    break
+                concerns = op.concerns
+                self._obey(op)
+            except AsrqError as error:
+                self._send(messages.refused(error, number, concerns))
+            except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the application its bridge
+                self._send(messages.refused(_defect("line", error), number, concerns))
+        self._stop.set()
+
+    def _obey(self, op: Op) -> None:
+        match op:
+            case Transcribe():
+                request = Request.parse(op.request)
+                self._jobs.check(request)
+                audio = request.audio
+                self._jobs.add(request, self._uploads.take(audio) if isinstance(audio, BlobAudio) else None)
+            case Cancel():
+                self._jobs.cancel(op.id)
+            case Blob():
+                self._uploads.add(op.sha256, op.offset, op.data)
+            case Ping():
+                self._send({"op": "pong"})
+            case Status():
+                self._send(self._status())
+
+    def _send(self, message: Message) -> None:
+        if not self._stdio.send(message):
+            self._stop.set()  # the application does not read any more
+
+    def _status(self) -> Message:
+        engine = self._machine.engine
+        return {
+            "op": "status",
+            "state": engine.state.value,
+            "backend": self._settings.backend,
+            "model": self._settings.model,
+            "memory_mb": engine.memory_mb(),
+            "restarts": engine.restarts,
+            "error": engine.error.info().model_dump(mode="json") if engine.error else None,
+            **self._jobs.counts(),
+        }
+
+
+def _defect(where: str, error: Exception) -> InternalError:
+    _log.error(f"bridge.{where}_defect", error=error)
+    reports.capture(error)
+    return InternalError(f"A defect in asrq ({type(error).__name__}); its traceback is on standard error.")
+
+
+def _within(seconds: float, do: Callable[[], None]) -> None:
+    """Do it, but wait for it no longer than that."""
+    thread = threading.Thread(target=do, name="bridge-end", daemon=True)
+    thread.start()
+    thread.join(seconds)
