@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class calls it so
         """Say nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802  # the base class calls it so
+    def do_GET(self) -> None:
         """Serve the list of models."""
         here = self.behaviour
         if here.at_models is not None and not here.at_models(self):
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.answer(200, {"object": "list", "data": [{"id": here.model, "object": "model"}]})
 
-    def do_POST(self) -> None:  # noqa: N802  # the base class calls it so
+    def do_POST(self) -> None:
         """Serve a transcription or a completion, unless a fault is due."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         here = self.behaviour
@@ -92,7 +92,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": {"message": f"The model `{fields['model']}` does not exist."}})
             return
         asked = fields.get("timestamp_granularities[]", "")
-        wants = "words" if "word" in asked else "segments" if fields.get("response_format") == "verbose_json" else "text"
+        wants = (
+            "words" if "word" in asked else "segments" if fields.get("response_format") == "verbose_json" else "text"
+        )
         if ("text", "segments", "words").index(wants) > ("text", "segments", "words").index(here.most_detail):
             self.answer(400, {"error": {"message": f"response_format: {wants} are not supported."}})
             return

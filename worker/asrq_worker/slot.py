@@ -55,6 +55,7 @@ class Slot(SimpleWorker):
         self._keeper = keeper
         self._settings = settings
         self._stopping = threading.Event()
+        self._registered = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _set_connection(self, connection: Redis) -> Redis:
@@ -74,17 +75,17 @@ class Slot(SimpleWorker):
         return not self._thread.is_alive()
 
     def beat(self, pipe: RedisPipeline) -> None:
-        """Queue RQ's heartbeat of this worker on a pipeline."""
-        self.heartbeat(pipeline=pipe)
+        """Queue RQ's heartbeat of this worker on a pipeline, once it is registered: RQ takes the key for a namesake."""
+        if self._registered:
+            self.heartbeat(pipeline=pipe)
 
     def _run(self) -> None:
-        registered = False
         while not self._stopping.is_set():
             try:
-                if not registered:
+                if not self._registered:
                     self.register_birth()
                     self.set_state(WorkerStatus.IDLE)
-                    registered = True
+                    self._registered = True
                 self._serve_one()
             except (RedisError, OSError) as error:
                 _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
@@ -93,6 +94,7 @@ class Slot(SimpleWorker):
                 _log.error("slot.defect", error=error, slot=self.name)
                 reports.capture(error)
                 self._stopping.wait(_PAUSE_S)
+        self._registered = False
         try:
             self.register_death()
         except (RedisError, OSError) as error:

@@ -90,6 +90,9 @@ def worker(url: str, *, backend: str = "fake", model: str = "m", **settings: obj
     try:
         running.wait_for("worker.ready")
         yield running
+    except BaseException:
+        print(*running.lines, sep="\n")  # pytest shows it with the failure
+        raise
     finally:
         if running.process.poll() is None:
             running.process.kill()

@@ -18,10 +18,11 @@ from asrq_worker.backends import server_messages, server_options, server_retry
 from asrq_worker.backends.base import ChunkOptions, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.server_messages import Detail
 
+AUTO = ChunkOptions()
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def read(answer: Any, options: ChunkOptions = ChunkOptions(), seconds: float = 4.0) -> Transcript:
+def read(answer: Any, options: ChunkOptions = AUTO, seconds: float = 4.0) -> Transcript:
     return server_messages.read_transcription(json.dumps(answer).encode(), options, seconds)
 
 
@@ -194,10 +195,12 @@ def test_pauses_grow_and_honour_the_server() -> None:
 
 
 def test_options_and_their_defaults() -> None:
-    given = server_options.read({"url": " https://host:8443/asr/v1/ ", "beam_size": 5, "api_key": " k ", "api": "chat"})
-    assert (given.url, given.api, given.api_key) == ("https://host:8443/asr", "chat", "k")
+    given = server_options.read(
+        {"url": " https://host:8443/asr/v1/ ", "beam_size": 5, "api_key": " sesame ", "api": "chat"}
+    )
+    assert (given.url, given.api, given.api_key) == ("https://host:8443/asr", "chat", "sesame")
     assert (given.concurrency, given.timeout_s, given.languages) == (8, 50.0, frozenset(NAMES))
-    assert "k'" not in repr(given), "the key is in no log"
+    assert "sesame" not in repr(given), "the key is in no log"
     assert server_options.read({"url": "http://h", "languages": ["ru", "English"]}).languages == {"ru", "en"}
 
 

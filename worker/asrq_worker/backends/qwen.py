@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import logging
 import os
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import psutil
 
 from asrq_jobs.errors import (
     AsrqError,
     ExtraMissingError,
-    InferenceError,
     ModelInvalidError,
     OutOfMemoryError,
     SettingsError,
@@ -26,25 +22,27 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.backends import guards, qwen_files
 from asrq_worker.backends.base import (
-    SAMPLE_RATE,
     Backend,
     BackendConfig,
     Capabilities,
     Chunk,
     ChunkOptions,
     Identity,
-    Samples,
-    TimedSegment,
     Transcript,
 )
-from asrq_worker.backends.qwen_device import BYTES, choose_device, choose_dtype, is_out_of_memory, refuse_too_large
+from asrq_worker.backends.qwen_device import (
+    BYTES,
+    choose_device,
+    choose_dtype,
+    first_line,
+    is_out_of_memory,
+    refuse_too_large,
+)
 from asrq_worker.backends.qwen_files import Checkpoint
-from asrq_worker.merge import join
+from asrq_worker.backends.qwen_listener import Listener
 
 if TYPE_CHECKING:
-    from asrq_worker.backends.qwen_model import Heard, QwenModel
-
-log = logging.getLogger(__name__)
+    from asrq_worker.backends.qwen_model import QwenModel
 
 DEFAULT_MAX_NEW_TOKENS = 512
 DEFAULT_MAX_BATCH = {"cpu": 16, "cuda": 32}
@@ -54,10 +52,6 @@ RUNTIME_MB = 800
 _PACKAGES = ("torch", "qwen_asr")
 _INSTALL = "Run: pip install 'asrq[qwen]'."
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")
-_SHORTEST = SAMPLE_RATE // 2  # samples; the package pads its own last piece to this, and its STFT fails on very few
-_SPLITTABLE_S = 4.0  # halves of less say too little for the model to go by
-_FRAME = SAMPLE_RATE // 50  # 20 ms: shorter than a syllable, longer than a pitch period
-_MARKUP = re.compile(r"<\|[^|<>]*\|>|<asr_text>")
 
 
 @dataclass(frozen=True)
@@ -85,6 +79,7 @@ class QwenBackend(Backend):
         self._options = Options(**{name: value for name, value in config.options.items() if name in known})
         self._lock = threading.Lock()
         self._model: QwenModel
+        self._listener: Listener
         self._capabilities: Capabilities
         self._memory_mb: int | None = None
 
@@ -138,9 +133,8 @@ class QwenBackend(Backend):
         except Exception as error:  # noqa: BLE001  # the libraries below raise nothing narrower
             if is_out_of_memory(error):
                 raise OutOfMemoryError(f"Model {recogniser.name!r} does not fit into memory.") from None
-            raise ModelInvalidError(
-                f"The model in {recogniser.folder} cannot be loaded: {_first_line(error)}"
-            ) from None
+            raise ModelInvalidError(f"The model in {recogniser.folder} cannot be loaded: {first_line(error)}") from None
+        self._listener = Listener(self._model)
         self._capabilities = Capabilities(
             languages=self._model.languages,
             word_timestamps=aligner is not None,
@@ -169,9 +163,7 @@ class QwenBackend(Backend):
             else:
                 spoken[number] = replace(chunk, samples=samples)
         with self._lock:
-            heard = self._transcribe(list(spoken.values()))
-            for (number, chunk), outcome in zip(spoken.items(), heard, strict=True):
-                outcomes[number] = self._timed(chunk, outcome) if chunk.options.word_timestamps else outcome
+            outcomes |= zip(spoken, self._listener.listen(list(spoken.values())), strict=True)
         return [outcomes[number] for number in range(len(chunks))]
 
     def memory_estimate_mb(self) -> int | None:
@@ -181,7 +173,7 @@ class QwenBackend(Backend):
     def close(self) -> None:
         """Free the model."""
         self._model.free_memory()
-        del self._model
+        del self._listener, self._model
 
     def _find(self, model: str, kind: qwen_files.Kind) -> Checkpoint:
         return qwen_files.find(model, kind, model_dir=self.config.model_dir, download=self.config.download)
@@ -211,91 +203,6 @@ class QwenBackend(Backend):
             )
         return None
 
-    def _transcribe(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
-        """Transcribe chunks of speech, splitting those whose answers cannot be true."""
-        answers = self._attempt(chunks)
-        return [
-            answer if isinstance(answer, AsrqError) else self._settled(chunk, answer)
-            for chunk, answer in zip(chunks, answers, strict=True)
-        ]
-
-    def _attempt(self, chunks: Sequence[Chunk]) -> list[Heard | AsrqError]:
-        """Ask the model once; if it raises, ask for each chunk alone to find the guilty one."""
-        from asrq_worker.backends.qwen_model import Utterance
-
-        if not chunks:
-            return []
-        utterances = [
-            Utterance(_padded(chunk.samples), context(chunk.options), chunk.options.language) for chunk in chunks
-        ]
-        try:
-            return list(self._model.transcribe(utterances))
-        except Exception as error:  # noqa: BLE001  # the libraries below raise what they like
-            failure = _failure(error, sum(chunk.seconds for chunk in chunks))
-        if isinstance(failure, OutOfMemoryError):
-            self._model.free_memory()
-        elif len(chunks) > 1:
-            return [answer for chunk in chunks for answer in self._attempt([chunk])]
-        return [failure] * len(chunks)
-
-    def _settled(self, chunk: Chunk, heard: Heard) -> Transcript | AsrqError:
-        looping = guards.repetition(heard.raw_text) is not None
-        if (heard.cut or looping) and chunk.seconds >= _SPLITTABLE_S:
-            return self._split(chunk, "split_at_token_limit" if heard.cut else "split_at_repetition")
-        warnings = {"repetition": looping, "truncated": heard.cut}
-        return Transcript(
-            heard.text,
-            heard.language if heard.text else None,
-            warnings=tuple(name for name, so in warnings.items() if so),
-            truncated=heard.cut,
-        )
-
-    def _split(self, chunk: Chunk, why: str) -> Transcript | AsrqError:
-        at = quietest_near_middle(chunk.samples)
-        halves = [replace(chunk, samples=chunk.samples[:at]), replace(chunk, samples=chunk.samples[at:])]
-        left, right = self._transcribe(halves)
-        if isinstance(left, AsrqError):
-            return left
-        if isinstance(right, AsrqError):
-            return right
-        longer = max((left, right), key=lambda half: len(half.text))
-        return Transcript(
-            join(left.text, right.text),
-            longer.language,
-            warnings=tuple(dict.fromkeys((why, *left.warnings, *right.warnings))),
-            truncated=left.truncated or right.truncated,
-        )
-
-    def _timed(self, chunk: Chunk, outcome: Transcript | AsrqError) -> Transcript | AsrqError:
-        """Add the times of words."""
-        if isinstance(outcome, AsrqError) or not any(map(str.isalnum, outcome.text)):
-            return outcome
-        if outcome.language not in self._model.aligned_languages:  # detected, so nobody could know before
-            return replace(outcome, warnings=(*outcome.warnings, "no_word_timestamps"))
-        try:
-            words = self._model.align(_padded(chunk.samples), outcome.text, outcome.language)
-        except Exception as error:  # noqa: BLE001  # as in `_attempt`
-            return _failure(error, chunk.seconds)
-        end = chunk.seconds
-        words = tuple(replace(word, start=min(word.start, end), end=min(word.end, end)) for word in words)
-        return replace(outcome, segments=(TimedSegment(words[0].start, words[-1].end, outcome.text, words=words),))
-
-
-def context(options: ChunkOptions) -> str:
-    """Return the system message: the prompt and, on a line of their own, the hotwords.
-
-    Whatever the tokenizer would take for control tokens is left out: it would end the message, or stand for audio.
-    """
-    parts = (options.prompt, ", ".join(options.hotwords))
-    return _MARKUP.sub(" ", "\n".join(part for part in parts if part)).strip()
-
-
-def quietest_near_middle(samples: Samples) -> int:
-    """Return the middle of the quietest 20 ms in the middle third of samples of shape (n,), as an index."""
-    third = len(samples) // 3
-    frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)
-    return third + int(np.square(frames).sum(axis=1).argmin()) * _FRAME + _FRAME // 2
-
 
 def _require_packages() -> None:
     absent = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
@@ -303,18 +210,3 @@ def _require_packages() -> None:
         raise ExtraMissingError(
             f"The Qwen backend needs packages that are not installed ({', '.join(absent)}).", hint=_INSTALL
         )
-
-
-def _padded(samples: Samples) -> Samples:
-    return np.pad(samples, (0, max(_SHORTEST - len(samples), 0)))
-
-
-def _failure(error: Exception, seconds: float) -> AsrqError:
-    if is_out_of_memory(error):
-        return OutOfMemoryError(f"Memory ran out on {seconds:.1f} s of speech.")
-    log.error("qwen-asr raised.", exc_info=error)
-    return InferenceError(f"The model failed on {seconds:.1f} s of speech: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

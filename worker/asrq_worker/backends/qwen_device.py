@@ -60,3 +60,8 @@ def is_out_of_memory(error: Exception) -> bool:
     said = str(error).lower()
     signs = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, MemoryError) or any(sign in said for sign in signs)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says: libraries add pages of advice."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from qwen_asr import Qwen3ASRModel
@@ -17,28 +18,20 @@ from torch import Tensor
 
 from asrq_jobs.errors import ModelInvalidError
 from asrq_jobs.languages import NAMES
-from asrq_worker.backends.base import SAMPLE_RATE, Samples, TimedWord
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedWord
 from asrq_worker.backends.qwen_files import Checkpoint
+from asrq_worker.backends.qwen_text import context, language_code, language_codes
 
 _TEXT_TAG = "<asr_text>"
+_SHORTEST = SAMPLE_RATE // 2  # samples; the package pads its own last piece to this, and its STFT fails on very few
 _END_IDS = (151_645, 151_643)  # as `Qwen3ASRForConditionalGeneration.generate` has them
-_CODES = {name.lower(): code for code, name in NAMES.items()}
 _ALIGNED = ("zh", "en", "yue", "fr", "de", "it", "ja", "ko", "pt", "ru", "es")
 """What Qwen3-ForcedAligner-0.6B was trained on, by its model card; its configuration does not say."""
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """Speech and how to hear it: float32 of shape (n,), mono, 16 kHz; `language` is a code or None: detect."""
-
-    samples: Samples
-    context: str
-    language: str | None
-
-
-@dataclass(frozen=True)
 class Heard:
-    """What the model said of an utterance."""
+    """What the model said of a chunk."""
 
     text: str
     language: str | None
@@ -90,22 +83,24 @@ class QwenModel:
     @property
     def languages(self) -> frozenset[str]:
         """Codes of the languages that package and checkpoint both know."""
-        known = _codes(self._model.get_supported_languages())
-        return known & _codes(self._model.model.get_support_languages() or NAMES.values())
+        known = language_codes(self._model.get_supported_languages())
+        return known & language_codes(self._model.model.get_support_languages() or NAMES.values())
 
     @property
     def aligned_languages(self) -> frozenset[str]:
         """Codes of the languages that words can be timed in; empty without an aligner."""
         if self._model.forced_aligner is None:
             return frozenset()
-        return _codes(self._model.forced_aligner.get_supported_languages() or [NAMES[code] for code in _ALIGNED])
+        return language_codes(
+            self._model.forced_aligner.get_supported_languages() or [NAMES[code] for code in _ALIGNED]
+        )
 
-    def transcribe(self, utterances: Sequence[Utterance]) -> list[Heard]:
-        """Transcribe a batch; whatever is wrong with one utterance is raised for all."""
-        names = [utterance.language and NAMES[utterance.language] for utterance in utterances]
+    def transcribe(self, chunks: Sequence[Chunk]) -> list[Heard]:
+        """Transcribe a batch; whatever is wrong with one chunk is raised for all."""
+        names = [chunk.options.language and NAMES[chunk.options.language] for chunk in chunks]
         answers = self._model.transcribe(
-            audio=[(utterance.samples, SAMPLE_RATE) for utterance in utterances],
-            context=[utterance.context for utterance in utterances],
+            audio=[(_padded(chunk.samples), SAMPLE_RATE) for chunk in chunks],
+            context=[context(chunk.options) for chunk in chunks],
             language=names,
         )
         raws, cuts = self._generated.answers(self._model.processor), self._generated.cut()
@@ -115,9 +110,9 @@ class QwenModel:
         ]
 
     def align(self, samples: Samples, text: str, language: str) -> tuple[TimedWord, ...]:
-        """Return the words of a text that was heard in samples (as in `Utterance`); times are seconds."""
+        """Return the words of a text that was heard in samples; times are seconds."""
         [found] = self._model.forced_aligner.align(
-            audio=[(samples, SAMPLE_RATE)], text=[text], language=[NAMES[language]]
+            audio=[(_padded(samples), SAMPLE_RATE)], text=[text], language=[NAMES[language]]
         )
         return tuple(TimedWord(word.text, word.start_time, word.end_time) for word in found)
 
@@ -165,16 +160,11 @@ def _heard(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Heard
     _, tag, rest = raw.partition(_TEXT_TAG)
     if not forced and cut and not tag:  # cut within the header: the package takes that for text
         return Heard("", None, "", cut)
-    return Heard(text, first_language(names), rest if tag and not forced else raw, cut)
+    return Heard(text, language_code(names), rest if tag and not forced else raw, cut)
 
 
-def first_language(names: str) -> str | None:
-    """Return the code of the first language named in an answer such as `Chinese,English`, or None."""
-    return _CODES.get(names.partition(",")[0].strip().lower())
-
-
-def _codes(names: Sequence[str] | Any) -> frozenset[str]:
-    return frozenset(_CODES[name.lower()] for name in names if name.lower() in _CODES)
+def _padded(samples: Samples) -> Samples:
+    return np.pad(samples, (0, max(_SHORTEST - len(samples), 0)))
 
 
 def _check(model: torch.nn.Module, checkpoint: Checkpoint) -> None:

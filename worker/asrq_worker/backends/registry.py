@@ -10,6 +10,8 @@ from asrq_worker.backends.base import Backend
 _PUBLIC = {
     "whisper": "asrq_worker.backends.whisper:WhisperBackend",
     "qwen": "asrq_worker.backends.qwen:QwenBackend",
+    "server": "asrq_worker.backends.server:ServerBackend",
+    "onnx": "asrq_worker.backends.experimental.onnx:OnnxBackend",
 }
 _FOR_TESTS = {"fake": "asrq_worker.backends.fake:FakeBackend"}
 

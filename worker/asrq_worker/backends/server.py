@@ -70,15 +70,16 @@ class ServerBackend(Backend):
             )
         from asrq_worker.backends.server_connection import Connection
 
-        self._connection = Connection(self._options)
+        connection = Connection(self._options)
         try:
-            answer = self._connection.request("GET", _MODELS)
+            answer = connection.request("GET", _MODELS)
             if answer.status not in _NOT_OFFERED:
                 self._check(answer, 0.0)
                 self._check_model(server_messages.read_models(answer.body))
         except BaseException:
-            self.close()
+            connection.close()
             raise
+        self._connection = connection
         version = answer.headers.get("server", "unknown")
         return Identity(self.name, version, self.config.model, None, "remote", "remote")
 

@@ -18,6 +18,7 @@ from asrq_jobs.errors import (
     JobNotFoundError,
     NotServedError,
     QueueFullError,
+    ShutdownError,
 )
 from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, PathAudio, Request
@@ -45,6 +46,7 @@ class _Job:
         self.request = request
         self.upload = upload
         self.accepted_at = iso(time.time())
+        self.taken = False  # by a slot, or ended before one could; guarded by the lock of `Jobs`
         self._lock = threading.Lock()
         self._control = JobControl()
         self._reason: AsrqError | None = None
@@ -96,7 +98,10 @@ class _Journal:
 
 
 class Jobs:
-    """Runs jobs on the pipeline, with slots per lane as in a worker. Thread-safe, but for `check` before `add`."""
+    """Runs jobs on the pipeline, with slots per lane as in a worker.
+
+    `check` and `add` are for one thread, that which accepts requests; the rest is thread-safe.
+    """
 
     def __init__(self, pipeline: Pipeline, settings: Settings, send: Send) -> None:
         self._pipeline = pipeline
@@ -109,6 +114,7 @@ class Jobs:
         self._in_flight: dict[str, _Job] = {}
         self._waiting: dict[str, deque[_Job]] = {lane: deque() for lane, slots in settings.slots.items() if slots}
         self._unsent = 0  # jobs whose result has not been written
+        self._ending = False
 
     def start(self) -> None:
         """Begin to run jobs; what was added before has waited."""
@@ -141,9 +147,15 @@ class Jobs:
                 )
 
     def add(self, request: Request, upload: Path | None) -> None:
-        """Accept a request that `check` has passed; `upload` is the file with its bytes, if it names a blob."""
+        """Accept a request that `check` has passed; `upload` is the file with its bytes, if it names a blob.
+
+        Raises:
+            ShutdownError: `stop_all` was called.
+        """
         job = _Job(request, upload)
         with self._changed:
+            if self._ending:
+                raise ShutdownError("The bridge is ending.")
             waiting = self._waiting[request.lane]
             depth = len(waiting) + 1
             self._in_flight[request.id] = job
@@ -151,8 +163,9 @@ class Jobs:
         queued = Event(type="queued", at=time.time(), lane=request.lane, depth=depth)
         self._send(messages.event(request.id, queued))
         with self._changed:
-            waiting.append(job)
-            self._changed.notify_all()
+            if not job.taken:
+                waiting.append(job)
+                self._changed.notify_all()
 
     def cancel(self, job_id: str) -> None:
         """End a job.
@@ -166,6 +179,7 @@ class Jobs:
     def stop_all(self, reason: AsrqError) -> None:
         """End all jobs and wait until the result of each has been written."""
         with self._changed:
+            self._ending = True
             here = list(self._in_flight)
         for job_id in here:
             self._stop(job_id, reason)
@@ -184,9 +198,8 @@ class Jobs:
             job = self._in_flight.get(job_id)
             if job is None:
                 return False
-            waiting = self._waiting[job.request.lane]
-            begun = job not in waiting
-            if not begun:
+            begun, job.taken = job.taken, True
+            if job in (waiting := self._waiting[job.request.lane]):
                 waiting.remove(job)
         if begun:
             job.stop(reason)
@@ -202,6 +215,7 @@ class Jobs:
             with self._changed:
                 self._changed.wait_for(lambda: waiting)
                 job = waiting.popleft()
+                job.taken = True
             self._end(job, self._run(job))
 
     def _run(self, job: _Job) -> Result:

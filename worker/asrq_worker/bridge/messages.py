@@ -36,12 +36,6 @@ class _Op(BaseModel):
         return None
 
 
-def _decoded(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError("not text")  # noqa: TRY004  # pydantic turns this one into its own
-    return base64.b64decode(value, validate=True)
-
-
 class Transcribe(_Op):
     """Run a job; `request` is not validated yet."""
 
@@ -65,6 +59,12 @@ class Cancel(_Op):
     def concerns(self) -> str | None:
         """The id."""
         return self.id
+
+
+def _decoded(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("not text")  # noqa: TRY004  # pydantic turns this one into its own
+    return base64.b64decode(value, validate=True)
 
 
 class Blob(_Op):

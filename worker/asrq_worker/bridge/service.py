@@ -20,6 +20,7 @@ from asrq_worker.process.stdio import Message, Stdio, lines
 
 _log = Log("asrq.bridge")
 
+_LOOK_S = 0.2
 _LAST_RESULTS_S = 1.0
 _CLOSE_S = 1.5
 
@@ -47,7 +48,8 @@ class Bridge:
         """
         for work in (self._load, self._read):
             threading.Thread(target=work, name=f"bridge{work.__name__}", daemon=True).start()
-        self._stop.wait()
+        while not self._stop.wait(_LOOK_S):
+            pass  # a signal that strikes just before the wait is handled only when the main thread runs again
         # An application that does not read, or a child that does not die, must not keep us.
         _within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
         _within(_CLOSE_S, self._machine.close)

@@ -1,0 +1,231 @@
+"""The ONNX backend: Whisper and GigaAM exports from a local folder, through the package onnx-asr."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from asrq_jobs.errors import (
+    AsrqError,
+    DeviceUnavailableError,
+    ExtraMissingError,
+    InferenceError,
+    ModelInvalidError,
+    ModelMissingError,
+    OutOfMemoryError,
+    SettingsError,
+    UnsupportedOptionError,
+)
+from asrq_jobs.languages import NAMES
+from asrq_worker.backends import guards
+from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
+
+if TYPE_CHECKING:
+    from onnx_asr.adapters import TextResultsAsrAdapter
+
+log = logging.getLogger(__name__)
+
+SHORTEST_S = 0.1
+_WHISPER_TOKENS = "added_tokens.json"
+_RNNT_PARTS = ("encoder", "decoder", "joint")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of exports as onnx-asr names it.
+
+    `files` are patterns of the names that a folder must hold, `{}` standing for the suffix of a number type. They
+    are stricter than the package's own, which takes version 2 for version 3.
+    """
+
+    files: tuple[str, ...]
+    languages: frozenset[str] | None
+    """ISO 639-1 codes; None: those that its tokenizer has."""
+    longest_chunk_s: float
+
+
+def _whisper(*files: str) -> Kind:
+    return Kind((*files, "vocab.json", _WHISPER_TOKENS), languages=None, longest_chunk_s=30.0)
+
+
+def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> Kind:
+    weights = [f"{version}_{name}{part}{{}}.onnx" for part in parts]
+    # Without its config.json, version 3 would get the features of version 2.
+    config = () if version == "v2" else ("config.json",)
+    return Kind((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
+
+
+_RNNT = tuple(f"_{part}" for part in _RNNT_PARTS)
+KINDS = {
+    "whisper": _whisper("**/encoder_model{}.onnx", "**/decoder_model_merged{}.onnx"),
+    "whisper-ort": _whisper("whisper-*_beamsearch{}.onnx"),
+    "gigaam-v2-ctc": _gigaam("v2", "ctc", "v2_vocab.txt", ""),
+    "gigaam-v2-rnnt": _gigaam("v2", "rnnt", "v2_vocab.txt", *_RNNT),
+    "gigaam-v3-ctc": _gigaam("v3", "ctc", "v3_vocab.txt", ""),
+    "gigaam-v3-rnnt": _gigaam("v3", "rnnt", "v3_vocab.txt", *_RNNT),
+    "gigaam-v3-e2e-ctc": _gigaam("v3", "e2e_ctc", "v3_e2e_ctc_vocab.txt", ""),
+    "gigaam-v3-e2e-rnnt": _gigaam("v3", "e2e_rnnt", "v3_e2e_rnnt_vocab.txt", *_RNNT),
+}
+
+_SUFFIXES = {"auto": None, "float32": None, "float16": "fp16", "int8": "int8"}
+
+
+class OnnxBackend(Backend):
+    """Options: `kind`, a key of `KINDS`. `config.model` is a folder; nothing is ever downloaded."""
+
+    name: ClassVar[str] = "onnx"
+
+    def __init__(self, config: BackendConfig) -> None:
+        super().__init__(config)
+        self._kind_name: str = config.options.get("kind") or ""
+        self._languages: frozenset[str]
+        self._model: TextResultsAsrAdapter
+
+    def load(self) -> Identity:
+        """Check the folder and load it; see `Backend.load`.
+
+        Raises:
+            SettingsError: the kind of export is not said or not known.
+        """
+        kind = KINDS.get(self._kind_name)
+        if kind is None:
+            raise SettingsError(
+                f"There is no kind of ONNX export {self._kind_name!r}.",
+                hint=f"Set ASRQ_ONNX_KIND to one of: {', '.join(KINDS)}.",
+            )
+        try:
+            import onnx_asr
+            import onnxruntime
+        except ImportError as error:
+            raise ExtraMissingError(
+                f"The ONNX backend needs packages that are not installed ({error}).",
+                hint="Run: pip install 'asrq[onnx]'.",
+            ) from None
+        suffix = _suffix(self.config.compute_type)
+        device = _choose_device(self.config.device, onnxruntime.get_available_providers())
+        folder = Path(self.config.model).expanduser()
+        _check_files(folder, self._kind_name, suffix)
+        sessions = onnxruntime.SessionOptions()
+        sessions.intra_op_num_threads = self.config.cpu_threads
+        providers = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        try:
+            self._languages = kind.languages or _whisper_languages(folder)
+            self._model = onnx_asr.load_model(
+                self._kind_name, folder, quantization=suffix, sess_options=sessions, providers=providers
+            )
+        except Exception as error:  # noqa: BLE001  # neither package has a common base of what it raises
+            if _is_out_of_memory(error):
+                raise OutOfMemoryError(f"The model in {folder} does not fit into memory.") from None
+            raise ModelInvalidError(
+                f"The model in {folder} cannot be loaded as {self._kind_name}: {_first_line(error)}"
+            ) from None
+        version = importlib.metadata.version("onnx-asr")
+        return Identity(self.name, version, self.config.model, None, device, suffix or "float32")
+
+    def warm_up(self) -> None:
+        """Run the model once, in a language that it knows."""
+        noise = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
+        self._recognize(Chunk(noise), min(self._languages))
+
+    def capabilities(self) -> Capabilities:
+        """Return what the loaded model can do."""
+        return Capabilities(
+            languages=self._languages,
+            detects_language=len(self._languages) > 1,
+            longest_chunk_s=KINDS[self._kind_name].longest_chunk_s,
+            parallel=self.config.parallel or 1,
+        )
+
+    def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        """Transcribe chunks one after the other: together, the padding of the shorter ones may change their text."""
+        return [self._guarded(chunk) for chunk in chunks]
+
+    def close(self) -> None:
+        """Free the model."""
+        del self._model
+
+    def _guarded(self, chunk: Chunk) -> Transcript | AsrqError:
+        try:
+            return self._transcribe(chunk)
+        except AsrqError as error:
+            return error
+        except Exception as error:  # the packages raise what they like
+            if _is_out_of_memory(error):
+                return OutOfMemoryError(f"Memory ran out on a chunk of {chunk.seconds:.1f} s.")
+            log.exception("onnx-asr raised.")
+            return InferenceError(f"The model failed on a chunk of {chunk.seconds:.1f} s: {_first_line(error)}")
+
+    def _transcribe(self, chunk: Chunk) -> Transcript:
+        options, can = chunk.options, self.capabilities()
+        if options.language is not None and options.language not in can.languages:
+            knows = ", ".join(sorted(can.languages)) if len(can.languages) <= 3 else f"{len(can.languages)} languages"
+            raise UnsupportedOptionError(
+                f"Model {self.config.model!r} knows {knows}, not {options.language!r}.",
+                hint="Use the backend whisper, or leave the language to auto.",
+            )
+        if options.task not in can.tasks or options.word_timestamps:
+            what = "give the times of words" if options.task in can.tasks else options.task
+            raise UnsupportedOptionError(f"The ONNX backend cannot {what}.", hint="Use the backend whisper.")
+        samples = guards.clean(chunk.samples)
+        if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
+            return Transcript("", None)
+        only = next(iter(can.languages)) if len(can.languages) == 1 else None
+        language = options.language or only
+        text = self._recognize(Chunk(samples), language).strip()
+        return Transcript(text, language if text else None)
+
+    def _recognize(self, chunk: Chunk, language: str | None) -> str:
+        told: dict[str, Any] = {} if KINDS[self._kind_name].languages else {"language": language}
+        return str(self._model.recognize(chunk.samples, sample_rate=SAMPLE_RATE, **told))
+
+
+def _suffix(compute_type: str) -> str | None:
+    if compute_type not in _SUFFIXES:
+        raise DeviceUnavailableError(
+            f"ONNX exports of the number type {compute_type!r} are not known here.",
+            hint=f"Set ASRQ_COMPUTE_TYPE to one of: {', '.join(_SUFFIXES)}.",
+        )
+    return _SUFFIXES[compute_type]
+
+
+def _choose_device(wanted: str, providers: Sequence[str]) -> str:
+    cuda = "CUDAExecutionProvider" in providers
+    if wanted == "cuda" and not cuda:
+        raise DeviceUnavailableError(
+            "The installed ONNX Runtime cannot use CUDA.", hint="Run: pip install onnxruntime-gpu, or set device=cpu."
+        )
+    return "cuda" if cuda and wanted != "cpu" else "cpu"
+
+
+def _check_files(folder: Path, kind: str, suffix: str | None) -> None:
+    if not folder.is_dir():
+        raise ModelMissingError(f"There is no folder {str(folder)!r}.", hint=f"Name a folder with a {kind} export.")
+    wanted = [pattern.format(f"?{suffix}" if suffix else "") for pattern in KINDS[kind].files]
+    if lacking := [pattern for pattern in wanted if not any(folder.glob(pattern))]:
+        raise ModelInvalidError(
+            f"The folder {folder} lacks {', '.join(lacking)}.",
+            hint=f"A {kind} export has these files; see docs/explanation/experimental.md.",
+        )
+
+
+def _whisper_languages(folder: Path) -> frozenset[str]:
+    tokens = json.loads((folder / _WHISPER_TOKENS).read_text(encoding="utf-8"))
+    return frozenset(code for code in NAMES if f"<|{code}|>" in tokens)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # ONNX Runtime's arena says "Failed to allocate memory", CUDA "out of memory".
+    return isinstance(error, MemoryError) or any(
+        sign in str(error).lower() for sign in ("out of memory", "failed to allocate memory")
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

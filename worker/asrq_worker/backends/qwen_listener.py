@@ -1,0 +1,144 @@
+"""Gets the best of the model for each chunk: finds the one that makes a batch fail, splits what comes out wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asrq_jobs.errors import AsrqError, InferenceError, OutOfMemoryError
+from asrq_worker.backends import guards
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.qwen_device import first_line, is_out_of_memory
+from asrq_worker.backends.qwen_text import spell
+from asrq_worker.merge import join
+
+if TYPE_CHECKING:
+    from asrq_worker.backends.qwen_model import Heard, QwenModel
+
+log = logging.getLogger(__name__)
+
+_SPLITTABLE_S = 4.0  # halves of less say too little for the model to go by
+_FRAME = SAMPLE_RATE // 50  # 20 ms: shorter than a syllable, longer than a pitch period
+
+
+class Listener:
+    """Chunks must hold finite samples that are not silence, and options that the model can serve.
+
+    A chunk whose answer ran into the token limit, or in circles, is split at a quiet place and its halves are heard
+    alone, down to a few seconds; `warnings` say so.
+    """
+
+    def __init__(self, model: QwenModel) -> None:
+        self._model = model
+
+    def listen(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        """Transcribe chunks of speech, with the times of words where they are asked for."""
+        return [
+            self._timed(chunk, outcome) if chunk.options.word_timestamps else outcome
+            for chunk, outcome in zip(chunks, self._transcribe(chunks), strict=True)
+        ]
+
+    def _transcribe(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+        answers = self._attempt(chunks)
+        return [
+            answer if isinstance(answer, AsrqError) else self._settled(chunk, answer)
+            for chunk, answer in zip(chunks, answers, strict=True)
+        ]
+
+    def _attempt(self, chunks: Sequence[Chunk]) -> list[Heard | AsrqError]:
+        """Ask the model once; if it raises, ask for each chunk alone to find the guilty one."""
+        if not chunks:
+            return []
+        try:
+            return list(self._model.transcribe(chunks))
+        except Exception as error:  # noqa: BLE001  # the libraries below raise what they like
+            failure = _failure(error, sum(chunk.seconds for chunk in chunks))
+        if isinstance(failure, OutOfMemoryError):
+            self._model.free_memory()
+        elif len(chunks) > 1:
+            return [answer for chunk in chunks for answer in self._attempt([chunk])]
+        return [failure] * len(chunks)
+
+    def _settled(self, chunk: Chunk, heard: Heard) -> Transcript | AsrqError:
+        looping = guards.repetition(heard.raw_text) is not None
+        if (heard.cut or looping) and chunk.seconds >= _SPLITTABLE_S:
+            return self._split(chunk, "split_at_token_limit" if heard.cut else "split_at_repetition")
+        warnings = {"repetition": looping, "truncated": heard.cut}
+        return Transcript(
+            heard.text,
+            heard.language if heard.text else None,
+            segments=(TimedSegment(0.0, chunk.seconds, heard.text),) if heard.text else (),
+            warnings=tuple(name for name, so in warnings.items() if so),
+            truncated=heard.cut,
+        )
+
+    def _split(self, chunk: Chunk, why: str) -> Transcript | AsrqError:
+        at = quietest_near_middle(chunk.samples)
+        halves = [replace(chunk, samples=chunk.samples[:at]), replace(chunk, samples=chunk.samples[at:])]
+        left, right = self._transcribe(halves)
+        if isinstance(left, AsrqError):
+            return left
+        if isinstance(right, AsrqError):
+            return right
+        return _joined(left, right, at / SAMPLE_RATE, why)
+
+    def _timed(self, chunk: Chunk, outcome: Transcript | AsrqError) -> Transcript | AsrqError:
+        """Add the times of words."""
+        if isinstance(outcome, AsrqError) or not outcome.text:
+            return outcome
+        if outcome.language not in self._model.aligned_languages:  # detected, so nobody could know before
+            return replace(outcome, warnings=(*outcome.warnings, "no_word_timestamps"))
+        try:
+            segments = tuple(self._aligned(chunk, segment, outcome.language) for segment in outcome.segments)
+        except Exception as error:  # noqa: BLE001  # as in `_attempt`
+            return _failure(error, chunk.seconds)
+        return replace(outcome, segments=segments)
+
+    def _aligned(self, chunk: Chunk, segment: TimedSegment, language: str) -> TimedSegment:
+        if not any(map(str.isalnum, segment.text)):  # the aligner fails on a text without words
+            return replace(segment, words=())
+        samples = chunk.samples[round(segment.start * SAMPLE_RATE) : round(segment.end * SAMPLE_RATE)]
+        words = self._model.align(samples, segment.text, language)
+
+        def within(seconds: float) -> float:
+            return min(segment.start + seconds, segment.end)
+
+        spelled = spell([word.word for word in words], segment.text)
+        timed = tuple(
+            TimedWord(text, within(word.start), within(word.end)) for text, word in zip(spelled, words, strict=True)
+        )
+        return replace(segment, start=timed[0].start, end=timed[-1].end, words=timed)
+
+
+def _joined(left: Transcript, right: Transcript, at: float, why: str) -> Transcript:
+    """Return the transcript of both halves of a chunk that was split, for a reason, at so many seconds."""
+    text = join(left.text, right.text)
+    gap = text[len(left.text) : len(text) - len(right.text)]
+    moved = tuple(replace(part, start=part.start + at, end=part.end + at) for part in right.segments)
+    if moved:
+        moved = (replace(moved[0], text=gap + moved[0].text), *moved[1:])
+    return Transcript(
+        text,
+        max((left, right), key=lambda half: len(half.text)).language,
+        segments=left.segments + moved,
+        warnings=tuple(dict.fromkeys((why, *left.warnings, *right.warnings))),
+        truncated=left.truncated or right.truncated,
+    )
+
+
+def quietest_near_middle(samples: Samples) -> int:
+    """Return the middle of the quietest 20 ms in the middle third of samples of shape (n,), as an index."""
+    third = len(samples) // 3
+    frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)
+    return third + int(np.square(frames).sum(axis=1).argmin()) * _FRAME + _FRAME // 2
+
+
+def _failure(error: Exception, seconds: float) -> AsrqError:
+    if is_out_of_memory(error):
+        return OutOfMemoryError(f"Memory ran out on {seconds:.1f} s of speech.")
+    log.error("qwen-asr raised.", exc_info=error)
+    return InferenceError(f"The model failed on {seconds:.1f} s of speech: {first_line(error)}")
