@@ -26,6 +26,7 @@ def _settings_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for name in list(os.environ):
         if name.upper().startswith(PREFIX):
             monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}FALLBACK", "none")  # what fails is to fail, unless a test wants otherwise
     monkeypatch.chdir(tmp_path)
 
 

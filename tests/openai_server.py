@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import socket
+import struct
+import sys
 import threading
 import wave
 from collections import deque
@@ -17,6 +20,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -145,7 +149,8 @@ def serving(behaviour: Behaviour) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        with mock.patch.dict(os.environ, NO_PROXY="127.0.0.1"):  # a developer may be behind one
+            yield f"http://127.0.0.1:{server.server_port}"
     finally:
         behaviour.stopping.set()
         server.shutdown()
@@ -171,7 +176,8 @@ def raw(body: bytes) -> Fault:
 def reset(handler: Handler) -> bool:
     """Drop the connection without an answer."""
     handler.close_connection = True
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    at_once = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     handler.connection.close()
     return False
 

@@ -48,6 +48,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── EngineUnavailableError   engine_unavailable
     │   ├── OutOfMemoryError         out_of_memory
     │   ├── MalformedOutputError     malformed_output
+    │   ├── CondemnedOutputError     condemned_output
     │   ├── InferenceError           inference_failed
     │   ├── ServerUnreachableError   server_unreachable
     │   └── ServerFailedError        server_failed
@@ -384,6 +385,12 @@ class MalformedOutputError(EngineError):
     """The backend answered with something that is not a transcript."""
 
     code = "malformed_output"
+
+
+class CondemnedOutputError(EngineError):
+    """The guards found the output plainly wrong: a loop, another script, far too much text."""
+
+    code = "condemned_output"
 
 
 class InferenceError(EngineError):

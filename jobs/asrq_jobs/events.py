@@ -33,6 +33,7 @@ class Event(BaseModel):
     end: float | None = None
     text: str | None = None
     delay_s: float | None = None
+    fallback_from: str | None = None
     error: ErrorInfo | None = None
 
     @property

@@ -14,6 +14,9 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:hosts                 hash    none                    the worker: <host id> -> JSON (state, model, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retried, recovered, …
+    asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
+    asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
+    asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:control               pub/sub                         cancel.lua -> workers
 """
 
@@ -28,6 +31,8 @@ HOSTS = "asrq:hosts"
 LEADER = "asrq:reaper:leader"
 STATS = "asrq:stats"
 CONTROL = "asrq:control"
+POLICY = "asrq:policy"
+POLICY_LOG = "asrq:policy:log"
 RQ_QUEUES = "rq:queues"
 
 
@@ -109,3 +114,8 @@ def cancel(job_id: str) -> str:
 def blob(sha256: str) -> str:
     """Uploaded audio bytes."""
     return f"asrq:blob:{sha256}"
+
+
+def outcomes(backend: str) -> str:
+    """Recent outcomes of a backend, newest first."""
+    return f"asrq:outcomes:{backend}"

@@ -61,8 +61,25 @@ class Settings(BaseSettings):
     lane_depth: int = Field(10_000, ge=1, description="Jobs that may wait in a lane before submissions are refused.")
 
     # What a worker serves
-    backend: str = Field("whisper", description="Which backend serves jobs.")
-    model: str = Field("base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")
+    backend: str = Field("whisper", description="Which backend serves jobs, unless `asrq backend` says otherwise.")
+    fallback: str = Field("whisper", description="Which backend stands in when it fails; none: nothing does.")
+    fallback_warm: bool = Field(False, description="Load the fallback at the start instead of when it is needed.")
+    model: str | None = Field(None, description="Model of the backend: name, hub id or path; overrides the ones below.")
+    whisper_model: str = Field("base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")
+    qwen_model: str = Field("1.7b", description="0.6b, 1.7b, hub id, or path of a folder.")
+    qwen_attention: str | None = Field(None, description="Attention of Qwen: sdpa, flash_attention_2, eager.")
+    qwen_aligner: str | None = Field(None, description="Forced aligner for word timestamps of Qwen: path or hub id.")
+    qwen_max_tokens: int = Field(512, ge=32, description="Longest output of a chunk; what hits it is split.")
+    server_model: str = Field("", description="Model name at the inference server.")
+    server_url: str = Field("", description="Address of an OpenAI-compatible inference server.")
+    server_api: Literal["transcriptions", "chat"] = Field("transcriptions", description="Which of its two interfaces.")
+    server_api_key: SecretStr | None = Field(None, description="Its key.")
+    server_concurrency: int = Field(4, ge=1, le=256, description="Requests to it at the same time.")
+    server_timeout_s: Seconds = Field(50.0, description="Limit for one chunk there; below engine_stall_s.")
+    server_languages: Annotated[tuple[str, ...], NoDecode] = Field((), description="Languages it knows; none: all.")
+    onnx_model: str = Field("", description="Folder of an ONNX export.")
+    onnx_kind: str = Field("whisper", description="What the export is, as onnx-asr names it.")
+    engine_idle_s: Seconds = Field(900.0, description="An engine that only stood in is unloaded when idle for so long.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where it works.")
     compute_type: str = Field("auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
     cpu_threads: int = Field(1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better.")
@@ -116,7 +133,7 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("url_schemes", mode="before")
+    @field_validator("url_schemes", "server_languages", mode="before")
     @classmethod
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -140,9 +157,28 @@ class Settings(BaseSettings):
             raise ValueError("failure_ttl_s must not be shorter than result_ttl_s: raise it, or lower result_ttl_s")
         if self.decoder_stall_s < self.lease_s / 3:
             raise ValueError("decoder_stall_s must be at least a third of lease_s, or live work looks dead: raise it")
+        if self.server_timeout_s >= self.engine_stall_s:
+            raise ValueError("server_timeout_s must be below engine_stall_s, or the engine is taken for hung: lower it")
         if self.device == "cpu" and self.compute_type in {"float16", "bfloat16"}:
             raise ValueError("compute_type float16 and bfloat16 need device=cuda: use int8 or float32 on a CPU")
         return self
+
+    @property
+    def fallback_backend(self) -> str | None:
+        """The fallback, if there is one besides the backend itself."""
+        return None if self.fallback in {"none", self.backend} else self.fallback
+
+    def model_of(self, backend: str) -> str:
+        """Return the model that a backend is to load."""
+        if self.model is not None and backend == self.backend:
+            return self.model
+        own = {
+            "whisper": self.whisper_model,
+            "qwen": self.qwen_model,
+            "server": self.server_model,
+            "onnx": self.onnx_model,
+        }
+        return own.get(backend, self.model or "")
 
     @property
     def slots(self) -> dict[str, int]:
@@ -248,6 +284,7 @@ def masked(settings: Settings) -> dict[str, str]:
     shown = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     shown["redis_url"] = mask_url(settings.redis_url)
     shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
+    shown["server_languages"] = ",".join(settings.server_languages)
     shown["url_schemes"] = ",".join(settings.url_schemes)
     return shown
 

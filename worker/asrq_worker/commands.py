@@ -14,6 +14,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 from asrq_jobs import keys
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
+from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.slot import Slot
 
 _log = Log("asrq.commands")
@@ -24,9 +25,17 @@ class CommandListener:
     """One connection and one thread for all slots. A command missed during an outage is not lost for good: the
     lease keeper reads the cancel marks as well."""
 
-    def __init__(self, redis: Redis, keeper: LeaseKeeper, slots: Iterable[Slot], shutdown: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        keeper: LeaseKeeper,
+        policy: PolicyWatch,
+        slots: Iterable[Slot],
+        shutdown: Callable[[], None],
+    ) -> None:
         self._redis = redis
         self._keeper = keeper
+        self._policy = policy
         self._slots = {PUBSUB_CHANNEL_TEMPLATE % slot.name: slot for slot in slots}
         self._shutdown = shutdown
         self._stopping = threading.Event()
@@ -63,6 +72,8 @@ class CommandListener:
             slot = self._slots.get(cast("bytes", message["channel"]).decode())
             if slot is None and command == "cancel":
                 self._keeper.cancel(str(payload["id"]))
+            elif slot is None and command == "policy":
+                self._policy.look()
             elif slot is not None and command == "shutdown":
                 self._shutdown()
             elif slot is not None and command in {"stop-job", "stop-execution"}:

@@ -142,23 +142,16 @@ def clock(ahead_s: float, *, lease_s: float) -> Check:
 def _model(config: Settings) -> Check:
     from asrq_worker.models import resolve
 
-    found = resolve(config.model, model_dir=config.model_dir)
+    found = resolve(config.model_of("whisper"), model_dir=config.model_dir)
     revision = f", {found.revision}" if found.revision else ""
     return Check("model", "ok", f"{found.name} is in {found.path} ({found.source}{revision}).")
 
 
 def _engine(config: Settings) -> Check:
     """Load the model as a worker would: what counts is whether it runs on the device."""
-    from asrq_worker.engine.engine import Engine
-    from asrq_worker.machine import backend_config
+    from asrq_worker.machine import make_engine
 
-    engine = Engine(
-        config.backend,
-        backend_config(config.model_copy(update={"model_download": False})),
-        start_timeout_s=config.engine_start_s,
-        stall_s=config.engine_stall_s,
-        slowness=config.engine_slowness,
-    )
+    engine = make_engine(config.model_copy(update={"model_download": False}), config.backend)
     try:
         engine.start()
         loaded = engine.wait_ready(config.engine_start_s)
@@ -204,7 +197,7 @@ def _memory(config: Settings) -> Check:
         ) from None
     from asrq_worker.models import resolve
 
-    folder = resolve(config.model, model_dir=config.model_dir).path
+    folder = resolve(config.model_of("whisper"), model_dir=config.model_dir).path
     model_mb = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 2**20
     return memory(psutil.virtual_memory().available / 2**20, model_mb=model_mb, decoders=config.decoders)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from redis import Redis
 
+from asrq_jobs.errors import EngineError, SetupError
+from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.source import Source
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.scheduler import Scheduler
-from asrq_worker.pipeline import Pipeline
+from asrq_worker.engine.messages import Loaded
+from asrq_worker.fleet import Fleet
+from asrq_worker.logs import Log
+from asrq_worker.pipeline import Observe, Pipeline
 from asrq_worker.spool import Spool
+
+_log = Log("asrq.machine")
 
 
 class Machine:
@@ -22,7 +29,14 @@ class Machine:
     `redis` is where uploads are read from; without it (one-shot use) jobs name files, anywhere.
     """
 
-    def __init__(self, settings: Settings, *, redis: Redis | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redis: Redis | None = None,
+        policy: Callable[[], Policy] | None = None,
+        observe: Observe = lambda _backend, _outcome: None,
+    ) -> None:
         self.spool = Spool(settings.spool_dir)
         self.decoders = DecoderPool(
             settings.decoders,
@@ -30,26 +44,44 @@ class Machine:
             stall_s=settings.decoder_stall_s,
             max_s=settings.max_audio_s,
         )
-        self.engine = Engine(
-            settings.backend,
-            backend_config(settings),
-            start_timeout_s=settings.engine_start_s,
-            stall_s=settings.engine_stall_s,
-            slowness=settings.engine_slowness,
-        )
-        self.scheduler = Scheduler(self.engine)
+        self._settings = settings
+        self.fleet = Fleet(lambda backend: make_engine(settings, backend))
+        own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
         source = Source(settings, self.spool, redis, any_path=redis is None)
-        self.pipeline = Pipeline(settings, self.spool, source, self.decoders, self.engine, self.scheduler)
+        self.pipeline = Pipeline(
+            settings, self.spool, source, self.decoders, self.fleet, policy or (lambda: own), observe
+        )
 
     def start(self) -> None:
-        """Start the children; the model loads in the background (`engine.wait_ready`)."""
-        self.engine.start()
+        """Start the children; the models load in the background (`wait_ready`)."""
+        self.fleet.enlist(self._settings.backend)
+        if self._settings.fallback_warm and self._settings.fallback_backend:
+            self.fleet.enlist(self._settings.fallback_backend)
         self.decoders.start()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the backend that serves by the settings."""
+        return self.fleet.enlist(self._settings.backend).engine
+
+    def wait_ready(self) -> Loaded:
+        """Wait until the backend is loaded and warm, or, if it cannot be, its fallback.
+
+        Raises:
+            SetupError, EngineError: neither can be served.
+        """
+        try:
+            return self.engine.wait_ready(self._settings.engine_start_s)
+        except (SetupError, EngineError) as error:
+            fallback = self._settings.fallback_backend
+            if fallback is None:
+                raise
+            _log.error("backend.not_loaded", backend=self._settings.backend, code=error.code, fallback=fallback)
+            return self.fleet.enlist(fallback).engine.wait_ready(self._settings.engine_start_s)
 
     def close(self) -> None:
         """End the children, wait until they are gone, and remove the spool."""
-        self.scheduler.close()
-        self.engine.close()
+        self.fleet.close()
         self.decoders.close()
         self.spool.close()
 
@@ -63,15 +95,48 @@ class Machine:
         self.close()
 
 
-def backend_config(settings: Settings) -> BackendConfig:
+def make_engine(settings: Settings, backend: str) -> Engine:
+    """Build the engine of a backend from settings."""
+    return Engine(
+        backend,
+        backend_config(settings, backend),
+        start_timeout_s=settings.engine_start_s,
+        stall_s=settings.engine_stall_s,
+        slowness=settings.engine_slowness,
+    )
+
+
+def backend_config(settings: Settings, backend: str) -> BackendConfig:
     """Return what the backend needs to know of the settings."""
     return BackendConfig(
-        model=settings.model,
+        model=settings.model_of(backend),
         device=settings.device,
         compute_type=settings.compute_type,
         cpu_threads=settings.cpu_threads,
         parallel=settings.parallel,
         download=settings.model_download,
         model_dir=settings.model_dir,
-        options={"beam_size": settings.beam_size},
+        options=_options(settings).get(backend, {}),
     )
+
+
+def _options(settings: Settings) -> dict[str, dict[str, object]]:
+    """What only one backend knows."""
+    key = settings.server_api_key
+    return {
+        "whisper": {"beam_size": settings.beam_size},
+        "qwen": {
+            "attention": settings.qwen_attention,
+            "aligner": settings.qwen_aligner,
+            "max_new_tokens": settings.qwen_max_tokens,
+        },
+        "server": {
+            "url": settings.server_url,
+            "api": settings.server_api,
+            "api_key": key.get_secret_value() if key else None,
+            "concurrency": settings.server_concurrency,
+            "timeout_s": settings.server_timeout_s,
+            "languages": list(settings.server_languages) or None,
+        },
+        "onnx": {"kind": settings.onnx_kind},
+    }

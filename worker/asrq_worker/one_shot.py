@@ -69,7 +69,7 @@ def transcribe(
 
     stop(stop_all)
     with Machine(settings) as machine:
-        machine.engine.wait_ready(settings.engine_start_s)
+        machine.wait_ready()
 
         def run(request: Request) -> Result:
             control = controls[request.id]

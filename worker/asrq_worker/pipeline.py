@@ -1,83 +1,51 @@
-"""From a request to a result: fetch, decode, split, transcribe chunk by chunk, merge. Knows no queue."""
+"""From a request to a result: fetch, decode, transcribe on the backend that the policy chooses, merge.
+
+Knows no queue.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future
-from concurrent.futures import wait as wait_for
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
-from asrq_jobs.errors import AsrqError, CanceledError
+from asrq_jobs.errors import AsrqError, CanceledError, EngineUnavailableError
 from asrq_jobs.events import Event
+from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
+from asrq_worker import inference
 from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
-from asrq_worker.audio.split import Piece, split
-from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Identity, Transcript
 from asrq_worker.control import JobControl
-from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.scheduler import ChunkDone, ChunkTask, Scheduler
-from asrq_worker.merge import Merged, Placed, merge
+from asrq_worker.fleet import Berth, Fleet
+from asrq_worker.inference import Heard, Job, Journal
+from asrq_worker.logs import Log
+from asrq_worker.merge import merge
+from asrq_worker.policy import Outcome, Route, falls_back, route
 from asrq_worker.spool import Spool
 
 _PROGRESS_EVERY_S = 0.5
-_POLL_S = 0.2
 _QUEUED_PATIENCE_S = 600.0  # waiting for a free decoder; each one ahead is bounded by its own stall limit
 
+_log = Log("asrq.pipeline")
 
-class Journal(Protocol):
-    """Where a running job leaves its trace: events for clients, finished chunks for a later attempt."""
-
-    def event(self, event: Event) -> None:
-        """Publish an event."""
-
-    def load(self) -> dict[str, Transcript]:
-        """Return the chunks that earlier attempts finished, by checkpoint key."""
-
-    def save(self, key: str, transcript: Transcript) -> None:
-        """Keep a finished chunk."""
+Observe = Callable[[str, Outcome], None]
 
 
-@dataclass
-class _Progress:
-    """Throttled progress of one job, as events."""
+@dataclass(frozen=True)
+class _Served:
+    """How a job was served. `fallback_from` names the backend that did not, `because` the code that tells why."""
 
-    journal: Journal
-    audio_s: float | None = None
-    done_s: float = 0.0
-    inference_began: float = 0.0
-    _last: float = 0.0
-
-    def decoding(self, seconds: float) -> None:
-        now = time.monotonic()
-        if now - self._last >= _PROGRESS_EVERY_S:
-            self._last = now
-            self.journal.event(Event(type="progress", at=time.time(), stage="decode", done_s=round(seconds, 3)))
-
-    def inference(self) -> None:
-        assert self.audio_s is not None  # noqa: S101  # decoding has ended
-        elapsed = time.monotonic() - self.inference_began
-        self.journal.event(
-            Event(
-                type="progress",
-                at=time.time(),
-                stage="inference",
-                audio_s=round(self.audio_s, 3),
-                done_s=round(self.done_s, 3),
-                fraction=round(self.done_s / self.audio_s, 4) if self.audio_s else 1.0,
-                rtfx=round(self.done_s / elapsed, 2) if elapsed > 0 and self.done_s else None,
-            )
-        )
+    heard: Heard
+    fallback_from: str | None = None
+    because: str | None = None
 
 
 class Pipeline:
-    """Runs jobs on the decoders and the engine of this host; any number of threads may call `run`."""
+    """Runs jobs on the decoders and engines of this host; any number of threads may call `run`."""
 
     def __init__(
         self,
@@ -85,15 +53,18 @@ class Pipeline:
         spool: Spool,
         source: Source,
         decoders: DecoderPool,
-        engine: Engine,
-        scheduler: Scheduler,
+        fleet: Fleet,
+        policy: Callable[[], Policy],
+        observe: Observe,
     ) -> None:
+        """`policy` returns the one in force; `observe` is told how each backend did on each job."""
         self._settings = settings
         self._spool = spool
         self._source = source
         self._decoders = decoders
-        self._engine = engine
-        self._scheduler = scheduler
+        self._fleet = fleet
+        self._policy = policy
+        self._observe = observe
 
     def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
         """Transcribe one request.
@@ -104,47 +75,28 @@ class Pipeline:
         began = time.monotonic()
         if request.timeout_s is not None:
             control.limit(request.timeout_s)
-        # Once loaded it stays so for the pipeline: while the engine restarts, chunks wait in the scheduler.
-        loaded = self._engine.loaded or self._engine.wait_ready(self._settings.engine_start_s)
-        options = admit(request, loaded.identity, loaded.capabilities)
-        progress = _Progress(journal)
+        chosen = route(request, self._policy(), self._fleet.usable)
+        self._refuse_early(request, chosen)
         control.expect(_QUEUED_PATIENCE_S)
         local = self._source.fetch(request.audio, control.check)
         try:
-            decoded = self._decode(local, request.lane, control, progress)
+            decoded = self._decode(local, request, control, journal)
         finally:
             local.discard()
         decode_s = time.monotonic() - began
         try:
             if request.timeout_s is None:
                 control.limit(600.0 + self._settings.job_slowness * decoded.seconds)
-            placed, work = self._transcribe(request, decoded, options, loaded.identity, control, journal, progress)
+            served = self._serve(Job(request, control, journal), decoded, chosen)
         finally:
-            self._scheduler.cancel(request.id)
             decoded.path.unlink(missing_ok=True)
-        merged = merge(placed, word_timestamps=options.word_timestamps)
         total_s = time.monotonic() - began
-        return _result(
-            request,
-            loaded.identity,
-            local,
-            decoded,
-            placed,
-            merged,
-            Timings(
-                model_load_s=round(loaded.load_s, 4),
-                decode_s=round(decode_s, 4),
-                inference_s=round(sum(done.inference_s for done in work), 4),
-                total_s=round(total_s, 4),
-                rtfx=round(decoded.seconds / total_s, 2),
-                batch_size=_mean(done.batch_size for done in work),
-                batch_wait_s=_mean(done.wait_s for done in work),
-            ),
-        )
+        return _result(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
 
     def failure(self, request: Request, error: AsrqError) -> Result:
         """Return the result of a request that ended with an error: canceled, or failed."""
-        loaded = self._engine.loaded
+        name = request.backend or self._policy().backend
+        loaded = self._fleet.enlist(name).engine.loaded if self._fleet.loaded(name) else None
         return Result(
             id=request.id,
             status="canceled" if isinstance(error, CanceledError) else "failed",
@@ -154,76 +106,81 @@ class Pipeline:
             **(asdict(loaded.identity) if loaded else {}),
         )
 
-    def _decode(self, local: LocalAudio, lane: str, control: JobControl, progress: _Progress) -> DecodedAudio:
+    def _refuse_early(self, request: Request, chosen: Route) -> None:
+        """Refuse what the serving backend cannot do before any work, if it is loaded and not merely on trial."""
+        loaded = self._fleet.enlist(chosen.candidates[0]).engine.loaded
+        if loaded is not None and not chosen.trial:
+            admit(request, loaded.identity, loaded.capabilities)
+
+    def _decode(self, local: LocalAudio, request: Request, control: JobControl, journal: Journal) -> DecodedAudio:
+        told = 0.0
+
         def on_progress(seconds: float) -> None:
+            nonlocal told
             control.expect(self._settings.decoder_stall_s + self._settings.lease_s)
-            progress.decoding(seconds)
+            now = time.monotonic()
+            if now - told >= _PROGRESS_EVERY_S:
+                told = now
+                journal.event(Event(type="progress", at=time.time(), stage="decode", done_s=round(seconds, 3)))
 
         samples = self._spool.new_file(".f32")
         try:
             return self._decoders.decode(
-                local.path, samples, on_progress=on_progress, check=control.check, urgent=lane == "interactive"
+                local.path,
+                samples,
+                on_progress=on_progress,
+                check=control.check,
+                urgent=request.lane == "interactive",
             )
         except BaseException:
             samples.unlink(missing_ok=True)
             raise
 
-    def _transcribe(
-        self,
-        request: Request,
-        decoded: DecodedAudio,
-        options: ChunkOptions,
-        identity: Identity,
-        control: JobControl,
-        journal: Journal,
-        progress: _Progress,
-    ) -> tuple[list[Placed], list[ChunkDone]]:
-        pieces = split(decoded.spans, longest_s=self._settings.chunk_s, read=decoded.read)
-        finished = journal.load() if pieces else {}
-        done: dict[Piece, Transcript] = {}
-        pending: dict[Future[ChunkDone], Piece] = {}
-        progress.audio_s = sum(piece.stop - piece.start for piece in pieces) / SAMPLE_RATE
-        progress.inference_began = time.monotonic()
-        for piece in pieces:
-            known = finished.get(checkpoint_key(piece, options, identity))
-            if known is not None:
-                done[piece] = known
-                progress.done_s += (piece.stop - piece.start) / SAMPLE_RATE
-            else:
-                task = ChunkTask(request.id, request.lane, decoded.path, piece.start, piece.stop, options)
-                pending[self._scheduler.submit(task)] = piece
-        work: list[ChunkDone] = []
-        control.expect(self._settings.lease_s)
-        while pending:
-            control.check()
-            if self._scheduler.alive(request.id):
-                control.moved()
-            ready, _ = wait_for(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            for future in ready:
-                piece = pending.pop(future)
-                chunk = future.result()
-                work.append(chunk)
-                done[piece] = chunk.transcript
-                journal.save(checkpoint_key(piece, options, identity), chunk.transcript)
-                progress.done_s += (piece.stop - piece.start) / SAMPLE_RATE
-                journal.event(
-                    Event(
-                        type="chunk",
-                        at=time.time(),
-                        start=piece.start / SAMPLE_RATE,
-                        end=piece.stop / SAMPLE_RATE,
-                        text=chunk.transcript.text,
-                    )
+    def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
+        because = None if chosen.candidates[0] == chosen.wanted else EngineUnavailableError.code
+        for name in chosen.candidates:
+            rest = chosen.candidates[chosen.candidates.index(name) + 1 :]
+            try:
+                heard = self._try(job, decoded, name, rest)
+            except AsrqError as error:
+                if not rest or not falls_back(error, trial=chosen.trial):
+                    raise
+                because = error.code
+                _log.warning("job.falls_back", id=job.request.id, backend=name, to=rest[0], code=error.code)
+                job.journal.event(
+                    Event(type="progress", at=time.time(), stage="inference", fallback_from=name, error=error.info())
                 )
-            if ready:
-                progress.inference()
-        return [Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, done[p]) for p in pieces], work
+            else:
+                return _Served(heard, None if name == chosen.wanted else chosen.wanted, because)
+        raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
+    def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
+        """Serve a job on one backend; what becomes of it is observed and moves the backend's circuit."""
+        berth = self._fleet.enlist(name)
+        began = time.monotonic()
+        try:
+            with berth.at_work():
+                heard = self._hear(job, decoded, berth, rest)
+        except AsrqError as error:
+            if falls_back(error, trial=False):
+                if berth.engine.loaded is not None or berth.engine.final:  # still loading is no failure
+                    berth.breaker.failed()
+                self._observe(name, Outcome(at=time.time(), code=error.code))
+            raise
+        berth.breaker.succeeded()
+        self._observe(name, Outcome(at=time.time(), rtfx=decoded.seconds / max(time.monotonic() - began, 1e-3)))
+        return heard
 
-def checkpoint_key(piece: Piece, options: ChunkOptions, identity: Identity) -> str:
-    """Name a finished chunk by everything that its text depends on, so that no other model's work is reused."""
-    depends = repr((sorted(asdict(options).items()), identity.backend, identity.model, identity.model_revision))
-    return f"{piece.start}-{piece.stop}-{hashlib.sha256(depends.encode()).hexdigest()[:16]}"
+    def _hear(self, job: Job, decoded: DecodedAudio, berth: Berth, rest: tuple[str, ...]) -> Heard:
+        if berth.engine.loaded is None and any(self._fleet.loaded(name) for name in rest):
+            raise EngineUnavailableError(f"The backend {berth.name} is still loading.")
+        loaded = inference.ready(berth, job.control, within_s=self._settings.engine_start_s)
+        heard = inference.transcribe(
+            job, decoded, berth, loaded, chunk_s=self._settings.chunk_s, lease_s=self._settings.lease_s
+        )
+        if rest:
+            inference.condemn(heard)
+        return heard
 
 
 def _mean(values: Iterable[float]) -> float | None:
@@ -232,15 +189,15 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def _result(
-    request: Request,
-    served: Identity,
-    local: LocalAudio,
-    decoded: DecodedAudio,
-    placed: list[Placed],
-    merged: Merged,
-    timings: Timings,
+    request: Request, local: LocalAudio, decoded: DecodedAudio, served: _Served, *, decode_s: float, total_s: float
 ) -> Result:
-    warnings = (*decoded.warnings, *merged.warnings)
+    heard = served.heard
+    merged = merge(heard.placed, word_timestamps=request.word_timestamps)
+    warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
+    if not heard.placed:
+        warnings.append("no_speech")
+    if served.because:
+        warnings.append(f"fallback:{served.because}")
     return Result(
         id=request.id,
         status="completed",
@@ -248,11 +205,11 @@ def _result(
         language=merged.language,
         language_probability=merged.language_probability,
         duration=round(decoded.seconds, 3),
-        duration_after_vad=round(sum(chunk.end - chunk.start for chunk in placed), 3),
+        duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.placed), 3),
         text=merged.text,
         segments=merged.segments,
         words=merged.words if request.word_timestamps else None,
-        **asdict(served),
+        fallback_from=served.fallback_from,
         audio=AudioInfo(
             sha256=local.sha256,
             bytes=local.bytes,
@@ -262,7 +219,16 @@ def _result(
             sample_rate=decoded.sample_rate,
             channels=decoded.channels,
         ),
-        timings=timings,
+        timings=Timings(
+            model_load_s=round(heard.loaded.load_s, 4),
+            decode_s=round(decode_s, 4),
+            inference_s=round(sum(done.inference_s for done in heard.work), 4),
+            total_s=round(total_s, 4),
+            rtfx=round(decoded.seconds / total_s, 2),
+            batch_size=_mean(done.batch_size for done in heard.work),
+            batch_wait_s=_mean(done.wait_s for done in heard.work),
+        ),
         truncated=merged.truncated,
-        warnings=warnings if placed else (*warnings, "no_speech"),
+        warnings=tuple(dict.fromkeys(warnings)),
+        **asdict(heard.loaded.identity),
     )

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from rq import Queue
 from rq.worker_registration import clean_worker_registry
 
 from asrq_jobs import keys, scripts
+from asrq_jobs import policy as policies
 from asrq_jobs.errors import RequestError, WorkerLostError
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
@@ -29,6 +31,7 @@ from asrq_worker import guard, quarantine, reports
 from asrq_worker.execution import Execution, give_back, iso
 from asrq_worker.logs import Log
 from asrq_worker.outcome import decide
+from asrq_worker.policy import Outcome, verdict
 from asrq_worker.task import attempt_limit
 
 _log = Log("asrq.reaper")
@@ -51,6 +54,8 @@ class Report:
     """Dequeued and never started: back at the front of their lane."""
     refused: tuple[str, ...] = ()
     """Not readable as a job of ours."""
+    rolled_back: tuple[str, ...] = ()
+    """Backends (not jobs) that were on trial and failed it."""
 
 
 @dataclass
@@ -60,11 +65,10 @@ class _Findings:
     due: list[str] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
 
     def report(self) -> Report:
-        return Report(
-            True, *(tuple(ids) for ids in (self.requeued, self.failed, self.due, self.recovered, self.refused))
-        )
+        return Report(True, **{name: tuple(found) for name, found in vars(self).items()})
 
 
 def stuck(
@@ -115,6 +119,7 @@ class Reaper:
             return Report(leading=False)
         findings = _Findings()
         self._lapsed(findings)
+        self._judge(findings)
         for lane in LANES:
             self._due(lane, findings)
             self._dequeued(lane, findings)
@@ -228,6 +233,31 @@ class Reaper:
         except ValidationError:  # written by hand
             attempts = ()
         return attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),)
+
+    def _judge(self, findings: _Findings) -> None:
+        """Roll a backend on trial back if its outcomes condemn it."""
+        try:
+            current = policies.read(self._redis)
+        except ValidationError:
+            return  # workers report it, and go by the last one
+        if current is None or current.on_trial is None or current.changed_at is None:
+            return
+        usual = current.backend if current.canary else current.fallback or current.backend
+        since = datetime.fromisoformat(current.changed_at).timestamp()
+        reason = verdict(self._outcomes(current.on_trial), self._outcomes(usual), now=self._clock(), since=since)
+        if reason is None:
+            return
+        after = current.rolled_back()
+        if policies.write(self._redis, current, after, reason=f"automatic rollback: {reason}", by="reaper"):
+            findings.rolled_back.append(current.on_trial)
+            _log.warning("policy.rolled_back", backend=current.on_trial, to=after.backend, reason=reason)
+
+    def _outcomes(self, backend: str) -> list[Outcome]:
+        listed = cast("list[bytes]", self._redis.lrange(keys.outcomes(backend), 0, -1))
+        try:
+            return [Outcome.model_validate_json(entry) for entry in listed]
+        except ValidationError:  # written by hand
+            return []
 
     def _due(self, lane: str, findings: _Findings) -> None:
         now = self._clock()

@@ -39,7 +39,7 @@ def configure(settings: Settings) -> None:
         before_send=_scrub,
     )
     sentry_sdk.set_tag("backend", settings.backend)
-    sentry_sdk.set_tag("model", settings.model.replace("\\", "/").rpartition("/")[2])
+    sentry_sdk.set_tag("model", settings.model_of(settings.backend).replace("\\", "/").rpartition("/")[2])
     _active = True
 
 

@@ -24,12 +24,15 @@ from asrq_worker.foreground import Foreground
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
+from asrq_worker.policy import Outcome
+from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.slot import Slot
 from asrq_worker.task import Task
 
 _log = Log("asrq.service")
 
 _LOOK_S = 0.05
+_OUTCOMES = 500
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
 
@@ -43,7 +46,8 @@ class Service:
         """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command."""
         self._settings = settings
         self._redis: Redis = connect(settings)
-        self._machine = Machine(settings, redis=self._redis)
+        self._policy = PolicyWatch(self._redis, settings)
+        self._machine = Machine(settings, redis=self._redis, policy=self._policy.current, observe=self._observe)
         # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
@@ -54,7 +58,7 @@ class Service:
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
                 self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings))
-        self._commands = CommandListener(self._redis, self._keeper, self._slots, shutdown)
+        self._commands = CommandListener(self._redis, self._keeper, self._policy, self._slots, shutdown)
 
     def start(self) -> None:
         """Load and warm the model, then start taking jobs.
@@ -70,11 +74,12 @@ class Service:
                 self._publish_limits()
             self._announce("loading")
             self._machine.start()
-            loaded = self._machine.engine.wait_ready(self._settings.engine_start_s)
+            loaded = self._machine.wait_ready()
         except BaseException:
             self._withdraw()
             self._machine.close()
             raise
+        self._policy.start(self._machine.fleet)
         self._keeper.start()
         self._commands.start()
         for slot in self._slots:
@@ -108,6 +113,7 @@ class Service:
             if not self._join(_HAND_BACK_S, threading.Event()):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
         self._commands.close()
+        self._policy.close()
         self._keeper.close()
         self._machine.close()
         self._withdraw()
@@ -135,12 +141,22 @@ class Service:
         for slot in self._slots:
             slot.beat(pipe)
 
+    def _observe(self, backend: str, outcome: Outcome) -> None:
+        key = keys.outcomes(backend)
+        try:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.lpush(key, outcome.model_dump_json())
+            pipe.ltrim(key, 0, _OUTCOMES - 1)
+            pipe.execute()
+        except (RedisError, OSError) as error:
+            _log.warning("outcome.lost", backend=backend, reason=type(error).__name__)
+
     def _announce(self, state: str) -> None:
         status = {
             "state": state,
             "pid": os.getpid(),
             "backend": self._settings.backend,
-            "model": self._settings.model,
+            "model": self._settings.model_of(self._settings.backend),
             "lanes": self._settings.lanes,
             "version": __version__,
             "at": time.time(),

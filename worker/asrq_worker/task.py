@@ -16,9 +16,10 @@ from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Begun, EndVerdict, iso
+from asrq_worker.inference import Journal
 from asrq_worker.logs import Log
 from asrq_worker.outcome import decide
-from asrq_worker.pipeline import Journal, Pipeline
+from asrq_worker.pipeline import Pipeline
 
 _log = Log("asrq.task")
 

@@ -22,7 +22,7 @@ Line = dict[str, Any]
 def environment(**settings: object) -> dict[str, str]:
     """The environment of a program whose settings are these alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith("ASRQ_")}
-    chosen = {"decoders": 1, "lanes": "interactive:4,batch:2", "retry_delay_s": 0.1} | settings
+    chosen = {"fallback": "none", "decoders": 1, "lanes": "interactive:4,batch:2", "retry_delay_s": 0.1} | settings
     return inherited | {f"ASRQ_{name.upper()}": str(value) for name, value in chosen.items()}
 
 

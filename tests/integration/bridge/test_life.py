@@ -95,33 +95,35 @@ def test_killed_it_leaves_no_child(start: Start, clip: Path) -> None:
 
 
 @posix
-def test_an_application_that_does_not_read(start: Start, clip: Path) -> None:
-    app = start()
-    app.op("ready")
-    children = app.children()
-    assert app.process.stdout is not None
-    pipe = [PROGRAM, "bridge", "--backend", "fake", "--model", "m"]
-    deaf = subprocess.Popen(
-        pipe, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
-    )
+def test_an_application_that_does_not_read(clip: Path, tmp_path: Path) -> None:
+    app = subprocess.Popen(
+        [PROGRAM, "bridge", "--backend", "fake", "--model", "hang"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path, env=environment(),
+    )  # fmt: skip
     try:
-        assert deaf.stdin is not None
-        os.set_blocking(deaf.stdin.fileno(), False)
-        refused = json.dumps({"op": "dance"}).encode() + b"\n"
-        full = time.monotonic() + 1
-        while time.monotonic() < full:  # answers fill the pipe that nobody reads, then lines the other one
+        assert app.stdin is not None
+        assert app.stdout is not None
+        assert json.loads(app.stdout.readline())["op"] == "loading"
+        audio = {"kind": "path", "path": str(clip)}
+        app.stdin.write(json.dumps({"op": "transcribe", "request": {"id": "unheard", "audio": audio}}).encode() + b"\n")
+        app.stdin.flush()
+        assert json.loads(app.stdout.readline())["op"] == "event"
+        os.set_blocking(app.stdin.fileno(), False)
+        full_since = None
+        while full_since is None or time.monotonic() < full_since + 0.3:
             try:
-                os.write(deaf.stdin.fileno(), refused * 100)
-            except BlockingIOError:
+                os.write(app.stdin.fileno(), b'{"op":"dance"}\n' * 100)
+                full_since = None
+            except BlockingIOError:  # the answers have filled one pipe, and then questions the other
+                full_since = full_since or time.monotonic()
                 time.sleep(0.02)
-        deaf.send_signal(signal.SIGTERM)
-        assert deaf.wait(5) == 0
+        children = psutil.Process(app.pid).children(recursive=True)
+        app.send_signal(signal.SIGTERM)
+        assert app.wait(5) == 0
+        assert all_gone(children)
     finally:
-        deaf.kill()
-        deaf.communicate()
-    app.close()
-    assert app.wait_ended() == 0
-    assert all_gone(children)
+        app.kill()
+        app.communicate()
 
 
 def test_it_cannot_serve(start: Start, clip: Path) -> None:

@@ -17,7 +17,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.dashboard import create_app
-from asrq_worker.pipeline import Journal
+from asrq_worker.inference import Journal
 
 AUDIO = PathAudio(path="/audio/a.wav")
 

@@ -20,7 +20,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
-from asrq_worker.pipeline import Journal
+from asrq_worker.inference import Journal
 from asrq_worker.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/a.wav")

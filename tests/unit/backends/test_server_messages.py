@@ -30,8 +30,10 @@ def test_samples_arrive_as_they_were() -> None:
     samples = np.array([0.0, 0.5, -0.5, 1.0, -1.0, 7.0, -7.0], np.float32)
     with wave.open(io.BytesIO(server_messages.wav(samples))) as reader:
         assert (reader.getnchannels(), reader.getsampwidth(), reader.getframerate()) == (1, 2, 16_000)
-        frames = np.frombuffer(reader.readframes(99), "<i2") / 32767
+        frames = np.frombuffer(reader.readframes(99), "<i2") / 32768
     assert np.abs(frames - np.clip(samples, -1, 1)).max() < 1e-4
+    sixteen_bits = np.arange(-32768, 32768, dtype="<i2")
+    assert server_messages.wav((sixteen_bits / 32768).astype(np.float32))[44:] == sixteen_bits.tobytes()
 
 
 @pytest.mark.parametrize(

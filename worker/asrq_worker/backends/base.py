@@ -136,7 +136,7 @@ class BackendConfig:
     """0: the backend decides."""
     download: bool = False
     """Whether a model that is not on this machine may be fetched."""
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)  # may hold a key
 
 
 class Backend(ABC):

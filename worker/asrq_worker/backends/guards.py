@@ -23,10 +23,11 @@ Name = Literal["repetition", "too_long", "too_short", "wrong_script", "no_speech
 
 _RATIO = 2.4  # OpenAI's value for Whisper's own guard
 _WINDOW = 600  # characters, about half a minute of speech: any longer text compresses better, loops or not
+# A run is a loop from here on; "no, no, no, no" and "a rose is a rose is a rose is a rose" are shorter.
 _RUN_TOKENS = 8
 _RUN_REPEATS = 3
-_RUN_CHARACTERS = 12
-_LONGEST_UNIT = 12  # tokens: longer loops are seen by their compression
+_RUN_CHARACTERS = 24
+_LONGEST_UNIT = 30  # tokens: longer loops are seen by their compression
 
 _FASTEST = {"letters": 35.0, "syllables": 15.0}  # characters per second that nobody exceeds
 _BURST = 12  # characters that a chunk may have beyond that, however short: its edges cut words
@@ -165,18 +166,14 @@ def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:
 
 
 def _wrong_script(scripts: Counter[str], language: str | None) -> Finding | None:
-    if language is None or not scripts:
+    if language is None:
         return None
     wanted = _SCRIPTS.get(language, (_LATIN,))
     right = sum(scripts[script] for script in wanted)
-    foreign, count = max(
-        ((script, count) for script, count in scripts.items() if script not in wanted),
-        key=lambda item: item[1],
-        default=("", 0),
-    )
-    if right >= count or (foreign == _LATIN and count < _NAMES_IN_LATIN):
-        return None
-    return Finding("wrong_script", f"{count} {foreign} letters in {language!r}, {right} of its own")
+    for script, count in scripts.most_common():
+        if script not in wanted and count > right and (script != _LATIN or count >= _NAMES_IN_LATIN):
+            return Finding("wrong_script", f"{count} {script} letters in {language!r}, {right} of its own")
+    return None
 
 
 def _scripts(text: str) -> Counter[str]:

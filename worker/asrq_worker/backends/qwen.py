@@ -172,7 +172,6 @@ class QwenBackend(Backend):
 
     def close(self) -> None:
         """Free the model."""
-        self._model.free_memory()
         del self._listener, self._model
 
     def _find(self, model: str, kind: qwen_files.Kind) -> Checkpoint:

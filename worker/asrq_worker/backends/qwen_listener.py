@@ -13,11 +13,11 @@ from asrq_jobs.errors import AsrqError, InferenceError, OutOfMemoryError
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.qwen_device import first_line, is_out_of_memory
-from asrq_worker.backends.qwen_text import spell
+from asrq_worker.backends.qwen_text import Heard, spell
 from asrq_worker.merge import join
 
 if TYPE_CHECKING:
-    from asrq_worker.backends.qwen_model import Heard, QwenModel
+    from asrq_worker.backends.qwen_model import QwenModel
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,12 @@ Imports the heavy packages. Not thread-safe: the model class keeps positions of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from qwen_asr import Qwen3ASRModel
 from qwen_asr.core.transformers_backend import Qwen3ASRForConditionalGeneration
 from torch import Tensor
@@ -20,26 +19,12 @@ from asrq_jobs.errors import ModelInvalidError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedWord
 from asrq_worker.backends.qwen_files import Checkpoint
-from asrq_worker.backends.qwen_text import context, language_code, language_codes
+from asrq_worker.backends.qwen_text import Heard, context, language_codes, read_answer
 
-_TEXT_TAG = "<asr_text>"
 _SHORTEST = SAMPLE_RATE // 2  # samples; the package pads its own last piece to this, and its STFT fails on very few
 _END_IDS = (151_645, 151_643)  # as `Qwen3ASRForConditionalGeneration.generate` has them
 _ALIGNED = ("zh", "en", "yue", "fr", "de", "it", "ja", "ko", "pt", "ru", "es")
 """What Qwen3-ForcedAligner-0.6B was trained on, by its model card; its configuration does not say."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the model said of a chunk."""
-
-    text: str
-    language: str | None
-    """Code; None where the model named none, or one that has no code here."""
-    raw_text: str
-    """The text before the package collapsed what is repeated twenty times and more."""
-    cut: bool
-    """Whether it ran into the limit of tokens before it had said all."""
 
 
 class QwenModel:
@@ -61,7 +46,7 @@ class QwenModel:
             ModelInvalidError: what was loaded is of another class, or has weights that no file holds.
             Exception: whatever Transformers raises.
         """
-        transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped there
+        logging.getLogger("transformers").setLevel(logging.ERROR)  # it warns of its own defaults at each batch
         how: dict[str, Any] = {"device_map": "cuda:0" if device == "cuda" else device, "dtype": getattr(torch, dtype)}
         if attention:
             how["attn_implementation"] = attention
@@ -105,7 +90,7 @@ class QwenModel:
         )
         raws, cuts = self._generated.answers(self._model.processor), self._generated.cut()
         return [
-            _heard(answer.text, answer.language, raw, forced=name is not None, cut=cut)
+            read_answer(answer.text, answer.language, raw, forced=name is not None, cut=cut)
             for answer, raw, name, cut in zip(answers, raws, names, cuts, strict=True)
         ]
 
@@ -154,13 +139,6 @@ class _Recorder:
         """Whether each answer lacks its end."""
         ended: list[bool] = torch.isin(self._tokens, torch.tensor(_END_IDS)).any(dim=1).tolist()
         return [not has_end for has_end in ended]
-
-
-def _heard(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Heard:
-    _, tag, rest = raw.partition(_TEXT_TAG)
-    if not forced and cut and not tag:  # cut within the header: the package takes that for text
-        return Heard("", None, "", cut)
-    return Heard(text, language_code(names), rest if tag and not forced else raw, cut)
 
 
 def _padded(samples: Samples) -> Samples:

@@ -1,16 +1,31 @@
-"""Text that goes to and comes from Qwen3-ASR: the context, names of languages, words. Pure."""
+"""Text that goes to and comes from Qwen3-ASR: the context, answers, names of languages, words. Pure."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends.base import ChunkOptions
 
 _CODES = {name.lower(): code for code, name in NAMES.items()}
-_MARKUP = re.compile(r"<\|[^|<>]*\|>|<asr_text>")
+_TEXT_TAG = "<asr_text>"
+_MARKUP = re.compile(rf"<\|[^|<>]*\|>|{_TEXT_TAG}")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the model said of a chunk."""
+
+    text: str
+    language: str | None
+    """Code; None where the model named none, or one that has no code here."""
+    raw_text: str
+    """The text before the package collapsed what is repeated twenty times and more."""
+    cut: bool
+    """Whether it ran into the limit of tokens before it had said all."""
 
 
 def context(options: ChunkOptions) -> str:
@@ -20,6 +35,22 @@ def context(options: ChunkOptions) -> str:
     """
     parts = (options.prompt, ", ".join(options.hotwords))
     return _MARKUP.sub(" ", "\n".join(part for part in parts if part)).strip()
+
+
+def read_answer(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Heard:
+    """Return what the model said.
+
+    Args:
+        text: what the package takes for the text.
+        names: the language or languages that the package found, by name.
+        raw: all that was generated: `language X<asr_text>TEXT`, or only the text where the language was `forced`.
+        forced: whether the language was asked for.
+        cut: whether it ran into the limit of tokens.
+    """
+    _, tag, rest = raw.partition(_TEXT_TAG)
+    if not forced and cut and not tag:  # cut within the header: the package takes that for text
+        return Heard("", None, "", cut)
+    return Heard(text, language_code(names), rest if tag and not forced else raw, cut)
 
 
 def language_code(names: str) -> str | None:

@@ -96,13 +96,16 @@ _CONTROL = re.compile(r"<\|[^|<>]*\|>|</?asr_text>")
 
 
 def wav(samples: Samples) -> bytes:
-    """Return samples of shape (n,), 16 kHz within [-1, 1], as a WAV file of 16 bits; beyond that they are clipped."""
+    """Return samples of shape (n,), 16 kHz within [-1, 1], as a WAV file of 16 bits; beyond that they are clipped.
+
+    Samples that came from 16 bits are the same again.
+    """
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
         writer.setframerate(SAMPLE_RATE)
-        writer.writeframes(np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes())
+        writer.writeframes(np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2").tobytes())
     return file.getvalue()
 
 

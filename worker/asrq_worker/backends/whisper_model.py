@@ -35,6 +35,10 @@ DOUBTFUL = -0.33
 CERTAIN = 0.9
 """Probability of a language above which a trimmed window is enough to detect it."""
 
+TOKENS_PER_SECOND = 40
+SPARE_TOKENS = 32
+"""No script takes more tokens than these for what can be said; a decoding that does is running away on noise."""
+
 _FRAMES_PER_SECOND = 100
 _WHOLE = 3000
 _RETRIES: tuple[dict[str, Any], ...] = (
@@ -63,6 +67,7 @@ class _PerThread(threading.local):
         self.window: Features | None = None
         self.encoded: ctranslate2.StorageView | None = None
         self.trimmed = False
+        self.speech_frames = 0
 
 
 class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper ships no types
@@ -93,7 +98,9 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         """Encode a window of shape (mels, 3000), zero-padded after the speech."""
         thread = self._thread
         if thread.window is None or not np.array_equal(thread.window, features):
-            frames = self._frames_to_keep(features)
+            speech = np.flatnonzero(features.any(axis=0))
+            thread.speech_frames = int(speech[-1]) + 1 if len(speech) else 0
+            frames = self._frames_to_keep(thread.speech_frames)
             thread.window = features
             thread.trimmed = frames < _WHOLE
             thread.encoded = super().encode(features[:, :frames])
@@ -104,11 +111,10 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         self._thread.encoded = super().encode(self._thread.window)
         return self._thread.encoded
 
-    def _frames_to_keep(self, window: Features) -> int:
+    def _frames_to_keep(self, speech_frames: int) -> int:
         if self._margin_s is None:
             return _WHOLE
-        speech = np.flatnonzero(window.any(axis=0))
-        frames = (int(speech[-1]) + 1 if len(speech) else 0) + round(self._margin_s * _FRAMES_PER_SECOND)
+        frames = speech_frames + round(self._margin_s * _FRAMES_PER_SECOND)
         frames += frames % 2  # the encoder halves the rate
         return frames if frames <= _WHOLE // 2 else _WHOLE  # trimming less would not make up for second hearings
 
@@ -120,9 +126,11 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         options: TranscriptionOptions,
     ) -> Decoded:
         """Decode by beam search; if that fails, in the whole window, and then by other searches."""
+        plausible = SPARE_TOKENS + TOKENS_PER_SECOND * self._thread.speech_frames // _FRAMES_PER_SECOND
+        limit = min(plausible, self.max_length - len(prompt))
 
         def search(**changes: Any) -> Decoded:
-            changed = replace(options, temperatures=[0.0], **changes)
+            changed = replace(options, temperatures=[0.0], max_new_tokens=limit, **changes)
             decoded: Decoded = super(TrimmedWhisperModel, self).generate_with_fallback(
                 encoder_output, prompt, tokenizer, changed
             )
@@ -142,7 +150,7 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
             fluent = [decoded for decoded in others if decoded[3] <= REPETITIVE]
             best = max(fluent, key=lambda decoded: decoded[1], default=first)
             self._thread.notes.repetition |= not fluent
-        self._thread.notes.truncated |= len(prompt) + len(best[0].sequences_ids[0]) >= self.max_length
+        self._thread.notes.truncated |= len(best[0].sequences_ids[0]) >= limit
         return best
 
     def get_prompt(

@@ -48,8 +48,10 @@ class Bridge:
         """
         for work in (self._load, self._read):
             threading.Thread(target=work, name=f"bridge{work.__name__}", daemon=True).start()
+        warm = {self._settings.backend, self._settings.fallback_backend if self._settings.fallback_warm else None}
+        # Not without a limit: a signal that strikes just before the wait is handled when the main thread runs again.
         while not self._stop.wait(_LOOK_S):
-            pass  # a signal that strikes just before the wait is handled only when the main thread runs again
+            self._machine.fleet.retire(filter(None, warm), idle_s=self._settings.engine_idle_s)
         # An application that does not read, or a child that does not die, must not keep us.
         _within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
         _within(_CLOSE_S, self._machine.close)
@@ -60,7 +62,7 @@ class Bridge:
         began = time.monotonic()
         try:
             self._machine.start()
-            loaded = self._machine.engine.wait_ready(self._settings.engine_start_s)
+            loaded = self._machine.wait_ready()
         except Exception as error:  # noqa: BLE001  # whatever it is, the application must hear of it
             if not self._stop.is_set():
                 self._failure = error if isinstance(error, AsrqError) else _defect("start", error)
@@ -118,7 +120,7 @@ class Bridge:
             "op": "status",
             "state": engine.state.value,
             "backend": self._settings.backend,
-            "model": self._settings.model,
+            "model": self._settings.model_of(self._settings.backend),
             "memory_mb": engine.memory_mb(),
             "restarts": engine.restarts,
             "error": engine.error.info().model_dump(mode="json") if engine.error else None,

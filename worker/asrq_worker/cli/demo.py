@@ -53,7 +53,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
             except Exception as error:  # noqa: BLE001  # raised again where someone sees it
                 started.put(error)
 
-        failure.note(f"starting Valkey, a worker with the model {config.model}, and the reaper …")
+        failure.note(f"starting Valkey, a worker with the model {config.model_of(config.backend)}, and the reaper …")
         serving = threading.Thread(target=serve, name="serve")
         serving.start()
         try:

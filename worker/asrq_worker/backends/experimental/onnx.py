@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
 _WHISPER_TOKENS = "added_tokens.json"
-_RNNT_PARTS = ("encoder", "decoder", "joint")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> Kind:
     return Kind((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
 
 
-_RNNT = tuple(f"_{part}" for part in _RNNT_PARTS)
+_RNNT = ("_encoder", "_decoder", "_joint")
 KINDS = {
     "whisper": _whisper("**/encoder_model{}.onnx", "**/decoder_model_merged{}.onnx"),
     "whisper-ort": _whisper("whisper-*_beamsearch{}.onnx"),
@@ -132,7 +131,7 @@ class OnnxBackend(Backend):
     def warm_up(self) -> None:
         """Run the model once, in a language that it knows."""
         noise = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
-        self._recognize(Chunk(noise), min(self._languages))
+        self._model.recognize(noise, language=min(self._languages))
 
     def capabilities(self) -> Capabilities:
         """Return what the loaded model can do."""
@@ -178,12 +177,8 @@ class OnnxBackend(Backend):
             return Transcript("", None)
         only = next(iter(can.languages)) if len(can.languages) == 1 else None
         language = options.language or only
-        text = self._recognize(Chunk(samples), language).strip()
+        text: str = self._model.recognize(samples, language=language).strip()
         return Transcript(text, language if text else None)
-
-    def _recognize(self, chunk: Chunk, language: str | None) -> str:
-        told: dict[str, Any] = {} if KINDS[self._kind_name].languages else {"language": language}
-        return str(self._model.recognize(chunk.samples, sample_rate=SAMPLE_RATE, **told))
 
 
 def _suffix(compute_type: str) -> str | None:

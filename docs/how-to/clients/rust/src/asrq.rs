@@ -77,8 +77,10 @@ impl Error {
             "wait_timeout" => "It takes longer than you wanted to wait.",
             "queue_auth" => "The server refuses this user or password. Check the settings.",
             "model_missing" | "model_invalid" | "device_unavailable" | "extra_missing" | "invalid_settings"
-            | "in_use" => "The server is not set up for this. Ask its operator.",
-            "engine_unavailable" | "out_of_memory" => "The server is out of order just now. Try again in a moment.",
+            | "in_use" | "server_refused" => "The server is not set up for this. Ask its operator.",
+            "engine_unavailable" | "out_of_memory" | "server_unreachable" | "server_failed" => {
+                "The server is out of order just now. Try again in a moment."
+            }
             "engine_crashed" | "engine_timeout" | "malformed_output" | "inference_failed" | "decoder_crashed"
             | "decoder_timeout" | "worker_lost" | "shutdown" | "lease_lost" => "The server failed. Try again.",
             "invalid_request" | "foreign_function" | "malformed_job" | "internal" => {

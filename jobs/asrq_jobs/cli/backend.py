@@ -1,0 +1,108 @@
+"""`asrq backend`: which backend serves, changed for all workers at once and without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from asrq_jobs import policy, settings
+from asrq_jobs.cli import options
+from asrq_jobs.cli.output import echo_json
+from asrq_jobs.client import Client
+from asrq_jobs.connection import queue_errors
+from asrq_jobs.errors import JobStateError, UsageError
+from asrq_jobs.policy import Policy, Share
+
+
+@click.group(
+    epilog="\b\nExamples:\n  asrq backend show\n  asrq backend canary qwen 5%\n"
+    "  asrq backend set qwen\n  asrq backend rollback"
+)
+def backend() -> None:
+    """Show and change which backend serves jobs; every worker follows within seconds, and no job is lost."""
+
+
+@backend.command()
+@options.json_option
+def show(as_json: bool) -> None:
+    """Show the policy in force and its last changes."""
+    config = settings.load()
+    with Client(config) as client, queue_errors(config):
+        current = policy.read(client.redis)
+        changes = policy.history(client.redis)
+    if as_json:
+        echo_json({"policy": current.model_dump() if current else None, "changes": changes})
+        return
+    _say(current)
+    for change in changes:
+        click.echo(f"{change['at']}  {change['by']}  {change['reason']}")
+
+
+@backend.command(name="set")
+@click.argument("name")
+@click.option("--fallback", metavar="NAME", help="Stands in when NAME fails; default: what stood in or served before.")
+@options.json_option
+def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
+    """Let the backend NAME serve all jobs."""
+
+    def change(current: Policy) -> Policy:
+        stand_in = fallback or current.fallback or current.backend
+        return Policy(backend=name, fallback=None if stand_in == policy.NONE else stand_in)
+
+    _change(change, reason=f"set {name}", as_json=as_json)
+
+
+@backend.command()
+@click.argument("name")
+@click.argument("share")
+@options.json_option
+def canary(name: str, share: str, as_json: bool) -> None:
+    """Let the backend NAME serve a SHARE of the jobs, as in 5%; 0% ends the trial."""
+    part = _share(share)
+
+    def change(current: Policy) -> Policy:
+        trial = Share(backend=name, share=part) if part else None
+        return current.model_copy(update={"canary": trial, "fallback": current.fallback or current.backend})
+
+    _change(change, reason=f"canary {name} {share}", as_json=as_json)
+
+
+@backend.command()
+@options.json_option
+def rollback(as_json: bool) -> None:
+    """End a canary; without one, let the fallback serve all jobs again."""
+    _change(Policy.rolled_back, reason="rollback", as_json=as_json)
+
+
+def _change(change: Callable[[Policy], Policy], *, reason: str, as_json: bool) -> None:
+    config = settings.load()
+    with Client(config) as client, queue_errors(config):
+        before = policy.read(client.redis)
+        after = change(before or Policy(backend=config.backend, fallback=config.fallback_backend))
+        if not policy.write(client.redis, before, after, reason=reason):
+            raise JobStateError("The policy has just been changed by somebody else.", hint="Look: asrq backend show")
+    if as_json:
+        echo_json({"policy": after.model_dump()})
+    else:
+        _say(after)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.rstrip("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not text.endswith("%") or not 0 <= share <= 1:
+        raise UsageError(f"{text!r} is not a share.", hint="Write a percentage such as 5%.")
+    return share
+
+
+def _say(current: Policy | None) -> None:
+    if current is None:
+        click.echo("no policy: each worker goes by its own settings")
+        return
+    click.echo(f"backend   {current.backend}")
+    click.echo(f"fallback  {current.fallback or policy.NONE}")
+    if current.canary:
+        click.echo(f"canary    {current.canary.backend} {current.canary.share:.2%}")

@@ -1,0 +1,106 @@
+"""The runtime policy: which backend serves jobs. Kept in Redis, so that one command moves every worker.
+
+`asrq:policy` holds the policy in force as JSON; without it each worker goes by its own settings. `asrq:policy:log` is a
+stream with one entry for each change: who, when, from, to and why. Workers hear of a change on `asrq:control` and look
+again every few seconds in any case.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import socket
+from datetime import UTC, datetime
+from typing import Annotated, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+from redis.client import Pipeline
+
+from asrq_jobs import keys
+
+BackendName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+NONE = "none"
+_LOG_ENTRIES = 1000
+
+
+class Share(BaseModel):
+    """A share of all jobs for one backend."""
+
+    model_config = ConfigDict(frozen=True)
+
+    backend: BackendName
+    share: float = Field(gt=0, le=1)
+
+    def takes(self, job_id: str) -> bool:
+        """Whether a job falls into the share: decided by its id alone, the same on every worker and attempt."""
+        digest = hashlib.sha256(job_id.encode()).digest()
+        return int.from_bytes(digest[:8], "big") < self.share * 2**64
+
+
+class Policy(BaseModel):
+    """Which backend serves, which one stands in for it, and which one is being tried on a share of the jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    backend: BackendName
+    fallback: BackendName | None = None
+    canary: Share | None = None
+    changed_at: str | None = None
+    changed_by: str | None = None
+    reason: str | None = None
+
+    def rolled_back(self) -> Policy:
+        """Return the policy with nothing on trial: the fallback serves, or, if only a canary ran, what served."""
+        serving = self.backend if self.canary is not None else self.fallback or self.backend
+        return Policy(backend=serving, fallback=self.fallback)
+
+    @property
+    def on_trial(self) -> str | None:
+        """The backend whose failure would be a reason to roll back: the canary, or what serves if it is no fallback."""
+        if self.canary is not None:
+            return self.canary.backend
+        return self.backend if self.fallback not in {None, self.backend} else None
+
+
+def read(redis: Redis) -> Policy | None:
+    """Return the policy in force, or None if there is none.
+
+    Raises:
+        pydantic.ValidationError: what stands there is no policy.
+    """
+    text = cast("bytes | None", redis.get(keys.POLICY))
+    return Policy.model_validate_json(text) if text else None
+
+
+def write(redis: Redis, before: Policy | None, after: Policy, *, reason: str, by: str | None = None) -> bool:
+    """Put a policy in force and log the change; False if it has changed meanwhile from `before`."""
+    by = by or f"{getpass.getuser()}@{socket.gethostname()}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    after = after.model_copy(update={"changed_at": now, "changed_by": by, "reason": reason})
+    entry = {
+        "at": now,
+        "by": by,
+        "reason": reason,
+        "from": before.model_dump_json() if before else "",
+        "to": after.model_dump_json(),
+    }
+
+    def change(pipe: Pipeline) -> None:
+        text = cast("bytes | None", pipe.get(keys.POLICY))  # immediate while watching
+        if (Policy.model_validate_json(text) if text else None) != before:
+            pipe.multi()
+            return
+        pipe.multi()
+        pipe.set(keys.POLICY, after.model_dump_json())
+        pipe.xadd(keys.POLICY_LOG, entry, maxlen=_LOG_ENTRIES, approximate=True)  # type: ignore[arg-type]  # dict is invariant
+        pipe.publish(keys.CONTROL, json.dumps({"command": "policy"}))
+
+    return bool(redis.transaction(change, keys.POLICY))
+
+
+def history(redis: Redis, most: int = 10) -> list[dict[str, str]]:
+    """Return the last changes, newest first: at, by, reason, from, to."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(keys.POLICY_LOG, count=most))
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]

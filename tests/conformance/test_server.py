@@ -1,0 +1,169 @@
+"""What every backend promises, kept by the server backend over HTTP to our own backends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from needs import missing
+from openai_server import Behaviour, serving
+
+from asrq_jobs.errors import ModelMissingError, ServerFailedError, ServerRefusedError, UnsupportedOptionError
+from asrq_worker.backends import server_retry
+from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.registry import backend_class
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.messages import ChunkRef
+
+ENGLISH = ChunkOptions(language="en")
+
+
+@contextmanager
+def over(name: str, model: str, folder: Path, **options: Any) -> Iterator[tuple[Backend, Backend]]:
+    """Give a loaded server backend and the backend that its server runs."""
+    behind = backend_class(name)(BackendConfig(model, folder))
+    try:
+        behind.load()
+    except ModelMissingError:
+        missing(f"the model {model}")
+    with serving(Behaviour(behind)) as url:
+        given = {"url": url, "timeout_s": 30, "concurrency": 2, **options}
+        backend = backend_class("server")(BackendConfig("remote-model", folder, options=given))
+        backend.load()
+        backend.warm_up()
+        try:
+            yield backend, behind
+        finally:
+            backend.close()
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with over("fake", "fake", tmp_path_factory.mktemp("fake")) as (backend, _):
+        yield backend
+
+
+@pytest.fixture
+def noise() -> Samples:
+    return np.random.default_rng(7).normal(scale=0.1, size=3 * SAMPLE_RATE).astype(np.float32)
+
+
+def one(backend: Backend, samples: Samples, options: ChunkOptions = ENGLISH) -> Transcript:
+    [outcome] = backend.transcribe_batch([Chunk(samples, options)])
+    assert isinstance(outcome, Transcript), outcome
+    return outcome
+
+
+def test_speech_comes_back_as_from_the_model_itself(data: Path, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    samples, _ = soundfile.read(data / "hello-en.flac", dtype="float32")
+    with over("whisper", "tiny.en", tmp_path) as (backend, behind):
+        for options in (ChunkOptions(), ChunkOptions("en", word_timestamps=True)):
+            far, near = one(backend, samples, options), one(behind, samples, options)
+            assert len(near.text) > 20
+            assert (far.text, far.language) == (near.text, "en")
+            assert [(s.start, s.end, s.text) for s in far.segments] == [(s.start, s.end, s.text) for s in near.segments]
+            assert [[(w.word, w.start, w.end) for w in s.words or ()] for s in far.segments] == [
+                [(w.word.strip(), w.start, w.end) for w in s.words or ()] for s in near.segments
+            ]
+            assert far.language_probability is None, "the API does not tell it"
+
+
+@pytest.mark.parametrize("seconds", [0, 1 / SAMPLE_RATE, 0.05, 0.1, 1, 30])
+def test_silence_is_empty(fake: Backend, seconds: float) -> None:
+    assert one(fake, np.zeros(round(seconds * SAMPLE_RATE), np.float32)) == Transcript("", None)
+
+
+def test_a_full_chunk_and_a_scrap(fake: Backend, noise: Samples) -> None:
+    assert one(fake, np.resize(noise, 30 * SAMPLE_RATE)).segments[0].end == 30
+    assert one(fake, noise[: SAMPLE_RATE // 10]).text
+    assert one(fake, noise * 100).text, "clipped, not wrapped round"
+
+
+def test_numbers_that_are_not_finite_are_silence(fake: Backend, noise: Samples) -> None:
+    broken = noise.copy()
+    broken[::1000] = np.nan
+    assert one(fake, broken) == one(fake, np.nan_to_num(broken))
+    assert one(fake, np.full(SAMPLE_RATE, np.nan, np.float32)) == Transcript("", None)
+
+
+def test_a_batch_equals_its_chunks_one_by_one(fake: Backend, noise: Samples) -> None:
+    chunks = [Chunk(noise[start:], ENGLISH) for start in (0, 1000, 2000)]
+    together = fake.transcribe_batch(chunks)
+    assert together == [fake.transcribe_batch([chunk])[0] for chunk in chunks]
+    assert len({outcome.text for outcome in together if isinstance(outcome, Transcript)}) == 3
+    assert fake.transcribe_batch([]) == []
+
+
+def test_a_poisoned_item_fails_alone(fake: Backend, noise: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_retry, "FIRST_PAUSE_S", 0.01)
+    options = (ENGLISH, ChunkOptions("en", prompt="fail"), ChunkOptions("xx"), ENGLISH)
+    first, failed, refused, last = fake.transcribe_batch([Chunk(noise, given) for given in options])
+    assert isinstance(first, Transcript)
+    assert first == last
+    assert isinstance(failed, ServerFailedError)
+    assert isinstance(refused, UnsupportedOptionError)
+    assert refused.hint
+
+
+def test_the_same_samples_give_the_same_text(fake: Backend, noise: Samples) -> None:
+    chunks = [Chunk(noise[start:], ENGLISH) for start in (0, 1000, 2000)]
+    alone = [fake.transcribe_batch([chunk])[0] for chunk in chunks]
+    with ThreadPoolExecutor(fake.capabilities().parallel) as threads:
+        assert list(threads.map(lambda chunk: fake.transcribe_batch([chunk])[0], chunks * 3)) == alone * 3
+
+
+def test_languages_go_there_and_come_back(fake: Backend, noise: Samples) -> None:
+    for language in ("ru", "en", "yue", "ht"):
+        assert one(fake, noise, ChunkOptions(language)).language == language
+    assert one(fake, noise, ChunkOptions()).language == "en", "as the server detects, `english`"
+
+
+def test_what_is_not_possible_is_refused(fake: Backend, noise: Samples, tmp_path: Path) -> None:
+    [refused] = fake.transcribe_batch([Chunk(noise, ChunkOptions(task="translate"))])
+    assert isinstance(refused, UnsupportedOptionError)
+    with over("fake", "fake", tmp_path, languages=["ru"]) as (backend, _):
+        [refused] = backend.transcribe_batch([Chunk(noise, ENGLISH)])
+        assert isinstance(refused, UnsupportedOptionError)
+        assert re.search("cannot be asked for 'en'", refused.message)
+
+
+def test_it_loads_again_after_it_was_closed(noise: Samples, tmp_path: Path) -> None:
+    texts = []
+    for _ in range(2):
+        with over("fake", "fake", tmp_path) as (backend, _behind):
+            texts.append(one(backend, noise).text)
+    assert texts[0] == texts[1]
+
+
+def test_in_the_engines_process(tmp_path: Path, noise: Samples) -> None:
+    spool = tmp_path / "noise.f32"
+    noise.tofile(spool)
+    behind = backend_class("fake")(BackendConfig("fake", tmp_path))
+    behind.load()
+    with serving(Behaviour(behind, key="sesame")) as url:
+        for key in ("sesame", "wrong"):
+            options = {"url": url, "api_key": key, "concurrency": 3, "languages": ["en"]}
+            engine = Engine("server", BackendConfig("remote-model", tmp_path, options=options))
+            engine.start()
+            try:
+                if key == "wrong":
+                    with pytest.raises(ServerRefusedError, match="refuses our key"):
+                        engine.wait_ready(30)
+                    assert engine.final, "another try would not mend it"
+                    continue
+                loaded = engine.wait_ready(30)
+                assert loaded.identity.device == "remote"
+                assert (loaded.capabilities.parallel, loaded.capabilities.word_timestamps) == (3, True)
+                done = engine.submit([ChunkRef(spool, 0, len(noise), ENGLISH)]).result(30)
+                [heard] = done.items
+                assert isinstance(heard, Transcript)
+                assert heard.text
+            finally:
+                engine.close()

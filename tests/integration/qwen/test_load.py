@@ -1,0 +1,123 @@
+"""What loading refuses: checkpoints that look right and are not, and devices that are not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from asrq_jobs.errors import (
+    AsrqError,
+    DeviceUnavailableError,
+    ExtraMissingError,
+    ModelInvalidError,
+    OutOfMemoryError,
+    SettingsError,
+)
+from asrq_worker.backends.base import BackendConfig
+from asrq_worker.backends.qwen import QwenBackend
+
+pytest_plugins = ("qwen_checkpoint.fixtures",)
+
+
+@pytest.fixture
+def copy(tiny_qwen: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint, to be damaged."""
+    return Path(shutil.copytree(tiny_qwen, tmp_path / "copy"))
+
+
+def refused(kind: type[AsrqError], model: Path, **settings: Any) -> AsrqError:
+    with pytest.raises(kind) as caught:
+        QwenBackend(BackendConfig(str(model), model.parent / "models", **settings)).load()
+    assert "\n" not in caught.value.message
+    assert caught.value.hint or kind is ModelInvalidError
+    return caught.value
+
+
+def change_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    change(config)
+    file.write_text(json.dumps(config), "utf-8")
+
+
+def rewrite_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = folder / "model.safetensors"
+    tensors = load_file(weights)
+    change(tensors)
+    save_file(tensors, weights, {"format": "pt"})
+
+
+def test_identity_and_memory(tiny_qwen: Path, tmp_path: Path) -> None:
+    backend = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path, compute_type="bfloat16"))
+    assert backend.memory_estimate_mb() is None
+    identity = backend.load()
+    assert (identity.backend, identity.device, identity.compute_type) == ("qwen", "cpu", "bfloat16")
+    assert identity.backend_version == "0.0.6"
+    assert (identity.model, identity.model_revision) == (str(tiny_qwen), None)
+    assert backend.capabilities().languages == {"en", "ru"}
+    estimate = backend.memory_estimate_mb()
+    assert estimate
+    assert 0.3 < estimate / (psutil.Process().memory_info().rss >> 20) < 1.5
+
+
+def test_weights_that_no_file_holds_are_not_made_up(copy: Path) -> None:
+    gone = "thinker.audio_tower.layers.0.self_attn.k_proj.weight"
+    rewrite_weights(copy, lambda tensors: tensors.pop(gone))
+    assert gone in refused(ModelInvalidError, copy).message
+
+
+def test_weights_of_another_shape(copy: Path) -> None:
+    name = "thinker.audio_tower.proj1.weight"
+    rewrite_weights(copy, lambda tensors: tensors.update({name: tensors[name][:-1].clone()}))
+    assert "cannot be loaded" in refused(ModelInvalidError, copy).message
+
+
+def test_a_configuration_for_other_weights(copy: Path) -> None:
+    change_config(copy, lambda config: config["thinker_config"]["text_config"].update(num_hidden_layers=3))
+    assert "layers.2" in refused(ModelInvalidError, copy).message
+
+
+def test_an_aligner_is_no_recogniser(tiny_qwen: Path, tiny_aligner: Path) -> None:
+    assert "not a Qwen3-ASR recogniser" in refused(ModelInvalidError, tiny_aligner).message
+    mistaken = refused(ModelInvalidError, tiny_qwen, options={"aligner": str(tiny_qwen)})
+    assert "not a Qwen3-ASR aligner" in mistaken.message
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "preprocessor_config.json"])
+def test_other_files_that_are_damaged(copy: Path, name: str) -> None:
+    (copy / name).write_text("{")
+    assert "cannot be loaded" in refused(ModelInvalidError, copy).message
+
+
+def test_cuda_that_is_not_there(tiny_qwen: Path) -> None:
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    refused(DeviceUnavailableError, tiny_qwen, device="cuda")
+    refused(DeviceUnavailableError, tiny_qwen, compute_type="int8")
+
+
+def test_attention_that_is_not_there(tiny_qwen: Path) -> None:
+    assert "sdpa" in (refused(SettingsError, tiny_qwen, options={"attention": "fast"}).hint or "")
+    flash = refused(ExtraMissingError, tiny_qwen, options={"attention": "flash_attention_2"})
+    assert "flash-attn" in (flash.hint or "")
+    eager = QwenBackend(BackendConfig(str(tiny_qwen), tiny_qwen, options={"attention": "eager"}))
+    assert eager.load().model == str(tiny_qwen)
+
+
+def test_a_package_that_is_not_installed(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrq_worker.backends.qwen._PACKAGES", ("torch", "qwen_asr_not_installed"))
+    error = refused(ExtraMissingError, tiny_qwen)
+    assert error.hint == "Run: pip install 'asrq[qwen]'."
+
+
+def test_memory_that_is_not_there(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asrq_worker.backends.qwen.RUNTIME_MB", 1 << 30)
+    assert "MiB are free on this cpu" in refused(OutOfMemoryError, tiny_qwen).message

@@ -1,0 +1,170 @@
+"""What guards condemn, on texts that models have really come out with, and what they must let pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop
+
+EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
+RU = "Съешь же ещё этих мягких французских булок, да выпей чаю, сказал он и, не дожидаясь ответа, вышел в сад."
+
+
+def found(text: str, language: str | None = None, seconds: float = 10.0, *, truncated: bool = False) -> list[str]:
+    return [finding.name for finding in judge(text, language=language, seconds=seconds, truncated=truncated)]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("you " * 20, 28),
+        ("Thank you. Thank you. Thank you. Thank you. Thank you.", 25),
+        ("Thanks for watching! " * 6, 28),
+        (EN + " I'm going to go ahead and" * 9, 28),
+        ("Субтитры сделал DimaTorzok " * 4, 20),
+        ("Спасибо за просмотр! Спасибо за просмотр! Спасибо за просмотр!", 12),
+        ("Продолжение следует... " * 8, 28),
+        (RU + " и так далее," * 12, 28),
+        ("да, " * 60, 28),
+        ("谢谢大家" * 8, 20),
+        ("ご視聴ありがとうございました" * 4, 20),
+        ("ааааааааааааааааааааааааааааааааааааааааааааааааааааааааа", 10),
+        ("1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, " * 4, 28),
+    ],
+)
+def test_loops_are_repetition(text: str, seconds: float) -> None:
+    assert "repetition" in found(text, seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Нет, нет, нет, нет!", 2),
+        ("No, no, no, no, no. Very, very good.", 4),
+        ("Ха-ха-ха-ха-ха!", 2),
+        ("哈哈哈哈哈哈", 2),
+        ("Ноль ноль семь, ноль ноль восемь, ноль ноль девять.", 5),
+        ("A rose is a rose is a rose is a rose.", 4),
+        ("Раз, два, три, четыре, пять, вышел зайчик погулять.", 5),
+    ],
+)
+def test_what_people_repeat_is_not(text: str, seconds: float) -> None:
+    assert found(text, seconds=seconds) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "seconds", "expected"),
+    [
+        (EN, "en", 1.0, ["too_long"]),
+        (RU, "ru", 1.5, ["too_long"]),
+        ("今天天气很好我们一起去公园散步吧然后回家吃饭", "zh", 0.5, ["too_long"]),
+        ("Ok.", "en", 25.0, ["too_short"]),
+        ("Спасибо.", "ru", 20.0, ["too_short"]),
+        ("好", "zh", 12.0, ["too_short"]),
+        ("Ok.", "en", 3.0, []),
+        ("Да.", "ru", 0.3, []),
+        ("Thank you very much!", "en", 0.8, []),
+    ],
+)
+def test_pace(text: str, language: str, seconds: float, expected: list[str]) -> None:
+    assert found(text, language, seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("谢谢观看", "ru"),
+        ("字幕由 Amara.org 社区提供", "ru"),
+        ("Thank you for watching and see you in the next video.", "ru"),
+        ("Добрый вечер, дорогие друзья.", "en"),
+        ("Субтитры сделал DimaTorzok", "en"),
+        ("안녕하세요 여러분", "ja"),
+        ("Καλημέρα σας, τι κάνετε;", "ru"),
+        ("Спасибо большое за внимание", "el"),
+        ("مرحبا بكم في القناة", "he"),
+        ("Hello everyone and welcome back", "hi"),
+        ("Hello everyone and welcome back", "th"),
+        ("Доброе утро всем", "ko"),
+    ],
+)
+def test_another_script_than_the_language_is_written_in(text: str, language: str) -> None:
+    assert found(text, language) == ["wrong_script"]
+    assert found(text) == [], "nobody asked for a language"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Открой Grafana и Kubernetes.", "ru"),
+        ("GitHub Actions", "ru"),
+        ("Docker Compose, Redis.", "ru"),
+        ("2026, 15:30, 100 %", "ru"),
+        ("Ваш код: QWERTY", "ru"),
+        ("He said «привет» and left the room.", "en"),
+        ("Das ist ein schöner Tag.", "de"),
+        ("Ово је добар дан.", "sr"),
+        ("Ovo je dobar dan.", "sr"),
+        ("今日はいい天気ですね。", "ja"),
+        ("オーケー、グーグル。", "ja"),
+        ("오늘 날씨가 좋네요.", "ko"),
+        ("今天天气很好。", "zh"),
+        ("Καλημέρα σας.", "el"),
+        ("שלום לכולם", "he"),
+        ("مرحبا بكم", "ar"),
+        ("नमस्ते दोस्तों", "hi"),
+        ("สวัสดีครับ", "th"),
+    ],
+)
+def test_the_right_script_and_names_in_it(text: str, language: str) -> None:
+    assert found(text, language, 4.0) == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "...", "♪ ♪ ♪", "[  ]"])
+def test_no_words_are_no_speech(text: str) -> None:
+    assert found(text, "ru") == ["no_speech"]
+
+
+def test_truncation_is_told_along_with_the_rest() -> None:
+    assert found(EN, "en", truncated=True) == ["truncated"]
+    assert found("", "en", truncated=True) == ["truncated", "no_speech"]
+    assert found("да " * 300, "en", 10, truncated=True) == ["truncated", "repetition", "too_long", "wrong_script"]
+
+
+def test_findings_say_why() -> None:
+    [finding] = judge("you " * 20, language="en", seconds=28)
+    assert finding.reason == "'you' 20 times in a row"
+
+
+def test_languages_are_treated_alike() -> None:
+    assert abs(compression_ratio(EN) - compression_ratio(RU)) < 0.4
+    assert compression_ratio(EN) == compression_ratio(EN.swapcase().swapcase())
+    assert compression_ratio("") == 0
+
+
+def test_a_loop_is_found_wherever_it_stands() -> None:
+    assert longest_loop("one two. Three four! three Four; three four five") == ("three four", 3)
+    assert longest_loop("a b a b") == ("", 0)
+    assert longest_loop("") == ("", 0)
+
+
+def test_no_reference_of_real_speech_is_suspicious(speech: Path) -> None:
+    lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
+    clips = [clip for clip in map(json.loads, lines) if clip["text"] and clip["seconds"]]
+    assert len(clips) > 50
+    for clip in clips:
+        language = clip["language"] if clip["language"] in {"en", "ru"} else None
+        assert found(clip["text"], language, clip["seconds"]) == [], clip["path"]
+
+
+def test_samples_that_are_not_finite_become_silence() -> None:
+    samples = np.array([np.nan, np.inf, -np.inf, 0.5], np.float32)
+    assert clean(samples).tolist() == [0, 0, 0, 0.5]
+    assert clean(samples).dtype == np.float32
+    assert not is_silent(clean(samples))
+    assert is_silent(clean(np.full(4, np.nan, np.float32)))
+    assert is_silent(np.zeros(0, np.float32))
+    assert is_silent(np.full(16, 2**-15, np.float32))

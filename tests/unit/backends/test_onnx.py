@@ -1,0 +1,216 @@
+"""The ONNX backend: finding an export, loading it through the unmodified packages, refusing what it cannot do.
+
+The models here hear tones (see `onnx_models`). With a real export, name its folder in ONNX_WHISPER or
+ONNX_GIGAAM, and speech is transcribed too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from needs import missing
+
+from asrq_jobs.errors import (
+    AsrqError,
+    DeviceUnavailableError,
+    ExtraMissingError,
+    ModelInvalidError,
+    ModelMissingError,
+    SettingsError,
+    UnsupportedOptionError,
+)
+from asrq_worker.backends.base import BackendConfig, Chunk, ChunkOptions, Identity, Transcript
+from asrq_worker.backends.experimental.onnx import KINDS, OnnxBackend
+from asrq_worker.backends.registry import backend_class, names
+
+_REAL = {kind: os.environ.get(f"ONNX_{kind.upper()}") for kind in ("whisper", "gigaam")}
+
+Load = Callable[..., OnnxBackend]
+
+
+def make(model: Path | str, kind: str | None, **settings: Any) -> OnnxBackend:
+    return OnnxBackend(BackendConfig(str(model), Path("unused"), options={"kind": kind}, **settings))
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder for each kind that there is a model of tones for."""
+    for package in ("onnx_asr", "onnx"):
+        try:
+            __import__(package)
+        except ImportError:
+            missing(f"the package {package}")
+    import onnx_models
+
+    folder = tmp_path_factory.mktemp("onnx")
+    return {"gigaam-v2-ctc": onnx_models.gigaam(folder / "g"), "whisper": onnx_models.whisper(folder / "w")}
+
+
+@pytest.fixture
+def load(exports: dict[str, Path]) -> Load:
+    """Load and warm a backend of a kind."""
+
+    def loaded(kind: str, **settings: Any) -> OnnxBackend:
+        backend = make(exports[kind], kind, **settings)
+        backend.load()
+        backend.warm_up()
+        return backend
+
+    return loaded
+
+
+def tones(*frequencies: int) -> np.ndarray:
+    import onnx_models
+
+    return onnx_models.tones(*frequencies)
+
+
+def ask(backend: OnnxBackend, samples: np.ndarray, **options: Any) -> Transcript | AsrqError:
+    [outcome] = backend.transcribe_batch([Chunk(samples, ChunkOptions(**options))])
+    return outcome
+
+
+def test_it_is_there_for_users() -> None:
+    assert "onnx" in names()
+    assert backend_class("onnx") is OnnxBackend
+
+
+def test_gigaam_hears_a_sequence(load: Load) -> None:
+    backend = load("gigaam-v2-ctc")
+    for heard in (ask(backend, tones(300, 900, 2000, 5000, 300)), ask(backend, tones(300, 900, 2000, 5000, 300))):
+        assert heard == Transcript("аб ва", "ru")
+    assert ask(backend, tones(5000, 300), language="ru") == Transcript("ва", "ru")
+
+
+def test_gigaam_knows_russian_only(load: Load) -> None:
+    backend = load("gigaam-v2-ctc")
+    can = backend.capabilities()
+    assert (can.languages, can.detects_language, can.word_timestamps) == ({"ru"}, False, False)
+    assert can.longest_chunk_s == 25
+    refused = ask(backend, tones(300), language="en")
+    assert isinstance(refused, UnsupportedOptionError)
+    assert re.search("knows ru, not 'en'", refused.message)
+    assert refused.hint
+
+
+def test_whisper_hears_in_the_language_asked_for(load: Load) -> None:
+    backend = load("whisper")
+    assert backend.capabilities().languages == {"en", "de"}
+    assert ask(backend, tones(300), language="en") == Transcript("one", "en")
+    assert ask(backend, tones(5000), language="de") == Transcript("vier", "de")
+    # The model detects German, and the package does not say so.
+    assert ask(backend, tones(900)) == Transcript("zwei", None)
+
+
+@pytest.mark.parametrize("kind", ["gigaam-v2-ctc", "whisper"])
+def test_a_batch_equals_its_chunks_and_a_bad_one_fails_alone(load: Load, kind: str) -> None:
+    backend = load(kind)
+    sounds = [tones(300), tones(2000, 5000), np.zeros(16_000, np.float32), np.full(16_000, np.nan, np.float32)]
+    chunks = [*map(Chunk, sounds), Chunk(sounds[0], ChunkOptions("fr")), Chunk(sounds[0][:5])]
+    together = backend.transcribe_batch(chunks)
+    assert together[:4] == [backend.transcribe_batch([chunk])[0] for chunk in chunks[:4]]
+    first, _, silence, broken, refused, scrap = together
+    assert isinstance(first, Transcript)
+    assert first.text
+    assert silence == broken == scrap == Transcript("", None)
+    assert isinstance(refused, UnsupportedOptionError)
+
+
+def test_what_it_cannot_do(load: Load) -> None:
+    backend = load("whisper")
+    for options in ({"task": "translate"}, {"word_timestamps": True}):
+        assert isinstance(ask(backend, tones(300), **options), UnsupportedOptionError)
+    can = backend.capabilities()
+    assert (can.prompt, can.hotwords, can.confidence) == (False, False, False)
+
+
+def test_identity(exports: dict[str, Path]) -> None:
+    folder = exports["whisper"]
+    identity = make(folder, "whisper", device="cpu").load()
+    assert identity == Identity("onnx", identity.backend_version, str(folder), None, "cpu", "float32")
+    assert re.match(r"0\.\d+", identity.backend_version)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_an_empty_folder_is_told_what_it_lacks(kind: str, exports: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelInvalidError, match="lacks") as caught:
+        make(tmp_path, kind, compute_type="int8").load()
+    lacking = caught.value.message.split("lacks ")[1]
+    assert ".onnx" in lacking
+    assert "?int8.onnx" in lacking
+    assert lacking.count(",") + 1 == len(KINDS[kind].files)
+
+
+def test_a_version_is_not_taken_for_another(exports: dict[str, Path]) -> None:
+    with pytest.raises(ModelInvalidError, match=r"lacks v3_ctc\.onnx, v3_vocab\.txt\.$"):
+        make(exports["gigaam-v2-ctc"], "gigaam-v3-ctc").load()
+
+
+@pytest.mark.parametrize("name", ["decoder_model_merged.onnx", "vocab.json", "added_tokens.json"])
+def test_damaged_files(exports: dict[str, Path], tmp_path: Path, name: str) -> None:
+    for path in exports["whisper"].iterdir():
+        content = path.read_bytes()
+        (tmp_path / path.name).write_bytes(content[: len(content) // 2] if path.name == name else content)
+    with pytest.raises(ModelInvalidError, match="cannot be loaded as whisper") as caught:
+        make(tmp_path, "whisper").load()
+    assert "\n" not in caught.value.message
+
+
+def test_a_missing_folder_is_not_looked_for_elsewhere(exports: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match="There is no folder"):
+        make(tmp_path / "none", "gigaam-v2-ctc", download=True).load()
+
+
+@pytest.mark.parametrize("kind", [None, "", "gigaam"])
+def test_the_kind_must_be_said(kind: str | None, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no kind of ONNX export") as caught:
+        make(tmp_path, kind).load()
+    assert "gigaam-v3-e2e-rnnt" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("settings", [{"compute_type": "bfloat16"}, {"device": "cuda"}])
+def test_what_the_machine_lacks(exports: dict[str, Path], settings: dict[str, Any]) -> None:
+    import onnxruntime
+
+    if "device" in settings and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(DeviceUnavailableError) as caught:
+        make(exports["whisper"], "whisper", **settings).load()
+    assert caught.value.hint
+
+
+def test_the_packages_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnx_asr", None)
+    with pytest.raises(ExtraMissingError) as caught:
+        make(tmp_path, "whisper").load()
+    assert "asrq[onnx]" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("kind", "language"), [("whisper", "en"), ("whisper", "ru"), ("gigaam", "ru")])
+def test_real_exports_transcribe_speech(kind: str, language: str, data: Path) -> None:
+    folder = _REAL[kind]
+    if folder is None:
+        pytest.skip(f"no ONNX weights here: set ONNX_{kind.upper()} to a folder with a {kind} export")
+    soundfile = pytest.importorskip("soundfile")
+    found = [name for name in KINDS if name.startswith(kind) and _complete(Path(folder), name)]
+    backend = make(folder, found[0])
+    backend.load()
+    backend.warm_up()
+    samples, _ = soundfile.read(data / f"hello-{language}.flac", dtype="float32")
+    heard = ask(backend, samples, language=language)
+    assert isinstance(heard, Transcript)
+    spoken, wanted = (
+        set(re.findall(r"\w+", text.lower().replace("ё", "е")))
+        for text in (heard.text, (data / f"hello-{language}.txt").read_text("utf-8"))
+    )
+    assert len(spoken & wanted) / len(wanted) > 0.5
+
+
+def _complete(folder: Path, kind: str) -> bool:
+    return all(any(folder.glob(pattern.format(""))) for pattern in KINDS[kind].files)

@@ -1,0 +1,112 @@
+"""Which backend serves, and when one on trial is rolled back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrq_jobs.errors import (
+    AudioUnreadableError,
+    CanceledError,
+    EngineCrashedError,
+    ModelMissingError,
+    NotServedError,
+    PoisonedError,
+    UnsupportedOptionError,
+)
+from asrq_jobs.policy import Policy, Share
+from asrq_jobs.request import PathAudio, Request
+from asrq_worker.policy import FEWEST, Outcome, Route, falls_back, route, verdict
+
+NOW = 1_000_000.0
+
+
+def _request(job_id: str = "a", backend: str | None = None) -> Request:
+    return Request.build(id=job_id, audio=PathAudio(path="/a"), backend=backend)
+
+
+def _always(_name: str) -> bool:
+    return True
+
+
+def test_the_backend_serves_and_the_fallback_stands_by() -> None:
+    assert route(_request(), Policy(backend="qwen", fallback="whisper"), _always) == Route("qwen", ("qwen", "whisper"))
+    assert route(_request(), Policy(backend="whisper"), _always) == Route("whisper", ("whisper",))
+
+
+def test_a_backend_that_is_known_to_fail_is_left_out_while_another_remains() -> None:
+    policy = Policy(backend="qwen", fallback="whisper")
+    assert route(_request(), policy, lambda name: name != "qwen") == Route("qwen", ("whisper",))
+    assert route(_request(), policy, lambda _name: False) == Route("qwen", ("qwen", "whisper"))
+
+
+def test_a_canary_falls_back_on_what_serves() -> None:
+    policy = Policy(backend="whisper", fallback="whisper", canary=Share(backend="qwen", share=1))
+    assert route(_request(), policy, _always) == Route("qwen", ("qwen", "whisper"), trial=True)
+
+
+def test_a_job_may_ask_for_what_is_here_and_nothing_else() -> None:
+    policy = Policy(backend="whisper", canary=Share(backend="qwen", share=0.01))
+    assert route(_request(backend="qwen"), policy, _always) == Route("qwen", ("qwen",))
+    with pytest.raises(NotServedError, match="server"):
+        route(_request(backend="server"), policy, _always)
+
+
+@given(share=st.floats(0.01, 1), ids=st.lists(st.text("abc123_-", min_size=1, max_size=12), min_size=1, max_size=30))
+def test_a_share_is_decided_by_the_id_alone_and_grows_with_the_share(share: float, ids: list[str]) -> None:
+    some, more = Share(backend="qwen", share=share), Share(backend="qwen", share=1)
+    for job_id in ids:
+        assert some.takes(job_id) == some.takes(job_id)
+        assert more.takes(job_id)
+
+
+def test_a_share_takes_about_its_share() -> None:
+    taken = sum(Share(backend="qwen", share=0.05).takes(f"job-{n}") for n in range(4000))
+    assert 150 < taken < 250
+
+
+@pytest.mark.parametrize(
+    ("error", "alone", "on_trial"),
+    [
+        (EngineCrashedError("x"), True, True),
+        (ModelMissingError("x"), True, True),
+        (PoisonedError("x"), True, True),
+        (UnsupportedOptionError("x"), False, True),
+        (AudioUnreadableError("x"), False, False),
+        (CanceledError("x"), False, False),
+    ],
+)
+def test_another_backend_is_tried_where_it_may_help(error: Exception, alone: bool, on_trial: bool) -> None:
+    assert falls_back(error, trial=False) is alone  # type: ignore[arg-type]
+    assert falls_back(error, trial=True) is on_trial  # type: ignore[arg-type]
+
+
+def _outcomes(good: int, bad: int = 0, *, rtfx: float = 10.0, at: float = NOW - 5) -> list[Outcome]:
+    return [Outcome(at=at, rtfx=rtfx)] * good + [Outcome(at=at, code="engine_crashed")] * bad
+
+
+def test_too_many_failures_are_a_reason() -> None:
+    assert verdict(_outcomes(18, 2), [], now=NOW, since=0) is None
+    reason = verdict(_outcomes(17, 3), [], now=NOW, since=0)
+    assert reason == "3 of 20 jobs failed, most of them with engine_crashed"
+
+
+def test_a_few_outcomes_or_old_ones_prove_nothing() -> None:
+    assert verdict(_outcomes(0, FEWEST - 1), [], now=NOW, since=0) is None
+    assert verdict(_outcomes(0, 50, at=NOW - 700), [], now=NOW, since=0) is None
+    assert verdict(_outcomes(0, 50), [], now=NOW, since=NOW - 1) is None
+
+
+def test_half_the_speed_is_a_reason_where_both_can_be_compared() -> None:
+    assert verdict(_outcomes(20, rtfx=4), _outcomes(20, rtfx=10), now=NOW, since=0) == "median RTFx 4.0 against 10.0"
+    assert verdict(_outcomes(20, rtfx=6), _outcomes(20, rtfx=10), now=NOW, since=0) is None
+    assert verdict(_outcomes(20, rtfx=4), _outcomes(5, rtfx=10), now=NOW, since=0) is None
+
+
+def test_rolling_back_ends_the_trial() -> None:
+    canary = Policy(backend="whisper", fallback="whisper", canary=Share(backend="qwen", share=0.1))
+    assert (canary.on_trial, canary.rolled_back()) == ("qwen", Policy(backend="whisper", fallback="whisper"))
+    switched = Policy(backend="qwen", fallback="whisper")
+    assert (switched.on_trial, switched.rolled_back().backend) == ("qwen", "whisper")
+    assert switched.rolled_back().on_trial is None

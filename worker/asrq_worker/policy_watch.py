@@ -1,0 +1,88 @@
+"""Follows the runtime policy in Redis: every worker goes by it within seconds, without a restart."""
+
+from __future__ import annotations
+
+import threading
+
+from pydantic import ValidationError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from asrq_jobs import policy
+from asrq_jobs.policy import Policy
+from asrq_jobs.settings import Settings
+from asrq_worker.fleet import Fleet
+from asrq_worker.logs import Log
+
+_log = Log("asrq.policy")
+
+_LOOK_S = 2.0
+
+
+class PolicyWatch:
+    """Reads the policy every two seconds, and at once when told; without one in Redis the settings count.
+
+    While Redis is away, or holds something that is no policy, the last one stays in force.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
+        self._current = self._own
+        self._fleet: Fleet | None = None
+        self._stopping = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
+
+    def current(self) -> Policy:
+        """Return the policy in force."""
+        return self._current
+
+    def start(self, fleet: Fleet) -> None:
+        """Follow the policy, and have the engines that it names loaded before they are needed."""
+        self._fleet = fleet
+        self._thread.start()
+
+    def look(self) -> None:
+        """Look now: the policy has changed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Follow it no more."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._follow()
+            self._wake.wait(_LOOK_S)
+            self._wake.clear()
+
+    def _follow(self) -> None:
+        assert self._fleet is not None  # noqa: S101  # `start` has set it
+        try:
+            found = policy.read(self._redis) or self._own
+        except ValidationError:
+            _log.warning("policy.malformed")
+            return
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", reason=type(error).__name__)
+            return
+        serving = {found.backend, *([found.canary.backend] if found.canary else [])}
+        if found != self._current:
+            _log.info(
+                "policy.changed",
+                backend=found.backend,
+                fallback=found.fallback,
+                canary=found.canary.backend if found.canary else None,
+                share=found.canary.share if found.canary else None,
+                by=found.changed_by,
+                reason=found.reason,
+            )
+            for name in sorted(serving):
+                self._fleet.enlist(name)
+            self._current = found
+        keep = serving | ({found.fallback} if found.fallback and self._settings.fallback_warm else set())
+        self._fleet.retire(keep, idle_s=self._settings.engine_idle_s)
