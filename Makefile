@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN_EXTRAS := worker,demo,embedded
-ALL_EXTRAS := $(RUN_EXTRAS),base,dashboard,sentry
+ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,onnx,dashboard,sentry
+# Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
+TORCH ?= torch==2.13.0
 
 .PHONY: help demo test lint docs bench clean
 
@@ -48,5 +50,6 @@ clean:
 	@touch $@
 
 .venv/.dev: .venv/.made pyproject.toml
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[$(ALL_EXTRAS)]' --group dev
 	@touch $@ .venv/.run
