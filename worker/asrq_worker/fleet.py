@@ -76,13 +76,18 @@ class Fleet:
 
     def usable(self, name: str) -> bool:
         """Whether the backend is not known to fail just now: not given up, and its circuit closed."""
-        berth = self._peek(name)
+        berth = self.find(name)
         return berth is None or (not berth.engine.final and berth.breaker.allow())
 
     def loaded(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
-        berth = self._peek(name)
+        berth = self.find(name)
         return berth is not None and berth.engine.loaded is not None
+
+    def find(self, name: str) -> Berth | None:
+        """Return the engine of a backend if it is here, without starting it."""
+        with self._lock:
+            return self._berths.get(name)
 
     def retire(self, keep: Iterable[str], *, idle_s: float) -> None:
         """End engines that are not to be kept and have been idle for so long.
@@ -111,7 +116,3 @@ class Fleet:
             berths, self._berths = list(self._berths.values()), {}
         for berth in berths:
             berth.close()
-
-    def _peek(self, name: str) -> Berth | None:
-        with self._lock:
-            return self._berths.get(name)

@@ -6,6 +6,8 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+_STEP_S = 0.2
+
 
 class StartInterruptedError(BaseException):
     """A signal came while the command was still starting; it unwinds what has been started."""
@@ -27,6 +29,14 @@ class Foreground:
     def started(self) -> None:
         """From now on signals ask instead of interrupting."""
         self._started = True
+
+    def wait(self) -> None:
+        """Wait for the first signal.
+
+        In steps: a signal that strikes just before an unlimited wait is handled only when the wait ends.
+        """
+        while not self.stop.wait(_STEP_S):
+            pass
 
     def __enter__(self) -> Foreground:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -96,7 +96,8 @@ class Pipeline:
     def failure(self, request: Request, error: AsrqError) -> Result:
         """Return the result of a request that ended with an error: canceled, or failed."""
         name = request.backend or self._policy().backend
-        loaded = self._fleet.enlist(name).engine.loaded if self._fleet.loaded(name) else None
+        berth = self._fleet.find(name)
+        loaded = berth.engine.loaded if berth else None
         return Result(
             id=request.id,
             status="canceled" if isinstance(error, CanceledError) else "failed",

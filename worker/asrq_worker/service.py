@@ -184,6 +184,6 @@ def run(settings: Settings, foreground: Foreground, *, ready: Callable[[], None]
     try:
         foreground.started()
         ready()
-        foreground.stop.wait()
+        foreground.wait()
     finally:
         service.close(hurry=foreground.hurry)

@@ -78,7 +78,7 @@ class App:
         document = {"schema": "asrq.request/1", "id": job_id, "lane": "interactive", "audio": audio, **fields}
         self.send({"op": "transcribe", "request": document})
 
-    def wait_for(self, wanted: Callable[[Line], bool], seconds: float = 20, *, after: int = 0) -> Line:
+    def wait_for(self, wanted: Callable[[Line], bool], seconds: float = 60, *, after: int = 0) -> Line:
         """Wait for a line; `after` leaves out as many of those that have come."""
         deadline = time.monotonic() + seconds
         with self._news:

@@ -25,3 +25,14 @@ def test_speech(start: Start, clip: Path) -> None:
     assert app.result("foreign")["error"]["code"] == "unsupported_option"
     app.close()
     assert app.wait_ended() == 0
+
+
+def test_the_fallback_serves(start: Start, clip: Path) -> None:
+    if not any(model.name == "tiny.en" and model.ready for model in models.available(Path())):
+        missing("the model tiny.en (the extra demo)")
+    app = start(model="missing", fallback="whisper", whisper_model="tiny.en")
+    app.transcribe("dictated", clip)
+    result = app.result("dictated")
+    assert "open the window" in result["text"].lower()
+    assert (result["backend"], result["fallback_from"]) == ("whisper", "fake")
+    assert app.op("ready")["backend"] == "whisper"

@@ -115,15 +115,16 @@ class Bridge:
             self._stop.set()  # the application does not read any more
 
     def _status(self) -> Message:
-        engine = self._machine.engine
+        berth = self._machine.fleet.find(self._settings.backend)
+        engine = berth.engine if berth else None
         return {
             "op": "status",
-            "state": engine.state.value,
+            "state": engine.state.value if engine else "stopped",
             "backend": self._settings.backend,
             "model": self._settings.model_of(self._settings.backend),
-            "memory_mb": engine.memory_mb(),
-            "restarts": engine.restarts,
-            "error": engine.error.info().model_dump(mode="json") if engine.error else None,
+            "memory_mb": engine.memory_mb() if engine else None,
+            "restarts": engine.restarts if engine else 0,
+            "error": engine.error.info().model_dump(mode="json") if engine and engine.error else None,
             **self._jobs.counts(),
         }
 

@@ -40,7 +40,7 @@ def dashboard(port: int, host: str) -> None:
         foreground.started()
         click.echo(f"http://{host}:{server.server_port}")
         failure.note("ready; Ctrl-C stops.")
-        foreground.stop.wait()
+        foreground.wait()
         server.shutdown()
         serving.join()
 
