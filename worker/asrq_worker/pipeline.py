@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
-from asrq_jobs.errors import AsrqError, CanceledError, EngineUnavailableError
+from asrq_jobs.errors import AsrqError, CanceledError, EngineUnavailableError, SetupError
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request
@@ -138,15 +138,18 @@ class Pipeline:
             raise
 
     def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
+        first: AsrqError | None = None
         because = None if chosen.candidates[0] == chosen.wanted else EngineUnavailableError.code
         for name in chosen.candidates:
             rest = chosen.candidates[chosen.candidates.index(name) + 1 :]
             try:
                 heard = self._try(job, decoded, name, rest)
             except AsrqError as error:
+                if not rest and first is not None and isinstance(error, SetupError):
+                    raise first from error  # that the fallback is not installed is not what the user asked about
                 if not rest or not falls_back(error, trial=chosen.trial):
                     raise
-                because = error.code
+                first, because = first or error, error.code
                 _log.warning("job.falls_back", id=job.request.id, backend=name, to=rest[0], code=error.code)
                 job.journal.event(
                     Event(type="progress", at=time.time(), stage="inference", fallback_from=name, error=error.info())

@@ -155,6 +155,7 @@ def _log_end(taken: Taken, ended: Ended) -> None:
         lane=taken.request.lane,
         backend=result.backend,
         model=result.model,
+        fallback_from=result.fallback_from,
         language=result.language,
         audio_s=result.duration,
         queue_wait_s=taken.queue_wait_s,

@@ -78,7 +78,9 @@ class Records:
         self._rushes: list[Rush] = []
         self.refused: dict[str, Refused] = {}
         self.hosted: list[Hosted] = []
-        for line in _lines(path):
+        text = _text(path)
+        self._cut_off = bool(text) and not text.endswith("\n")
+        for line in text.split("\n"):
             self._take_line(line)
 
     def heard(self, clip: Clip) -> Heard | None:
@@ -98,11 +100,11 @@ class Records:
         """
         line = json.dumps({"conditions": self._conditions, **record.model_dump(mode="json")}, ensure_ascii=False)
         try:
-            cut_off = self._path.exists() and not self._path.read_bytes()[-1:] in {b"", b"\n"}
             with self._path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(f"{'\n' if cut_off else ''}{line}\n")
+                file.write("\n" * self._cut_off + line + "\n")
         except OSError as error:
             raise UsageError(f"Cannot write {self._path}: {error.strerror}.") from None
+        self._cut_off = False
         self._take(record)
 
     def _take_line(self, line: str) -> None:
@@ -125,8 +127,8 @@ class Records:
                 self.hosted.append(record)
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(f"Cannot read {path}.", hint="Name another folder with --output, or add --fresh.") from None
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.", hint="Name another folder with --output.") from None
