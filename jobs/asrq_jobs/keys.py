@@ -17,6 +17,7 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
+    asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
     asrq:control               pub/sub                         cancel.lua -> workers
 """
 
@@ -33,6 +34,7 @@ STATS = "asrq:stats"
 CONTROL = "asrq:control"
 POLICY = "asrq:policy"
 POLICY_LOG = "asrq:policy:log"
+SHADOW = "asrq:shadow"
 RQ_QUEUES = "rq:queues"
 
 

@@ -11,6 +11,7 @@ import getpass
 import hashlib
 import json
 import socket
+import statistics
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
@@ -40,13 +41,15 @@ class Share(BaseModel):
 
 
 class Policy(BaseModel):
-    """Which backend serves, which one stands in for it, and which one is being tried on a share of the jobs."""
+    """Which backend serves, which one stands in for it, which one is tried on a share of the jobs (canary), and which
+    one only runs beside (shadow)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     backend: BackendName
     fallback: BackendName | None = None
     canary: Share | None = None
+    shadow: Share | None = None
     changed_at: str | None = None
     changed_by: str | None = None
     reason: str | None = None
@@ -104,3 +107,27 @@ def history(redis: Redis, most: int = 10) -> list[dict[str, str]]:
     """Return the last changes, newest first: at, by, reason, from, to."""
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrevrange(keys.POLICY_LOG, count=most))
     return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+
+def comparisons(redis: Redis) -> dict[str, dict[str, float | int | None]]:
+    """Return, for each backend that ran as a shadow, the number of jobs compared and failed, and the medians of the
+    word error rate against what was served and of the ratio of engine times."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", redis.xrange(keys.SHADOW))
+    found: dict[str, list[dict[str, float | None]]] = {}
+    for _, fields in entries:
+        entry = json.loads(fields[b"comparison"])
+        found.setdefault(entry["shadow"], []).append(entry)
+    return {
+        name: {
+            "jobs": len(each),
+            "failed": sum(entry["code"] is not None for entry in each),
+            "wer": _median([entry["wer"] for entry in each]),
+            "time_ratio": _median([entry["time_ratio"] for entry in each]),
+        }
+        for name, each in found.items()
+    }
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known), 4) if known else None

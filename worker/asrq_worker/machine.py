@@ -18,6 +18,7 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log
 from asrq_worker.pipeline import Observe, Pipeline
+from asrq_worker.shadow import Comparison, Shadow
 from asrq_worker.spool import Spool
 
 _log = Log("asrq.machine")
@@ -36,6 +37,7 @@ class Machine:
         redis: Redis | None = None,
         policy: Callable[[], Policy] | None = None,
         observe: Observe = lambda _backend, _outcome: None,
+        compare: Callable[[Comparison], None] = lambda _comparison: None,
     ) -> None:
         self.spool = Spool(settings.spool_dir)
         self.decoders = DecoderPool(
@@ -48,8 +50,15 @@ class Machine:
         self.fleet = Fleet(lambda backend: make_engine(settings, backend))
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
         source = Source(settings, self.spool, redis, any_path=redis is None)
+        self._shadow = Shadow(
+            self.fleet,
+            compare,
+            chunk_s=settings.chunk_s,
+            lease_s=settings.lease_s,
+            start_s=settings.engine_start_s,
+        )
         self.pipeline = Pipeline(
-            settings, self.spool, source, self.decoders, self.fleet, policy or (lambda: own), observe
+            settings, self.spool, source, self.decoders, self.fleet, policy or (lambda: own), self._shadow, observe
         )
 
     def start(self) -> None:
@@ -81,6 +90,7 @@ class Machine:
 
     def close(self) -> None:
         """End the children, wait until they are gone, and remove the spool."""
+        self._shadow.close()
         self.fleet.close()
         self.decoders.close()
         self.spool.close()

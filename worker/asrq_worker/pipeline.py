@@ -25,6 +25,7 @@ from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.logs import Log
 from asrq_worker.merge import merge
 from asrq_worker.policy import Outcome, Route, falls_back, route
+from asrq_worker.shadow import Shadow
 from asrq_worker.spool import Spool
 
 _PROGRESS_EVERY_S = 0.5
@@ -55,9 +56,11 @@ class Pipeline:
         decoders: DecoderPool,
         fleet: Fleet,
         policy: Callable[[], Policy],
+        shadow: Shadow,
         observe: Observe,
     ) -> None:
         """`policy` returns the one in force; `observe` is told how each backend did on each job."""
+        self._shadow = shadow
         self._settings = settings
         self._spool = spool
         self._source = source
@@ -84,12 +87,17 @@ class Pipeline:
         finally:
             local.discard()
         decode_s = time.monotonic() - began
+        job, taken_over = Job(request, control, journal), False
         try:
             if request.timeout_s is None:
                 control.limit(600.0 + self._settings.job_slowness * decoded.seconds)
-            served = self._serve(Job(request, control, journal), decoded, chosen)
+            served = self._serve(job, decoded, chosen)
+            shadow = self._policy().shadow
+            if shadow is not None and shadow.takes(request.id) and request.backend is None:
+                taken_over = self._shadow.follow(job, decoded, served.heard, shadow.backend)
         finally:
-            decoded.path.unlink(missing_ok=True)
+            if not taken_over:
+                decoded.path.unlink(missing_ok=True)
         total_s = time.monotonic() - began
         return _result(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
 

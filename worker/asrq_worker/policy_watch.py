@@ -70,7 +70,7 @@ class PolicyWatch:
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
             return
-        serving = {found.backend, *([found.canary.backend] if found.canary else [])}
+        serving = {found.backend, *(share.backend for share in (found.canary, found.shadow) if share)}
         if found != self._current:
             _log.info(
                 "policy.changed",

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
+from redis.typing import EncodableT
 
 from asrq_jobs import __version__, keys
 from asrq_jobs.connection import connect, queue_errors
@@ -26,6 +27,7 @@ from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
+from asrq_worker.shadow import Comparison
 from asrq_worker.slot import Slot
 from asrq_worker.task import Task
 
@@ -33,6 +35,7 @@ _log = Log("asrq.service")
 
 _LOOK_S = 0.05
 _OUTCOMES = 500
+_COMPARISONS = 1000
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
 
@@ -47,7 +50,13 @@ class Service:
         self._settings = settings
         self._redis: Redis = connect(settings)
         self._policy = PolicyWatch(self._redis, settings)
-        self._machine = Machine(settings, redis=self._redis, policy=self._policy.current, observe=self._observe)
+        self._machine = Machine(
+            settings,
+            redis=self._redis,
+            policy=self._policy.current,
+            observe=self._observe,
+            compare=self._compare,
+        )
         # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
@@ -150,6 +159,13 @@ class Service:
             pipe.execute()
         except (RedisError, OSError) as error:
             _log.warning("outcome.lost", backend=backend, reason=type(error).__name__)
+
+    def _compare(self, comparison: Comparison) -> None:
+        entry: dict[EncodableT, EncodableT] = {"comparison": comparison.model_dump_json()}
+        try:
+            self._redis.xadd(keys.SHADOW, entry, maxlen=_COMPARISONS, approximate=True)
+        except (RedisError, OSError) as error:
+            _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
 
     def _announce(self, state: str) -> None:
         status = {

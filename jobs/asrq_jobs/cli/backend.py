@@ -31,10 +31,16 @@ def show(as_json: bool) -> None:
     with Client(config) as client, queue_errors(config):
         current = policy.read(client.redis)
         changes = policy.history(client.redis)
+        compared = policy.comparisons(client.redis)
     if as_json:
-        echo_json({"policy": current.model_dump() if current else None, "changes": changes})
+        echo_json({"policy": current.model_dump() if current else None, "changes": changes, "shadow": compared})
         return
     _say(current)
+    for name, summary in compared.items():
+        click.echo(
+            f"compared  {name}: {summary['jobs']} jobs, {summary['failed']} failed, "
+            f"median WER {summary['wer']}, median time ratio {summary['time_ratio']}"
+        )
     for change in changes:
         click.echo(f"{change['at']}  {change['by']}  {change['reason']}")
 
@@ -66,6 +72,20 @@ def canary(name: str, share: str, as_json: bool) -> None:
         return current.model_copy(update={"canary": trial, "fallback": current.fallback or current.backend})
 
     _change(change, reason=f"canary {name} {share}", as_json=as_json)
+
+
+@backend.command()
+@click.argument("name")
+@click.argument("share")
+@options.json_option
+def shadow(name: str, share: str, as_json: bool) -> None:
+    """Let the backend NAME hear a SHARE of the jobs after they were served, and compare; 0% ends it."""
+    part = _share(share)
+
+    def change(current: Policy) -> Policy:
+        return current.model_copy(update={"shadow": Share(backend=name, share=part) if part else None})
+
+    _change(change, reason=f"shadow {name} {share}", as_json=as_json)
 
 
 @backend.command()
@@ -106,3 +126,5 @@ def _say(current: Policy | None) -> None:
     click.echo(f"fallback  {current.fallback or policy.NONE}")
     if current.canary:
         click.echo(f"canary    {current.canary.backend} {current.canary.share:.2%}")
+    if current.shadow:
+        click.echo(f"shadow    {current.shadow.backend} {current.shadow.share:.2%}")

@@ -45,5 +45,6 @@ COMMANDS: dict[str, Command] = {
         "worker",
     ),
     "models": Command("asrq_worker.cli.models:models", "List and fetch models.", "Look after", "worker"),
+    "bench": Command("asrq_worker.cli.bench:bench", "Measure quality and speed of backends.", "Look after", "bench"),
     "dashboard": Command("asrq_worker.cli.dashboard:dashboard", "Serve rq-dashboard.", "Look after", "dashboard"),
 }  # fmt: skip

@@ -96,6 +96,23 @@ def test_a_canary_serves_its_share_and_no_other_job(client: Client, valkey_url: 
     assert len({r.backend for r in results}) == 2
 
 
+def test_a_shadow_is_compared_and_serves_nobody(client: Client, valkey_url: str, blob: BlobAudio) -> None:
+    beside = Policy(backend="whisper", shadow=Share(backend="fake", share=1))
+    assert policy.write(client.redis, None, beside, reason="shadow fake 100%")
+    with worker(valkey_url, backend="whisper", model="tiny.en", lanes="batch:1") as running:
+        running.wait_for("policy.changed")
+        result = client.wait(client.submit(blob).id, timeout_s=60)
+        running.wait_for("shadow.compared", 30)
+        assert running.end() == 0
+    assert (result.backend, result.fallback_from) == ("whisper", None)
+    assert policy.comparisons(client.redis)["fake"] | {"time_ratio": 0} == {
+        "jobs": 1,
+        "failed": 0,
+        "wer": 1.0,
+        "time_ratio": 0,
+    }
+
+
 def test_a_canary_that_fails_is_rolled_back_by_itself(client: Client, valkey_url: str) -> None:
     trial = Policy(backend="whisper", fallback="whisper", canary=Share(backend="qwen", share=0.1))
     assert policy.write(client.redis, None, trial, reason="canary qwen 10%")

@@ -102,7 +102,17 @@ def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Host]:
     """
     env = {**os.environ, "ASRQ_FALLBACK": "none", "ASRQ_LANE_DEPTH": "1000000", "ASRQ_GRACE_S": "0"}
     env.setdefault("ASRQ_LOG_LEVEL", "warning")
-    command = ["up", "--port", "0", "--exit-with-parent", "--json", "--backend", target.backend, "--model", target.model]
+    command = [
+        "up",
+        "--port",
+        "0",
+        "--exit-with-parent",
+        "--json",
+        "--backend",
+        target.backend,
+        "--model",
+        target.model,
+    ]
     with log.open("a", encoding="utf-8") as errors:
         began = time.monotonic()
         process = subprocess.Popen(  # noqa: S603  # our own program

@@ -63,7 +63,8 @@ def load(manifest: Path, selection: Selection) -> list[Clip]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise AudioNotFoundError(
-            f"Cannot read the manifest {manifest}: {reason}.", hint="It has one JSON object a line: path, language, text."
+            f"Cannot read the manifest {manifest}: {reason}.",
+            hint="It has one JSON object a line: path, language, text.",
         ) from None
     numbered = [(number, _entry(line, manifest, number)) for number, line in enumerate(lines, 1) if line.strip()]
     wanted = _select(numbered, selection)

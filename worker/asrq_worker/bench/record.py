@@ -42,7 +42,7 @@ class Refused(_Record):
 
 
 class Rush(_Record):
-    """Clips that were all submitted at once; `texts` by sha256, `wall_s` from the first submission to the last result."""
+    """Clips that were all submitted at once: `texts` by sha256, `wall_s` until the last result was there."""
 
     type: Literal["rush"] = "rush"
     wall_s: float

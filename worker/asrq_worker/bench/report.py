@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 class Accuracy(_Part):
-    """Errors in one language; `wer` and `cer` in percent. A clip that failed counts as one in which nothing is heard."""
+    """Errors in one language; `wer` and `cer` in percent. In a clip that failed, nothing counts as heard."""
 
     clips: int
     words: int
@@ -143,9 +143,7 @@ def _accuracy(pairs: Sequence[tuple[Clip, Heard]]) -> dict[str, Accuracy]:
 
 def _sum_up(errors: Sequence[Errors]) -> Accuracy:
     whole = total(errors)
-    return Accuracy(
-        clips=len(errors), words=whole.words, word_errors=whole.word_errors, wer=whole.wer, cer=whole.cer
-    )
+    return Accuracy(clips=len(errors), words=whole.words, word_errors=whole.word_errors, wer=whole.wer, cer=whole.cer)
 
 
 def _latency(seconds: Sequence[float]) -> Latency | None:
