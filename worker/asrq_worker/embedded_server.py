@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -41,11 +42,19 @@ def start(wanted: dict[str, Any]) -> Any:
     # "everysec" loses at most a second if the machine itself fails; a killed process loses nothing.
     config = {"maxmemory-policy": "noeviction"} | ({"appendonly": "yes", "appendfsync": "everysec"} if data else {})
     try:
-        server = ValkeyServer(port=wanted["port"] or None, data_dir=data, persist=data is not None, config=config)
+        port = wanted["port"] or _free_port()
+        server = ValkeyServer(port=port, data_dir=data, persist=data is not None, config=config)
         server.start(timeout=20)
     except (ValkeyServerError, OSError) as error:
         raise QueueUnreachableError(f"The embedded Valkey did not start: {error}.") from None
     return server
+
+
+def _free_port() -> int:
+    """Let the system choose: a client of another queue that has gone must not find this one on its old port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _keep_others_out(data: Path) -> None:

@@ -8,32 +8,33 @@ from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from asrq_jobs import keys
+from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
+from asrq_worker import faults
 from asrq_worker.backends.base import Transcript
+from asrq_worker.execution import Execution
 from asrq_worker.logs import Log
 
-_MOST_EVENTS = 5000
 _TRANSCRIPT: TypeAdapter[Transcript] = TypeAdapter(Transcript)
 _log = Log("asrq.journal")
 
 
 class RedisJournal:
-    """Writes as the job goes. A trace that cannot be written is logged and never fails the job."""
+    """Writes as the job goes, while its execution holds the lease. What cannot be written never fails the job."""
 
-    def __init__(self, redis: Redis, job_id: str, *, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, execution: Execution, *, ttl_s: int) -> None:
         self._redis = redis
-        self._job_id = job_id
+        self._lease = execution.lease
+        self._job_id = execution.job_id
         self._ttl_s = ttl_s
 
     def event(self, event: Event) -> None:
         """Append an event to the job's stream."""
         try:
-            self._redis.xadd(
-                keys.events(self._job_id), {"event": event.to_json()}, maxlen=_MOST_EVENTS, approximate=True
-            )
+            self._note(event=event.to_json())
         except (RedisError, OSError) as error:
             _log.warning("event.lost", id=self._job_id, type=event.type, reason=type(error).__name__)
+        faults.reach(event.stage or event.type)
 
     def load(self) -> dict[str, Transcript]:
         """Return finished chunks of earlier attempts; one that does not parse is done again."""
@@ -52,11 +53,13 @@ class RedisJournal:
 
     def save(self, key: str, transcript: Transcript) -> None:
         """Keep a finished chunk for a later attempt."""
-        name = keys.chunks(self._job_id)
         try:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hset(name, key, _TRANSCRIPT.dump_json(transcript))
-            pipe.expire(name, self._ttl_s)
-            pipe.execute()
+            self._note(chunk=key, transcript=_TRANSCRIPT.dump_json(transcript).decode())
         except (RedisError, OSError) as error:
             _log.warning("checkpoint.lost", id=self._job_id, reason=type(error).__name__)
+
+    def _note(self, *, event: str = "", chunk: str = "", transcript: str = "") -> None:
+        scripts.load(self._redis, "note")(
+            [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id)],
+            [self._lease, event, chunk, transcript, self._ttl_s],
+        )

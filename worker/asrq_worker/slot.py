@@ -19,7 +19,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, RequestError
 from asrq_jobs.request import Audio
 from asrq_jobs.settings import Settings
-from asrq_worker import guard, quarantine, reports
+from asrq_worker import faults, guard, quarantine, reports
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution, give_back
 from asrq_worker.journal import RedisJournal
@@ -110,6 +110,7 @@ class Slot(SimpleWorker):
         except DequeueTimeout:
             return
         job_id = raw_id.decode(errors="replace")
+        faults.reach("dequeued")
         if self._stopping.is_set():  # it came while the last BLMOVE was still waiting
             give_back(self._redis, job_id, self.lane)
             return
@@ -124,6 +125,7 @@ class Slot(SimpleWorker):
         if begun.verdict != "started" or request is None:
             _log.info("job.not_begun", id=job_id, reason=begun.verdict)
             return
+        faults.reach("begun")
         taken = Taken(request, begun, _text(raw, b"created_at"), _text(raw, b"enqueued_at"))
         control = JobControl()
         if begun.canceled:
@@ -131,7 +133,7 @@ class Slot(SimpleWorker):
         self._keeper.hold(execution, control)
         try:
             self.set_state(WorkerStatus.BUSY)
-            journal = RedisJournal(self._redis, job_id, ttl_s=self._settings.failure_ttl_s)
+            journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
             self._end(execution, request.audio, ended)
         finally:
@@ -149,6 +151,7 @@ class Slot(SimpleWorker):
         """Write the end; while Redis is away, keep trying as long as this process lives: the work is done."""
         if ended.verdict is None:
             return
+        faults.reach(f"ending.{ended.verdict}")
         while True:
             try:
                 kept = execution.end(
@@ -169,6 +172,7 @@ class Slot(SimpleWorker):
             else:
                 if not kept:
                     _log.warning("commit.fenced", id=execution.job_id, verdict=ended.verdict)
+                faults.reach(f"ended.{ended.verdict}")
                 return
 
     def _count(self, pipe: RedisPipeline, ended: Ended) -> None:

@@ -21,12 +21,22 @@
 -- ARGV[7]   expiry     Unix time when the lease lapses unless renewed
 -- ARGV[8]   horizon    seconds after which RQ may forget the execution; leases, not RQ, notice a death
 --
--- Returns {verdict, attempts, canceled, attempts_before}: verdict is "started"; "taken" (not queued any more: another execution has
--- it), "gone" (no such job) or "done" (its completed result is already there). attempts is the list of JSON
+-- Returns {verdict, attempts, canceled, attempts_before}: verdict is "started" (also when this very execution has been
+-- started before: a worker that lost our answer asks again); "taken" (not queued any more: another execution has it), "gone" (no such job) or "done" (its completed result is already there). attempts is the list of JSON
 -- entries, this one last. canceled is 1 when a client has asked to cancel. attempts_before counts those that do not
 -- count against the limit (a job retried by hand).
 
 local id = ARGV[1]
+local lease = ARGV[3] .. '/' .. id .. '/' .. ARGV[2]
+
+local function started()
+  return {'started', redis.call('LRANGE', KEYS[5], 0, -1), redis.call('EXISTS', KEYS[12]),
+    tonumber(redis.call('HGET', KEYS[1], 'attempts_before')) or 0}
+end
+
+if redis.call('ZSCORE', KEYS[4], lease) then
+  return started()
+end
 local status = redis.call('HGET', KEYS[1], 'status')
 redis.call('LREM', KEYS[2], 1, id)
 if not status then
@@ -60,8 +70,7 @@ redis.call('EXPIRE', KEYS[8], ARGV[8])
 redis.call('SADD', KEYS[9], id .. ':' .. ARGV[2])
 redis.call('EXPIRE', KEYS[9], ARGV[8])
 redis.call('ZADD', KEYS[3], ARGV[5] + ARGV[8], id .. ':' .. ARGV[2])
-redis.call('ZADD', KEYS[4], ARGV[7], ARGV[3] .. '/' .. id .. '/' .. ARGV[2])
+redis.call('ZADD', KEYS[4], ARGV[7], lease)
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', '5000', '*', 'event', string.format(
   '{"type":"started","at":%s,"lane":"%s","attempt":%d,"worker":%s}', ARGV[5], ARGV[3], number, cjson.encode(ARGV[4])))
-return {'started', redis.call('LRANGE', KEYS[5], 0, -1), redis.call('EXISTS', KEYS[12]),
-  tonumber(redis.call('HGET', KEYS[1], 'attempts_before')) or 0}
+return started()
