@@ -36,6 +36,7 @@ POLICY = "asrq:policy"
 POLICY_LOG = "asrq:policy:log"
 SHADOW = "asrq:shadow"
 RQ_QUEUES = "rq:queues"
+RQ_WORKERS = "rq:workers"
 
 
 def queue_name(lane: Lane | str) -> str:
@@ -83,9 +84,14 @@ def rq_executions(job_id: str) -> str:
     return f"rq:executions:{job_id}"
 
 
+def rq_worker(worker: str) -> str:
+    """Hash of an RQ worker, and its member of `rq:workers`."""
+    return f"rq:worker:{worker}"
+
+
 def rq_worker_executions(worker: str) -> str:
     """Set of the executions that an RQ worker runs (RQ)."""
-    return f"rq:worker:{worker}:executions"
+    return f"{rq_worker(worker)}:executions"
 
 
 def result(job_id: str) -> str:

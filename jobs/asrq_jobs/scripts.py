@@ -9,7 +9,7 @@ from typing import Literal
 from redis import Redis
 from redis.commands.core import Script
 
-ScriptName = Literal["submit", "cancel", "retry", "begin", "end_execution", "enqueue_due", "recover_dequeued"]
+ScriptName = Literal["submit", "cancel", "retry", "begin", "note", "end_execution", "enqueue_due", "recover_dequeued"]
 
 
 @cache

@@ -159,8 +159,8 @@ class Settings(BaseSettings):
             raise ValueError("decoder_stall_s must be at least a third of lease_s, or live work looks dead: raise it")
         if self.server_timeout_s >= self.engine_stall_s:
             raise ValueError("server_timeout_s must be below engine_stall_s, or the engine is taken for hung: lower it")
-        if self.device == "cpu" and self.compute_type in {"float16", "bfloat16"}:
-            raise ValueError("compute_type float16 and bfloat16 need device=cuda: use int8 or float32 on a CPU")
+        if self.device == "cpu" and self.compute_type == "float16":
+            raise ValueError("compute_type float16 needs device=cuda: use int8, float32 or bfloat16 on a CPU")
         return self
 
     @property

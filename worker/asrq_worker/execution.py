@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, cast
 
 from redis import Redis
+from redis.client import Pipeline
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
@@ -167,6 +168,16 @@ class Execution:
             ],
         )
         return bool(answer)
+
+
+def forget(pipe: Pipeline, execution: Execution) -> None:
+    """Queue the removal of an execution that cannot be ended: of a job whose hash is gone, or not ours."""
+    job_id, execution_id = execution.job_id, execution.execution_id
+    pipe.zrem(keys.LEASES, execution.lease)
+    pipe.zrem(keys.registry("wip", execution.lane), f"{job_id}:{execution_id}")
+    pipe.delete(keys.rq_execution(job_id, execution_id))
+    pipe.zrem(keys.rq_executions(job_id), execution_id)
+    pipe.srem(keys.rq_worker_executions(execution.worker), f"{job_id}:{execution_id}")
 
 
 def give_back(redis: Redis, job_id: str, lane: str) -> bool:

@@ -130,7 +130,8 @@ def condemn(heard: Heard) -> None:
     Raises:
         CondemnedOutputError: another backend may do better.
     """
-    condemned = [name for name in heard.warnings if name in _CONDEMNED]
+    told = {warning for chunk in heard.placed for warning in chunk.transcript.warnings}  # a backend may see more
+    condemned = sorted(_CONDEMNED & (told | set(heard.warnings)))
     if condemned:
         raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
 

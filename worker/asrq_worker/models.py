@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asrq_jobs.errors import ExtraMissingError, FetchError, ModelInvalidError, ModelMissingError
+from asrq_jobs.errors import ModelInvalidError, ModelMissingError
+from asrq_worker import hub
 
 Source = Literal["folder", "wheel", "hub"]
 
 WEIGHTS = "model.bin"
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _HUB_FILES = [WEIGHTS, "config.json", "preprocessor_config.json", "tokenizer.json", "vocabulary.*"]
-_HUB_TIMEOUT_S = 10.0
 
 # Size names as faster-whisper knows them (faster_whisper/utils.py), with the repositories that hold the weights.
 HUB_REPOSITORIES = {
@@ -141,7 +141,7 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
     if wheel and (folders := wheel.folders()):
         path = folders[0] if wheel.sha256 is None else _joined(model, wheel.sha256, folders, model_dir)
         return ResolvedModel(model, path, "wheel", wheel.revision())
-    snapshot = _hub_snapshot(model, model_dir) or (_download(model, model_dir) if download else None)
+    snapshot = _cached(model, model_dir) or (_download(model, model_dir) if download else None)
     if snapshot is None:
         by_wheel = f", or pip install 'asrq[{wheel.extra}]'" if wheel else ""
         raise ModelMissingError(
@@ -165,7 +165,7 @@ def _availability(name: str, model_dir: Path) -> AvailableModel:
         return AvailableModel(
             name, "wheel", ready, path=joined if ready else None, size_mb=_size_mb(joined) if ready else None
         )
-    snapshot = _hub_snapshot(name, model_dir)
+    snapshot = _cached(name, model_dir)
     size_mb = _size_mb(snapshot) if snapshot else None
     return AvailableModel(name, "hub", ready=snapshot is not None, path=snapshot, size_mb=size_mb)
 
@@ -240,47 +240,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _hub_snapshot(model: str, model_dir: Path) -> Path | None:
-    """Return the complete snapshot in our own cache or the user's, or None. Reads the disk only."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    except ImportError:
-        return None
-    for cache in (model_dir / "hub", None):
-        try:
-            folder = Path(snapshot_download(HUB_REPOSITORIES.get(model, model), cache_dir=cache, local_files_only=True))
-        except (LocalEntryNotFoundError, HFValidationError):
-            continue
-        if not _missing_files(folder):
-            return folder
-    return None
+def _cached(model: str, model_dir: Path) -> Path | None:
+    repository = HUB_REPOSITORIES.get(model, model)
+    return hub.cached(repository, model_dir, lambda folder: not _missing_files(folder))
 
 
 def _download(model: str, model_dir: Path) -> Path:
-    try:
-        from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-    except ImportError:
-        raise ExtraMissingError(
-            "Fetching models needs huggingface_hub.", hint="Run: pip install 'asrq[worker]'."
-        ) from None
-    repository = HUB_REPOSITORIES.get(model, model)
-    try:
-        # Asked first because `snapshot_download` itself would wait for an answer without any limit.
-        revision = HfApi().model_info(repository, timeout=_HUB_TIMEOUT_S).sha
-        folder = snapshot_download(
-            repository, revision=revision, cache_dir=model_dir / "hub", allow_patterns=_HUB_FILES
-        )
-    except (RepositoryNotFoundError, HFValidationError):
-        raise ModelMissingError(
-            f"The model hub has no model {repository!r}, or it is not public.", hint="Check the name."
-        ) from None
-    except Exception as error:  # noqa: BLE001  # its transport, and so its exceptions, differ between versions
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FetchError(
-            f"Model {model!r} could not be fetched from the hub: {reason}",
-            hint="Check the connection and HF_ENDPOINT, or copy the model's folder here and name its path.",
-        ) from None
-    _check_files(Path(folder))
-    return Path(folder)
+    folder = hub.download(HUB_REPOSITORIES.get(model, model), model_dir, _HUB_FILES)
+    _check_files(folder)
+    return folder

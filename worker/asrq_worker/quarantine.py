@@ -11,13 +11,25 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
-from asrq_worker.execution import iso
+from asrq_worker.execution import Execution, forget, iso
 
 _KEPT_BYTES = 4096
 
 
-def refuse(redis: Redis, job_id: str, lane: str, raw: dict[bytes, bytes], error: AsrqError, *, ttl_s: int) -> None:
-    """Fail the job in one transaction; the beginning of what was written stays in its hash as `refused`."""
+def refuse(
+    redis: Redis,
+    job_id: str,
+    lane: str,
+    raw: dict[bytes, bytes],
+    error: AsrqError,
+    *,
+    ttl_s: int,
+    lapsed: Execution | None = None,
+) -> None:
+    """Fail the job in one transaction; the beginning of what was written stays in its hash as `refused`.
+
+    `lapsed` is the execution that held it, if there was one.
+    """
     now = time.time()
     info = error.info()
     result = Result(id=job_id, status="failed", error=info, completed_at=iso(now))
@@ -41,6 +53,9 @@ def refuse(redis: Redis, job_id: str, lane: str, raw: dict[bytes, bytes], error:
     pipe.set(keys.result(job_id), result.to_json(), ex=ttl_s)
     pipe.xadd(keys.events(job_id), {"event": Event(type="failed", at=now, error=info).to_json()})
     pipe.hincrby(keys.STATS, "refused", 1)
-    for key in (keys.job(job_id), keys.events(job_id)):
+    pipe.delete(keys.cancel(job_id))
+    if lapsed is not None:
+        forget(pipe, lapsed)
+    for key in (keys.job(job_id), keys.events(job_id), keys.attempts(job_id), keys.chunks(job_id)):
         pipe.expire(key, ttl_s)
     pipe.execute()

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -22,17 +22,15 @@ from rq.worker_registration import clean_worker_registry
 
 from asrq_jobs import keys, scripts
 from asrq_jobs import policy as policies
-from asrq_jobs.errors import RequestError, WorkerLostError
-from asrq_jobs.events import Event
-from asrq_jobs.request import LANES, Request
-from asrq_jobs.result import Attempt, Result
+from asrq_jobs.errors import RequestError
+from asrq_jobs.request import LANES
+from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
-from asrq_worker import guard, quarantine, reports
-from asrq_worker.execution import Execution, give_back, iso
+from asrq_worker import faults, guard, quarantine, reports
+from asrq_worker.execution import Execution, forget, give_back, iso
 from asrq_worker.logs import Log
-from asrq_worker.outcome import decide
 from asrq_worker.policy import Outcome, verdict
-from asrq_worker.task import attempt_limit
+from asrq_worker.recovery import gone, lost, stuck
 
 _log = Log("asrq.reaper")
 
@@ -69,18 +67,6 @@ class _Findings:
 
     def report(self) -> Report:
         return Report(True, **{name: tuple(found) for name, found in vars(self).items()})
-
-
-def stuck(
-    seen: dict[str, float], now_there: set[str], *, now: float, after_s: float
-) -> tuple[set[str], dict[str, float]]:
-    """Decide which ids have been between dequeue and start for too long.
-
-    `seen` maps ids of the last round to the time they were first seen there; returns the stuck ones and the map
-    for the next round.
-    """
-    first = {job_id: seen.get(job_id, now) for job_id in now_there}
-    return {job_id for job_id, at in first.items() if now - at >= after_s}, first
 
 
 class Reaper:
@@ -124,6 +110,7 @@ class Reaper:
             self._due(lane, findings)
             self._dequeued(lane, findings)
             self._tidy(lane)
+        self._forget_hosts()
         return findings.report()
 
     def _lead(self) -> bool:
@@ -155,76 +142,46 @@ class Reaper:
     def _recover(self, execution: Execution, now: float, findings: _Findings) -> None:
         job_id = execution.job_id
         raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
+        execution = replace(execution, worker=raw.get(b"worker_name", b"").decode(errors="replace"))
         if not raw:
-            self._redis.zrem(keys.LEASES, execution.lease)
+            pipe = self._redis.pipeline(transaction=True)
+            forget(pipe, execution)
+            pipe.execute()
             return
-        execution = Execution(job_id, execution.execution_id, execution.lane, raw.get(b"worker_name", b"").decode())
         try:
             request = guard.admit(job_id, execution.lane, raw, self._redis)
         except RequestError as error:
-            self._redis.zrem(keys.LEASES, execution.lease)
-            quarantine.refuse(self._redis, job_id, execution.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
+            ttl_s = self._settings.failure_ttl_s
+            quarantine.refuse(self._redis, job_id, execution.lane, raw, error, ttl_s=ttl_s, lapsed=execution)
             findings.refused.append(job_id)
             return
         before = raw.get(b"attempts_before", b"0")
-        earlier = int(before) if before.isdigit() else 0
-        if self._end_lost(execution, request, earlier, raw, now):
-            findings.requeued.append(job_id)
-        else:
-            findings.failed.append(job_id)
-
-    def _end_lost(
-        self, execution: Execution, request: Request, earlier: int, raw: dict[bytes, bytes], now: float
-    ) -> bool:
-        """Give the job back, or fail it if its attempts are used up; True if it runs again."""
-        attempts = self._attempts(execution, now)
-        error = WorkerLostError(
-            f"The worker {execution.worker or 'that held the job'} stopped renewing its lease.",
-            hint="It was killed, lost its network or hung; see its log.",
-        )
-        outcome = decide(
-            error,
-            attempts=len(attempts) - earlier,
-            max_attempts=attempt_limit(request, self._settings),
-            retry_delay_s=self._settings.retry_delay_s,
-            jitter=0.0,
-        )
-        ended_at, info = iso(now), error.info()
-        last = attempts[-1].model_copy(update={"ended_at": ended_at, "error": info})
-        if outcome.verdict == "front":
-            event = Event(type="retrying", at=now, attempt=last.number, delay_s=0.0, error=info)
-            execution.end(
-                self._redis,
-                "front",
-                audio=request.audio,
-                blob_ttl_s=self._settings.blob_ttl_s,
-                event=event,
-                attempt=last,
-                lapsed_by=now,
-            )
-            return True
-        result = Result(
-            id=execution.job_id,
-            status="failed",
-            task=request.task,
-            error=info,
-            attempts=(*attempts[:-1], last),
+        ended = lost(
+            execution,
+            request,
+            self._attempts(execution, now),
+            self._settings,
+            earlier=int(before) if before.isdigit() else 0,
             created_at=raw.get(b"created_at", b"").decode() or None,
-            started_at=last.started_at,
-            completed_at=ended_at,
+            now=now,
         )
-        execution.end(
+        if ended.verdict is None:
+            return
+        faults.reach("recovering")
+        kept = execution.end(
             self._redis,
-            "failed",
+            ended.verdict,
             audio=request.audio,
             blob_ttl_s=self._settings.blob_ttl_s,
-            event=Event(type="failed", at=now, attempt=last.number, error=info),
-            attempt=last,
-            result=result,
-            ttl_s=self._settings.failure_ttl_s,
+            event=ended.event,
+            attempt=ended.attempt,
+            result=ended.result,
+            ttl_s=ended.ttl_s,
             lapsed_by=now,
         )
-        return False
+        faults.reach("recovered")
+        if kept:
+            (findings.requeued if ended.verdict == "front" else findings.failed).append(job_id)
 
     def _attempts(self, execution: Execution, now: float) -> tuple[Attempt, ...]:
         listed = cast("list[bytes]", self._redis.lrange(keys.attempts(execution.job_id), 0, -1))
@@ -280,6 +237,16 @@ class Reaper:
         for kind in ("finished", "failed", "canceled"):
             self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
         clean_worker_registry(Queue(keys.queue_name(lane), connection=self._redis))
+
+    def _forget_hosts(self) -> None:
+        """Forget workers that were killed: nobody else takes their announcement back."""
+        announced = cast("dict[bytes, bytes]", self._redis.hgetall(keys.HOSTS))
+        hosts = {name.decode(errors="replace"): status.decode(errors="replace") for name, status in announced.items()}
+        registered = cast("set[bytes]", self._redis.smembers(keys.RQ_WORKERS))
+        slots = {key.decode(errors="replace").removeprefix(keys.rq_worker("")) for key in registered}
+        dead = gone(hosts, slots, now=self._clock(), loading_s=self._settings.engine_start_s)
+        if dead and self._redis.hdel(keys.HOSTS, *dead):
+            _log.warning("hosts.forgotten", hosts=",".join(sorted(dead)))
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -56,6 +56,14 @@ class Checkpoint:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
 
+def kind_of(name: str) -> Kind | None:
+    """Return what a short name or a hub id of Qwen's stands for, or None if it is none of theirs."""
+    repository = REPOSITORIES.get(name.lower(), name)
+    if not repository.startswith("Qwen/"):
+        return None
+    return "aligner" if "ForcedAligner" in repository else "recogniser"
+
+
 def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoint:
     """Find and check a checkpoint, by folder, hub id (`organisation/name`) or short name (`0.6b`, `1.7b`, `aligner`).
 

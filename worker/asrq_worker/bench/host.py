@@ -25,6 +25,7 @@ _ENGINE = "asrq_worker.engine.child"
 _SAMPLE_S = 0.1
 _LOOK_S = 2.0
 _STOP_S = 30.0
+_OUTAGE_S = 5.0  # of a queue on this machine: longer than that means that it has ended
 
 
 class Memory:
@@ -126,7 +127,7 @@ def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Host]:
     try:
         url = _ready(process, target, log)
         cold_start_s = time.monotonic() - began
-        with Client(settings.model_copy(update={"redis_url": url})) as client:
+        with Client(settings.model_copy(update={"redis_url": url, "redis_retry_s": _OUTAGE_S})) as client:
             host = Host(process, client, cold_start_s, log)
             try:
                 yield host

