@@ -253,6 +253,12 @@ class Client:
             raise _missing(job_id)
         return result
 
+    def workers(self) -> dict[str, Any]:
+        """Return what each worker announced last: its state, lanes, running jobs and engines, by name."""
+        with queue_errors(self.settings):
+            announced = cast("dict[bytes, bytes]", self.redis.hgetall(keys.HOSTS))
+        return {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
+
     # Acting
 
     def cancel(self, job_id: str) -> Literal["canceled", "requested"]:

@@ -11,7 +11,7 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL           the client; submit.lua extends it
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
     asrq:limits                hash    none                    the worker at start: depth:<lane>
-    asrq:hosts                 hash    none                    the worker: <host id> -> JSON (state, model, …)
+    asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retried, recovered, …
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves

@@ -11,8 +11,11 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import LANES
 from asrq_jobs.result import Result
 
-_FOR_EVER = {keys.LIMITS, keys.STATS, keys.POLICY, keys.POLICY_LOG}
-_FOR_EVER_PREFIXES = (keys.outcomes(""), "rq:finished:", "rq:failed:", "rq:canceled:", "rq:queues")
+# One key each, or bounded: settings, counters, the registries that the reaper tidies.
+_FOR_EVER = (
+    keys.LIMITS, keys.STATS, keys.HOSTS, keys.POLICY, keys.outcomes(""), keys.RQ_QUEUES, keys.RQ_WORKERS,
+    "rq:finished:", "rq:failed:", "rq:canceled:",
+)  # fmt: skip
 
 
 def events(redis: Redis, job_id: str) -> list[Event]:
@@ -57,33 +60,18 @@ def leftovers(redis: Redis) -> list[str]:
     """
     found = [f"{keys.LEASES}: {redis.zrange(keys.LEASES, 0, -1)}"] if redis.zcard(keys.LEASES) else []
     for lane in LANES:
-        for name in (
-            keys.queue(lane),
-            keys.intermediate(lane),
-            keys.registry("wip", lane),
-            keys.registry("scheduled", lane),
-        ):
-            if redis.exists(name):
-                found.append(name)
-    found += [
-        name
-        for pattern in (
-            keys.rq_execution("*", "*"),
-            keys.rq_executions("*"),
-            keys.rq_worker_executions("*"),
-            keys.cancel("*"),
-        )
-        for name in _names(redis, pattern)
-    ]
+        waiting = (keys.queue(lane), keys.intermediate(lane), keys.registry("wip", lane))
+        found += [name for name in (*waiting, keys.registry("scheduled", lane)) if redis.exists(name)]
+    for pattern in (keys.rq_execution("*", "*"), keys.rq_executions("*"), keys.rq_worker_executions("*")):
+        found += _names(redis, pattern)
+    found += _names(redis, keys.cancel("*"))
     for name in _names(redis, keys.chunks("*")):
         result = redis.get(keys.result(name.removeprefix(keys.chunks(""))))
         if result is None or Result.from_json(cast("bytes", result)).status == "completed":
             found.append(name)
     for name in [*_names(redis, "asrq:*"), *_names(redis, "rq:*")]:
-        known = name in _FOR_EVER or name.startswith(_FOR_EVER_PREFIXES)
-        if not known and redis.ttl(name) == -1 and name not in {keys.HOSTS, keys.RQ_WORKERS}:
-            if not name.startswith("rq:workers:"):
-                found.append(f"{name} never expires")
+        if not name.startswith(_FOR_EVER) and redis.ttl(name) == -1:
+            found.append(f"{name} never expires")
     return sorted(set(found))
 
 

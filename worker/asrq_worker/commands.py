@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from asrq_jobs import keys
+from asrq_worker import reports
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.policy_watch import PolicyWatch
@@ -63,6 +64,10 @@ class CommandListener:
                             self._keeper.keep()
             except (RedisError, OSError) as error:
                 _log.warning("queue.unreachable", reason=type(error).__name__)
+                self._stopping.wait(_PAUSE_S)
+            except Exception as error:  # noqa: BLE001  # a defect here must not leave the host deaf
+                _log.error("commands.defect", error=error)
+                reports.capture(error)
                 self._stopping.wait(_PAUSE_S)
 
     def _handle(self, message: dict[str, Any]) -> None:

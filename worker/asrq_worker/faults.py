@@ -35,7 +35,8 @@ class _Fault:
         if sys.platform == "win32":
             os.kill(os.getpid(), signal.SIGTERM)  # there, this ends a process at once
         else:
-            os.kill(os.getpid(), signal.SIGSTOP if self._stops else signal.SIGKILL)
+            # To this very thread: another one might take the signal while this one still goes on.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP if self._stops else signal.SIGKILL)
 
 
 _fault = _Fault(os.environ[VARIABLE]) if VARIABLE in os.environ else None

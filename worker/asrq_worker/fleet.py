@@ -89,6 +89,22 @@ class Fleet:
         with self._lock:
             return self._berths.get(name)
 
+    def states(self) -> dict[str, dict[str, str | float | int | None]]:
+        """Return for each engine its state, model, memory in MiB, load time in seconds and restarts."""
+        with self._lock:
+            berths = list(self._berths.values())
+        found: dict[str, dict[str, str | float | int | None]] = {}
+        for berth in berths:
+            loaded = berth.engine.loaded
+            found[berth.name] = {
+                "state": berth.engine.state.value,
+                "model": loaded.identity.model if loaded else None,
+                "memory_mb": berth.engine.memory_mb(),
+                "load_s": round(loaded.load_s, 3) if loaded else None,
+                "restarts": berth.engine.restarts,
+            }
+        return found
+
     def retire(self, keep: Iterable[str], *, idle_s: float) -> None:
         """End engines that are not to be kept and have been idle for so long.
 

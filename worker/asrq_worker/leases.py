@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
+from asrq_worker import reports
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution
 from asrq_worker.logs import Log
@@ -103,3 +104,6 @@ class LeaseKeeper:
                 self.keep()
             except (RedisError, OSError) as error:
                 _log.warning("leases.unreachable", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001  # a defect here must not cost every running job its lease
+                _log.error("leases.defect", error=error)
+                reports.capture(error)

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from asrq_jobs import policy
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
+from asrq_worker import reports
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log
 
@@ -56,7 +57,11 @@ class PolicyWatch:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._follow()
+            try:
+                self._follow()
+            except Exception as error:  # noqa: BLE001  # a defect here must not freeze the policy
+                _log.error("policy.defect", error=error)
+                reports.capture(error)
             self._wake.wait(_LOOK_S)
             self._wake.clear()
 

@@ -61,6 +61,7 @@ class Service:
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
         task = Task(self._machine.pipeline, settings, info)
+        self._state = "starting"
         self._slots: list[Slot] = []
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         for lane, count in settings.slots.items():
@@ -149,6 +150,7 @@ class Service:
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:
             slot.beat(pipe)
+        pipe.hset(keys.HOSTS, self.name, self._status())
 
     def _observe(self, backend: str, outcome: Outcome) -> None:
         key = keys.outcomes(backend)
@@ -168,19 +170,24 @@ class Service:
             _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
 
     def _announce(self, state: str) -> None:
-        status = {
-            "state": state,
-            "pid": os.getpid(),
-            "backend": self._settings.backend,
-            "model": self._settings.model_of(self._settings.backend),
-            "lanes": self._settings.lanes,
-            "version": __version__,
-            "at": time.time(),
-        }
+        self._state = state
         try:
-            self._redis.hset(keys.HOSTS, self.name, json.dumps(status))
+            self._redis.hset(keys.HOSTS, self.name, self._status())
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
+
+    def _status(self) -> str:
+        status = {
+            "state": self._state,
+            "at": round(time.time(), 3),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": __version__,
+            "lanes": self._settings.lanes,
+            "running": len(self._keeper.held()),
+            "engines": self._machine.fleet.states(),
+        }
+        return json.dumps(status)
 
     def _withdraw(self) -> None:
         try:

@@ -26,16 +26,24 @@ def backend() -> None:
 @backend.command()
 @options.json_option
 def show(as_json: bool) -> None:
-    """Show the policy in force and its last changes."""
+    """Show the policy in force, the engines of each worker, and the last changes."""
     config = settings.load()
     with Client(config) as client, queue_errors(config):
         current = policy.read(client.redis)
         changes = policy.history(client.redis)
         compared = policy.comparisons(client.redis)
+        workers = client.workers()
     if as_json:
-        echo_json({"policy": current.model_dump() if current else None, "changes": changes, "shadow": compared})
+        in_force = current.model_dump() if current else None
+        echo_json({"policy": in_force, "workers": workers, "shadow": compared, "changes": changes})
         return
     _say(current)
+    for name, worker in workers.items():
+        for backend_name, engine in worker.get("engines", {}).items():
+            click.echo(
+                f"engine    {name} {backend_name} {engine['model'] or ''}: {engine['state']}, "
+                f"{engine['memory_mb'] or 0} MiB, loaded in {engine['load_s'] or 0} s, {engine['restarts']} restarts"
+            )
     for name, summary in compared.items():
         click.echo(
             f"compared  {name}: {summary['jobs']} jobs, {summary['failed']} failed, "

@@ -1,4 +1,4 @@
-"""A worker is killed, or paused past its lease, at every step of a job; another one finishes it, and nothing is left."""
+"""A worker is killed, or paused past its lease, at every step of a job; another finishes it, and nothing is left."""
 
 from __future__ import annotations
 
