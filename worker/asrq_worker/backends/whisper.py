@@ -9,8 +9,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
@@ -22,18 +20,17 @@ from asrq_jobs.errors import (
 )
 from asrq_jobs.languages import NAMES
 from asrq_worker import models
+from asrq_worker.backends import guards
 from asrq_worker.backends.base import (
     Backend,
     BackendConfig,
     Capabilities,
     Chunk,
     Identity,
-    Samples,
     TimedSegment,
     TimedWord,
     Transcript,
 )
-from asrq_worker.backends.guards import SILENT_PEAK
 
 if TYPE_CHECKING:
     from asrq_worker.backends.whisper_model import Notes, TrimmedWhisperModel
@@ -125,8 +122,8 @@ class WhisperBackend(Backend):
     def _transcribe(self, chunk: Chunk) -> Transcript:
         options = chunk.options
         self._check(chunk)
-        samples = _clean(chunk.samples)
-        if chunk.seconds < SHORTEST_S or np.abs(samples).max() < SILENT_PEAK:
+        samples = guards.clean(chunk.samples)
+        if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
         language = options.language if self._capabilities.detects_language else _ENGLISH
         self._model.take_notes()
@@ -214,10 +211,6 @@ def _usable_cores() -> int:
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-
-
-def _clean(samples: Samples) -> Samples:
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _timed(segment: Any, longest: float) -> TimedSegment:

@@ -1,0 +1,69 @@
+"""The Redis or Valkey process is killed twice under 200 jobs and starts again with its append-only file."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from chaos.ledger import contradictions, leftovers
+from chaos.server import Server, redis_server, valkey
+from integration.worker.processes import worker
+from needs import missing
+
+from asrq_jobs import BlobAudio, Client
+from asrq_jobs.errors import QueueUnreachableError
+from asrq_jobs.settings import Settings
+from asrq_worker.reaper import Reaper
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
+
+JOBS = 200
+
+
+def _submitted(client: Client, blob: BlobAudio, job_id: str) -> None:
+    """Submit until it is acknowledged: the same id again is the same job."""
+    while True:
+        try:
+            client.submit(blob, id=job_id, retries=9)
+        except QueueUnreachableError:
+            continue
+        return
+
+
+@pytest.mark.parametrize("find", [valkey, redis_server])
+def test_nothing_acknowledged_is_lost_and_nothing_is_committed_twice(
+    find: Callable[[], str | None], data: Path, tmp_path: Path
+) -> None:
+    binary = find()
+    if binary is None:
+        missing(find.__name__)
+    server = Server(binary, tmp_path / "data")
+    ids = [f"job-{number}" for number in range(JOBS)]
+    with server as url:
+        settings = Settings(redis_url=url, lease_s=3, reaper_interval_s=0.2)
+        with (
+            Client(settings) as client,
+            worker(url, lanes="batch:3", lease_s=3, spool_dir=tmp_path / "spool", retry_delay_s=0.1) as running,
+        ):
+            reaper = Reaper(client.redis, settings)
+            reaper.start()
+            try:
+                blob = client.upload(data / "hello-en.flac")
+                submitting = threading.Thread(target=lambda: [_submitted(client, blob, each) for each in ids])
+                submitting.start()
+                for last_before in (ids[20], ids[90]):
+                    while client.redis.exists(f"asrq:result:{last_before}") == 0:
+                        running.process.poll()
+                    server.kill()
+                    server.start()
+                submitting.join()
+                texts = {client.wait(each, timeout_s=60).text for each in ids}
+            finally:
+                reaper.close()
+            assert running.end() == 0
+            assert len(texts) == 1
+            assert [wrong for each in ids for wrong in contradictions(client, each)] == []
+            assert leftovers(client.redis) == []
