@@ -259,6 +259,11 @@ class Client:
             announced = cast("dict[bytes, bytes]", self.redis.hgetall(keys.HOSTS))
         return {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
 
+    def command(self, command: Literal["load", "unload"], backend: str) -> int:
+        """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""
+        with queue_errors(self.settings):
+            return self.redis.publish(keys.CONTROL, json.dumps({"command": command, "backend": backend}))
+
     # Acting
 
     def cancel(self, job_id: str) -> Literal["canceled", "requested"]:

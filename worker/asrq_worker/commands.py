@@ -12,7 +12,9 @@ from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from asrq_jobs import keys
+from asrq_jobs.errors import SettingsError
 from asrq_worker import reports
+from asrq_worker.fleet import Fleet
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.policy_watch import PolicyWatch
@@ -31,12 +33,14 @@ class CommandListener:
         redis: Redis,
         keeper: LeaseKeeper,
         policy: PolicyWatch,
+        fleet: Fleet,
         slots: Iterable[Slot],
         shutdown: Callable[[], None],
     ) -> None:
         self._redis = redis
         self._keeper = keeper
         self._policy = policy
+        self._fleet = fleet
         self._slots = {PUBSUB_CHANNEL_TEMPLATE % slot.name: slot for slot in slots}
         self._shutdown = shutdown
         self._stopping = threading.Event()
@@ -79,9 +83,15 @@ class CommandListener:
                 self._keeper.cancel(str(payload["id"]))
             elif slot is None and command == "policy":
                 self._policy.look()
+            elif slot is None and command == "load":
+                self._fleet.enlist(str(payload["backend"]))
+            elif slot is None and command == "unload":
+                self._fleet.unload(str(payload["backend"]))
             elif slot is not None and command == "shutdown":
                 self._shutdown()
             elif slot is not None and command in {"stop-job", "stop-execution"}:
                 self._keeper.cancel(str(payload["job_id"]))
         except (ValueError, KeyError, TypeError):
             _log.warning("command.malformed")
+        except SettingsError as error:
+            _log.warning("command.refused", code=error.code)

@@ -56,9 +56,15 @@ class Berth:
 class Fleet:
     """Thread-safe."""
 
-    def __init__(self, make: Callable[[str], Engine]) -> None:
-        """`make` builds the engine of a backend; it must not start it."""
+    def __init__(self, make: Callable[[str], Engine], *, budget_mb: int = 0) -> None:
+        """`make` builds the engine of a backend; it must not start it.
+
+        `budget_mb` limits the resident memory of all engines: before one is started, those that are idle are ended, the
+        longest idle first, until what is left and what the new one took last time fit. 0: no limit.
+        """
         self._make = make
+        self._budget_mb = budget_mb
+        self._took_mb: dict[str, int] = {}
         self._lock = threading.Lock()
         self._berths: dict[str, Berth] = {}
 
@@ -66,13 +72,41 @@ class Fleet:
         """Return the engine of a backend; it starts loading now if it was not here."""
         with self._lock:
             berth = self._berths.get(name)
+            going = self._make_room(name) if berth is None else []
             if berth is None:
                 engine = self._make(name)
                 berth = self._berths[name] = Berth(name, engine, Scheduler(engine))
                 engine.start()
                 _log.info("engine.started", backend=name)
             berth.used_at = time.monotonic()
-            return berth
+        for other in going:
+            other.close()
+            _log.info("engine.retired", backend=other.name, reason="memory")
+        return berth
+
+    def unload(self, name: str) -> bool:
+        """End the engine of a backend now, if no job uses it."""
+        with self._lock:
+            berth = self._berths.get(name)
+            if berth is None or not berth.idle:
+                return False
+            del self._berths[name]
+        berth.close()
+        _log.info("engine.retired", backend=name, reason="asked")
+        return True
+
+    def _make_room(self, name: str) -> list[Berth]:
+        """Take engines out, so that the one to be started fits; the caller ends them without the lock."""
+        memory = {berth.name: berth.engine.memory_mb() or 0 for berth in self._berths.values()}
+        self._took_mb.update(memory)
+        going: list[Berth] = []
+        for berth in sorted(self._berths.values(), key=lambda berth: berth.used_at):
+            if not self._budget_mb or sum(memory.values()) + self._took_mb.get(name, 0) <= self._budget_mb:
+                break
+            if berth.idle:
+                going.append(self._berths.pop(berth.name))
+                del memory[berth.name]
+        return going
 
     def usable(self, name: str) -> bool:
         """Whether the backend is not known to fail just now: not given up, and its circuit closed."""

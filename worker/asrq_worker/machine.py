@@ -47,7 +47,7 @@ class Machine:
             max_s=settings.max_audio_s,
         )
         self._settings = settings
-        self.fleet = Fleet(lambda backend: make_engine(settings, backend))
+        self.fleet = Fleet(lambda backend: make_engine(settings, backend), budget_mb=settings.engine_memory_mb)
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
         source = Source(settings, self.spool, redis, any_path=redis is None)
         self._shadow = Shadow(

@@ -83,8 +83,8 @@ def verdict(trial: Sequence[Outcome], other: Sequence[Outcome], *, now: float, s
     """Return why a backend on trial is to be rolled back, or None.
 
     Judged by its outcomes since it was put on trial, of the last ten minutes and at least twenty of them: too many
-    failures, or half as fast as the other backend in the same time. Nothing ever switches it on again by itself, so
-    it cannot flap.
+    failures, or less than half as fast as the other backend in the same time, at the median or at the slow end.
+    Nothing ever switches it on again by itself, so it cannot flap.
     """
     begin = max(since, now - WINDOW_S)
     recent = [outcome for outcome in trial if outcome.at >= begin]
@@ -94,12 +94,15 @@ def verdict(trial: Sequence[Outcome], other: Sequence[Outcome], *, now: float, s
     if len(failed) > MOST_FAILED * len(recent):
         commonest = max(sorted(set(failed)), key=failed.count)
         return f"{len(failed)} of {len(recent)} jobs failed, most of them with {commonest}"
-    speed, usual = _median_rtfx(recent), _median_rtfx([outcome for outcome in other if outcome.at >= now - WINDOW_S])
-    if speed is not None and usual is not None and speed * SLOWER < usual:
-        return f"median RTFx {speed:.1f} against {usual:.1f}"
+    for name, quantile in (("median", 0.5), ("95th percentile", 0.95)):
+        slow = _slowness(recent, quantile)
+        usual = _slowness([outcome for outcome in other if outcome.at >= now - WINDOW_S], quantile)
+        if slow is not None and usual is not None and slow > SLOWER * usual:
+            return f"{name} of {slow:.2f} s for each second of audio against {usual:.2f}"
     return None
 
 
-def _median_rtfx(outcomes: Sequence[Outcome]) -> float | None:
-    speeds = sorted(outcome.rtfx for outcome in outcomes if outcome.rtfx is not None)
-    return speeds[len(speeds) // 2] if len(speeds) >= FEWEST else None
+def _slowness(outcomes: Sequence[Outcome], quantile: float) -> float | None:
+    """Return a quantile of the seconds of work for each second of audio, or None if there are too few."""
+    found = sorted(1 / outcome.rtfx for outcome in outcomes if outcome.rtfx)
+    return found[min(len(found) - 1, int(quantile * len(found)))] if len(found) >= FEWEST else None

@@ -68,7 +68,9 @@ class Service:
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
                 self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings))
-        self._commands = CommandListener(self._redis, self._keeper, self._policy, self._slots, shutdown)
+        self._commands = CommandListener(
+            self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
+        )
 
     def start(self) -> None:
         """Load and warm the model, then start taking jobs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import click
 
@@ -97,10 +98,36 @@ def shadow(name: str, share: str, as_json: bool) -> None:
 
 
 @backend.command()
+@click.argument("name")
+@options.json_option
+def load(name: str, as_json: bool) -> None:
+    """Have every worker load the backend NAME now, so that it is warm when it is needed."""
+    _tell("load", name, as_json=as_json)
+
+
+@backend.command()
+@click.argument("name")
+@options.json_option
+def unload(name: str, as_json: bool) -> None:
+    """Have every worker free the memory of the backend NAME, where no job uses it."""
+    _tell("unload", name, as_json=as_json)
+
+
+@backend.command()
 @options.json_option
 def rollback(as_json: bool) -> None:
     """End a canary; without one, let the fallback serve all jobs again."""
     _change(Policy.rolled_back, reason="rollback", as_json=as_json)
+
+
+def _tell(command: Literal["load", "unload"], name: str, *, as_json: bool) -> None:
+    config = settings.load()
+    with Client(config) as client:
+        heard = client.command(command, name)
+    if as_json:
+        echo_json({"workers": heard})
+    else:
+        click.echo(f"{heard} workers were told; asrq backend show tells the outcome")
 
 
 def _change(change: Callable[[Policy], Policy], *, reason: str, as_json: bool) -> None:

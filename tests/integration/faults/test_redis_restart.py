@@ -55,8 +55,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_committed_twice(
                 submitting = threading.Thread(target=lambda: [_submitted(client, blob, each) for each in ids])
                 submitting.start()
                 for last_before in (ids[20], ids[90]):
-                    while client.redis.exists(f"asrq:result:{last_before}") == 0:
-                        running.process.poll()
+                    client.wait(last_before, timeout_s=60)
                     server.kill()
                     server.start()
                 submitting.join()

@@ -99,9 +99,16 @@ def test_a_few_outcomes_or_old_ones_prove_nothing() -> None:
 
 
 def test_half_the_speed_is_a_reason_where_both_can_be_compared() -> None:
-    assert verdict(_outcomes(20, rtfx=4), _outcomes(20, rtfx=10), now=NOW, since=0) == "median RTFx 4.0 against 10.0"
+    reason = verdict(_outcomes(20, rtfx=4), _outcomes(20, rtfx=10), now=NOW, since=0)
+    assert reason == "median of 0.25 s for each second of audio against 0.10"
     assert verdict(_outcomes(20, rtfx=6), _outcomes(20, rtfx=10), now=NOW, since=0) is None
     assert verdict(_outcomes(20, rtfx=4), _outcomes(5, rtfx=10), now=NOW, since=0) is None
+
+
+def test_a_slow_end_is_a_reason_though_the_median_is_good() -> None:
+    trial = _outcomes(18, rtfx=10) + _outcomes(2, rtfx=1)
+    reason = verdict(trial, _outcomes(20, rtfx=10), now=NOW, since=0)
+    assert reason == "95th percentile of 1.00 s for each second of audio against 0.10"
 
 
 def test_rolling_back_ends_the_trial() -> None:
