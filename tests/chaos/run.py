@@ -67,18 +67,19 @@ def run(plan: Plan, folder: Path) -> Summary:
     binary = {"valkey": valkey, "redis": redis_server}[plan.server]()
     if binary is None:
         raise SystemExit(f"No {plan.server} server is installed.")
-    began, rng, summary = time.monotonic(), random.Random(plan.seed), Summary(plan)
+    began, summary = time.monotonic(), Summary(plan)
+    when, what, jobs = (random.Random(plan.seed + n) for n in range(3))  # noqa: S311  # to be repeated, not secret
     server = Server(binary, folder / "data")
     with server as url, Client(Settings(redis_url=url, backend="fake")) as client:
-        fleet = Fleet(url, server, folder, random.Random(plan.seed + 1), lease_s=plan.lease_s)
+        fleet = Fleet(url, server, folder, what, lease_s=plan.lease_s)
         try:
             fleet.start(plan.workers)
-            stream = Stream(client, random.Random(plan.seed + 2), plan.jobs_per_second)
+            stream = Stream(client, jobs, plan.jobs_per_second)
             texts = _undisturbed(client, stream)
             stream.start()
             until = time.monotonic() + plan.seconds
             while (left := until - time.monotonic()) > 0:
-                time.sleep(min(left, rng.expovariate(1 / plan.kill_every_s)))
+                time.sleep(min(left, when.expovariate(1 / plan.kill_every_s)))
                 fleet.strike()
             stream.stop()
             fleet.mend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,26 @@ def test_a_change_on_top_of_a_change_is_refused(client: Client) -> None:
     current = policy.read(client.redis)
     assert current is not None
     assert current.backend == "whisper"
+
+
+def test_an_engine_is_loaded_and_unloaded_by_command(client: Client, valkey_url: str, blob: BlobAudio) -> None:
+    def engines() -> dict[str, str]:
+        return {
+            name: engine["state"] for worker in client.workers().values() for name, engine in worker["engines"].items()
+        }
+
+    with worker(valkey_url, backend="whisper", model="tiny.en", lanes="batch:1", lease_s=3) as running:
+        client.wait(client.submit(blob).id, timeout_s=60)
+        while client.command("load", "fake") == 0:  # the worker has not subscribed yet
+            time.sleep(0.05)
+        _until(lambda: engines() == {"whisper": "ready", "fake": "ready"})
+        assert client.command("unload", "fake") == 1
+        _until(lambda: engines() == {"whisper": "ready"})
+        assert running.end() == 0
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)  # what is awaited sends no signal
