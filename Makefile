@@ -7,11 +7,12 @@ ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test chaos lint docs bench clean
 
 help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
 	@echo "make test                   run the whole test suite"
+	@echo "make chaos SECONDS=60       kill workers, children, reapers and the server at random; SEED=1 chooses how"
 	@echo "make lint                   style, types, import boundaries, generated docs"
 	@echo "make docs                   write the generated reference pages again"
 	@echo "make bench                  measure the overhead of the queue"
@@ -21,6 +22,9 @@ demo: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/pytest
+
+chaos: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m chaos.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

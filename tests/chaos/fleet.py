@@ -37,6 +37,7 @@ class Fleet:
             "ASRQ_FALLBACK": "none",
             "ASRQ_LANES": "interactive:1,batch:2",
             "ASRQ_DECODERS": "1",
+            "ASRQ_CHUNK_S": "5",
             "ASRQ_LEASE_S": str(lease_s),
             "ASRQ_SPOOL_DIR": str(self._spool),
             "ASRQ_RETRY_DELAY_S": "0.2",
@@ -159,13 +160,11 @@ class Fleet:
         return True
 
     def _kill_child(self, module: str) -> bool:
-        children = [
-            each for each in self._workers[self._some_worker()].children() if module in " ".join(each.cmdline())
-        ]
-        if not children:
-            return False
-        self._rng.choice(children).kill()
-        return True
+        children = self._workers[self._some_worker()].children()
+        victims = [child for child in children if module in " ".join(child.cmdline())]
+        for victim in victims:
+            victim.kill()
+        return bool(victims)
 
     def _kill_engine(self) -> bool:
         return self._kill_child("engine.child")

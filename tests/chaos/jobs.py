@@ -18,18 +18,18 @@ from asrq_jobs.result import Result
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 # Killing the engine twice under one chunk looks like a chunk that kills it: the guard against poison may strike.
-_BYSTANDER = {"poisoned"}
+_BYSTANDERS = {"poisoned"}
 _ENDINGS: dict[str, set[str]] = {
     "plain": {"completed"},
     "slow": {"completed"},
-    "hang": {"poisoned", "engine_timeout"},
+    "hang": {"poisoned", "worker_lost"},  # few attempts: the chaos may take them all
     "crash": {"poisoned"},
-    "broken": {"inference_failed"},
+    "broken": {"inference_failed", "worker_lost"},
     "garbage": {"audio_unreadable"},
     "canceled": {"canceled", "completed"},
 }
-_WEIGHTS = {"plain": 70, "slow": 20, "hang": 0.3, "crash": 0.7, "broken": 2, "garbage": 2, "canceled": 5}
-_PROMPTS = {"slow": "sleep:0.2", "hang": "hang", "crash": "crash", "broken": "fail", "canceled": "sleep:0.2"}
+_WEIGHTS = {"plain": 60, "slow": 30, "hang": 0.3, "crash": 0.7, "broken": 2, "garbage": 2, "canceled": 5}
+_PROMPTS = {"slow": "sleep:0.3", "hang": "hang", "crash": "crash", "broken": "fail", "canceled": "sleep:0.2"}
 
 
 def clips() -> list[bytes]:
@@ -55,7 +55,7 @@ class Job:
     def wrong(self, result: Result, text: str) -> list[str]:
         """What is wrong with how it ended; `text` is that of the undisturbed run."""
         ending = result.error.code if result.error else result.status
-        if ending not in _ENDINGS[self.kind] | _BYSTANDER:
+        if ending not in _ENDINGS[self.kind] | _BYSTANDERS:
             return [f"{self.id} ({self.kind}) ended as {ending}: {result.error and result.error.message}"]
         if result.status == "completed" and result.text != text:
             return [f"{self.id} has the text {result.text!r}, undisturbed it is {text!r}"]

@@ -244,7 +244,7 @@ class Reaper:
         hosts = {name.decode(errors="replace"): status.decode(errors="replace") for name, status in announced.items()}
         registered = cast("set[bytes]", self._redis.smembers(keys.RQ_WORKERS))
         slots = {key.decode(errors="replace").removeprefix(keys.rq_worker("")) for key in registered}
-        dead = gone(hosts, slots, now=self._clock(), loading_s=self._settings.engine_start_s)
+        dead = gone(hosts, slots, now=self._clock())
         if dead and self._redis.hdel(keys.HOSTS, *dead):
             _log.warning("hosts.forgotten", hosts=",".join(sorted(dead)))
 

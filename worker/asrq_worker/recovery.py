@@ -14,7 +14,7 @@ from asrq_worker.execution import Execution, iso
 from asrq_worker.outcome import decide
 from asrq_worker.task import Ended, attempt_limit
 
-_SILENT_S = 120.0  # RQ forgets a slot after so long without heartbeat
+_SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
 
 
 def stuck(
@@ -73,21 +73,17 @@ def lost(
     return Ended("failed", event, last, result, ttl_s=settings.failure_ttl_s)
 
 
-def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float, loading_s: float) -> set[str]:
-    """Decide which of the hosts that announced themselves are dead.
+def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
+    """Decide which of the hosts that announced themselves are dead: announced long ago, and without a slot.
 
-    `hosts` maps names to what each announced last (JSON with `state` and `at`, Unix s), `slots` names the registered
-    slots, whose names begin with their host's. A host that loads its model has no slots yet, for up to `loading_s`.
+    `hosts` maps names to what each announced last (JSON with `at`, Unix s), `slots` names the registered slots.
     """
     alive = {slot.rsplit(".", 3)[0] for slot in slots}  # <host>.<backend>.<lane>.<number>
-    dead = set()
-    for name, announced in hosts.items():
-        try:
-            status = json.loads(announced)
-            patience_s = loading_s if status["state"] == "loading" else 0.0
-            silent = now - float(status["at"]) > _SILENT_S + patience_s
-        except (ValueError, KeyError, TypeError):  # written by hand
-            silent = True
-        if silent and name not in alive:
-            dead.add(name)
-    return dead
+    return {name for name, announced in hosts.items() if name not in alive and now - _at(announced) > _SILENT_S}
+
+
+def _at(announced: str) -> float:
+    try:
+        return float(json.loads(announced)["at"])
+    except (ValueError, KeyError, TypeError):  # written by hand
+        return 0.0

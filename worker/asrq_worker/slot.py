@@ -14,6 +14,7 @@ from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
 from rq.worker.base import WorkerStatus
+from rq.worker_registration import register
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, RequestError
@@ -75,8 +76,13 @@ class Slot(SimpleWorker):
         return not self._thread.is_alive()
 
     def beat(self, pipe: RedisPipeline) -> None:
-        """Queue RQ's heartbeat of this worker on a pipeline, once it is registered: RQ takes the key for a namesake."""
+        """Queue RQ's heartbeat of this worker on a pipeline, once it is registered: RQ takes the key for a namesake.
+
+        It registers anew: Redis forgets a host that was suspended, and may itself have lost its data.
+        """
         if self._registered:
+            register(self, pipe)
+            pipe.hset(self.key, mapping=self.serialize())
             self.heartbeat(pipeline=pipe)
 
     def _run(self) -> None:

@@ -27,6 +27,8 @@ REPETITIVE = 2.4
 """zlib ratio of a text above which it counts as repeating itself (OpenAI's value)."""
 IMPROBABLE = -1.0
 """Mean log probability of tokens below which a decoding has failed (OpenAI's value)."""
+REST_FRAMES = 50
+"""A window with less than half a second left, which the model itself takes for silence, gets no text invented."""
 SILENT = 0.6
 """No-speech probability above which an improbable decoding is silence (OpenAI's value)."""
 
@@ -141,7 +143,8 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
             encoder_output = self._encode_whole()
             first = search()
         result, logprob, _, ratio = first
-        if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or ratio > REPETITIVE):
+        rest = self._thread.speech_frames < REST_FRAMES
+        if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or ratio > REPETITIVE or rest):
             self._thread.notes.silence = True
             return result, IMPROBABLE, 0.0, ratio  # what makes the base class skip the window
         best = first

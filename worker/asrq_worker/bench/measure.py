@@ -40,7 +40,8 @@ def measure(
         AsrqError: the worker does not start, or does not live through it.
     """
     waiting = [clip for clip in clips if clip.language not in records.refused and not served(clip, records)]
-    if not waiting and records.rush(_for_rush(clips, records)):
+    done = _for_rush(clips, records)
+    if not waiting and (not done or records.rush(done)):
         return
     tell(Step(target, "starting"))
     with serving(target, settings, log=log) as host:

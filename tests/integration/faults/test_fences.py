@@ -1,0 +1,153 @@
+"""The scripts that begin, note, end and recover, when they are called late, twice or by the wrong one."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from chaos.ledger import contradictions, events, leftovers
+from integration.worker.host import serving, transcribed
+from redis import Redis
+from rq.serializers import JSONSerializer
+from rq.worker import Worker
+
+from asrq_jobs import Client, keys
+from asrq_jobs.events import Event
+from asrq_jobs.request import PathAudio
+from asrq_jobs.settings import Settings
+from asrq_worker.backends.base import Transcript
+from asrq_worker.execution import Execution
+from asrq_worker.journal import RedisJournal
+from asrq_worker.reaper import Reaper
+
+AUDIO = PathAudio(path="/audio/a.wav")
+
+
+@pytest.fixture
+def settings(valkey_url: str) -> Settings:
+    return Settings(redis_url=valkey_url, lease_s=3)
+
+
+@pytest.fixture
+def held(client: Client) -> Execution:
+    """A job that a slot has dequeued, begun, and left alone."""
+    client.submit(AUDIO, id="job")
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    execution = Execution("job", "first", "batch", "host.fake.batch.1")
+    assert execution.begin(client.redis, lease_s=3).verdict == "started"
+    return execution
+
+
+def test_a_begin_whose_answer_was_lost_may_be_sent_again(redis: Redis, held: Execution) -> None:
+    before = events(redis, "job")
+    again = held.begin(redis, lease_s=3)
+    assert (again.verdict, len(again.attempts)) == ("started", 1)
+    assert events(redis, "job") == before
+    other = Execution("job", "second", "batch", "host.fake.batch.2")
+    assert other.begin(redis, lease_s=3).verdict == "taken"
+
+
+def test_after_the_lease_is_gone_the_journal_adds_nothing(redis: Redis, held: Execution) -> None:
+    journal = RedisJournal(redis, held, ttl_s=60)
+    journal.event(Event(type="progress", at=1.0))
+    journal.save("0-100", Transcript("text", "en"))
+    assert (events(redis, "job")[-1].type, list(journal.load())) == ("progress", ["0-100"])
+    before = events(redis, "job")
+    redis.delete(keys.LEASES, keys.chunks("job"))
+    journal.event(Event(type="progress", at=2.0))
+    journal.save("100-200", Transcript("text", "en"))
+    assert events(redis, "job") == before
+    assert not redis.exists(keys.chunks("job"))
+
+
+def test_a_reaper_that_is_overtaken_by_a_renewal_does_nothing_and_says_so(
+    redis: Redis, settings: Settings, held: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    reaper, attempts = Reaper(redis, settings), Reaper._attempts
+
+    def renew_meanwhile(self: Reaper, execution: Execution, now: float) -> object:
+        redis.zadd(keys.LEASES, {held.lease: time.time() + 3}, xx=True)
+        return attempts(self, execution, now)
+
+    monkeypatch.setattr(Reaper, "_attempts", renew_meanwhile)
+    report = reaper.run_once()
+    assert (report.requeued, report.failed) == ((), ())
+    assert redis.hget(keys.job("job"), "status") == b"started"
+
+
+def test_a_running_job_that_somebody_damages_ends_and_leaves_nothing(
+    client: Client, settings: Settings, held: Execution
+) -> None:
+    client.redis.hset(keys.job("job"), "data", "{")
+    client.redis.set(keys.cancel("job"), "1")
+    client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    assert Reaper(client.redis, settings).run_once().refused == ("job",)
+    result = client.wait("job", timeout_s=5)
+    assert result.error is not None
+    assert (result.status, result.error.code) == ("failed", "malformed_job")
+    assert leftovers(client.redis) == []
+
+
+def test_a_running_job_that_somebody_deletes_leaves_no_execution(
+    client: Client, settings: Settings, held: Execution
+) -> None:
+    client.redis.delete(keys.job("job"))
+    client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    Reaper(client.redis, settings).run_once()
+    assert client.redis.zcard(keys.LEASES) == 0
+    assert not client.redis.exists(keys.registry("wip", "batch"), keys.rq_execution("job", "first"))
+
+
+def test_two_reapers_at_once_recover_a_job_once(client: Client, settings: Settings, held: Execution) -> None:
+    client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    reports = []
+    for _ in range(2):
+        client.redis.delete(keys.LEADER)  # both believe that they lead
+        reports.append(Reaper(client.redis, settings).run_once())
+    assert [report.requeued for report in reports] == [("job",), ()]
+    assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
+    assert client.cancel("job") == "canceled"
+    assert leftovers(client.redis) == []
+
+
+def test_a_job_canceled_while_its_dead_worker_held_it_is_canceled_when_it_comes_back(
+    client: Client, settings: Settings, held: Execution
+) -> None:
+    assert client.cancel("job") == "requested"
+    client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    Reaper(client.redis, settings).run_once()
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    assert Execution("job", "second", "batch", "w").begin(client.redis, lease_s=3).canceled
+
+
+def test_a_killed_host_is_forgotten_and_a_living_one_is_not(redis: Redis, settings: Settings) -> None:
+    announced = json.dumps({"state": "ready", "at": time.time() - 100_000})
+    redis.hset(keys.HOSTS, mapping={"dead-1": announced, "box-2": announced})
+    redis.sadd(keys.RQ_WORKERS, keys.rq_worker("box-2.fake.batch.1"))
+    Reaper(redis, settings).run_once()
+    assert redis.hkeys(keys.HOSTS) == [b"box-2"]
+
+
+def test_a_suspended_host_that_redis_forgot_registers_again(redis: Redis, settings: Settings) -> None:
+    with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
+        while not Worker.all(connection=redis):
+            pass
+        redis.delete(keys.rq_worker(host.slots[0].name), keys.RQ_WORKERS)
+        host.keeper.keep()
+        (again,) = Worker.all(connection=redis, serializer=JSONSerializer)
+        assert (again.name, again.queue_names()) == (host.slots[0].name, ["asrq-batch"])
+        assert 0 < redis.ttl(again.key) <= 120
+    assert Worker.all(connection=redis) == []
+
+
+def test_a_failed_job_has_a_whole_history(client: Client, settings: Settings) -> None:
+    client.submit(AUDIO, id="job", retries=0)
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    execution = Execution("job", "only", "batch", "w")
+    execution.begin(client.redis, lease_s=3)
+    client.redis.zadd(keys.LEASES, {execution.lease: time.time() - 1})
+    assert Reaper(client.redis, settings).run_once().failed == ("job",)
+    assert contradictions(client, "job") == []
+    assert leftovers(client.redis) == []
