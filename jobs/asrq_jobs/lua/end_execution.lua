@@ -32,13 +32,13 @@
 -- ARGV[14]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
 -- ARGV[15]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
 --
--- Returns 1, or 0 if the fence refused.
+-- Returns 1, or 0 if the fence refused. The very same end of a job, sent again by a worker that lost our answer, is 1.
 
 local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
 local lease = ARGV[3] .. '/' .. id .. '/' .. execution
 local expiry = redis.call('ZSCORE', KEYS[2], lease)
 if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
-  return 0
+  return ARGV[10] ~= '' and redis.call('GET', KEYS[9]) == ARGV[10] and 1 or 0
 end
 redis.call('ZREM', KEYS[2], lease)
 redis.call('ZREM', KEYS[3], id .. ':' .. execution)

@@ -15,6 +15,7 @@ from rq.worker import Worker
 from asrq_jobs import Client, keys
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
+from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.execution import Execution
@@ -46,6 +47,25 @@ def test_a_begin_whose_answer_was_lost_may_be_sent_again(redis: Redis, held: Exe
     assert events(redis, "job") == before
     other = Execution("job", "second", "batch", "host.fake.batch.2")
     assert other.begin(redis, lease_s=3).verdict == "taken"
+
+
+def test_an_end_whose_answer_was_lost_may_be_sent_again_and_another_one_not(client: Client, held: Execution) -> None:
+    def end(text: str) -> bool:
+        attempt = Attempt(number=1, worker=held.worker, started_at="s", ended_at="e")
+        return held.end(
+            client.redis, "completed", audio=AUDIO, blob_ttl_s=60, ttl_s=60, attempt=attempt,
+            event=Event(type="completed", at=1.0),
+            result=Result(id="job", status="completed", text=text, attempts=(attempt,)),
+        )  # fmt: skip
+
+    assert end("first")
+    assert end("first")
+    assert not end("second")
+    result = client.result("job")
+    assert result is not None
+    assert result.text == "first"
+    assert contradictions(client, "job") == []
+    assert leftovers(client.redis) == []
 
 
 def test_after_the_lease_is_gone_the_journal_adds_nothing(redis: Redis, held: Execution) -> None:

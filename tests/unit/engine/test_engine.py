@@ -27,7 +27,8 @@ from asrq_jobs.errors import (
     ShutdownError,
 )
 from asrq_worker.backends.base import BackendConfig, Transcript
-from asrq_worker.engine.engine import Engine, State, backoff_s
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.life import State, backoff_s
 from asrq_worker.engine.messages import ChunkRef
 
 Ref = Callable[..., ChunkRef]

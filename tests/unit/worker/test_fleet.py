@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asrq_worker.engine.engine import State
+from asrq_worker.engine.life import State
 from asrq_worker.fleet import Fleet
 
 

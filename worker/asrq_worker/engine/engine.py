@@ -11,16 +11,12 @@ An engine that never became ready fails for good on a setup error (a restart wou
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from enum import StrEnum
 
 import psutil
 
@@ -34,26 +30,17 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
+from asrq_worker.engine.life import State, backoff_s, describe_exit
 from asrq_worker.engine.messages import ChunkRef, Loaded, Message
 from asrq_worker.process.child import Child
 
 log = logging.getLogger(__name__)
 
 FIRST_LOAD_TRIES = 3
-LONGEST_BACKOFF_S = 30.0
 OVERSLEPT_S = 1.0
 """A watchdog that wakes this much late was stopped itself (a suspended host): the child gets another chance."""
 KILL_MARGIN_S = 5.0
 """How long after a deadline the watchdog may take to act before work counts as stuck."""
-
-
-class State(StrEnum):
-    """Where the engine is in its life."""
-
-    STOPPED = "stopped"
-    LOADING = "loading"
-    READY = "ready"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -310,7 +297,7 @@ class Engine:
                 self._enter(State.STOPPED)
                 error: AsrqError = ShutdownError("The engine is closing.")
             else:
-                error = self._reason or EngineCrashedError(f"The engine process died ({_describe_exit(code)}).")
+                error = self._reason or EngineCrashedError(f"The engine process died ({describe_exit(code)}).")
                 self._plan_restart(error)
         for batch in lost:
             batch.future.set_exception(error)
@@ -334,15 +321,3 @@ class Engine:
     def _tell(self, state: State) -> None:
         for listener in self.listeners:
             listener(state)
-
-
-def backoff_s(failures: int) -> float:
-    """Return the pause before a restart after so many failures in a row: 0, 1, 2, 4 … 30 s."""
-    return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)
-
-
-def _describe_exit(code: int) -> str:
-    if code < 0 and sys.platform != "win32":
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"

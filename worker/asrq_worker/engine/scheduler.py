@@ -24,7 +24,8 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.batching import Waiting, next_batch
-from asrq_worker.engine.engine import BatchDone, Engine, State
+from asrq_worker.engine.engine import BatchDone, Engine
+from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
 
 _DOWN_POLL_S = 0.5
