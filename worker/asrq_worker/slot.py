@@ -138,7 +138,7 @@ class Slot(SimpleWorker):
             control.stop(CanceledError("Canceled before it ran."))
         self._keeper.hold(execution, control)
         try:
-            self.set_state(WorkerStatus.BUSY)
+            self._show_busy()
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
             self._end(execution, request.audio, ended)
@@ -148,6 +148,13 @@ class Slot(SimpleWorker):
         self._count(pipe, ended)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute()
+
+    def _show_busy(self) -> None:
+        """Tell RQ's tools. An outage right after the start of a job is ridden out like any later one."""
+        try:
+            self.set_state(WorkerStatus.BUSY)
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
 
     def _refuse(self, job_id: str, raw: dict[bytes, bytes], error: AsrqError) -> None:
         _log.warning("job.refused", id=job_id, lane=self.lane, code=error.code)

@@ -9,6 +9,7 @@ import pytest
 from chaos.ledger import contradictions, events, leftovers
 from integration.worker.host import serving, transcribed
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
@@ -21,6 +22,7 @@ from asrq_worker.backends.base import Transcript
 from asrq_worker.execution import Execution
 from asrq_worker.journal import RedisJournal
 from asrq_worker.reaper import Reaper
+from asrq_worker.slot import Slot
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -160,6 +162,23 @@ def test_a_suspended_host_that_redis_forgot_registers_again(redis: Redis, settin
         assert (again.name, again.queue_names()) == (host.slots[0].name, ["asrq-batch"])
         assert 0 < redis.ttl(again.key) <= 120
     assert Worker.all(connection=redis) == []
+
+
+def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = Slot.set_state
+
+    def away(self: Slot, state: str, pipeline: object = None) -> None:
+        if state == "busy":
+            raise RedisConnectionError("away")
+        show(self, state, pipeline)
+
+    monkeypatch.setattr(Slot, "set_state", away)
+    client.submit(AUDIO, id="job")
+    with serving(client.redis, settings, lambda request, control, journal: transcribed(request)):
+        result = client.wait("job", timeout_s=10)
+    assert (result.status, len(result.attempts)) == ("completed", 1)
 
 
 def test_a_failed_job_has_a_whole_history(client: Client, settings: Settings) -> None:

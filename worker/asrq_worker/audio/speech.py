@@ -13,6 +13,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 # Losing speech is worse than keeping silence: generous padding. Pauses of 0.3 s are places to cut at.
 _OPTIONS = VadOptions(threshold=0.5, min_silence_duration_ms=300, speech_pad_ms=250)
 _BLOCK = 120 * SAMPLE_RATE  # bounds memory, and is under a second's work
+_EDGE = SAMPLE_RATE  # Russian clips: 1.3 points of the word error rate
 _OVERLAP = 5 * SAMPLE_RATE  # the detector is recurrent: it hears this much before and after a block
 _LEVEL = 0.999  # of the amplitudes; a click does not hide how quiet the rest is
 _FAINT = 0.02
@@ -44,6 +45,21 @@ def find(path: Path, samples: int, *, on_block: Callable[[], None]) -> list[Span
                 inside = spans.pop()[0], inside[1]
             spans.append(inside)
         on_block()
+    return keep_edges(spans, samples)
+
+
+def keep_edges(spans: list[Span], samples: int) -> list[Span]:
+    """Stretch the first and last span to the edge of the audio where it is near.
+
+    A clip cut close to its words begins and ends with sounds too faint for the detector, and the padding ends there.
+    """
+    if not spans:
+        return spans
+    (first, _), (_, last) = spans[0], spans[-1]
+    if first <= _EDGE:
+        spans[0] = (0, spans[0][1])
+    if samples - last <= _EDGE:
+        spans[-1] = (spans[-1][0], samples)
     return spans
 
 

@@ -28,7 +28,7 @@ REPETITIVE = 2.4
 IMPROBABLE = -1.0
 """Mean log probability of tokens below which a decoding has failed (OpenAI's value)."""
 REST_FRAMES = 50
-"""A window with less than half a second left, which the model itself takes for silence, gets no text invented."""
+"""What remains of a chunk after its last segment, if shorter and silence to the model itself, gets no text invented."""
 SILENT = 0.6
 """No-speech probability above which an improbable decoding is silence (OpenAI's value)."""
 
@@ -70,6 +70,7 @@ class _PerThread(threading.local):
         self.encoded: ctranslate2.StorageView | None = None
         self.trimmed = False
         self.speech_frames = 0
+        self.windows = 0
 
 
 class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper ships no types
@@ -85,6 +86,7 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
         notes = self._thread.notes
         self._thread.notes = Notes()
         self._thread.window = self._thread.encoded = None
+        self._thread.windows = 0
         return notes
 
     def detect_language(self, *, features: Features, **options: Any) -> tuple[str, float, list[tuple[str, float]]]:
@@ -104,6 +106,7 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
             thread.speech_frames = int(speech[-1]) + 1 if len(speech) else 0
             frames = self._frames_to_keep(thread.speech_frames)
             thread.window = features
+            thread.windows += 1
             thread.trimmed = frames < _WHOLE
             thread.encoded = super().encode(features[:, :frames])
         return thread.encoded
@@ -143,9 +146,9 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
             encoder_output = self._encode_whole()
             first = search()
         result, logprob, _, ratio = first
-        rest = self._thread.speech_frames < REST_FRAMES
+        rest = self._thread.windows > 1 and self._thread.speech_frames < REST_FRAMES
         if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or ratio > REPETITIVE or rest):
-            self._thread.notes.silence = True
+            self._thread.notes.silence |= not rest  # the end of the last word is no stretch without speech
             return result, IMPROBABLE, 0.0, ratio  # what makes the base class skip the window
         best = first
         if ratio > REPETITIVE:
