@@ -160,7 +160,7 @@ class Settings(BaseSettings):
             raise ValueError("failure_ttl_s must not be shorter than result_ttl_s: raise it, or lower result_ttl_s")
         if self.decoder_stall_s < self.lease_s / 3:
             raise ValueError("decoder_stall_s must be at least a third of lease_s, or live work looks dead: raise it")
-        if self.server_timeout_s >= self.engine_stall_s:
+        if "server" in {self.backend, self.fallback} and self.server_timeout_s >= self.engine_stall_s:
             raise ValueError("server_timeout_s must be below engine_stall_s, or the engine is taken for hung: lower it")
         if self.device == "cpu" and self.compute_type == "float16":
             raise ValueError("compute_type float16 needs device=cuda: use int8, float32 or bfloat16 on a CPU")

@@ -138,7 +138,7 @@ class Slot(SimpleWorker):
             control.stop(CanceledError("Canceled before it ran."))
         self._keeper.hold(execution, control)
         try:
-            self._show_busy()
+            self._settle_in(job_id, control)
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
             self._end(execution, request.audio, ended)
@@ -149,10 +149,17 @@ class Slot(SimpleWorker):
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute()
 
-    def _show_busy(self) -> None:
-        """Tell RQ's tools. An outage right after the start of a job is ridden out like any later one."""
+    def _settle_in(self, job_id: str, control: JobControl) -> None:
+        """Tell RQ's tools, and look once more for a cancel: one that came between `begin` and `hold` found nobody.
+
+        An outage right after the start of a job is ridden out like any later one.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        pipe.exists(keys.cancel(job_id))
         try:
-            self.set_state(WorkerStatus.BUSY)
+            if pipe.execute()[-1]:
+                control.stop(CanceledError("Canceled as it began."))
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import queue
 import threading
@@ -26,7 +27,10 @@ def ingest() -> Iterator[tuple[str, queue.Queue[bytes]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.put(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            encoding = self.headers.get("Content-Encoding")
+            if encoding == "br":  # the SDK's choice where the package is installed
+                body = importlib.import_module("brotli").decompress(body)
+            received.put(gzip.decompress(body) if encoding == "gzip" else body)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"{}")
