@@ -30,12 +30,11 @@ from asrq_worker.backends.base import (
     Identity,
     Transcript,
 )
+from asrq_worker.backends.failures import first_line, is_out_of_memory
 from asrq_worker.backends.qwen_device import (
     BYTES,
     choose_device,
     choose_dtype,
-    first_line,
-    is_out_of_memory,
     refuse_too_large,
 )
 from asrq_worker.backends.qwen_files import Checkpoint

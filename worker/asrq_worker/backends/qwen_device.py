@@ -53,15 +53,3 @@ def refuse_too_large(model: str, needed_mb: int, free_mb: int, device: str) -> N
             f"Model {model!r} needs about {needed_mb} MiB, and {free_mb} MiB are free on this {device}.",
             hint="Free memory, or choose a smaller model (0.6b) or compute type (bfloat16).",
         )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error of torch or Python means that memory ran out, on a GPU or on the host."""
-    said = str(error).lower()
-    signs = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(sign in said for sign in signs)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says: libraries add pages of advice."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asrq_jobs.errors import AsrqError, InferenceError, OutOfMemoryError
+from asrq_jobs.errors import AsrqError, OutOfMemoryError
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedSegment, TimedWord, Transcript
-from asrq_worker.backends.qwen_device import first_line, is_out_of_memory
+from asrq_worker.backends.failures import explain
 from asrq_worker.backends.qwen_text import Heard, spell
 from asrq_worker.merge import join
 
@@ -56,7 +56,7 @@ class Listener:
         try:
             return list(self._model.transcribe(chunks))
         except Exception as error:  # noqa: BLE001  # the libraries below raise what they like
-            failure = _failure(error, sum(chunk.seconds for chunk in chunks))
+            failure = explain(error, sum(chunk.seconds for chunk in chunks))
         if isinstance(failure, OutOfMemoryError):
             self._model.free_memory()
         elif len(chunks) > 1:
@@ -95,7 +95,7 @@ class Listener:
         try:
             segments = tuple(self._aligned(chunk, segment, outcome.language) for segment in outcome.segments)
         except Exception as error:  # noqa: BLE001  # as in `_attempt`
-            return _failure(error, chunk.seconds)
+            return explain(error, chunk.seconds)
         return replace(outcome, segments=segments)
 
     def _aligned(self, chunk: Chunk, segment: TimedSegment, language: str) -> TimedSegment:
@@ -135,10 +135,3 @@ def quietest_near_middle(samples: Samples) -> int:
     third = len(samples) // 3
     frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)
     return third + int(np.square(frames).sum(axis=1).argmin()) * _FRAME + _FRAME // 2
-
-
-def _failure(error: Exception, seconds: float) -> AsrqError:
-    if is_out_of_memory(error):
-        return OutOfMemoryError(f"Memory ran out on {seconds:.1f} s of speech.")
-    log.error("qwen-asr raised.", exc_info=error)
-    return InferenceError(f"The model failed on {seconds:.1f} s of speech: {first_line(error)}")

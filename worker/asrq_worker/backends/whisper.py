@@ -13,14 +13,13 @@ from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
     ExtraMissingError,
-    InferenceError,
     ModelInvalidError,
     OutOfMemoryError,
     UnsupportedOptionError,
 )
 from asrq_jobs.languages import NAMES
 from asrq_worker import models
-from asrq_worker.backends import guards
+from asrq_worker.backends import failures, guards
 from asrq_worker.backends.base import (
     Backend,
     BackendConfig,
@@ -83,7 +82,7 @@ class WhisperBackend(Backend):
                 num_workers=parallel,
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
-            if _is_out_of_memory(error):
+            if failures.is_out_of_memory(error):
                 raise OutOfMemoryError(f"Model {found.name!r} does not fit into memory.") from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
         self._capabilities = _capabilities(self._model, found.name, parallel)
@@ -102,22 +101,11 @@ class WhisperBackend(Backend):
 
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks one after the other; more in flight come from more threads."""
-        return [self._guarded(chunk) for chunk in chunks]
+        return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
 
     def close(self) -> None:
         """Free the model."""
         del self._model
-
-    def _guarded(self, chunk: Chunk) -> Transcript | AsrqError:
-        try:
-            return self._transcribe(chunk)
-        except AsrqError as error:
-            return error
-        except Exception as error:  # the library raises what it likes
-            if _is_out_of_memory(error):
-                return OutOfMemoryError(f"Memory ran out on a chunk of {chunk.seconds:.1f} s.")
-            log.exception("faster-whisper raised.")
-            return InferenceError(f"The model failed on a chunk of {chunk.seconds:.1f} s: {error}")
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
         options = chunk.options
@@ -207,10 +195,6 @@ def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def _timed(segment: Any, longest: float) -> TimedSegment:

@@ -16,7 +16,6 @@ from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
     ExtraMissingError,
-    InferenceError,
     ModelInvalidError,
     ModelMissingError,
     OutOfMemoryError,
@@ -24,7 +23,7 @@ from asrq_jobs.errors import (
     UnsupportedOptionError,
 )
 from asrq_jobs.languages import NAMES
-from asrq_worker.backends import guards
+from asrq_worker.backends import failures, guards
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
 
 if TYPE_CHECKING:
@@ -120,10 +119,10 @@ class OnnxBackend(Backend):
                 self._kind_name, folder, quantization=suffix, sess_options=sessions, providers=providers
             )
         except Exception as error:  # noqa: BLE001  # neither package has a common base of what it raises
-            if _is_out_of_memory(error):
+            if failures.is_out_of_memory(error):
                 raise OutOfMemoryError(f"The model in {folder} does not fit into memory.") from None
             raise ModelInvalidError(
-                f"The model in {folder} cannot be loaded as {self._kind_name}: {_first_line(error)}"
+                f"The model in {folder} cannot be loaded as {self._kind_name}: {failures.first_line(error)}"
             ) from None
         version = importlib.metadata.version("onnx-asr")
         return Identity(self.name, version, self.config.model, None, device, suffix or "float32")
@@ -144,22 +143,11 @@ class OnnxBackend(Backend):
 
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks one after the other: together, the padding of the shorter ones may change their text."""
-        return [self._guarded(chunk) for chunk in chunks]
+        return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
 
     def close(self) -> None:
         """Free the model."""
         del self._model
-
-    def _guarded(self, chunk: Chunk) -> Transcript | AsrqError:
-        try:
-            return self._transcribe(chunk)
-        except AsrqError as error:
-            return error
-        except Exception as error:  # the packages raise what they like
-            if _is_out_of_memory(error):
-                return OutOfMemoryError(f"Memory ran out on a chunk of {chunk.seconds:.1f} s.")
-            log.exception("onnx-asr raised.")
-            return InferenceError(f"The model failed on a chunk of {chunk.seconds:.1f} s: {_first_line(error)}")
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
         options, can = chunk.options, self.capabilities()
@@ -213,14 +201,3 @@ def _check_files(folder: Path, kind: str, suffix: str | None) -> None:
 def _whisper_languages(folder: Path) -> frozenset[str]:
     tokens = json.loads((folder / _WHISPER_TOKENS).read_text(encoding="utf-8"))
     return frozenset(code for code in NAMES if f"<|{code}|>" in tokens)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # ONNX Runtime's arena says "Failed to allocate memory", CUDA "out of memory".
-    return isinstance(error, MemoryError) or any(
-        sign in str(error).lower() for sign in ("out of memory", "failed to allocate memory")
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
