@@ -79,9 +79,7 @@ class Settings(BaseSettings):
     server_languages: Annotated[tuple[str, ...], NoDecode] = Field((), description="Languages it knows; none: all.")
     onnx_model: str = Field("", description="Folder of an ONNX export.")
     onnx_kind: str = Field("whisper", description="What the export is, as onnx-asr names it.")
-    engine_memory_mb: int = Field(
-        0, ge=0, description="Memory of all engines; idle ones make room. 0: no limit."
-    )
+    engine_memory_mb: int = Field(0, ge=0, description="Memory of all engines; idle ones make room. 0: no limit.")
     engine_idle_s: Seconds = Field(900.0, description="An engine that only stood in is unloaded when idle for so long.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where it works.")
     compute_type: str = Field("auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import uuid
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import asdict, dataclass
@@ -94,6 +95,8 @@ def transcribe(
     done: dict[Piece, Transcript] = {}
     pending: dict[Future[ChunkDone], Piece] = {}
     work: list[ChunkDone] = []
+    # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
+    turn = uuid.uuid4().hex
     control.expect(lease_s)
     try:
         for piece in pieces:
@@ -102,11 +105,11 @@ def transcribe(
                 done[piece] = known
                 progress.done_s += piece.seconds
             else:
-                task = ChunkTask(request.id, request.lane, decoded.path, piece.start, piece.stop, options)
+                task = ChunkTask(turn, request.lane, decoded.path, piece.start, piece.stop, options)
                 pending[berth.scheduler.submit(task)] = piece
         while pending:
             control.check()
-            if berth.scheduler.alive(request.id):
+            if berth.scheduler.alive(turn):
                 control.moved()
             settled, _ = wait_for(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in settled:
@@ -119,7 +122,7 @@ def transcribe(
             if settled:
                 progress.tell()
     finally:
-        berth.scheduler.cancel(request.id)
+        berth.scheduler.cancel(turn)
     placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, done[p]) for p in pieces)
     return Heard(loaded, placed, tuple(work), _findings(placed, options))
 

@@ -9,6 +9,7 @@ import pytest
 from chaos.ledger import contradictions, events, leftovers
 from integration.worker.host import serving, transcribed
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
@@ -169,12 +170,15 @@ def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt(
 ) -> None:
     show = Slot.set_state
 
-    def away(self: Slot, state: str, pipeline: object = None) -> None:
-        if state == "busy":
-            raise RedisConnectionError("away")
-        show(self, state, pipeline)
+    def away(*_: object) -> None:
+        raise RedisConnectionError("away")
 
-    monkeypatch.setattr(Slot, "set_state", away)
+    def show_and_lose_the_connection(self: Slot, state: str, pipeline: Pipeline | None = None) -> None:
+        show(self, state, pipeline)
+        if state == "busy":
+            monkeypatch.setattr(pipeline, "execute", away)
+
+    monkeypatch.setattr(Slot, "set_state", show_and_lose_the_connection)
     client.submit(AUDIO, id="job")
     with serving(client.redis, settings, lambda request, control, journal: transcribed(request)):
         result = client.wait("job", timeout_s=10)

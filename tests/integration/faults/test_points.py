@@ -271,9 +271,6 @@ def test_paused_past_its_lease_it_is_fenced_and_serves_on(
     assert leftovers(client.redis) == []
 
 
-@pytest.mark.xfail(
-    reason="inference.transcribe and Scheduler.cancel go by the job's id, which two executions on one host share"
-)
 def test_an_execution_that_lost_its_job_leaves_the_next_one_on_the_same_host_alone(
     rescuer: Rescuer, blob: BlobAudio, undisturbed: Result, tmp_path: Path
 ) -> None:
