@@ -21,10 +21,11 @@
 -- ARGV[7]   expiry     Unix time when the lease lapses unless renewed
 -- ARGV[8]   horizon    seconds after which RQ may forget the execution; leases, not RQ, notice a death
 --
--- Returns {verdict, attempts, canceled, attempts_before}: verdict is "started" (also when this very execution has been
--- started before: a worker that lost our answer asks again); "taken" (not queued any more: another execution has it), "gone" (no such job) or "done" (its completed result is already there). attempts is the list of JSON
--- entries, this one last. canceled is 1 when a client has asked to cancel. attempts_before counts those that do not
--- count against the limit (a job retried by hand).
+-- Returns {verdict, attempts, canceled, attempts_before}. verdict is "started" (also for an execution that had started
+-- before: a worker that lost our answer asks again); "taken" (not queued any more: another execution has it); "gone" (no
+-- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
+-- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
+-- retried by hand).
 
 local id = ARGV[1]
 local lease = ARGV[3] .. '/' .. id .. '/' .. ARGV[2]
