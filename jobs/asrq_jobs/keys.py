@@ -13,7 +13,8 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:limits                hash    none                    the worker at start: depth:<lane>
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
-    asrq:stats                 hash    none                    counters: completed, failed, retried, recovered, …
+    asrq:stats                 hash    none                    counters: completed, failed, retry, front, refused,
+                                                       canceled, not_served:<backend>:<code>
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback

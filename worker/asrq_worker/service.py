@@ -160,6 +160,8 @@ class Service:
             pipe = self._redis.pipeline(transaction=False)
             pipe.lpush(key, outcome.model_dump_json())
             pipe.ltrim(key, 0, _OUTCOMES - 1)
+            if outcome.code is not None:
+                pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
             pipe.execute()
         except (RedisError, OSError) as error:
             _log.warning("outcome.lost", backend=backend, reason=type(error).__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import click
 
@@ -27,24 +26,17 @@ def backend() -> None:
 @backend.command()
 @options.json_option
 def show(as_json: bool) -> None:
-    """Show the policy in force, the engines of each worker, and the last changes."""
+    """Show the policy in force, how a shadow compares, and the last changes."""
     config = settings.load()
     with Client(config) as client, queue_errors(config):
         current = policy.read(client.redis)
         changes = policy.history(client.redis)
         compared = policy.comparisons(client.redis)
-        workers = client.workers()
     if as_json:
         in_force = current.model_dump() if current else None
-        echo_json({"policy": in_force, "workers": workers, "shadow": compared, "changes": changes})
+        echo_json({"policy": in_force, "shadow": compared, "changes": changes})
         return
     _say(current)
-    for name, worker in workers.items():
-        for backend_name, engine in worker.get("engines", {}).items():
-            click.echo(
-                f"engine    {name} {backend_name} {engine['model'] or ''}: {engine['state']}, "
-                f"{engine['memory_mb'] or 0} MiB, loaded in {engine['load_s'] or 0} s, {engine['restarts']} restarts"
-            )
     for name, summary in compared.items():
         click.echo(
             f"compared  {name}: {summary['jobs']} jobs, {summary['failed']} failed, "
@@ -98,36 +90,10 @@ def shadow(name: str, share: str, as_json: bool) -> None:
 
 
 @backend.command()
-@click.argument("name")
-@options.json_option
-def load(name: str, as_json: bool) -> None:
-    """Have every worker load the backend NAME now, so that it is warm when it is needed."""
-    _tell("load", name, as_json=as_json)
-
-
-@backend.command()
-@click.argument("name")
-@options.json_option
-def unload(name: str, as_json: bool) -> None:
-    """Have every worker free the memory of the backend NAME, where no job uses it."""
-    _tell("unload", name, as_json=as_json)
-
-
-@backend.command()
 @options.json_option
 def rollback(as_json: bool) -> None:
     """End a canary; without one, let the fallback serve all jobs again."""
     _change(Policy.rolled_back, reason="rollback", as_json=as_json)
-
-
-def _tell(command: Literal["load", "unload"], name: str, *, as_json: bool) -> None:
-    config = settings.load()
-    with Client(config) as client:
-        heard = client.command(command, name)
-    if as_json:
-        echo_json({"workers": heard})
-    else:
-        click.echo(f"{heard} workers were told; asrq backend show tells the outcome")
 
 
 def _change(change: Callable[[Policy], Policy], *, reason: str, as_json: bool) -> None:

@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command] = {
         "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with what mends each fault.", "Look after",
         "worker",
     ),
-    "models": Command("asrq_worker.cli.models:models", "List and fetch models.", "Look after", "worker"),
+    "models": Command("asrq_worker.cli.models:models", "List, fetch, load and unload models.", "Look after", "worker"),
     "bench": Command("asrq_worker.cli.bench:bench", "Measure quality and speed of backends.", "Look after", "bench"),
     "dashboard": Command("asrq_worker.cli.dashboard:dashboard", "Serve rq-dashboard.", "Look after", "dashboard"),
 }  # fmt: skip

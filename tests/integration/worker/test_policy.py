@@ -37,6 +37,7 @@ def test_the_fallback_serves_what_the_backend_cannot(
     assert f"fallback:{code}" in result.warnings
     assert result.text
     assert result.timings.model_load_s
+    assert client.redis.hget(keys.STATS, f"not_served:fake:{code}") == b"1"
     told = [event for event in client.events("job") if event.fallback_from]
     assert [(event.fallback_from, event.error and event.error.code) for event in told] == [("fake", code)]
     assert (again.backend, again.fallback_from) == ("fake", None)

@@ -1,29 +1,38 @@
-"""`asrq models`: what can be loaded, and fetching it."""
+"""`asrq models`: what can be loaded, fetching it, and what workers have loaded."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import Literal
 
 import click
 
 from asrq_jobs import settings
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
+from asrq_jobs.client import Client
 
 
 @click.group(epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b")
 def models() -> None:
-    """List and fetch models."""
+    """List and fetch models, and have workers load and unload them."""
 
 
 @models.command("list")
+@click.option("--loaded", is_flag=True, help="List the engines that the workers of the queue have loaded instead.")
 @options.json_option
-def list_models(as_json: bool) -> None:
+def list_models(loaded: bool, as_json: bool) -> None:
     """List the models known by name, and whether they are on this machine.
 
-    Without a terminal, prints name, state, origin, MiB and path with tabs between them.
+    Without a terminal, prints name, state, origin, MiB and path with tabs between them; with --loaded worker, backend,
+    model, state, MiB, seconds of loading and restarts.
     """
     from asrq_worker.models import available
+
+    if loaded:
+        _list_loaded(as_json=as_json)
+        return
 
     found = available(settings.load().model_dir)
     if as_json:
@@ -48,6 +57,27 @@ def list_models(as_json: bool) -> None:
         )
         for model in found
     ]
+    _print(("name", "state", "from", "MiB", "path"), rows)
+
+
+def _list_loaded(*, as_json: bool) -> None:
+    with Client(settings.load()) as client:
+        workers = client.workers()
+    if as_json:
+        for name, worker in workers.items():
+            echo_json({"worker": name, "state": worker["state"], "engines": worker["engines"]})
+        return
+    engines = [
+        (name, backend, engine) for name, worker in workers.items() for backend, engine in worker["engines"].items()
+    ]
+    rows = [
+        (name, backend, *(str(engine[field] or "") for field in ("model", "state", "memory_mb", "load_s", "restarts")))
+        for name, backend, engine in engines
+    ]
+    _print(("worker", "backend", "model", "state", "MiB", "load s", "restarts"), rows)
+
+
+def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(row))
@@ -55,10 +85,35 @@ def list_models(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "state", "from", "MiB", "path", box=None, pad_edge=False)
+    table = Table(*head, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*row, style="bold" if row[1] == "ready" else None)
+        table.add_row(*row, style="bold" if "ready" in row else None)
     Console(markup=False).print(table)
+
+
+@models.command()
+@click.argument("backend")
+@options.json_option
+def load(backend: str, as_json: bool) -> None:
+    """Have every worker load a BACKEND now, so that it is warm when it is needed."""
+    _tell("load", backend, as_json=as_json)
+
+
+@models.command()
+@click.argument("backend")
+@options.json_option
+def unload(backend: str, as_json: bool) -> None:
+    """Have every worker free the memory of a BACKEND, where no job uses it."""
+    _tell("unload", backend, as_json=as_json)
+
+
+def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) -> None:
+    with Client(settings.load()) as client:
+        heard = client.command(command, backend)
+    if as_json:
+        echo_json({"workers": heard})
+    else:
+        click.echo(f"{heard} workers were told; asrq models list --loaded tells the outcome")
 
 
 @models.command("fetch")
