@@ -44,7 +44,8 @@ class Memory:
 
     @property
     def peak_mb(self) -> int:
-        """The peak so far, MiB."""
+        """The peak so far, MiB, this moment included."""
+        self._sample()
         return self._peak >> 20
 
     def close(self) -> None:
@@ -54,13 +55,16 @@ class Memory:
 
     def _watch(self) -> None:
         while not self._over.wait(_SAMPLE_S):
-            try:
-                if not any(engine.is_running() for engine in self._engines):
-                    self._engines = [child for child in self._worker.children() if _ENGINE in child.cmdline()]
-                used = sum(process.memory_info().rss for process in (self._worker, *self._engines))
-            except psutil.Error:  # one of them has just ended
-                continue
-            self._peak = max(self._peak, used)
+            self._sample()
+
+    def _sample(self) -> None:
+        try:
+            if not any(engine.is_running() for engine in self._engines):
+                self._engines = [child for child in self._worker.children() if _ENGINE in child.cmdline()]
+            used = sum(process.memory_info().rss for process in (self._worker, *self._engines))
+        except psutil.Error:  # one of them has just ended
+            return
+        self._peak = max(self._peak, used)
 
 
 class Host:
