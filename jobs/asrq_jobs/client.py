@@ -120,7 +120,7 @@ class Client:
             self._check_size(path.stat().st_size, path.name)
             return path.read_bytes()
         except OSError as error:
-            raise AudioNotFoundError(f"Cannot read {path}: {error.strerror}.") from None
+            raise AudioNotFoundError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from None
 
     def _check_size(self, size: int, name: str | None) -> None:
         if size == 0:

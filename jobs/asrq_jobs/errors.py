@@ -166,6 +166,7 @@ class AudioNotFoundError(AudioError):
 
     code = "audio_not_found"
     stage: ClassVar[Stage] = "fetch"
+    default_hint = "Check the path as the worker's host sees it, or upload the audio instead."
 
 
 class PathNotAllowedError(AudioError):
@@ -196,6 +197,7 @@ class AudioEmptyError(AudioError):
     """The file has no bytes, or its audio stream has no samples."""
 
     code = "audio_empty"
+    default_hint = "Record or export the audio again; the file holds none."
 
 
 class AudioUnreadableError(AudioError):
@@ -209,6 +211,7 @@ class NoAudioStreamError(AudioError):
     """The container is readable but holds no audio stream."""
 
     code = "no_audio_stream"
+    default_hint = "Send a file with sound; a video is fine if it has an audio track."
 
 
 class AudioTooLargeError(AudioError):

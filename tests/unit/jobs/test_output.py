@@ -86,7 +86,9 @@ def test_a_failure_is_a_document_in_json_and_a_sentence_otherwise(capsys: pytest
             assert document["audio"]["name"] == "talk.mp3"
         else:
             assert shown.out == ""
-            assert shown.err == "asrq: error: talk.mp3: The file is empty. [audio_empty]\n"
+            sentence, hint = shown.err.splitlines()
+            assert sentence == "asrq: error: talk.mp3: The file is empty. [audio_empty]"
+            assert hint.strip() == f"hint: {AudioEmptyError.default_hint}"
 
 
 def test_json_formats_are_one_line_in_a_pipe_and_indented_for_reading(capsys: pytest.CaptureFixture[str]) -> None:

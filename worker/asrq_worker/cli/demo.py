@@ -39,7 +39,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     from asrq_worker import up
 
     if audio is not None and not audio.is_file():
-        raise AudioNotFoundError(f"There is no file {audio}.")
+        raise AudioNotFoundError(f"There is no file {audio}.", hint="Check the path.")
     chosen = settings.origins()["model"] != "default"
     # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
     config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)
