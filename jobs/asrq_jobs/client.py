@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict
 from redis import Redis
 
-from asrq_jobs import keys, scripts, settings
+from asrq_jobs import configuration, keys, scripts
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import (
     AudioEmptyError,
@@ -30,6 +30,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
 
 Status = Literal["queued", "processing", "completed", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("queued", "processing", "completed", "failed", "canceled")
@@ -78,9 +79,9 @@ class JobState(BaseModel):
 class Client:
     """Submits jobs, follows them and reads results. Thread-safe; a context manager."""
 
-    def __init__(self, config: settings.Settings | None = None, *, redis: Redis | None = None) -> None:
+    def __init__(self, config: Settings | None = None, *, redis: Redis | None = None) -> None:
         """Use the given settings (default: environment and files) and, if given, an existing connection."""
-        self.settings = config or settings.load()
+        self.settings = config or configuration.load()
         self.redis = redis or connect(self.settings)
 
     def __enter__(self) -> Client:

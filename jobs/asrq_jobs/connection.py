@@ -10,8 +10,9 @@ from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from asrq_jobs.configuration import mask_url
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError
-from asrq_jobs.settings import Settings, mask_url
+from asrq_jobs.settings import Settings
 
 _CAP_S = 2.0
 _BASE_S = 0.05

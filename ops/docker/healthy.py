@@ -13,7 +13,7 @@ from typing import cast
 
 from redis import Redis
 
-from asrq_jobs import keys, settings
+from asrq_jobs import configuration, keys
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
 
@@ -35,7 +35,7 @@ def worker_is_healthy(redis: Redis, host: str) -> bool:
 def main(role: str) -> int:
     """Return the exit code."""
     try:
-        config = settings.load()
+        config = configuration.load()
         with queue_errors(config), connect(config, retry_s=0) as redis:
             if role == "reaper":
                 return 0 if redis.exists(keys.LEADER) else 1

@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 
 from redis import Redis
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError, ExtraMissingError, SettingsError
 from asrq_jobs.settings import Settings
@@ -42,7 +42,7 @@ def examine() -> Iterator[Check]:
     """Yield the findings, each as soon as it is known."""
     yield python(sys.version_info[:2])
     try:
-        config = settings.load()
+        config = configuration.load()
     except SettingsError as error:
         yield Check("settings", "fail", error.message, error.hint)
         return
@@ -73,7 +73,7 @@ def python(version: tuple[int, ...]) -> Check:
 
 
 def _queue(config: Settings) -> Iterator[Check]:
-    where = settings.mask_url(config.redis_url)
+    where = configuration.mask_url(config.redis_url)
     try:
         with connect(config) as redis, queue_errors(config):
             info = cast("dict[str, Any]", redis.info())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from asrq_jobs import policy, settings
+from asrq_jobs import configuration, policy
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
@@ -27,7 +27,7 @@ def backend() -> None:
 @options.json_option
 def show(as_json: bool) -> None:
     """Show the policy in force, how a shadow compares, and the last changes."""
-    config = settings.load()
+    config = configuration.load()
     with Client(config) as client, queue_errors(config):
         current = policy.read(client.redis)
         changes = policy.history(client.redis)
@@ -97,7 +97,7 @@ def rollback(as_json: bool) -> None:
 
 
 def _change(change: Callable[[Policy], Policy], *, reason: str, as_json: bool) -> None:
-    config = settings.load()
+    config = configuration.load()
     with Client(config) as client, queue_errors(config):
         before = policy.read(client.redis)
         after = change(before or Policy(backend=config.backend, fallback=config.fallback_backend))

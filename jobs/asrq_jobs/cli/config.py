@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 
@@ -18,8 +18,8 @@ def config(as_json: bool) -> None:
 
     Without a terminal, prints name, value and origin with tabs between them; with --json one object.
     """
-    shown = settings.masked(settings.load())
-    origins = settings.origins()
+    shown = configuration.masked(configuration.load())
+    origins = configuration.origins()
     if as_json:
         echo_json({name: {"value": value, "origin": origins[name]} for name, value in shown.items()})
     elif not sys.stdout.isatty():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
@@ -18,7 +18,7 @@ def each(job_ids: Iterable[str], act: Callable[[Client, str], None], *, as_json:
         AsrqError: one that every other job would meet, too, such as a queue that cannot be reached.
     """
     any_failed = False
-    with Client(settings.load()) as client:
+    with Client(configuration.load()) as client:
         for job_id in job_ids:
             try:
                 act(client, job_id)

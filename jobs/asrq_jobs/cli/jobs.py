@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.each import each
 from asrq_jobs.cli.output import echo_json
@@ -44,7 +44,7 @@ def list_jobs(state: Status | None, most: int, as_json: bool) -> None:
 
     Without a terminal, prints the columns of `asrq status` with tabs between them.
     """
-    with Client(settings.load()) as client:
+    with Client(configuration.load()) as client:
         _show(client.jobs(state, most=most), as_json=as_json)
 
 
@@ -78,7 +78,7 @@ def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
 @options.json_option
 def events(job_id: str, as_json: bool) -> None:
     """Print the events of a job from its submission on, and follow it until it ends."""
-    with Client(settings.load()) as client:
+    with Client(configuration.load()) as client:
         client.state(job_id)
         for event in client.events(job_id):
             click.echo(event.to_json() if as_json else told(event))

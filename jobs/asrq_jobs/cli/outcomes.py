@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.each import each
 from asrq_jobs.cli.output import Printer, choose
@@ -30,7 +30,7 @@ def wait(
     With --json, or without a terminal, prints one result document a line, that of a failed job too (exit code 1).
     """
     printer = Printer(choose(form, as_json=as_json, folder=folder), several=len(job_ids) > 1)
-    config = settings.load()
+    config = configuration.load()
     await_all(config, dict(enumerate(job_ids)), job_ids, printer, watch=not as_json, timeout_s=timeout_s)
     failure.finish(any_failed=printer.any_failed)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from asrq_jobs import settings, sources
+from asrq_jobs import configuration, sources
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.follow import commands_for
 from asrq_jobs.cli.output import Printer, choose, echo_json, failed
@@ -69,7 +69,7 @@ def submit(
     # What is wrong with the options is wrong for every source: say so before any audio is sent.
     Request.build(id=ids[0], audio=PathAudio(path="-"), **asked)
     printer = Printer(choose(form, as_json=as_json, folder=folder), several=len(found) > 1)
-    config = settings.load()
+    config = configuration.load()
     queued: dict[int, str] = {}
     refused: dict[int, Result] = {}
     with Client(config) as client:

@@ -108,7 +108,7 @@ def test_a_defect_is_a_sentence_and_its_traceback_is_for_debugging(
     def broken() -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("asrq_jobs.settings.load", broken)
+    monkeypatch.setattr("asrq_jobs.configuration.load", broken)
     assert main(["config"]) == exits.FAILED
     plain = capsys.readouterr().err
     assert "[internal]" in plain
@@ -122,5 +122,5 @@ def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("asrq_jobs.settings.load", interrupted)
+    monkeypatch.setattr("asrq_jobs.configuration.load", interrupted)
     assert main(["config"]) == exits.INTERRUPTED

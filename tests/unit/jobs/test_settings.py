@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.errors import SettingsError
 
 
@@ -16,9 +16,9 @@ def test_flags_win_over_environment_over_dotenv_over_toml(monkeypatch: pytest.Mo
     Path(".env").write_text("ASRQ_MODEL=dotenv\nASRQ_BEAM_SIZE=2\nASRQ_DECODERS=4\n", encoding="utf-8")
     monkeypatch.setenv("ASRQ_MODEL", "environment")
     monkeypatch.setenv("ASRQ_BEAM_SIZE", "3")
-    loaded = settings.load(model="flag", beam_size=None)
+    loaded = configuration.load(model="flag", beam_size=None)
     assert (loaded.model, loaded.beam_size, loaded.decoders, loaded.chunk_s) == ("flag", 3, 4, 20)
-    origins = settings.origins()
+    origins = configuration.origins()
     assert {name: origins[name] for name in ("model", "decoders", "chunk_s", "lease_s")} == {
         "model": "environment", "decoders": ".env", "chunk_s": "asrq.toml", "lease_s": "default"
     }  # fmt: skip
@@ -27,7 +27,7 @@ def test_flags_win_over_environment_over_dotenv_over_toml(monkeypatch: pytest.Mo
 def test_an_unknown_name_is_an_error_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASRQ_REDIS_ULR", "redis://x")
     with pytest.raises(SettingsError, match="ASRQ_REDIS_ULR") as caught:
-        settings.load()
+        configuration.load()
     assert caught.value.hint == "Did you mean ASRQ_REDIS_URL?"
 
 
@@ -44,7 +44,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(monkeypatch: pytest.Monkey
 )
 def test_a_value_that_does_not_fit_names_field_and_fix(given: dict[str, object], named: str, hinted: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings.load(**given)
+        configuration.load(**given)
     assert named in caught.value.message
     assert hinted in f"{caught.value.message} {caught.value.hint}"
 
@@ -53,26 +53,26 @@ def test_a_value_that_does_not_fit_names_field_and_fix(given: dict[str, object],
 def test_a_bad_file_is_a_sentence(text: str, told: str) -> None:
     Path("asrq.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=told):
-        settings.load()
+        configuration.load()
 
 
 def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASRQ_AUDIO_ROOTS", f"/a{os.pathsep}/b")
     monkeypatch.setenv("ASRQ_URL_SCHEMES", "https, s3")
-    loaded = settings.load()
+    loaded = configuration.load()
     assert loaded.audio_roots == (Path("/a"), Path("/b"))
     assert loaded.url_schemes == ("https", "s3")
 
 
 def test_lanes_are_parsed() -> None:
-    assert settings.load(lanes="batch:3").slots == {"batch": 3}
-    assert settings.load().slots == {"interactive": 2, "batch": 6}
+    assert configuration.load(lanes="batch:3").slots == {"batch": 3}
+    assert configuration.load().slots == {"interactive": 2, "batch": 6}
 
 
 def test_secrets_are_masked() -> None:
-    loaded = settings.load(redis_url="rediss://user:geheim@host:1/2", sentry_dsn="https://key@sentry/1")
-    shown = settings.masked(loaded)
+    loaded = configuration.load(redis_url="rediss://user:geheim@host:1/2", sentry_dsn="https://key@sentry/1")
+    shown = configuration.masked(loaded)
     assert shown["redis_url"] == "rediss://user:***@host:1/2"
     assert "geheim" not in str(shown)
     assert "key" not in shown["sentry_dsn"]
-    assert settings.mask_url("redis://host/0") == "redis://host/0"
+    assert configuration.mask_url("redis://host/0") == "redis://host/0"

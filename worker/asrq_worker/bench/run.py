@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asrq_jobs import __version__
-from asrq_jobs import settings as configuration
+from asrq_jobs import __version__, configuration
 from asrq_jobs.errors import UsageError
 from asrq_jobs.settings import Settings
 from asrq_worker.bench import charts, manifest, markdown, surroundings

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure
 from asrq_jobs.errors import AsrqError, ExtraMissingError
 from asrq_worker.cli import running
@@ -35,7 +35,7 @@ def bridge(lanes: str | None, model: str | None, backend: str | None, exit_with_
         from asrq_worker import parent
         from asrq_worker.bridge.service import Bridge
 
-        config = settings.load(lanes=lanes, model=model, backend=backend)
+        config = configuration.load(lanes=lanes, model=model, backend=backend)
         with running.in_foreground(config) as foreground:
             foreground.started()
             if exit_with_parent:

@@ -7,7 +7,7 @@ import threading
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
@@ -29,7 +29,7 @@ def dashboard(port: int, host: str) -> None:
     """
     from asrq_worker.dashboard import make_server
 
-    config = settings.load()
+    config = configuration.load()
     with connect(config) as redis, queue_errors(config):
         redis.ping()
     with running.in_foreground(config) as foreground:

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import click
 
 import asrq_worker
-from asrq_jobs import formats, settings
+from asrq_jobs import configuration, formats
 from asrq_jobs.cli import exits, failure, options
 from asrq_jobs.cli.follow import follow
 from asrq_jobs.cli.jobs import told
@@ -21,6 +21,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, AudioNotFoundError, QueueError, from_info
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
 from asrq_worker.cli import running
 
 _SAMPLE = Path(asrq_worker.__file__).parent / "data" / "demo.ogg"
@@ -40,7 +41,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
 
     if audio is not None and not audio.is_file():
         raise AudioNotFoundError(f"There is no file {audio}.", hint="Check the path.")
-    chosen = settings.origins()["model"] != "default"
+    chosen = configuration.origins()["model"] != "default"
     # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
     config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)
     started: SimpleQueue[str | Exception] = SimpleQueue()
@@ -73,7 +74,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     _show(result, as_json=as_json)
 
 
-def _run(config: settings.Settings, audio: Path, *, watch: bool) -> Result | None:
+def _run(config: Settings, audio: Path, *, watch: bool) -> Result | None:
     with Client(config) as client:
         job_id = client.submit_file(audio, lane="interactive").id
         bars = Bars({job_id: audio.name}) if watch and sys.stderr.isatty() else None

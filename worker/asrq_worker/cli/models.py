@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
@@ -34,7 +34,7 @@ def list_models(loaded: bool, as_json: bool) -> None:
         _list_loaded(as_json=as_json)
         return
 
-    found = available(settings.load().model_dir)
+    found = available(configuration.load().model_dir)
     if as_json:
         for model in found:
             echo_json(
@@ -61,7 +61,7 @@ def list_models(loaded: bool, as_json: bool) -> None:
 
 
 def _list_loaded(*, as_json: bool) -> None:
-    with Client(settings.load()) as client:
+    with Client(configuration.load()) as client:
         workers = client.workers()
     if as_json:
         for name, worker in workers.items():
@@ -108,7 +108,7 @@ def unload(backend: str, as_json: bool) -> None:
 
 
 def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) -> None:
-    with Client(settings.load()) as client:
+    with Client(configuration.load()) as client:
         heard = client.command(command, backend)
     if as_json:
         echo_json({"workers": heard})
@@ -127,7 +127,7 @@ def fetch_model(name: str, as_json: bool) -> None:
     from asrq_worker import models as whisper
     from asrq_worker.backends import qwen_files
 
-    folder = settings.load().model_dir
+    folder = configuration.load().model_dir
     if (kind := qwen_files.kind_of(name)) is not None:
         checkpoint = qwen_files.find(name, kind, model_dir=folder, download=True)
         path, source, revision = checkpoint.folder, "hub", checkpoint.revision

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.connection import connect, queue_errors
 from asrq_worker.cli import running
@@ -21,7 +21,7 @@ def reaper(once: bool) -> None:
 
     from asrq_worker.reaper import Reaper
 
-    config = settings.load()
+    config = configuration.load()
     with connect(config) as redis, running.in_foreground(config) as foreground:
         with queue_errors(config):
             redis.ping()

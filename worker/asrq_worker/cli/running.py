@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure
 from asrq_jobs.settings import Settings
 
@@ -37,8 +37,8 @@ parent_option = click.option("--exit-with-parent", is_flag=True, help="End when 
 
 def quietly(**overrides: Any) -> Settings:
     """Load settings for a command that speaks to a person: logs only warnings, unless a log level was chosen."""
-    chosen = settings.origins()["log_level"] != "default"
-    return settings.load(**overrides, log_level=None if chosen else "warning")
+    chosen = configuration.origins()["log_level"] != "default"
+    return configuration.load(**overrides, log_level=None if chosen else "warning")
 
 
 @contextmanager

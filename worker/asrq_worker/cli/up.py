@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.output import echo_json
 from asrq_worker.cli import running
@@ -54,7 +54,7 @@ def up(
         if data is None:
             failure.note("jobs and results are not kept after that: name a folder with --data to keep them.")
 
-    config = settings.load(lanes=lanes, model=model, backend=backend)
+    config = configuration.load(lanes=lanes, model=model, backend=backend)
     with running.in_foreground(config) as foreground:
 
         def abandoned() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from asrq_jobs import settings
+from asrq_jobs import configuration
 from asrq_worker.cli import running
 
 
@@ -21,6 +21,6 @@ def worker(lanes: str | None, model: str | None, backend: str | None) -> None:
     """
     from asrq_worker import service
 
-    config = settings.load(lanes=lanes, model=model, backend=backend)
+    config = configuration.load(lanes=lanes, model=model, backend=backend)
     with running.in_foreground(config) as foreground:
         service.run(config, foreground)

@@ -1,0 +1,105 @@
+"""Reads the settings: environment `ASRQ_*`, then `.env`, then `asrq.toml`, then defaults.
+
+Command-line flags are passed to `load` as overrides and win over all of them. Settings are read once, at the
+start of a command, and passed down; nothing else looks at the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_settings import (
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    TomlConfigSettingsSource,
+)
+
+from asrq_jobs.errors import SettingsError
+from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; overrides that are None are left out.
+
+    Raises:
+        SettingsError: a value does not fit, or a name is unknown; the sentence names the field.
+    """
+    _refuse_unknown_names()
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        message = re.sub(r"^Value error, ", "", first["msg"])
+        field = Settings.model_fields.get(name)
+        raise SettingsError(
+            f"Setting {name}: {message}." if name else f"Settings: {message}.",
+            hint=f"{PREFIX}{name.upper()}: {field.description}" if field else None,
+        ) from None
+
+
+def _refuse_unknown_names() -> None:
+    """A misspelt name would otherwise be a setting that silently does nothing."""
+    given = [(name, "the environment") for name in os.environ]
+    given += [
+        (name, DOTENV_FILE) for name in dotenv_values(DOTENV_FILE)
+    ]  # shared with compose: other names are not ours
+    for name, where in given:
+        plain = name.upper().removeprefix(PREFIX).lower()
+        if name.upper().startswith(PREFIX) and plain not in Settings.model_fields:
+            raise SettingsError(f"Unknown setting {name} in {where}.", hint=_nearest(plain))
+    for name in _toml()():
+        if name not in Settings.model_fields:
+            raise SettingsError(f"Unknown setting {name!r} in {TOML_FILE}.", hint=_nearest(name))
+
+
+def _toml() -> TomlConfigSettingsSource:
+    try:
+        return TomlConfigSettingsSource(Settings)
+    except ValueError as error:
+        raise SettingsError(f"{TOML_FILE} cannot be read: {error}.") from None
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"Did you mean {PREFIX}{near[0].upper()}?" if near else "See docs/reference/settings.md."
+
+
+def origins() -> dict[str, str]:
+    """Return where each setting comes from: environment, .env, asrq.toml or default."""
+    sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+        ("environment", EnvSettingsSource(Settings)),
+        (DOTENV_FILE, DotEnvSettingsSource(Settings)),
+        (TOML_FILE, _toml()),
+    ]
+    found = dict.fromkeys(Settings.model_fields, "default")
+    for label, source in reversed(sources):
+        found.update(dict.fromkeys(set(source()) & set(found), label))
+    return found
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """Return every setting as text with secrets hidden: what `asrq config` prints."""
+    shown = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    shown["redis_url"] = mask_url(settings.redis_url)
+    shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
+    shown["server_languages"] = ",".join(settings.server_languages)
+    shown["url_schemes"] = ",".join(settings.url_schemes)
+    return shown
+
+
+def mask_url(url: str) -> str:
+    """Return a URL with its password, if any, replaced by stars."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    login = f"{parts.username or ''}:***@"
+    return urlunsplit(parts._replace(netloc=login + parts.netloc.rpartition("@")[2]))
