@@ -12,26 +12,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asrq_jobs.client import Client, JobState, Submitted
+    from asrq_jobs.aio import AsyncClient
+    from asrq_jobs.client import Client
+    from asrq_jobs.dead import DeadLetter
     from asrq_jobs.errors import AsrqError, ErrorInfo
     from asrq_jobs.events import Event
     from asrq_jobs.request import BlobAudio, PathAudio, Request, UrlAudio
     from asrq_jobs.result import Result, Segment, Word
     from asrq_jobs.settings import Settings
+    from asrq_jobs.states import JobState, Submitted
 
 __version__ = "0.1.0"
 
 # Loaded on first use, so that `asrq --help` and programs that need one name stay quick.
 _HOMES = {
-    "AsrqError": "errors", "BlobAudio": "request", "Client": "client", "ErrorInfo": "errors", "Event": "events",
-    "JobState": "client", "PathAudio": "request", "Request": "request", "Result": "result", "Segment": "result",
-    "Settings": "settings", "Submitted": "client", "UrlAudio": "request", "Word": "result",
+    "AsrqError": "errors", "AsyncClient": "aio", "BlobAudio": "request", "Client": "client", "DeadLetter": "dead",
+    "ErrorInfo": "errors", "Event": "events", "JobState": "states", "PathAudio": "request", "Request": "request",
+    "Result": "result", "Segment": "result", "Settings": "settings", "Submitted": "states", "UrlAudio": "request",
+    "Word": "result",
 }  # fmt: skip
 
 __all__ = [
     "AsrqError",
+    "AsyncClient",
     "BlobAudio",
     "Client",
+    "DeadLetter",
     "ErrorInfo",
     "Event",
     "JobState",

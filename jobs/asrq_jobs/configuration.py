@@ -65,7 +65,7 @@ def _toml() -> TomlConfigSettingsSource:
     try:
         return TomlConfigSettingsSource(Settings)
     except ValueError as error:
-        raise SettingsError(f"{TOML_FILE} cannot be read: {error}.") from None
+        raise SettingsError(f"{TOML_FILE} cannot be read: {error}.", hint="Correct it, or remove it.") from None
 
 
 def _nearest(name: str) -> str:
@@ -97,7 +97,8 @@ def masked(settings: Settings) -> dict[str, str]:
 
 
 def mask_url(url: str) -> str:
-    """Return a URL with its password, if any, replaced by stars."""
+    """Return a URL with its password, if any, replaced by stars: in the login or, as of Unix sockets, in the query."""
+    url = re.sub(r"(?<=[?&]password=)[^&#]*", "***", url)
     parts = urlsplit(url)
     if parts.password is None:
         return url

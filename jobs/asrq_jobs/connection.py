@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis.exceptions
-from redis import Redis
+from redis import Redis, asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
@@ -15,26 +18,49 @@ from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, Queu
 from asrq_jobs.settings import Settings
 
 _CAP_S = 2.0
-_BASE_S = 0.05
+_BACKOFF = ExponentialWithJitterBackoff(base=0.05, cap=_CAP_S)
+_RETRIED = [
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    OSError,
+    # The server was demoted under us: only a new connection finds the one that leads now.
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+]
 
 
 def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
     """Return a client; nothing is sent before its first command.
 
     Each command is tried again with exponential backoff for about `retry_s` seconds when the connection is
-    refused, drops or times out, or the operating system reports a network error.
+    refused, drops or times out, the operating system reports a network error, or the server has become a replica.
     """
-    tries = 5 + int(retry_s / _CAP_S)  # the first five waits are short, the others about the cap
     return Redis.from_url(
         settings.redis_url,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        socket_keepalive=True,
-        health_check_interval=30,
+        **_options(settings),
         max_connections=max_connections,
-        retry=Retry(ExponentialWithJitterBackoff(base=_BASE_S, cap=_CAP_S), tries),
-        retry_on_error=[redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError],
+        retry=Retry(_BACKOFF, _tries(retry_s)),
     )
+
+
+def connect_async(settings: Settings, *, retry_s: float = 1.0) -> asyncio.Redis:
+    """Return the same for asyncio."""
+    return asyncio.Redis.from_url(settings.redis_url, **_options(settings), retry=AsyncRetry(_BACKOFF, _tries(retry_s)))
+
+
+def _tries(retry_s: float) -> int:
+    return 5 + int(retry_s / _CAP_S)  # the first five waits are short, the others about the cap
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "socket_timeout": settings.redis_timeout_s,
+        "socket_connect_timeout": settings.redis_timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "retry_on_error": _RETRIED,
+        "encoding_errors": "surrogateescape",  # a name read as text is written as the same bytes
+    }
 
 
 @contextmanager
@@ -54,16 +80,23 @@ def explain(error: Exception, settings: Settings) -> QueueError:
     """Return our error for one of redis-py's."""
     where = mask_url(settings.redis_url)
     text = str(error).rstrip(".")
-    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError) or (
-        text.startswith(("NOAUTH", "WRONGPASS", "NOPERM"))
-    ):
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        hint = "The rights that each user of Redis needs are in docs/how-to/secure-redis.md."
+        return QueueAuthError(f"Redis at {where} refused us: {text}.", hint=hint)
+    if isinstance(error, redis.exceptions.AuthenticationError) or (text.startswith(("NOAUTH", "WRONGPASS", "NOPERM"))):
         return QueueAuthError(f"Redis at {where} refused us: {text}.")
-    if isinstance(error, redis.exceptions.BusyLoadingError | redis.exceptions.ReadOnlyError):
+    cannot_now = redis.exceptions.BusyLoadingError | redis.exceptions.ReadOnlyError | redis.exceptions.MasterDownError
+    if isinstance(error, cannot_now) or _says(text, "READONLY"):
         return QueueRefusedError(f"Redis at {where} cannot serve now: {text}.")
-    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text[:40]:
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or _says(text, "OOM"):
         return QueueRefusedError(
             f"Redis at {where} is out of memory.", hint="Raise maxmemory, or wait until results and uploads expire."
         )
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
         return QueueUnreachableError(f"Redis at {where} does not answer: {text}.")
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.")
+
+
+def _says(text: str, code: str) -> bool:
+    """Whether an error answer that redis-py did not recognise has this code: Redis 6 wraps those met in a script."""
+    return bool(re.search(rf"(^|-){code}\b", text))

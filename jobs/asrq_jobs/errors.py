@@ -57,6 +57,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   └── DecoderTimeoutError      decoder_timeout
     ├── PoisonedError                poisoned            this input killed its process each time; not retried
     ├── DeadlineError                deadline_exceeded   the job's own time limit; not retried
+    ├── ExpiredError                 expired             (retryable, by hand) nobody took the job in time
     ├── CanceledError                canceled            asked for; not retried
     ├── ShutdownError                shutdown            handed back, costs no attempt
     ├── LeaseLostError               lease_lost          another execution holds the job now
@@ -333,6 +334,7 @@ class ModelInvalidError(SetupError):
     """The model's files are corrupt, incomplete or of another type."""
 
     code = "model_invalid"
+    default_hint = "Fetch or copy the model again, and check that it is one for this backend."
 
 
 class DeviceUnavailableError(SetupError):
@@ -364,42 +366,49 @@ class EngineCrashedError(EngineError):
     """The engine process died while it held this work."""
 
     code = "engine_crashed"
+    default_hint = "The worker's log has what it said last; if the host ran out of memory, use a smaller model."
 
 
 class EngineTimeoutError(EngineError):
     """The engine passed its deadline and was killed."""
 
     code = "engine_timeout"
+    default_hint = "Use a smaller model or faster device, or raise ASRQ_ENGINE_STALL_S (loading: ASRQ_ENGINE_START_S)."
 
 
 class EngineUnavailableError(EngineError):
     """No engine is ready, and none came back in time."""
 
     code = "engine_unavailable"
+    default_hint = "The worker's log says why no engine is ready; `asrq models list --loaded` shows them."
 
 
 class OutOfMemoryError(EngineError):
     """The device or the host ran out of memory."""
 
     code = "out_of_memory"
+    default_hint = "Free memory, or use a smaller model or a compute type of fewer bytes (ASRQ_COMPUTE_TYPE)."
 
 
 class MalformedOutputError(EngineError):
     """The backend answered with something that is not a transcript."""
 
     code = "malformed_output"
+    default_hint = "A defect of the backend or its server: see their logs, and use another backend meanwhile."
 
 
 class CondemnedOutputError(EngineError):
     """The guards found the output plainly wrong: a loop, another script, far too much text."""
 
     code = "condemned_output"
+    default_hint = "Another backend or a larger model may do better; ASRQ_FALLBACK names one that is tried by itself."
 
 
 class InferenceError(EngineError):
     """The backend raised on this chunk."""
 
     code = "inference_failed"
+    default_hint = "The worker's log has the reason; another backend may manage (ASRQ_FALLBACK)."
 
 
 class ServerUnreachableError(EngineError):
@@ -446,6 +455,15 @@ class DeadlineError(AsrqError):
     """The job's own time limit has passed."""
 
     code = "deadline_exceeded"
+
+
+class ExpiredError(AsrqError):
+    """The job waited in its lane for longer than it may: no worker took it in time."""
+
+    code = "expired"
+    stage: ClassVar[Stage] = "queue"
+    retryable = True
+    default_hint = "Submit it again, or retry it, when workers are free; or allow it a longer queue_ttl_s."
 
 
 class CanceledError(AsrqError):

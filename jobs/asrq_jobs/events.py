@@ -33,6 +33,7 @@ class Event(BaseModel):
     end: float | None = None
     text: str | None = None
     delay_s: float | None = None
+    step: str | None = None
     fallback_from: str | None = None
     error: ErrorInfo | None = None
 
@@ -53,3 +54,17 @@ class Event(BaseModel):
             pydantic.ValidationError: the entry is not an event.
         """
         return cls.model_validate_json(fields[b"event"])
+
+
+def read(answer: Any) -> list[tuple[str, list[tuple[str, Event]]]]:
+    """Parse an answer to XREAD: the streams that had entries, and of each the entries' ids and events.
+
+    Raises:
+        pydantic.ValidationError: an entry is not an event.
+    """
+    if isinstance(answer, dict):  # redis-py's form for RESP3
+        answer = [(stream, parts[0]) for stream, parts in answer.items()]
+    return [
+        (stream.decode(), [(entry.decode(), Event.from_entry(fields)) for entry, fields in entries])
+        for stream, entries in answer or []
+    ]

@@ -14,11 +14,13 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retry, front, refused,
-                                                       canceled, not_served:<backend>:<code>
+                                                       canceled, not_served:<backend>:<code>; of completed jobs
+                                                       completed:<lane>, audio_s:<lane>
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
+    asrq:webhooks              zset    none                    end_execution.lua, the courier; score: due, Unix s
     asrq:control               pub/sub                         cancel.lua -> workers
 """
 
@@ -36,8 +38,19 @@ CONTROL = "asrq:control"
 POLICY = "asrq:policy"
 POLICY_LOG = "asrq:policy:log"
 SHADOW = "asrq:shadow"
+WEBHOOKS = "asrq:webhooks"
 RQ_QUEUES = "rq:queues"
 RQ_WORKERS = "rq:workers"
+
+
+def completed_of(lane: Lane | str) -> str:
+    """Field of `asrq:stats`: completed jobs of a lane."""
+    return f"completed:{lane}"
+
+
+def audio_of(lane: Lane | str) -> str:
+    """Field of `asrq:stats`: seconds of audio of the completed jobs of a lane."""
+    return f"audio_s:{lane}"
 
 
 def queue_name(lane: Lane | str) -> str:
@@ -83,6 +96,11 @@ def rq_execution(job_id: str, execution_id: str) -> str:
 def rq_executions(job_id: str) -> str:
     """Sorted set of a job's executions (RQ)."""
     return f"rq:executions:{job_id}"
+
+
+def rq_workers(lane: Lane | str) -> str:
+    """Set of the RQ workers that serve a lane (RQ)."""
+    return f"{RQ_WORKERS}:{queue_name(lane)}"
 
 
 def rq_worker(worker: str) -> str:

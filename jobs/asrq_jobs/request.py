@@ -72,6 +72,12 @@ class Request(_Document):
         le=86_400,
         description="Longest one attempt may run, in seconds; null: by audio length.",
     )
+    queue_ttl_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=2_592_000,
+        description="Longest it may wait in its lane each time it is put there, in seconds; null: no limit.",
+    )
     retries: int | None = Field(
         default=None,
         ge=0,

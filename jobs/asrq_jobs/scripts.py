@@ -9,7 +9,10 @@ from typing import Literal
 from redis import Redis
 from redis.commands.core import Script
 
-ScriptName = Literal["submit", "cancel", "retry", "begin", "note", "end_execution", "enqueue_due", "recover_dequeued"]
+ScriptName = Literal[
+    "begin", "cancel", "claim_webhook", "end_execution", "enqueue_due", "expire", "note", "purge", "reconcile",
+    "recover_dequeued", "retry", "submit",
+]  # fmt: skip
 
 
 @cache

@@ -44,82 +44,145 @@ class Settings(BaseSettings):
     )
 
     # Queue
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS.")
-    redis_timeout_s: Seconds = Field(5.0, description="Limit for connecting and for one answer.")
-    redis_retry_s: float = Field(30.0, ge=0, description="How long a waiting client rides out an outage.")
-    result_ttl_s: int = Field(86_400, ge=60, description="How long results and events are kept.")
-    failure_ttl_s: int = Field(604_800, ge=60, description="How long failed jobs are kept for a retry by hand.")
-    blob_ttl_s: int = Field(86_400, ge=60, description="How long uploaded audio is kept.")
-    lane_depth: int = Field(10_000, ge=1, description="Jobs that may wait in a lane before submissions are refused.")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS.")
+    redis_timeout_s: Seconds = Field(default=5.0, description="Limit for connecting and for one answer.")
+    redis_retry_s: float = Field(default=30.0, ge=0, description="How long a waiting client rides out an outage.")
+    result_ttl_s: int = Field(default=86_400, ge=60, description="How long results and events are kept.")
+    failure_ttl_s: int = Field(default=604_800, ge=60, description="How long failed jobs are kept for a retry by hand.")
+    blob_ttl_s: int = Field(default=86_400, ge=60, description="How long uploaded audio is kept.")
+    lane_depth: int = Field(
+        default=10_000, ge=1, description="Jobs that may wait in a lane before submissions are refused."
+    )
 
     # What a worker serves
-    backend: str = Field("whisper", description="Which backend serves jobs, unless `asrq backend` says otherwise.")
-    fallback: str = Field("whisper", description="Which backend stands in when it fails; none: nothing does.")
-    fallback_warm: bool = Field(False, description="Load the fallback at the start instead of when it is needed.")
-    model: str | None = Field(None, description="Model of the backend: name, hub id or path; overrides the ones below.")
-    whisper_model: str = Field("base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")
-    qwen_model: str = Field("1.7b", description="0.6b, 1.7b, hub id, or path of a folder.")
-    qwen_attention: str | None = Field(None, description="Attention of Qwen: sdpa, flash_attention_2, eager.")
-    qwen_aligner: str | None = Field(None, description="Forced aligner for word timestamps of Qwen: path or hub id.")
-    qwen_max_tokens: int = Field(512, ge=32, description="Longest output of a chunk; what hits it is split.")
-    server_model: str = Field("", description="Model name at the inference server.")
-    server_url: str = Field("", description="Address of an OpenAI-compatible inference server.")
-    server_api: Literal["transcriptions", "chat"] = Field("transcriptions", description="Which of its two interfaces.")
-    server_api_key: SecretStr | None = Field(None, description="Its key.")
-    server_concurrency: int = Field(4, ge=1, le=256, description="Requests to it at the same time.")
-    server_timeout_s: Seconds = Field(50.0, description="Limit for one chunk there; below engine_stall_s.")
-    server_languages: Annotated[tuple[str, ...], NoDecode] = Field((), description="Languages it knows; none: all.")
-    onnx_model: str = Field("", description="Folder of an ONNX export.")
-    onnx_kind: str = Field("whisper", description="What the export is, as onnx-asr names it.")
-    engine_memory_mb: int = Field(0, ge=0, description="Memory of all engines; idle ones make room. 0: no limit.")
-    engine_idle_s: Seconds = Field(900.0, description="An engine that only stood in is unloaded when idle for so long.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where it works.")
-    compute_type: str = Field("auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
-    cpu_threads: int = Field(1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better.")
-    parallel: int = Field(0, ge=0, description="Decodes in flight in the engine; 0: one per core on a CPU, 1 on CUDA.")
-    beam_size: int = Field(5, ge=1, le=20, description="Whisper's beam.")
-    model_download: bool = Field(False, description="Let a worker fetch a missing model from the hub when it starts.")
+    backend: str = Field(
+        default="whisper", description="Which backend serves jobs, unless `asrq backend` says otherwise."
+    )
+    fallback: str = Field(default="whisper", description="Which backend stands in when it fails; none: nothing does.")
+    fallback_warm: bool = Field(
+        default=False, description="Load the fallback at the start instead of when it is needed."
+    )
+    model: str | None = Field(
+        default=None, description="Model of the backend: name, hub id or path; overrides the ones below."
+    )
+    whisper_model: str = Field(
+        default="base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder."
+    )
+    qwen_model: str = Field(default="1.7b", description="0.6b, 1.7b, hub id, or path of a folder.")
+    qwen_attention: str | None = Field(default=None, description="Attention of Qwen: sdpa, flash_attention_2, eager.")
+    qwen_aligner: str | None = Field(
+        default=None, description="Forced aligner for word timestamps of Qwen: path or hub id."
+    )
+    qwen_max_tokens: int = Field(default=512, ge=32, description="Longest output of a chunk; what hits it is split.")
+    server_model: str = Field(default="", description="Model name at the inference server.")
+    server_url: str = Field(default="", description="Address of an OpenAI-compatible inference server.")
+    server_api: Literal["transcriptions", "chat"] = Field(
+        default="transcriptions", description="Which of its two interfaces."
+    )
+    server_api_key: SecretStr | None = Field(default=None, description="Its key.")
+    server_concurrency: int = Field(default=4, ge=1, le=256, description="Requests to it at the same time.")
+    server_timeout_s: Seconds = Field(default=50.0, description="Limit for one chunk there; below engine_stall_s.")
+    server_languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Languages it knows; none: all."
+    )
+    onnx_model: str = Field(default="", description="Folder of an ONNX export.")
+    onnx_kind: str = Field(default="whisper", description="What the export is, as onnx-asr names it.")
+    engine_memory_mb: int = Field(
+        default=0, ge=0, description="Memory of all engines; idle ones make room. 0: no limit."
+    )
+    engine_max_batches: int = Field(
+        default=0, ge=0, description="Batches after which a fresh engine process takes over; 0: never."
+    )
+    engine_max_rss_mb: int = Field(
+        default=0, ge=0, description="Memory of an engine process above which a fresh one takes over; 0: never."
+    )
+    engine_idle_s: Seconds = Field(
+        default=900.0, description="An engine that only stood in is unloaded when idle for so long."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes CUDA where it works.")
+    compute_type: str = Field(default="auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
+    cpu_threads: int = Field(
+        default=1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better."
+    )
+    parallel: int = Field(
+        default=0, ge=0, description="Decodes in flight in the engine; 0: one per core on a CPU, 1 on CUDA."
+    )
+    beam_size: int = Field(default=5, ge=1, le=20, description="Whisper's beam.")
+    model_download: bool = Field(
+        default=False, description="Let a worker fetch a missing model from the hub when it starts."
+    )
     model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
-    lanes: str = Field("interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
-    worker_name: str | None = Field(None, description="Shown in dashboards, with a random ending; default: host name.")
+    lanes: str = Field(default="interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
+    worker_name: str | None = Field(
+        default=None, description="Shown in dashboards, with a random ending; default: host name."
+    )
 
     # Audio
     audio_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (),
+        default=(),
         description=f"Folders that jobs may name files in, separated by {os.pathsep!r}; none: uploads only.",
     )
     url_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="URL schemes that jobs may name, comma separated (http, https, s3, …); none: no URLs."
+        default=(), description="URL schemes that jobs may name, comma separated (http, https, s3, …); none: no URLs."
     )
-    url_private_hosts: bool = Field(False, description="Allow URLs that resolve to private addresses (an intranet).")
-    max_audio_mb: int = Field(512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload.")
-    max_audio_s: Seconds = Field(4 * 3600.0, description="Longest audio.")
-    decoders: int = Field(2, ge=1, le=32, description="Decoder processes.")
-    decoder_memory_mb: int = Field(4096, ge=512, description="Address space of a decoder (not on Windows).")
-    decoder_stall_s: Seconds = Field(30.0, description="A decoder that makes no progress for so long is killed.")
-    chunk_s: float = Field(28.0, ge=5, le=30, description="Speech is cut at pauses into chunks of at most this.")
-    spool_dir: Path | None = Field(None, description="Where decoded audio waits; default: the system's temp folder.")
+    url_private_hosts: bool = Field(
+        default=False, description="Allow URLs that resolve to private addresses (an intranet)."
+    )
+    max_audio_mb: int = Field(
+        default=512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload."
+    )
+    max_audio_s: Seconds = Field(default=4 * 3600.0, description="Longest audio.")
+    decoders: int = Field(default=2, ge=1, le=32, description="Decoder processes.")
+    decoder_memory_mb: int = Field(default=4096, ge=512, description="Address space of a decoder (not on Windows).")
+    decoder_stall_s: Seconds = Field(
+        default=30.0, description="A decoder that makes no progress for so long is killed."
+    )
+    chunk_s: float = Field(
+        default=28.0, ge=5, le=30, description="Speech is cut at pauses into chunks of at most this."
+    )
+    spool_dir: Path | None = Field(
+        default=None, description="Where decoded audio waits; default: the system's temp folder."
+    )
 
     # Safety
-    lease_s: float = Field(15.0, ge=3, description="A worker that does not renew for so long has lost its jobs.")
-    reaper_interval_s: Seconds = Field(2.0, description="Pause between two looks of the reaper.")
-    max_attempts: int = Field(3, ge=1, le=21, description="Attempts of a job unless it asks otherwise.")
-    retry_delay_s: Seconds = Field(2.0, description="Before the first retry; doubled each time, with jitter.")
-    grace_s: float = Field(25.0, ge=0, description="After SIGTERM: how long running jobs may still finish.")
-    engine_start_s: Seconds = Field(600.0, description="Limit for loading and warming the model.")
-    engine_stall_s: Seconds = Field(
-        60.0, description="Limit for one batch: this, plus engine_slowness times its audio."
+    lease_s: float = Field(
+        default=15.0, ge=3, description="A worker that does not renew for so long has lost its jobs."
     )
-    engine_slowness: float = Field(10.0, gt=0, description="Seconds of inference per audio second still not a hang.")
+    reaper_interval_s: Seconds = Field(default=2.0, description="Pause between two looks of the reaper.")
+    max_attempts: int = Field(default=3, ge=1, le=21, description="Attempts of a job unless it asks otherwise.")
+    retry_delay_s: Seconds = Field(default=2.0, description="Before the first retry; doubled each time, with jitter.")
+    grace_s: float = Field(default=25.0, ge=0, description="After SIGTERM: how long running jobs may still finish.")
+    engine_start_s: Seconds = Field(default=600.0, description="Limit for loading and warming the model.")
+    engine_stall_s: Seconds = Field(
+        default=60.0, description="Limit for one batch: this, plus engine_slowness times its audio."
+    )
+    engine_slowness: float = Field(
+        default=10.0, gt=0, description="Seconds of inference per audio second still not a hang."
+    )
     job_slowness: float = Field(
-        20.0, gt=0, description="A job without timeout_s may take 600 s + this times its audio."
+        default=20.0, gt=0, description="A job without timeout_s may take 600 s + this times its audio."
     )
 
+    # Webhooks
+    webhook_secret: SecretStr | None = Field(
+        default=None, description="Signs webhooks; without it jobs may not name any."
+    )
+    webhook_private_hosts: bool = Field(default=False, description="Allow webhooks on private addresses (an intranet).")
+
     # Seeing inside
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line shown.")
-    log_format: Literal["auto", "json", "console"] = Field("auto", description="auto: console on a terminal.")
-    sentry_dsn: SecretStr | None = Field(None, description="Report defects to Sentry (needs the extra `sentry`).")
-    environment: str = Field("production", description="Environment name for Sentry.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe line shown."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal.")
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: none.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address that they listen on; there is no password.")
+    dashboard_password: SecretStr | None = Field(
+        default=None, description="Asked for by `asrq dashboard`, with any user name."
+    )
+    sentry_dsn: SecretStr | None = Field(
+        default=None, description="Report defects to Sentry (needs the extra `sentry`)."
+    )
+    environment: str = Field(default="production", description="Environment name for Sentry.")
 
     @field_validator("audio_roots", mode="before")
     @classmethod

@@ -190,7 +190,7 @@ def test_a_worker_without_its_model_says_what_to_do(asrq: Asrq, live: str) -> No
 
 
 def test_the_reaper_can_look_once(asrq: Asrq, live: str) -> None:
-    done = asrq("reaper", "--once")
+    done = asrq("reaper", "--once", "--json")
     assert done.returncode == 0
     assert set(json.loads(done.stdout)) >= {"leading", "requeued", "failed"}
 

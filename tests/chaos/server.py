@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 _START_S = 20.0
 
@@ -17,21 +17,24 @@ _START_S = 20.0
 class Server:
     """Listens on loopback; port and folder stay the same over restarts. A context manager that gives its URL."""
 
-    def __init__(self, binary: str, folder: Path) -> None:
+    def __init__(self, binary: str, folder: Path, **options: str) -> None:
+        """`options` are of redis.conf, with _ for -."""
         self._binary = binary
+        self._options = {name.replace("_", "-"): value for name, value in options.items()}
         self._folder = folder
         self._folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+            self.port = int(probe.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it has read its data."""
         options = {
-            "port": self._port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "appendonly": "yes",
+            "port": self.port, "bind": "127.0.0.1", "dir": self._folder, "save": "", "appendonly": "yes",
             "appendfsync": "everysec", "maxmemory-policy": "noeviction", "logfile": self._folder / "server.log",
+            **self._options,
         }  # fmt: skip
         command = [self._binary, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
@@ -40,6 +43,8 @@ class Server:
             while True:
                 try:
                     redis.ping()
+                except AuthenticationError:  # it answers, and wants a password
+                    return
                 except (RedisError, OSError):
                     assert time.monotonic() < deadline, f"{self._binary} does not start"
                     assert self._process.poll() is None, (self._folder / "server.log").read_text()

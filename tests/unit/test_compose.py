@@ -1,162 +1,244 @@
-"""The deployment files, as far as they can be held to the truth without a Docker engine."""
+"""The compose files and the images, as far as they can be held to the truth without an engine."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
+import os
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import yaml
-from redis import Redis
+from conftest import REPO
+from needs import missing
 
-from asrq_jobs import keys
 from asrq_jobs.cli import cli
 from asrq_jobs.settings import PREFIX, Settings
 
-REPO = Path(__file__).resolve().parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((REPO / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("worker", "reaper", "dashboard")
-EXAMPLE = (REPO / "ops" / "compose" / "asrq.env.example").read_text(encoding="utf-8")
-DOCKERFILES = {
-    path.name.partition(".")[0]: path.read_text("utf-8") for path in (REPO / "ops/docker").glob("*.Dockerfile")
-}
+BASE = "docker-compose.yml"
+GPU, QWEN, SEEING = (f"ops/compose/{name}.yml" for name in ("gpu", "qwen", "observability"))
+TOGETHER = [(BASE,), (BASE, GPU), (BASE, GPU, QWEN), (BASE, SEEING), (BASE, GPU, QWEN, SEEING)]
+EXAMPLE = REPO / "ops" / "compose" / "compose.env.example"
 KNOWN = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+OURS = re.compile(r"worker(-\d)?|reaper|dashboard")
+DOCKERFILE = (REPO / "ops" / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+
+Service = dict[str, Any]
 
 
-def command_parses(words: list[str]) -> None:
+@functools.cache
+def merged(files: tuple[str, ...]) -> dict[str, Any]:
+    """What compose itself makes of the files, with every profile on."""
+    program = shutil.which(
+        "docker-compose", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    )
+    if program is None:
+        missing("docker-compose")
+    environment = {"PATH": os.environ["PATH"]} | {
+        f"{name}_PASSWORD": "s3cret"
+        for name in ("REDIS_WORKER", "REDIS_REAPER", "REDIS_DASHBOARD", "DASHBOARD", "GRAFANA")
+    }
+    named = [word for file in files for word in ("--file", file)]
+    command = [program, *named, "--profile", "*", "config", "--format", "json"]
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return dict(json.loads(done.stdout))
+
+
+def services(files: tuple[str, ...]) -> dict[str, Service]:
+    return dict(merged(files)["services"])
+
+
+def ours(files: tuple[str, ...]) -> dict[str, Service]:
+    return {name: service for name, service in services(files).items() if OURS.fullmatch(name)}
+
+
+def seconds(duration: str) -> int:
+    matched = re.fullmatch(r"(?:(\d+)m)?(\d+)s", duration)
+    assert matched, duration
+    return int(matched[1] or 0) * 60 + int(matched[2])
+
+
+def parses(words: list[str]) -> None:
     """Fail unless the real command line takes these words."""
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, words
     command.make_context(words[0], words[1:])
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_commands_exist(service: str) -> None:
-    command_parses(SERVICES[service]["command"])
+@pytest.mark.parametrize("file", [BASE, GPU, QWEN, SEEING])
+def test_each_file_follows_the_specification(file: str) -> None:
+    try:
+        import check_jsonschema  # brings the schema
+        import jsonschema
+    except ImportError:
+        missing("check-jsonschema")
+    schema = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    content = yaml.safe_load((REPO / file).read_text(encoding="utf-8"))
+    jsonschema.validate(content, json.loads(schema.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_settings_exist(service: str) -> None:
-    names = {name for name in SERVICES[service]["environment"] if name.startswith(PREFIX)}
-    assert names <= KNOWN
-    assert SERVICES[service]["environment"]["ASRQ_REDIS_URL"].startswith("redis://")
+@pytest.mark.parametrize("files", TOGETHER)
+def test_commands_and_settings_exist(files: tuple[str, ...]) -> None:
+    for service in ours(files).values():
+        parses(service["command"])
+        assert {name for name in service["environment"] if name.startswith(PREFIX)} <= KNOWN
+        health = service["healthcheck"]["test"]
+        if health[1] == "asrq":
+            parses(health[2:])
+        assert STAGES[service["build"]["target"]]
+        assert service["image"] == f"asrq-{service['build']['target']}"
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_containers_are_confined(service: str) -> None:
-    assert SERVICES[service]["read_only"] is True
-    assert SERVICES[service]["cap_drop"] == ["ALL"]
-    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
-    assert "/tmp" in SERVICES[service]["tmpfs"]  # noqa: S108  # inside the container
-    assert SERVICES[service]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+@pytest.mark.parametrize("files", TOGETHER)
+def test_everything_is_confined_watched_and_stopped_in_time(files: tuple[str, ...]) -> None:
+    for name, service in services(files).items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["tmpfs"] == ["/tmp"], name  # noqa: S108  # inside the container
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}, name
+        assert seconds(service["stop_grace_period"]) > 0, name
+        limits = service["deploy"]["resources"]["limits"]
+        assert int(limits["memory"]) > 0, name
+        assert int(limits["pids"]) > 0, name
 
 
-@pytest.mark.parametrize("service", list(SERVICES))
-def test_every_service_is_watched_and_stops_in_time(service: str) -> None:
-    test = SERVICES[service]["healthcheck"]["test"]
-    assert test[0] in {"CMD", "CMD-SHELL"}
-    assert re.fullmatch(r"\d+s", SERVICES[service]["stop_grace_period"])
+@pytest.mark.parametrize("files", TOGETHER)
+def test_nothing_is_open_to_the_network_by_default(files: tuple[str, ...]) -> None:
+    for service in services(files).values():
+        assert {port["host_ip"] for port in service.get("ports", [])} <= {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("files", TOGETHER)
+def test_each_has_a_redis_user_of_its_own_and_no_other_password(files: tuple[str, ...]) -> None:
+    for name, service in ours(files).items():
+        user = name.partition("-")[0]
+        assert service["environment"]["ASRQ_REDIS_URL"] == f"redis://{user}:s3cret@redis:6379/0"
+        assert service["depends_on"] == {"redis": {"condition": "service_healthy", "required": True}}
+        others = {variable for variable in service["environment"] if variable.endswith("PASSWORD")}
+        assert others == ({"ASRQ_DASHBOARD_PASSWORD"} if user == "dashboard" else set())
+
+
+@pytest.mark.parametrize("files", TOGETHER)
+def test_what_is_mounted_is_in_the_repository(files: tuple[str, ...]) -> None:
+    for service in services(files).values():
+        for volume in service.get("volumes", []):
+            path = Path(volume.get("source", REPO))
+            made = {REPO / "audio", REPO / "ops" / "redis" / "users.acl"}
+            if volume["type"] == "bind" and path not in made:
+                assert path.exists(), path
+                assert volume["read_only"], path
 
 
 def test_the_worker_has_time_to_drain() -> None:
-    worker = SERVICES["worker"]
-    assert int(worker["stop_grace_period"][:-1]) >= float(worker["environment"]["ASRQ_GRACE_S"]) + 15
+    worker = services((BASE,))["worker"]
+    assert seconds(worker["stop_grace_period"]) >= float(worker["environment"]["ASRQ_GRACE_S"]) + 15
 
 
 def test_redis_keeps_what_it_is_given() -> None:
-    words = SERVICES["redis"]["command"]
+    redis = services((BASE,))["redis"]
+    words = redis["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert options["--appendonly"] == "yes"
     assert options["--maxmemory-policy"] == "noeviction"
-    assert SERVICES["redis"]["volumes"] == ["redis:/data"]
-    assert "redis" in COMPOSE["volumes"]
+    mounts = {volume["target"]: volume for volume in redis["volumes"]}
+    assert mounts["/data"] == {"type": "volume", "source": "redis", "target": "/data", "volume": {}}
+    assert mounts[options["--aclfile"]]["source"] == str(REPO / "ops" / "redis" / "users.acl")
 
 
-@pytest.mark.parametrize("service", list(SERVICES))
-def test_nothing_is_open_to_the_network_by_default(service: str) -> None:
-    for port in SERVICES[service].get("ports", []):
-        assert re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", port).startswith("127.0.0.1:"), port
-
-
-def test_named_volumes_are_declared() -> None:
-    used = {
-        volume.partition(":")[0]
-        for service in SERVICES.values()
-        for volume in service.get("volumes", [])
-        if isinstance(volume, str) and re.match(r"\w+:", volume)
+def test_one_worker_for_each_gpu() -> None:
+    workers = {name: service for name, service in ours((BASE, GPU)).items() if name.startswith("worker")}
+    devices = {
+        name: worker["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"]
+        for name, worker in workers.items()
     }
-    assert used == set(COMPOSE["volumes"])
+    assert devices == {"worker": ["0"], "worker-1": ["1"], "worker-2": ["2"], "worker-3": ["3"]}
+    assert [worker.get("profiles") for worker in workers.values()] == [None, ["gpu-1"], ["gpu-2"], ["gpu-3"]]
+    for worker in workers.values():
+        assert worker["build"]["target"] == "worker-cuda"
+        assert worker["networks"]["default"] in (None, {"aliases": ["worker"]})  # one name finds them all
+        different = {"profiles", "deploy", "networks"}
+        assert {key: worker[key] for key in worker.keys() - different} == {
+            key: workers["worker"][key] for key in workers["worker"].keys() - different
+        }
 
 
-def test_the_example_names_every_variable_and_only_known_settings() -> None:
-    given = set(re.findall(r"^([A-Z_]+)=", EXAMPLE, re.MULTILINE))
-    wanted = set(re.findall(r"\$\{(\w+)", (REPO / "docker-compose.yml").read_text(encoding="utf-8")))
-    assert wanted <= given
-    assert {name for name in given - wanted if not name.startswith(PREFIX)} == set()
-    assert {name for name in given if name.startswith(PREFIX)} <= KNOWN
+def test_qwen_serves_and_whisper_stands_in() -> None:
+    for name, service in ours((BASE, GPU, QWEN)).items():
+        if name.startswith("worker"):
+            given = {key.lower().removeprefix("asrq_"): value for key, value in service["environment"].items()}
+            settings = Settings(**given)
+            assert (settings.backend, settings.fallback_backend, settings.qwen_model) == ("qwen", "whisper", "1.7b")
 
 
-@pytest.mark.parametrize("image", ["client", "worker-cpu"])
-def test_images(image: str) -> None:
-    text = DOCKERFILES[image].replace("\\\n", " ")
-    final = text.rpartition("\nFROM ")[2]
-    assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
-    entry = re.search(r"^ENTRYPOINT (\[.*\])$", final, re.MULTILINE)
-    start = re.search(r"^CMD (\[.*\])$", final, re.MULTILINE)
-    assert entry is not None
-    assert start is not None
-    assert json.loads(entry[1]) == ["asrq"]  # the exec form: process 1 gets SIGTERM
-    for source in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
-        for path in shlex.split(source):
+def test_the_examples_name_every_variable_and_only_known_settings() -> None:
+    given = set(re.findall(r"^([A-Z_]+)=", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE))
+    wanted = {
+        name for file in TOGETHER[-1] for name in re.findall(r"\$\{(\w+)", (REPO / file).read_text(encoding="utf-8"))
+    }
+    assert given - {"REDIS_CLIENT_PASSWORD"} == wanted
+    for example in ("compose/asrq.env.example", "systemd/asrq.env.example"):
+        text = (REPO / "ops" / example).read_text(encoding="utf-8")
+        assert set(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE)) <= KNOWN
+
+
+def test_images_run_as_nobody_and_get_signals() -> None:
+    base, worker = STAGES["base"], STAGES["worker"]
+    assert re.search(r"^USER 10001:10001$", base, re.MULTILINE)
+    assert 'ENTRYPOINT ["asrq"]\n' in base  # the exec form: process 1 gets SIGTERM
+    assert "STOPSIGNAL SIGTERM\n" in base
+    assert set(re.findall(r"\bASRQ_\w+(?==)", worker)) <= KNOWN
+    health = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", worker, re.MULTILINE)
+    assert health is not None
+    parses(json.loads(health[1])[1:])
+
+
+def test_images_take_what_is_locked_and_what_is_here() -> None:
+    for target in ("client", "worker-cpu", "worker-cuda"):
+        assert f"-r /locks/{target}.txt" in STAGES[f"{target}-made"]
+        assert (REPO / "ops" / "locks" / f"{target}.txt").is_file()
+    installs = [line for line in re.split(r"\n|&&", DOCKERFILE) if " install " in line and "/build/bin/pip" in line]
+    assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
+    ignore = (REPO / "ops" / "docker" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        for path in shlex.split(sources):
             assert (REPO / path).exists(), path
-            ignore = (REPO / "ops" / "docker" / f"{image}.Dockerfile.dockerignore").read_text(encoding="utf-8")
             assert f"!{path}\n" in ignore, path
-    for name in re.findall(r"\bASRQ_\w+(?==)", final):
-        assert name in KNOWN
-    extras = re.search(r"/src\[([\w,]+)\]", text)
-    declared = (REPO / "pyproject.toml").read_text(encoding="utf-8")
-    for extra in extras[1].split(",") if extras else []:
-        assert re.search(rf"^{extra} = \[", declared, re.MULTILINE), extra
 
 
-class TestHealthy:
-    """ops/docker/healthy.py"""
+def test_hadolint_finds_nothing() -> None:
+    program = shutil.which("hadolint", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    if program is None:
+        missing("hadolint")
+    command = [program, REPO / "ops" / "docker" / "Dockerfile"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
 
-    @pytest.fixture
-    def healthy(self) -> dict[str, Any]:
-        return runpy.run_path(str(REPO / "ops" / "docker" / "healthy.py"))
 
-    def test_worker(self, healthy: dict[str, Any], redis: Redis) -> None:
-        check = healthy["worker_is_healthy"]
-        assert not check(redis, "box")
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "loading"}))
-        redis.hset(keys.HOSTS, "other-1a2b3c", json.dumps({"state": "draining"}))
-        assert not check(redis, "box")
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "ready"}))
-        assert not check(redis, "box")  # no slot yet
-        for number in ("1", "2"):
-            redis.sadd("rq:workers", f"rq:worker:box-1a2b3c.whisper.batch.{number}")
-            redis.set(f"rq:worker:box-1a2b3c.whisper.batch.{number}", "")
-        assert check(redis, "box")
-        redis.delete("rq:worker:box-1a2b3c.whisper.batch.2")
-        assert not check(redis, "box")
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "draining"}))
-        assert check(redis, "box")
-
-    def test_reaper(self, healthy: dict[str, Any], redis: Redis) -> None:
-        assert healthy["main"]("reaper") == 1
-        redis.set(keys.LEADER, "someone")
-        assert healthy["main"]("reaper") == 0
-
-    def test_no_redis(
-        self, healthy: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("ASRQ_REDIS_URL", "redis://127.0.0.1:1")
-        assert healthy["main"]("worker") == 1
-        assert "does not answer" in capsys.readouterr().err
+def test_passwords_are_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in ("compose/compose.env.example", "redis/users.acl.example"):
+        (tmp_path / file).parent.mkdir()
+        shutil.copy(REPO / "ops" / file, tmp_path / file)
+    make = runpy.run_path(str(REPO / "ops" / "compose" / "make_secrets.py"))["main"]
+    assert make(tmp_path) == 0
+    made, acl = tmp_path / "compose" / "compose.env", (tmp_path / "redis" / "users.acl").read_text(encoding="utf-8")
+    passwords = dict(re.findall(r"^REDIS_(\w+)_PASSWORD=(.{32})$", made.read_text(encoding="utf-8"), re.MULTILINE))
+    assert len(set(passwords.values())) == 4
+    assert sys.platform == "win32" or made.stat().st_mode & 0o777 == 0o600
+    for user, password in passwords.items():
+        assert f"user {user.lower()} on #{hashlib.sha256(password.encode()).hexdigest()} " in acl
+    assert "PASSWORD" not in acl  # every placeholder was filled
+    assert make(tmp_path) == 1
+    assert "there already" in capsys.readouterr().err

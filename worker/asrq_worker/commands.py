@@ -67,8 +67,7 @@ class CommandListener:
                         elif message is not None:  # subscribed: what was said before is in the marks
                             self._keeper.keep()
             except (RedisError, OSError) as error:
-                _log.warning("queue.unreachable", reason=type(error).__name__)
-                self._stopping.wait(_PAUSE_S)
+                self._stopping.wait(self._keeper.outage.failed(error))
             except Exception as error:  # noqa: BLE001  # a defect here must not leave the host deaf
                 _log.error("commands.defect", error=error)
                 reports.capture(error)
@@ -91,7 +90,7 @@ class CommandListener:
                 self._shutdown()
             elif slot is not None and command in {"stop-job", "stop-execution"}:
                 self._keeper.cancel(str(payload["job_id"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             _log.warning("command.malformed")
         except SettingsError as error:
             _log.warning("command.refused", code=error.code)

@@ -11,9 +11,10 @@ import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from asrq_jobs import configuration
 from asrq_jobs.connection import connect, queue_errors
@@ -76,15 +77,31 @@ def _queue(config: Settings) -> Iterator[Check]:
     where = configuration.mask_url(config.redis_url)
     try:
         with connect(config) as redis, queue_errors(config):
-            info = cast("dict[str, Any]", redis.info())
             ahead_s = _clock_ahead_s(redis)
+            info = _info(redis)
     except AsrqError as error:
         yield Check("redis", "fail", error.message, error.hint)
+        return
+    if info is None:
+        yield Check(
+            "redis",
+            "warn",
+            f"Redis at {where} answers, but tells this user nothing of itself: persistence and eviction are unknown.",
+            "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
+        )
+        yield clock(ahead_s, lease_s=config.lease_s)
         return
     yield server(info, where)
     yield persistence(info)
     yield eviction(info)
     yield clock(ahead_s, lease_s=config.lease_s)
+
+
+def _info(redis: Redis) -> dict[str, Any] | None:
+    try:
+        return redis.info()
+    except NoPermissionError:
+        return None
 
 
 def _clock_ahead_s(redis: Redis) -> float:
@@ -180,12 +197,14 @@ def _decoder(config: Settings) -> Check:
             file.writeframes(bytes(16_000))
         try:
             pool.start()
+            confined = pool.confined
             decoded = pool.decode(
                 sample, Path(folder, "samples.f32"), on_progress=lambda _seconds: None, check=lambda: None
             )
         finally:
             pool.close()
-    return Check("decoder", "ok", f"Audio is decoded ({decoded.codec}, {decoded.seconds:g} s).")
+    kept = "without network or other programs" if confined else "not kept from the network by this system"
+    return Check("decoder", "ok", f"Audio is decoded ({decoded.codec}, {decoded.seconds:g} s), {kept}.")
 
 
 def _memory(config: Settings) -> Check:

@@ -8,7 +8,10 @@ from pathlib import Path
 from types import TracebackType
 
 from asrq_jobs.errors import ErrorInfo, InUseError, QueueUnreachableError, from_info
+from asrq_worker.logs import Log
 from asrq_worker.process.child import Child, Message
+
+_log = Log("asrq.embedded")
 
 _START_S = 30.0
 
@@ -16,8 +19,8 @@ _START_S = 30.0
 class EmbeddedValkey:
     """Keeps a Valkey server running on loopback; a context manager that gives its URL.
 
-    With a data folder, everything acknowledged survives a stop (append-only file, synced each second); without one
-    nothing is kept.
+    It comes back with its data if it dies. With a data folder, everything acknowledged survives a stop, too
+    (append-only file, synced each second); without one nothing is kept beyond that.
     """
 
     def __init__(self, *, data: Path | None = None, port: int = 0) -> None:
@@ -68,6 +71,9 @@ class EmbeddedValkey:
             self._child = None
 
     def _on_message(self, message: Message) -> None:
+        if "revived" in message:
+            _log.error("valkey.revived")
+            return
         self._answer = message
         self._answered.set()
 

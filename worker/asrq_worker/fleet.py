@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import psutil
+
 from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.scheduler import Scheduler
@@ -60,7 +62,8 @@ class Fleet:
         """`make` builds the engine of a backend; it must not start it.
 
         `budget_mb` limits the resident memory of all engines: before one is started, those that are idle are ended, the
-        longest idle first, until what is left and what the new one took last time fit. 0: no limit.
+        longest idle first, until what is left and what the new one took last time fit; `retire` sees to what nobody
+        could know before it was loaded. 0: no limit.
         """
         self._make = make
         self._budget_mb = budget_mb
@@ -72,16 +75,15 @@ class Fleet:
         """Return the engine of a backend; it starts loading now if it was not here."""
         with self._lock:
             berth = self._berths.get(name)
-            going = self._make_room(name) if berth is None else []
-            if berth is None:
-                engine = self._make(name)
-                berth = self._berths[name] = Berth(name, engine, Scheduler(engine))
-                engine.start()
-                _log.info("engine.started", backend=name)
-            berth.used_at = time.monotonic()
-        for other in going:
-            other.close()
-            _log.info("engine.retired", backend=other.name, reason="memory")
+            if berth is not None:
+                berth.used_at = time.monotonic()
+                return berth
+            going = self._make_room(self._longest_idle(), self._took_mb.get(name, 0))
+            engine = self._make(name)
+            berth = self._berths[name] = Berth(name, engine, Scheduler(engine))
+        _end(going, "memory")  # first, for both may not fit
+        engine.start()
+        _log.info("engine.started", backend=name)
         return berth
 
     def unload(self, name: str) -> bool:
@@ -91,17 +93,19 @@ class Fleet:
             if berth is None or not berth.idle:
                 return False
             del self._berths[name]
-        berth.close()
-        _log.info("engine.retired", backend=name, reason="asked")
+        _end([berth], "asked")
         return True
 
-    def _make_room(self, name: str) -> list[Berth]:
-        """Take engines out, so that the one to be started fits; the caller ends them without the lock."""
+    def _longest_idle(self) -> list[Berth]:
+        return sorted(self._berths.values(), key=lambda berth: berth.used_at)
+
+    def _make_room(self, candidates: Iterable[Berth], needed_mb: int) -> list[Berth]:
+        """Take out candidates until so much more fits into the budget; the caller ends them without the lock."""
         memory = {berth.name: berth.engine.memory_mb() or 0 for berth in self._berths.values()}
-        self._took_mb.update(memory)
+        self._took_mb.update({name: taken for name, taken in memory.items() if taken})
         going: list[Berth] = []
-        for berth in sorted(self._berths.values(), key=lambda berth: berth.used_at):
-            if not self._budget_mb or sum(memory.values()) + self._took_mb.get(name, 0) <= self._budget_mb:
+        for berth in candidates:
+            if not self._budget_mb or sum(memory.values()) + needed_mb <= self._budget_mb:
                 break
             if berth.idle:
                 going.append(self._berths.pop(berth.name))
@@ -109,9 +113,9 @@ class Fleet:
         return going
 
     def usable(self, name: str) -> bool:
-        """Whether the backend is not known to fail just now: not given up, and its circuit closed."""
+        """Whether the backend is not known to fail just now: it can be loaded, and its circuit is closed."""
         berth = self.find(name)
-        return berth is None or (not berth.engine.final and berth.breaker.allow())
+        return berth is None or (not berth.engine.failures.lasting and berth.breaker.allow())
 
     def loaded(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
@@ -123,12 +127,21 @@ class Fleet:
         with self._lock:
             return self._berths.get(name)
 
+    def berths(self) -> list[Berth]:
+        """Return the engines that are here."""
+        with self._lock:
+            return list(self._berths.values())
+
+    def room_mb(self) -> float:
+        """Return how much memory one more process may take, in MiB: what the host has, within the budget."""
+        available: float = psutil.virtual_memory().available / 2**20
+        taken = sum(berth.engine.memory_mb() or 0 for berth in self.berths())
+        return min(available, self._budget_mb - taken) if self._budget_mb else available
+
     def states(self) -> dict[str, dict[str, str | float | int | None]]:
         """Return for each engine its state, model, memory in MiB, load time in seconds and restarts."""
-        with self._lock:
-            berths = list(self._berths.values())
         found: dict[str, dict[str, str | float | int | None]] = {}
-        for berth in berths:
+        for berth in self.berths():
             loaded = berth.engine.loaded
             found[berth.name] = {
                 "state": berth.engine.state.value,
@@ -140,9 +153,10 @@ class Fleet:
         return found
 
     def retire(self, keep: Iterable[str], *, idle_s: float) -> None:
-        """End engines that are not to be kept and have been idle for so long.
+        """End engines that are not to be kept and have been idle for so long, and those that exceed the budget.
 
-        One that was given up goes after a minute, so that it is tried anew when it is wanted again.
+        One that was given up goes after a minute, so that it is tried anew when it is wanted again. The one that was
+        used last stays, whatever memory it takes.
         """
         kept = set(keep)
         with self._lock:
@@ -156,9 +170,9 @@ class Fleet:
             ]
             for berth in idle:
                 del self._berths[berth.name]
-        for berth in idle:
-            berth.close()
-            _log.info("engine.retired", backend=berth.name)
+            going = self._make_room(self._longest_idle()[:-1], 0)
+        _end(idle, "idle")
+        _end(going, "memory")
 
     def close(self) -> None:
         """End all engines."""
@@ -166,3 +180,9 @@ class Fleet:
             berths, self._berths = list(self._berths.values()), {}
         for berth in berths:
             berth.close()
+
+
+def _end(berths: Iterable[Berth], reason: str) -> None:
+    for berth in berths:
+        berth.close()
+        _log.info("engine.retired", backend=berth.name, reason=reason)

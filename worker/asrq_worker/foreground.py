@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType, TracebackType
 
 _STEP_S = 0.2
+_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    _SIGNALS.append(signal.SIGBREAK)  # the only one that a program there can send to another
 
 
 class StartInterruptedError(BaseException):
@@ -14,7 +18,7 @@ class StartInterruptedError(BaseException):
 
 
 class Foreground:
-    """Turns SIGINT and SIGTERM into events while it is entered.
+    """Turns SIGINT and SIGTERM (on Windows also Ctrl-Break) into events while it is entered.
 
     Until `started` is called a signal raises `StartInterruptedError` in the main thread; afterwards the first one
     sets `stop` and the next sets `hurry`. Handlers only set events: locks may be held where they strike.
@@ -39,7 +43,7 @@ class Foreground:
             pass
 
     def __enter__(self) -> Foreground:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
         return self
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import queue
 import time
 import uuid
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError
+from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio
-from asrq_worker.audio.split import Piece, split
+from asrq_worker.audio.split import Piece, split, split_again
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Identity, Transcript
 from asrq_worker.control import JobControl
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask
+from asrq_worker.engine.ladder import Step, can_be_split
 from asrq_worker.engine.messages import Loaded
-from asrq_worker.engine.scheduler import ChunkDone, ChunkTask
 from asrq_worker.fleet import Berth
+from asrq_worker.logs import Log
 from asrq_worker.merge import Placed
+
+_log = Log("asrq.inference")
 
 _POLL_S = 0.2
 _CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
@@ -86,45 +93,102 @@ def transcribe(
     Raises:
         AsrqError: what stops the job, or the first chunk that fails.
     """
-    request, control, journal = job.request, job.control, job.journal
-    options = admit(request, loaded.identity, loaded.capabilities)
+    control = job.control
+    options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
-    pieces = split(decoded.spans, longest_s=longest_s, read=decoded.read)
-    finished = journal.load() if pieces else {}
-    progress = _Progress(journal, sum(piece.seconds for piece in pieces))
-    done: dict[Piece, Transcript] = {}
-    pending: dict[Future[ChunkDone], Piece] = {}
-    work: list[ChunkDone] = []
-    # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
-    turn = uuid.uuid4().hex
+    hearing = _Hearing(job, decoded, berth, loaded.identity, options)
     control.expect(lease_s)
     try:
-        for piece in pieces:
-            known = finished.get(checkpoint_key(piece, options, loaded.identity))
-            if known is not None:
-                done[piece] = known
-                progress.done_s += piece.seconds
-            else:
-                task = ChunkTask(turn, request.lane, decoded.path, piece.start, piece.stop, options)
-                pending[berth.scheduler.submit(task)] = piece
-        while pending:
+        hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
+        while hearing.pending:
             control.check()
-            if berth.scheduler.alive(turn):
+            if berth.scheduler.alive(hearing.turn):
                 control.moved()
-            settled, _ = wait_for(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            hearing.tell_steps()
             for future in settled:
-                piece = pending.pop(future)
-                chunk = future.result()
-                work.append(chunk)
-                done[piece] = chunk.transcript
-                journal.save(checkpoint_key(piece, options, loaded.identity), chunk.transcript)
-                progress.chunk(piece, chunk.transcript)
+                hearing.settle(future)
             if settled:
-                progress.tell()
+                hearing.progress.tell()
     finally:
-        berth.scheduler.cancel(turn)
-    placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, done[p]) for p in pieces)
-    return Heard(loaded, placed, tuple(work), _findings(placed, options))
+        berth.scheduler.cancel(hearing.turn)
+    pieces = sorted(hearing.done, key=lambda piece: piece.start)
+    placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
+    return Heard(loaded, placed, tuple(hearing.work), (*hearing.warnings, *_findings(placed, options)))
+
+
+class _Hearing:
+    """The pieces of one job on their way through one engine."""
+
+    def __init__(
+        self, job: Job, decoded: DecodedAudio, berth: Berth, identity: Identity, options: ChunkOptions
+    ) -> None:
+        self._job = job
+        self._decoded = decoded
+        self._berth = berth
+        self._options = options
+        self._identity = identity
+        self._finished = job.journal.load() if decoded.spans else {}
+        self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
+        self.done: dict[Piece, Transcript] = {}
+        self.pending: dict[Future[ChunkDone], Piece] = {}
+        self.work: list[ChunkDone] = []
+        self.warnings: tuple[str, ...] = ()
+        self.progress = _Progress(job.journal)
+        # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
+        self.turn = uuid.uuid4().hex
+
+    def begin(self, pieces: Iterable[Piece]) -> None:
+        """Have pieces transcribed, but for those that an earlier attempt finished."""
+        for piece in pieces:
+            self.progress.audio_s += piece.seconds
+            known = self._finished.get(self._key(piece))
+            if known is not None:
+                self.done[piece] = known
+                self.progress.done_s += piece.seconds
+            else:
+                self.pending[self._submit(piece)] = piece
+
+    def settle(self, future: Future[ChunkDone]) -> None:
+        """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
+
+        Raises:
+            AsrqError: why it failed.
+        """
+        piece = self.pending.pop(future)
+        if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
+            self.progress.audio_s -= piece.seconds
+            self.warnings = ("chunk_split",)
+            self.begin(split_again(piece, self._decoded.spans, read=self._decoded.read))
+            return
+        chunk = future.result()
+        self.work.append(chunk)
+        self.done[piece] = chunk.transcript
+        self._job.journal.save(self._key(piece), chunk.transcript)
+        self.progress.chunk(piece, chunk.transcript)
+
+    def tell_steps(self) -> None:
+        """Log and publish what was done since the last time because memory ran out."""
+        while not self._steps.empty():
+            piece, step = self._steps.get()
+            start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
+            _log.warning(
+                "job.out_of_memory", id=self._job.request.id, backend=self._berth.name, step=step, start=start, end=end
+            )
+            event = Event(type="progress", at=time.time(), stage="inference", step=step.value, start=start, end=end)
+            self._job.journal.event(event)
+
+    def _submit(self, piece: Piece) -> Future[ChunkDone]:
+        on_step = functools.partial(self._note_step, piece)
+        lane, path = self._job.request.lane, self._decoded.path
+        task = ChunkTask(self.turn, lane, path, piece.start, piece.stop, self._options, on_step)
+        return self._berth.scheduler.submit(task)
+
+    def _note_step(self, piece: Piece, step: Step) -> None:
+        self._steps.put((piece, step))  # told by the job's own thread: the engine's does not wait for Redis
+
+    def _key(self, piece: Piece) -> str:
+        return checkpoint_key(piece, self._options, self._identity)
 
 
 def condemn(heard: Heard) -> None:
@@ -162,7 +226,7 @@ def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, .
 @dataclass
 class _Progress:
     journal: Journal
-    audio_s: float
+    audio_s: float = 0.0
     done_s: float = 0.0
 
     def __post_init__(self) -> None:

@@ -27,13 +27,14 @@ class RedisJournal:
         self._lease = execution.lease
         self._job_id = execution.job_id
         self._ttl_s = ttl_s
+        self._lossy = False
 
     def event(self, event: Event) -> None:
         """Append an event to the job's stream."""
         try:
             self._note(event=event.to_json())
         except (RedisError, OSError) as error:
-            _log.warning("event.lost", id=self._job_id, type=event.type, reason=type(error).__name__)
+            self._lost("event", error)
         faults.reach(event.stage or event.type)
 
     def load(self) -> dict[str, Transcript]:
@@ -56,7 +57,13 @@ class RedisJournal:
         try:
             self._note(chunk=key, transcript=_TRANSCRIPT.dump_json(transcript).decode())
         except (RedisError, OSError) as error:
-            _log.warning("checkpoint.lost", id=self._job_id, reason=type(error).__name__)
+            self._lost("checkpoint", error)
+
+    def _lost(self, what: str, error: Exception) -> None:
+        """Tell of the first loss only: an outage takes many."""
+        if not self._lossy:
+            _log.warning("journal.lossy", id=self._job_id, lost=what, reason=type(error).__name__)
+        self._lossy = True
 
     def _note(self, *, event: str = "", chunk: str = "", transcript: str = "") -> None:
         scripts.load(self._redis, "note")(

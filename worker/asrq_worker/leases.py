@@ -16,6 +16,7 @@ from asrq_worker import reports
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution
 from asrq_worker.logs import Log
+from asrq_worker.outage import Outage
 
 _log = Log("asrq.leases")
 
@@ -23,10 +24,14 @@ Heartbeat = Callable[[Pipeline], None]
 
 
 class LeaseKeeper:
-    """One thread and one pipelined call per interval, whatever the number of slots."""
+    """One thread and one pipelined call per interval, whatever the number of slots.
+
+    `outage` is what this host knows of an outage of its queue, for all its threads.
+    """
 
     def __init__(self, redis: Redis, *, lease_s: float, heartbeats: Iterable[Heartbeat] = ()) -> None:
         """Renew every third of `lease_s`; `heartbeats` add what else is to be sent in the same call."""
+        self.outage = Outage()
         self._redis = redis
         self._lease_s = lease_s
         self._heartbeats = tuple(heartbeats)
@@ -43,6 +48,11 @@ class LeaseKeeper:
         """Stop renewing; what is still held will lapse."""
         self._stopping.set()
         self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def hold(self, execution: Execution, control: JobControl) -> None:
         """Renew the lease of this execution from now on."""
@@ -99,11 +109,14 @@ class LeaseKeeper:
                 control.stop(CanceledError("Canceled while it ran."))
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._lease_s / 3):
+        pause_s = self._lease_s / 3
+        while not self._stopping.wait(pause_s):
+            pause_s = self._lease_s / 3
             try:
                 self.keep()
+                self.outage.over()
             except (RedisError, OSError) as error:
-                _log.warning("leases.unreachable", reason=type(error).__name__)
+                pause_s = min(pause_s, self.outage.failed(error))
             except Exception as error:  # noqa: BLE001  # a defect here must not cost every running job its lease
                 _log.error("leases.defect", error=error)
                 reports.capture(error)

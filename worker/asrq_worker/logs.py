@@ -1,6 +1,6 @@
 """Structured logs on stderr: one event a line with its fields, as JSON or, on a terminal, for reading.
 
-Transcripts, prompts, paths and URLs are never fields.
+Transcripts, prompts, paths and URLs are never fields, nor are the messages of exceptions, which may quote them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -27,7 +28,7 @@ class _JsonFormatter(logging.Formatter):
             **getattr(record, _FIELDS, {}),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _stack(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False)
 
 
@@ -36,7 +37,16 @@ class _ConsoleFormatter(logging.Formatter):
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         fields = " ".join(f"{name}={value}" for name, value in getattr(record, _FIELDS, {}).items())
         line = f"{at} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{_stack(record.exc_info[1])}" if record.exc_info else line
+
+
+def _stack(error: BaseException | None) -> str:
+    """The traceback, causes first, without the messages of the exceptions: these may quote a path or a text."""
+    parts: list[str] = []
+    while error is not None:
+        parts.append(f"{''.join(traceback.format_tb(error.__traceback__))}{type(error).__qualname__}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nwhich led to\n".join(reversed(parts))
 
 
 def configure(settings: Settings) -> None:
@@ -48,9 +58,10 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(_JsonFormatter() if style == "json" else _ConsoleFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
-    for chatty in ("rq", "faster_whisper", "httpx", "httpcore", "huggingface_hub", "filelock"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    root.setLevel(logging.WARNING)  # libraries name files and URLs below that
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it would choose INFO for itself
+    for ours in ("asrq", "asrq_worker"):
+        logging.getLogger(ours).setLevel(settings.log_level.upper())
 
 
 class Log:

@@ -13,7 +13,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.source import Source
 from asrq_worker.backends.base import BackendConfig
-from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.engine import Engine, plenty
+from asrq_worker.engine.life import Wear
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log
@@ -47,7 +48,10 @@ class Machine:
             max_s=settings.max_audio_s,
         )
         self._settings = settings
-        self.fleet = Fleet(lambda backend: make_engine(settings, backend), budget_mb=settings.engine_memory_mb)
+        self.fleet = Fleet(
+            lambda backend: make_engine(settings, backend, room_mb=self.fleet.room_mb),
+            budget_mb=settings.engine_memory_mb,
+        )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
         source = Source(settings, self.spool, redis, any_path=redis is None)
         self._shadow = Shadow(
@@ -105,14 +109,16 @@ class Machine:
         self.close()
 
 
-def make_engine(settings: Settings, backend: str) -> Engine:
-    """Build the engine of a backend from settings."""
+def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float] = plenty) -> Engine:
+    """Build the engine of a backend from settings; `room_mb` says how much memory a second process of it may take."""
     return Engine(
         backend,
         backend_config(settings, backend),
         start_timeout_s=settings.engine_start_s,
         stall_s=settings.engine_stall_s,
         slowness=settings.engine_slowness,
+        wear=Wear(settings.engine_max_batches, settings.engine_max_rss_mb),
+        room_mb=room_mb,
     )
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError, ShutdownError, WorkerLostError
+from asrq_jobs.errors import (
+    AsrqError,
+    CanceledError,
+    DecoderCrashedError,
+    LeaseLostError,
+    PoisonedError,
+    ShutdownError,
+    WorkerLostError,
+)
+from asrq_jobs.result import Attempt
 
 Verdict = Literal["failed", "canceled", "retry", "front", "abandon"]
 
@@ -42,3 +52,14 @@ def decide(error: AsrqError, *, attempts: int, max_attempts: int, retry_delay_s:
         return Outcome("front")
     delay = min(_LONGEST_DELAY_S, retry_delay_s * 2 ** (attempts - 1))
     return Outcome("retry", delay_s=delay * (0.75 + jitter / 2))
+
+
+def in_the_end(error: AsrqError, earlier: Sequence[Attempt]) -> AsrqError:
+    """Return what a job has failed of: a file that killed its decoder in every attempt, two at least, is poison."""
+    codes = [attempt.error.code if attempt.error else None for attempt in earlier]
+    if isinstance(error, DecoderCrashedError) and codes and set(codes) == {error.code}:
+        return PoisonedError(
+            f"This file killed the decoder in each of {len(codes) + 1} attempts.",
+            hint="Convert it with another program, to WAV for instance, and submit that.",
+        )
+    return error

@@ -15,7 +15,7 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker import inference
+from asrq_worker import inference, reports
 from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
@@ -26,7 +26,7 @@ from asrq_worker.logs import Log
 from asrq_worker.merge import merge
 from asrq_worker.policy import Outcome, Route, falls_back, route
 from asrq_worker.shadow import Shadow
-from asrq_worker.spool import Spool
+from asrq_worker.spool import Spool, discard
 
 _PROGRESS_EVERY_S = 0.5
 _QUEUED_PATIENCE_S = 600.0  # waiting for a free decoder; each one ahead is bounded by its own stall limit
@@ -97,7 +97,7 @@ class Pipeline:
                 taken_over = self._shadow.follow(job, decoded, served.heard, shadow.backend)
         finally:
             if not taken_over:
-                decoded.path.unlink(missing_ok=True)
+                discard(decoded.path)
         total_s = time.monotonic() - began
         return _result(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
 
@@ -141,8 +141,9 @@ class Pipeline:
                 check=control.check,
                 urgent=request.lane == "interactive",
             )
-        except BaseException:
-            samples.unlink(missing_ok=True)
+        except BaseException as error:
+            discard(samples)
+            reports.capture(error, job_id=request.id, lane=request.lane)
             raise
 
     def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
@@ -174,6 +175,7 @@ class Pipeline:
             with berth.at_work():
                 heard = self._hear(job, decoded, berth, rest)
         except AsrqError as error:
+            reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
             if falls_back(error, trial=False):
                 if berth.engine.loaded is not None or berth.engine.final:  # still loading is no failure
                     berth.breaker.failed()

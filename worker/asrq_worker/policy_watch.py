@@ -72,8 +72,8 @@ class PolicyWatch:
         except ValidationError:
             _log.warning("policy.malformed")
             return
-        except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", reason=type(error).__name__)
+        except (RedisError, OSError) as error:  # the slots tell of an outage
+            _log.debug("policy.unread", reason=type(error).__name__)
             return
         serving = {found.backend, *(share.backend for share in (found.canary, found.shadow) if share)}
         if found != self._current:

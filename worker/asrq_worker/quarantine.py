@@ -6,14 +6,26 @@ import json
 import time
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
-from asrq_jobs.errors import AsrqError
+from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_worker.execution import Execution, forget, iso
 
 _KEPT_BYTES = 4096
+
+
+def is_spoilt(error: ResponseError) -> bool:
+    """Whether an answer means that a key holds another type than ours: something foreign has written it."""
+    return "WRONGTYPE" in str(error)
+
+
+def refuse_spoilt(redis: Redis, job_id: str, lane: str, *, ttl_s: int, lapsed: Execution | None = None) -> None:
+    """Fail a job one of whose keys `is_spoilt`."""
+    error = MalformedJobError(f"A key of the job {job_id} holds something else.")
+    refuse(redis, job_id, lane, {}, error, ttl_s=ttl_s, lapsed=lapsed)
 
 
 def refuse(
@@ -26,7 +38,7 @@ def refuse(
     ttl_s: int,
     lapsed: Execution | None = None,
 ) -> None:
-    """Fail the job in one transaction; the beginning of what was written stays in its hash as `refused`.
+    """Fail the job in one transaction; of what was written only the beginning stays, in its hash as `refused`.
 
     `lapsed` is the execution that held it, if there was one.
     """
@@ -34,7 +46,8 @@ def refuse(
     info = error.info()
     result = Result(id=job_id, status="failed", error=info, completed_at=iso(now))
     pipe = redis.pipeline(transaction=True)
-    pipe.delete(keys.job(job_id))
+    own = (keys.job, keys.events, keys.attempts, keys.chunks, keys.cancel, keys.rq_results, keys.rq_executions)
+    pipe.delete(*(key(job_id) for key in own))  # whatever their types are
     pipe.hset(
         keys.job(job_id),
         mapping={
@@ -53,9 +66,8 @@ def refuse(
     pipe.set(keys.result(job_id), result.to_json(), ex=ttl_s)
     pipe.xadd(keys.events(job_id), {"event": Event(type="failed", at=now, error=info).to_json()})
     pipe.hincrby(keys.STATS, "refused", 1)
-    pipe.delete(keys.cancel(job_id))
     if lapsed is not None:
         forget(pipe, lapsed)
-    for key in (keys.job(job_id), keys.events(job_id), keys.attempts(job_id), keys.chunks(job_id)):
+    for key in (keys.job(job_id), keys.events(job_id)):
         pipe.expire(key, ttl_s)
     pipe.execute()

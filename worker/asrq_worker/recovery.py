@@ -3,31 +3,140 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from asrq_jobs.errors import WorkerLostError
 from asrq_jobs.events import Event
-from asrq_jobs.request import Request
+from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.execution import Execution, iso
 from asrq_worker.outcome import decide
+from asrq_worker.snapshot import ENDED, Job, Snapshot
 from asrq_worker.task import Ended, attempt_limit
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
 
+Kind = Literal["due", "recovered", "reconciled", "expired", "renewed", "forgotten", "hosts", "slots"]
 
-def stuck(
-    seen: Mapping[str, float], now_there: Set[str], *, now: float, after_s: float
-) -> tuple[set[str], dict[str, float]]:
-    """Decide which ids have been between dequeue and start for too long.
+# What looks wrong but may be under way just now: to be repaired when it has looked so for a while.
+DOUBTFUL: frozenset[Kind] = frozenset({"recovered", "reconciled", "forgotten", "slots"})
 
-    `seen` maps ids of the last round to the time they were first seen there; returns the stuck ones and the map
-    for the next round. A stuck one counts anew from there: it is put back, and its next dequeue is another story.
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """Something to repair. `subject` is a job's id; of `renewed` the sha256 of an upload, of `forgotten` a lease, of
+    `hosts` and `slots` a name."""
+
+    kind: Kind
+    subject: str
+    lane: str = ""
+
+
+def lapsed(seen: Snapshot) -> list[Execution]:
+    """Decide which executions are lost, longest first: those whose lease has lapsed, if no other has the job."""
+    live = {execution.job_id for execution, expiry in _executions(seen).items() if expiry > seen.at}
+    found = [(expiry, execution) for execution, expiry in _executions(seen).items() if execution.job_id not in live]
+    return [execution for _, execution in sorted(found, key=lambda pair: pair[0])]
+
+
+def inspect(seen: Snapshot, *, blob_ttl_s: int) -> list[Finding]:
+    """Decide what else is wrong. No job is in two findings, and none that an execution holds, lapsed or not."""
+    held = {execution.job_id for execution in _executions(seen)}
+    of_jobs: dict[str, Finding] = {}
+    for finding in _of_jobs(seen):
+        if finding.subject not in held:
+            of_jobs.setdefault(finding.subject, finding)
+    return [*of_jobs.values(), *_of_executions(seen, held), *_of_uploads(seen, blob_ttl_s), *_of_workers(seen)]
+
+
+def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
+    waiting = {(lane, job_id) for lane, places in seen.lanes.items() for job_id in places.waiting}
+    for lane, places in seen.lanes.items():
+        yield from (Finding("due", job_id, lane) for job_id in places.due)
+        yield from (Finding("recovered", job_id, lane) for job_id in places.dequeued)
+    for job_id, job in seen.jobs.items():
+        lane = job.lane or next((lane for lane in LANES if (lane, job_id) in waiting), LANES[0])
+        if job.status == "queued" and job.lane and _overdue(job, now=seen.at):
+            yield Finding("expired", job_id, lane)
+        elif _misplaced(job, waits=(lane, job_id) in waiting):
+            yield Finding("reconciled", job_id, lane)
+
+
+def _overdue(job: Job, *, now: float) -> bool:
+    """Whether it waits for too long. Each stay in the lane counts on its own, and the pause before a retry does not."""
+    return job.queue_ttl_s is not None and job.enqueued_at != "" and job.enqueued_at < iso(now - job.queue_ttl_s)
+
+
+def _misplaced(job: Job, *, waits: bool) -> bool:
+    """Whether a job that no execution holds is not where its status says, or does not live as long as it should."""
+    if job.status is None:
+        return waits or (job.traces and not job.kept)
+    if job.lane is None:
+        return False
+    if job.status in ENDED:
+        return waits or job.traces or not job.expires
+    if job.status == "queued":
+        return job.expires or not waits
+    if job.status == "scheduled":
+        return job.expires or not job.scheduled
+    return job.status == "started"
+
+
+def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
+    """Executions that cannot commit any more. That of a started job is left: the job is recovered through it."""
+    live = {execution.job_id for execution, expiry in _executions(seen).items() if expiry > seen.at}
+    for lease, expiry in seen.leases.items():
+        execution = _execution(lease)
+        if execution is None or (expiry <= seen.at and execution.job_id in live):
+            yield Finding("forgotten", lease)
+    for lane, places in seen.lanes.items():
+        for job_id, execution_id in places.started:
+            lease = Execution(job_id, execution_id, lane, "").lease
+            lost = job_id not in held and seen.jobs.get(job_id, Job()).status == "started"
+            if lease not in seen.leases and not lost:
+                yield Finding("forgotten", lease)
+
+
+def _of_uploads(seen: Snapshot, ttl_s: int) -> Iterator[Finding]:
+    """Uploads that would stay for ever, and those that would go while a job waits for its turn with them."""
+    wanted = {job.blob for job in seen.jobs.values() if job.status == "queued"}
+    for sha256, left_s in seen.blobs.items():
+        if left_s == -1 or (sha256 in wanted and 0 <= left_s < ttl_s / 2):
+            yield Finding("renewed", sha256)
+
+
+def _of_workers(seen: Snapshot) -> Iterator[Finding]:
+    yield from (Finding("hosts", name) for name in sorted(gone(seen.hosts, seen.slots.keys(), now=seen.at)))
+    yield from (Finding("slots", name) for name, beats in seen.slots.items() if not beats)
+
+
+def _executions(seen: Snapshot) -> dict[Execution, float]:
+    return {execution: expiry for lease, expiry in seen.leases.items() if (execution := _execution(lease))}
+
+
+def _execution(lease: str) -> Execution | None:
+    try:
+        return Execution.of_lease(lease, worker="")
+    except ValueError:  # written by hand
+        return None
+
+
+def confirmed(
+    seen: Mapping[T, float], now_there: Set[T], *, now: float, after_s: float
+) -> tuple[set[T], dict[T, float]]:
+    """Decide which things have been there at every look for long enough.
+
+    `seen` maps those of the last look to the time they were first seen; returns the confirmed ones and the map for the
+    next look. A confirmed one counts anew from there: it is repaired, and the next time is another story.
     """
-    first = {job_id: seen.get(job_id, now) for job_id in now_there}
-    late = {job_id for job_id, at in first.items() if now - at >= after_s}
-    return late, {job_id: at for job_id, at in first.items() if job_id not in late}
+    first = {thing: seen.get(thing, now) for thing in now_there}
+    late = {thing for thing, at in first.items() if now - at >= after_s}
+    return late, {thing: at for thing, at in first.items() if thing not in late}
 
 
 def lost(

@@ -1,17 +1,48 @@
-"""Error reports to Sentry, when a DSN is set. Only defects are sent, never what users say or where it lies."""
+"""Error reports to Sentry, when a DSN is set: only defects, and never what users say or where it lies.
+
+An event is put together anew from what it may hold; whatever else the SDK gathers, now or in a later version, stays
+here.
+"""
 
 from __future__ import annotations
 
+import platform
+import re
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from asrq_jobs import __version__
-from asrq_jobs.errors import ExtraMissingError
+from asrq_jobs.errors import (
+    AsrqError,
+    DecoderCrashedError,
+    DecoderTimeoutError,
+    EngineCrashedError,
+    EngineTimeoutError,
+    ExtraMissingError,
+    InferenceError,
+    InternalError,
+    MalformedOutputError,
+    PoisonedError,
+    SettingsError,
+)
 from asrq_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-_active = False
+# Their sentences are made of numbers, signals and what the system says: of all messages, these alone are sent.
+_ENDS = (EngineCrashedError, EngineTimeoutError, DecoderCrashedError, DecoderTimeoutError, PoisonedError)
+_DEFECTS = (*_ENDS, InferenceError, InternalError, MalformedOutputError)
+_EVENT = ("event_id", "timestamp", "level", "platform", "release", "environment", "sdk", "tags")
+_EXCEPTION = ("type", "module", "mechanism")
+_FRAME = ("function", "module", "lineno", "in_app", "pre_context", "context_line", "post_context")
+_NAMES = re.compile(r"""'[^']*'|"[^"]*"|\S*[/\\]\S*""")
+
+_QUIET_S = 3600.0
+_FLUSH_S = 2.0
+
+_reporting: _Reporting | None = None
 
 
 def configure(settings: Settings) -> None:
@@ -19,48 +50,139 @@ def configure(settings: Settings) -> None:
 
     Raises:
         ExtraMissingError: a DSN is set and sentry-sdk is not installed.
+        SettingsError: the DSN is none.
     """
-    global _active  # noqa: PLW0603  # as global as the SDK that it switches on
+    global _reporting  # noqa: PLW0603  # as global as the SDK that it switches on
     if settings.sentry_dsn is None:
         return
     try:
         import sentry_sdk
+        from sentry_sdk.utils import BadDsn
     except ImportError:
         raise ExtraMissingError(
             "ASRQ_SENTRY_DSN is set, but sentry-sdk is not installed.", hint="pip install 'asrq[sentry]'"
         ) from None
-    sentry_sdk.init(
-        dsn=settings.sentry_dsn.get_secret_value(),
-        release=f"asrq@{__version__}",
-        environment=settings.environment,
-        include_local_variables=False,
-        max_breadcrumbs=0,
-        default_integrations=False,
-        before_send=_scrub,
-    )
-    sentry_sdk.set_tag("backend", settings.backend)
-    sentry_sdk.set_tag("model", settings.model_of(settings.backend).replace("\\", "/").rpartition("/")[2])
-    _active = True
+    try:
+        sentry_sdk.init(
+            dsn=settings.sentry_dsn.get_secret_value(),
+            release=f"asrq@{__version__}",
+            environment=settings.environment,
+            default_integrations=False,  # they look at requests, arguments, logs and other people's code
+            include_local_variables=False,
+            auto_session_tracking=False,
+            max_breadcrumbs=0,
+            before_send=scrubbed,
+        )
+    except BadDsn as error:
+        raise SettingsError(
+            f"Setting sentry_dsn: {error}.", hint="Copy it from the project's settings in Sentry: https://key@host/1."
+        ) from None
+    _tag(python=platform.python_version(), system=platform.system())
+    _reporting = _Reporting(settings)
 
 
-def capture(error: BaseException, *, job_id: str | None = None) -> None:
-    """Report a defect; does nothing without a DSN."""
-    if not _active:
+def name_worker(name: str) -> None:
+    """Tag what is reported from now on with the worker's name."""
+    if _reporting is not None:
+        _tag(worker=name)
+
+
+def capture(
+    error: BaseException, *, job_id: str | None = None, lane: str | None = None, backend: str | None = None
+) -> None:
+    """Report a defect; does nothing for any other failure, for one reported within the last hour, or without a DSN.
+
+    `backend` None: the one that serves by the settings.
+    """
+    reporting = _reporting  # which another thread may end
+    if reporting is None or (isinstance(error, AsrqError) and not isinstance(error, _DEFECTS)):
         return
     import sentry_sdk
 
+    backend = backend or reporting.settings.backend
+    if not reporting.is_news(error, backend, time.monotonic()):
+        return
+    model = reporting.settings.model_of(backend).replace("\\", "/").rpartition("/")[2]
+    tags = {
+        "job_id": job_id,
+        "lane": lane,
+        "backend": backend,
+        "model": model,
+        "code": error.code if isinstance(error, AsrqError) else None,
+    }
     with sentry_sdk.new_scope() as scope:
-        if job_id:
-            scope.set_tag("job_id", job_id)
+        for name, value in tags.items():
+            if value is not None:
+                scope.set_tag(name, value)
         scope.capture_exception(error)
 
 
-def _scrub(event: Event, hint: Hint) -> Event:
-    """Keep the exception's type and stack; drop its message, which may quote a path, a URL or a text."""
+def close() -> None:
+    """Send what still waits to be sent, for at most two seconds, and stop reporting."""
+    global _reporting  # noqa: PLW0603  # as `configure`
+    if _reporting is None:
+        return
+    import sentry_sdk
+
+    _reporting = None
+    sentry_sdk.get_client().close(timeout=_FLUSH_S)
+
+
+def scrubbed(event: Event, hint: Hint) -> Event:
+    """Return what may leave of an event: type, stack and tags. Messages may quote a path or a text, and stay here."""
     del hint
     values: list[dict[str, Any]] = event.get("exception", {}).get("values", [])
-    for value in values:
-        value["value"] = "(removed)"
-    event.pop("extra", None)
-    event.pop("server_name", None)
-    return event
+    kept: dict[str, Any] = {name: event[name] for name in _EVENT if name in event}  # type: ignore[literal-required]  # names of its keys
+    kept["exception"] = {"values": [_exception(value) for value in values]}
+    return kept  # type: ignore[return-value]  # as above
+
+
+def _exception(value: dict[str, Any]) -> dict[str, Any]:
+    ours = value.get("module") == AsrqError.__module__ and value["type"] in {kind.__name__ for kind in _ENDS}
+    frames = value.get("stacktrace", {}).get("frames", [])
+    return {
+        **{name: value[name] for name in _EXCEPTION if name in value},
+        "value": _NAMES.sub("…", value["value"]) if ours else "(removed)",
+        "stacktrace": {"frames": [_frame(frame) for frame in frames]},
+    }
+
+
+def _frame(frame: dict[str, Any]) -> dict[str, Any]:
+    """Keep the code; of a file that belongs to no package, the name without its folders."""
+    file = frame.get("filename") or ""
+    if file == frame.get("abs_path"):
+        file = file.replace("\\", "/").rpartition("/")[2]
+    return {**{name: frame[name] for name in _FRAME if name in frame}, "filename": file}
+
+
+def _tag(**tags: str) -> None:
+    import sentry_sdk
+
+    for name, value in tags.items():
+        sentry_sdk.get_global_scope().set_tag(name, value)  # the other scopes belong to one thread
+
+
+class _Reporting:
+    """What is reported for whom, and what was reported lately: a job that fails alike at each attempt is one report."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._reported: dict[tuple[object, ...], float] = {}
+
+    def is_news(self, error: BaseException, backend: str, now: float) -> bool:
+        """Whether nothing like it was reported within the last hour; `now` is in seconds."""
+        like = (type(error), backend, None if isinstance(error, AsrqError) else _place(error))
+        with self._lock:
+            if now - self._reported.get(like, float("-inf")) < _QUIET_S:
+                return False
+            self._reported[like] = now
+            return True
+
+
+def _place(error: BaseException) -> tuple[str, int] | None:
+    """Where it was raised: file and line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace is not None else None

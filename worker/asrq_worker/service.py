@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.typing import EncodableT
 
 from asrq_jobs import __version__, keys
@@ -20,11 +22,15 @@ from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import ShutdownError
 from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
+from asrq_worker import reports
 from asrq_worker.commands import CommandListener
 from asrq_worker.foreground import Foreground
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
+from asrq_worker.monitor.registry import Metrics
+from asrq_worker.monitor.server import listening
+from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.shadow import Comparison
@@ -45,9 +51,13 @@ class Service:
     `start` returns when the model is warm and the slots take jobs; `close` drains.
     """
 
-    def __init__(self, settings: Settings, *, shutdown: Callable[[], None]) -> None:
-        """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command."""
+    def __init__(self, settings: Settings, *, shutdown: Callable[[], None], metrics: Metrics | None = None) -> None:
+        """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command.
+
+        `metrics` are shared with whatever else runs in this process.
+        """
         self._settings = settings
+        self.monitor = WorkerMonitor(metrics or Metrics(), settings)
         self._redis: Redis = connect(settings)
         self._policy = PolicyWatch(self._redis, settings)
         self._machine = Machine(
@@ -59,6 +69,7 @@ class Service:
         )
         # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        reports.name_worker(self.name)
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
         task = Task(self._machine.pipeline, settings, info)
         self._state = "starting"
@@ -67,7 +78,14 @@ class Service:
         for lane, count in settings.slots.items():
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
-                self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings))
+                self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings, self.monitor.ended))
+        self.monitor.watch(
+            state=lambda: self._state,
+            policy=self._policy.current,
+            fleet=self._machine.fleet,
+            keeper=self._keeper,
+            slots=self._slots,
+        )
         self._commands = CommandListener(
             self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
         )
@@ -82,7 +100,7 @@ class Service:
         began = time.monotonic()
         try:
             with queue_errors(self._settings):
-                self._redis.ping()
+                self._await_queue()
                 self._publish_limits()
             self._announce("loading")
             self._machine.start()
@@ -132,6 +150,22 @@ class Service:
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
 
+    def _await_queue(self) -> None:
+        """Wait for a queue that is not up yet or still loads its data; one that refuses us goes on refusing."""
+        deadline = time.monotonic() + self._settings.redis_retry_s
+        while True:
+            try:
+                self._redis.ping()
+            except AuthenticationError:
+                raise
+            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(self._keeper.outage.failed(error))
+            else:
+                self._keeper.outage.over()
+                return
+
     def _join(self, within_s: float, hurry: threading.Event) -> bool:
         deadline = time.monotonic() + within_s
         while not all(slot.join(0) for slot in self._slots):
@@ -155,6 +189,7 @@ class Service:
         pipe.hset(keys.HOSTS, self.name, self._status())
 
     def _observe(self, backend: str, outcome: Outcome) -> None:
+        self.monitor.served(backend, outcome)
         key = keys.outcomes(backend)
         try:
             pipe = self._redis.pipeline(transaction=False)
@@ -200,17 +235,24 @@ class Service:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
 
-def run(settings: Settings, foreground: Foreground, *, ready: Callable[[], None] = lambda: None) -> None:
+def run(
+    settings: Settings,
+    foreground: Foreground,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    metrics: Metrics | None = None,
+) -> None:
     """Run a worker until a signal or an operator ends it; `ready` is called when it takes jobs.
 
     Raises:
         QueueError, SetupError, EngineError: it cannot start.
     """
-    service = Service(settings, shutdown=foreground.stop.set)
-    service.start()
-    try:
-        foreground.started()
-        ready()
-        foreground.wait()
-    finally:
-        service.close(hurry=foreground.hurry)
+    service = Service(settings, shutdown=foreground.stop.set, metrics=metrics)
+    with listening(settings, service.monitor):
+        service.start()
+        try:
+            foreground.started()
+            ready()
+            foreground.wait()
+        finally:
+            service.close(hurry=foreground.hurry)

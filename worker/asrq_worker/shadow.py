@@ -21,6 +21,7 @@ from asrq_worker.fleet import Fleet
 from asrq_worker.inference import Heard, Job
 from asrq_worker.logs import Log
 from asrq_worker.merge import merge
+from asrq_worker.spool import discard
 
 _log = Log("asrq.shadow")
 
@@ -82,7 +83,7 @@ class Shadow:
             wer = word_error_rate(_text(served), _text(heard))
             comparison = Comparison(**said, wer=round(wer, 4), time_ratio=_time_ratio(served, heard))
         finally:
-            decoded.path.unlink(missing_ok=True)
+            discard(decoded.path)
             self._free.release()
         self._record(comparison)
         _log.info("shadow.compared", **comparison.model_dump())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline as RedisPipeline
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker
 from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
@@ -17,16 +20,19 @@ from rq.worker.base import WorkerStatus
 from rq.worker_registration import register
 
 from asrq_jobs import keys
-from asrq_jobs.errors import AsrqError, CanceledError, RequestError
+from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Audio
 from asrq_jobs.settings import Settings
 from asrq_worker import faults, guard, quarantine, reports
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution, give_back
+from asrq_worker.expiry import expire
 from asrq_worker.journal import RedisJournal
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.task import Ended, Taken, Task
+
+Observe = Callable[[Taken, Ended], None]
 
 _log = Log("asrq.slot")
 
@@ -42,7 +48,17 @@ class Slot(SimpleWorker):
     list). Beginning and ending an execution are our scripts, each one step: see docs/explanation/decisions.
     """
 
-    def __init__(self, lane: str, name: str, redis: Redis, task: Task, keeper: LeaseKeeper, settings: Settings) -> None:
+    def __init__(
+        self,
+        lane: str,
+        name: str,
+        redis: Redis,
+        task: Task,
+        keeper: LeaseKeeper,
+        settings: Settings,
+        observe: Observe = lambda _taken, _ended: None,
+    ) -> None:
+        """`observe` is told of each attempt that has ended, after that is written."""
         super().__init__(
             [Queue(keys.queue_name(lane), connection=redis, serializer=JSONSerializer)],
             name=name,
@@ -55,12 +71,17 @@ class Slot(SimpleWorker):
         self._task = task
         self._keeper = keeper
         self._settings = settings
+        self._observe = observe
         self._stopping = threading.Event()
         self._registered = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def _set_connection(self, connection: Redis) -> Redis:
         return connection  # RQ would raise the socket timeout of the pool; ours is above the longest blocking call
+
+    def _set_ip_address(self, connection: Redis) -> None:
+        del connection
+        self.ip_address = "unknown"  # RQ would ask Redis, which may not be up yet, and name a connection that all share
 
     def start(self) -> None:
         """Start taking jobs."""
@@ -93,9 +114,9 @@ class Slot(SimpleWorker):
                     self.set_state(WorkerStatus.IDLE)
                     self._registered = True
                 self._serve_one()
+                self._keeper.outage.over()
             except (RedisError, OSError) as error:
-                _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
-                self._stopping.wait(_PAUSE_S)
+                self._stopping.wait(self._keeper.outage.failed(error))
             except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the host a slot
                 _log.error("slot.defect", error=error, slot=self.name)
                 reports.capture(error)
@@ -104,30 +125,50 @@ class Slot(SimpleWorker):
         try:
             self.register_death()
         except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
+            self._keeper.outage.failed(error)
 
-    def _serve_one(self) -> None:
+    def _take(self) -> str | None:
+        """Dequeue an id; None if none came in time, or none is to be taken."""
         if is_suspended(self._redis, self):
             self.set_state(WorkerStatus.SUSPENDED)
             self._stopping.wait(_PAUSE_S)
-            return
+            return None
         try:
             _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
         except DequeueTimeout:
-            return
-        job_id = raw_id.decode(errors="replace")
+            return None
+        try:
+            job_id = raw_id.decode()
+        except UnicodeDecodeError:  # no id, and so no job
+            self._redis.lrem(keys.intermediate(self.lane), 1, raw_id)  # type: ignore[arg-type]  # bytes as they came
+            return None
         faults.reach("dequeued")
         if self._stopping.is_set():  # it came while the last BLMOVE was still waiting
             give_back(self._redis, job_id, self.lane)
+            return None
+        return job_id
+
+    def _serve_one(self) -> None:
+        job_id = self._take()
+        if job_id is None:
             return
-        raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
+        execution = Execution(job_id, uuid.uuid4().hex, self.lane, self.name)
+        raw: dict[bytes, bytes] = {}
         try:
+            raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
             request = guard.admit(job_id, self.lane, raw, self._redis) if raw else None
+            if request is not None and expire(
+                self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()
+            ):
+                _log.info("job.expired", id=job_id, lane=self.lane)
+                return
+            begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
         except RequestError as error:
             self._refuse(job_id, raw, error)
             return
-        execution = Execution(job_id, uuid.uuid4().hex, self.lane, self.name)
-        begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
+        except ResponseError as error:
+            self._refuse_spoilt(execution, error)
+            return
         if begun.verdict != "started" or request is None:
             _log.info("job.not_begun", id=job_id, reason=begun.verdict)
             return
@@ -141,9 +182,11 @@ class Slot(SimpleWorker):
             self._settle_in(job_id, control)
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
-            self._end(execution, request.audio, ended)
+            if not self._end(execution, request.audio, ended):
+                ended = replace(ended, verdict=None)
         finally:
             self._keeper.release(execution)
+        self._observe(taken, ended)
         pipe = self._redis.pipeline(transaction=False)
         self._count(pipe, ended)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
@@ -161,17 +204,29 @@ class Slot(SimpleWorker):
             if pipe.execute()[-1]:
                 control.stop(CanceledError("Canceled as it began."))
         except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", slot=self.name, reason=type(error).__name__)
+            self._keeper.outage.failed(error)
 
     def _refuse(self, job_id: str, raw: dict[bytes, bytes], error: AsrqError) -> None:
         _log.warning("job.refused", id=job_id, lane=self.lane, code=error.code)
         quarantine.refuse(self._redis, job_id, self.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
 
-    def _end(self, execution: Execution, audio: Audio, ended: Ended) -> None:
-        """Write the end; while Redis is away, keep trying as long as this process lives: the work is done."""
+    def _refuse_spoilt(self, execution: Execution, error: ResponseError) -> None:
+        """End a job one of whose keys a foreign hand has spoilt: it could neither be begun nor ended. Raise others."""
+        if not quarantine.is_spoilt(error):
+            raise error
+        _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=MalformedJobError.code)
+        ttl_s = self._settings.failure_ttl_s
+        quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, ttl_s=ttl_s, lapsed=execution)
+
+    def _end(self, execution: Execution, audio: Audio, ended: Ended) -> bool:
+        """Write the end; False if another execution has the job.
+
+        While Redis is away, keep trying as long as this process lives: the work is done.
+        """
         if ended.verdict is None:
-            return
+            return False
         faults.reach(f"ending.{ended.verdict}")
+        waited = False
         while True:
             try:
                 kept = execution.end(
@@ -186,18 +241,25 @@ class Slot(SimpleWorker):
                     due_in_s=ended.delay_s,
                 )
             except (RedisError, OSError) as error:
-                _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)
-                if self._stopping.wait(_PAUSE_S):
+                if isinstance(error, ResponseError) and quarantine.is_spoilt(error):
+                    self._refuse_spoilt(execution, error)
+                    return False
+                if not waited:
+                    _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)
+                waited = True
+                if self._stopping.wait(self._keeper.outage.failed(error)):
                     raise
             else:
                 if not kept:
                     _log.warning("commit.fenced", id=execution.job_id, verdict=ended.verdict)
                 faults.reach(f"ended.{ended.verdict}")
-                return
+                return kept
 
     def _count(self, pipe: RedisPipeline, ended: Ended) -> None:
-        if ended.verdict == "completed":
+        if ended.verdict == "completed" and ended.result is not None:
             self.increment_successful_job_count(pipeline=pipe)
+            pipe.hincrby(keys.STATS, keys.completed_of(self.lane))
+            pipe.hincrbyfloat(keys.STATS, keys.audio_of(self.lane), ended.result.duration or 0.0)
         elif ended.verdict is not None:
             self.increment_failed_job_count(pipeline=pipe)
         if ended.result is not None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -55,6 +56,12 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def discard(path: Path) -> None:
+    """Delete a file of a spool. On Windows, one that a child still reads stays until the spool goes."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _remove_if_left(folder: Path) -> None:

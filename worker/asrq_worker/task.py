@@ -18,7 +18,7 @@ from asrq_worker.control import JobControl
 from asrq_worker.execution import Begun, EndVerdict, iso
 from asrq_worker.inference import Journal
 from asrq_worker.logs import Log
-from asrq_worker.outcome import decide
+from asrq_worker.outcome import decide, in_the_end
 from asrq_worker.pipeline import Pipeline
 
 _log = Log("asrq.task")
@@ -81,7 +81,7 @@ class Task:
             ended = self._failed(taken, error)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not take the slot down
             _log.error("job.defect", error=error, id=taken.request.id)
-            reports.capture(error, job_id=taken.request.id)
+            reports.capture(error, job_id=taken.request.id, lane=taken.request.lane)
             ended = self._failed(taken, InternalError(f"A defect in asrq stopped the job ({type(error).__name__})."))
         _log_end(taken, ended)
         return ended
@@ -109,9 +109,10 @@ class Task:
         info = error.info()
         attempt = begun.attempts[-1].model_copy(update={"ended_at": iso(now), "error": info})
         if outcome.verdict in {"failed", "canceled"}:
+            error = in_the_end(error, begun.attempts[:-1])
             return Ended(
                 outcome.verdict,
-                Event(type=outcome.verdict, at=now, attempt=attempt.number, error=info),
+                Event(type=outcome.verdict, at=now, attempt=attempt.number, error=error.info()),
                 attempt,
                 self._complete(self._pipeline.failure(request, error), taken, attempt),
                 ttl_s=self._settings.failure_ttl_s if outcome.verdict == "failed" else self._settings.result_ttl_s,

@@ -10,6 +10,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker import service
 from asrq_worker.embedded import EmbeddedValkey
 from asrq_worker.foreground import Foreground
+from asrq_worker.monitor.reaper import ReaperMonitor
+from asrq_worker.monitor.registry import Metrics
 from asrq_worker.reaper import Reaper
 
 
@@ -36,10 +38,13 @@ def run(
     with EmbeddedValkey(data=data, port=port) as url:
         settings = settings.model_copy(update={"redis_url": url})
         redis = connect(settings)
-        reaper = Reaper(redis, settings)
+        metrics = Metrics()
+        watching = ReaperMonitor(metrics, redis, settings)
+        reaper = Reaper(redis, settings, observe=watching.looked)
         reaper.start()
         try:
-            service.run(settings, foreground, ready=lambda: ready(url))
+            service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
         finally:
             reaper.close()
+            watching.close()
             redis.close()

@@ -23,7 +23,7 @@ def backend() -> None:
     """Show and change which backend serves jobs; every worker follows within seconds, and no job is lost."""
 
 
-@backend.command()
+@backend.command(epilog="\b\nExample:\n  asrq backend show --json")
 @options.json_option
 def show(as_json: bool) -> None:
     """Show the policy in force, how a shadow compares, and the last changes."""
@@ -46,7 +46,7 @@ def show(as_json: bool) -> None:
         click.echo(f"{change['at']}  {change['by']}  {change['reason']}")
 
 
-@backend.command(name="set")
+@backend.command(name="set", epilog="\b\nExample:\n  asrq backend set qwen --fallback whisper")
 @click.argument("name")
 @click.option("--fallback", metavar="NAME", help="Stands in when NAME fails; default: what stood in or served before.")
 @options.json_option
@@ -60,7 +60,7 @@ def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
     _change(change, reason=f"set {name}", as_json=as_json)
 
 
-@backend.command()
+@backend.command(epilog="\b\nExamples:\n  asrq backend canary qwen 5%\n  asrq backend canary qwen 0%")
 @click.argument("name")
 @click.argument("share")
 @options.json_option
@@ -75,7 +75,7 @@ def canary(name: str, share: str, as_json: bool) -> None:
     _change(change, reason=f"canary {name} {share}", as_json=as_json)
 
 
-@backend.command()
+@backend.command(epilog="\b\nExample:\n  asrq backend shadow qwen 10%")
 @click.argument("name")
 @click.argument("share")
 @options.json_option
@@ -89,7 +89,7 @@ def shadow(name: str, share: str, as_json: bool) -> None:
     _change(change, reason=f"shadow {name} {share}", as_json=as_json)
 
 
-@backend.command()
+@backend.command(epilog="\b\nExample:\n  asrq backend rollback")
 @options.json_option
 def rollback(as_json: bool) -> None:
     """End a canary; without one, let the fallback serve all jobs again."""

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "demo": Command("asrq_worker.cli.demo:demo", "See it work, from an empty machine to a transcript.", "Run", "demo"),
     "config": Command("asrq_jobs.cli.config:config", "Show the settings and where each came from.", "Look after"),
+    "dead": Command("asrq_jobs.cli.dead:dead", "Look at failed jobs, retry and purge them.", "Look after"),
     "backend": Command("asrq_jobs.cli.backend:backend", "Show and change which backend serves jobs.", "Look after"),
     "doctor": Command(
         "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with what mends each fault.", "Look after",

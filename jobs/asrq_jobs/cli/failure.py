@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from asrq_jobs.cli import exits
+from asrq_jobs.cli import colour, exits
 from asrq_jobs.errors import (
     AsrqError,
     InternalError,
@@ -55,11 +55,9 @@ def from_defect(error: Exception) -> InternalError:
 
 def say(error: AsrqError, *, about: str | None = None) -> None:
     """Print an error to stderr as people read it; `about` names the file or job that it concerns."""
-    colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    label = click.style("asrq: error:", fg="red", bold=True) if colour else "asrq: error:"
-    code = click.style(f"[{error.code}]", dim=True) if colour else f"[{error.code}]"
+    label, code = click.style("asrq: error:", fg="red", bold=True), click.style(f"[{error.code}]", dim=True)
     prefix = f"{about}: " if about and about not in error.message else ""
-    click.echo(f"{label} {prefix}{error.message} {code}", err=True, color=colour)
+    click.echo(f"{label} {prefix}{error.message} {code}", err=True, color=colour.wanted(sys.stderr))
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
-from asrq_jobs import keys
-from asrq_jobs.client import Client, JobState
+from asrq_jobs import events, keys
+from asrq_jobs.client import Client
 from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, JobNotFoundError, WaitTimeoutError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.states import JobState
 
 _LOOK_S = 1.0
 _LOOKS_AT = 20  # jobs whose state is read at one look, in turn: enough for a screen, little for a thousand jobs
@@ -37,7 +38,7 @@ def follow(
         QueueError: Redis cannot be reached or refuses.
     """
     deadline = None if timeout_s is None else now() + timeout_s
-    after: dict[str, bytes | str] = dict.fromkeys(job_ids, "0")  # the last entry seen of each that has not ended
+    after: dict[str, str] = dict.fromkeys(job_ids, "0")  # the last entry seen of each that has not ended
     found = _looks(client, after, len(after))
     next_look = now() + _LOOK_S
     while True:
@@ -57,18 +58,16 @@ def follow(
             next_look = now() + _LOOK_S
 
 
-def _entries(client: Client, after: dict[str, bytes | str], block_s: float) -> Iterator[tuple[str, News]]:
+def _entries(client: Client, after: dict[str, str], block_s: float) -> Iterator[tuple[str, News]]:
     """Wait for new entries and yield them as events; what follows a terminal one is the result."""
     for job_id, entries in _read(client, after, block_s):
-        events = [Event.from_entry(fields) for _, fields in entries]
-        after[job_id] = entries[-1][0]
-        for event in events:
+        for after[job_id], event in entries:
             yield job_id, event
-        if events[-1].terminal:
+        if entries[-1][1].terminal:
             yield job_id, _look(client, job_id)  # its state, if it was retried by hand in the meantime
 
 
-def _looks(client: Client, after: dict[str, bytes | str], most: int) -> Iterator[tuple[str, News]]:
+def _looks(client: Client, after: dict[str, str], most: int) -> Iterator[tuple[str, News]]:
     """Look at some jobs, each time at others."""
     for job_id in list(islice(after, most)):
         after[job_id] = after.pop(job_id)
@@ -92,17 +91,13 @@ def _look(client: Client, job_id: str) -> Result | JobState | AsrqError:
     )
 
 
-def _read(
-    client: Client, after: dict[str, bytes | str], block_s: float
-) -> list[tuple[str, list[tuple[bytes, dict[bytes, Any]]]]]:
+def _read(client: Client, after: dict[str, str], block_s: float) -> list[tuple[str, list[tuple[str, Event]]]]:
     """Wait for entries of any of the streams; without a count, so that a terminal event that comes last is last."""
     by_stream = {keys.events(job_id): job_id for job_id in after}
     wanted: dict[Any, Any] = {keys.events(job_id): entry for job_id, entry in after.items()}
     with queue_errors(client.settings):
-        answer = cast("Any", client.redis.xread(wanted, block=max(1, int(block_s * 1000))))
-    if isinstance(answer, dict):  # RESP3
-        answer = [(stream, chunks[0]) for stream, chunks in answer.items()]
-    return [(by_stream[stream.decode()], entries) for stream, entries in answer or []]
+        answer = client.redis.xread(wanted, block=max(1, int(block_s * 1000)))
+    return [(by_stream[stream], entries) for stream, entries in events.read(answer)]
 
 
 def _count(jobs: int) -> str:

@@ -12,8 +12,9 @@ from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.each import each
 from asrq_jobs.cli.output import echo_json
-from asrq_jobs.client import STATUSES, Client, JobState, Status
+from asrq_jobs.client import Client
 from asrq_jobs.events import Event
+from asrq_jobs.states import STATUSES, JobState, Status
 
 _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error")
 
@@ -131,6 +132,7 @@ def told(event: Event) -> str:
         event.attempt and f"attempt {event.attempt}",
         event.worker,
         event.stage,
+        event.step,
         None if event.fraction is None else f"{event.fraction:.0%}",
         event.rtfx and f"{event.rtfx:.1f}x",
         None if event.start is None or event.end is None else f"{event.start:.1f}-{event.end:.1f} s",

@@ -63,6 +63,13 @@ def speech_options(command: Decorated) -> Decorated:
 def queue_options(command: Decorated) -> Decorated:
     """Add the options that say where and how often a job may run, under the names of the request's fields."""
     for option in (
+        click.option(
+            "--queue-ttl",
+            "queue_ttl_s",
+            type=int,
+            metavar="SECONDS",
+            help="Fail as expired if no worker takes it from its lane within this time.",
+        ),
         click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
         click.option("--backend", metavar="NAME", help="Only a worker with this backend will do."),
         click.option("--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, …"),

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import click
 
 from asrq_jobs import formats
-from asrq_jobs.cli import failure
+from asrq_jobs.cli import colour, failure
 from asrq_jobs.errors import AsrqError, ErrorInfo, UsageError, from_info
 from asrq_jobs.formats import Format
 from asrq_jobs.result import AudioInfo, Result
@@ -88,7 +88,7 @@ class Printer:
             echo_json(formats.document(result, form))
             return
         if self._form.terminal and self._several:
-            click.secho(name, bold=True)
+            click.secho(name, bold=True, color=colour.wanted(sys.stdout))
         click.echo(formats.render(result, form), nl=False)
 
 

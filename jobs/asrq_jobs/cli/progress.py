@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from asrq_jobs.cli.follow import News
-from asrq_jobs.client import JobState
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.states import JobState
 
 _MOST_BARS = 12
 

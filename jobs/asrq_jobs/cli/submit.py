@@ -14,12 +14,13 @@ from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.follow import commands_for
 from asrq_jobs.cli.output import Printer, choose, echo_json, failed
 from asrq_jobs.cli.waiting import await_all
-from asrq_jobs.client import Client, Submitted
+from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, UsageError
 from asrq_jobs.formats import Format
 from asrq_jobs.request import Audio, PathAudio, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.sources import STDIN, Source
+from asrq_jobs.states import Submitted
 
 _EPILOG = """\b
 Examples:
@@ -35,7 +36,7 @@ Without --wait, prints the id of each job on a line; with --json {"id": …, "st
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("given", metavar="SOURCE…", nargs=-1, required=True)
+@click.argument("given", metavar="SOURCE…", nargs=-1, required=True, type=click.Path())
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended and print their transcripts.")
 @click.option("--wait-timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; the jobs go on.")
 @options.queue_options

@@ -134,6 +134,9 @@ local source = text(audio.path) or string.gsub(text(audio.url) or '', '[?#].*', 
 local name = text(audio.name) or string.match(source, audio.kind == 'url' and '([^/@]+)/*$' or '([^/\\]+)$')
 local timeout = type(doc.timeout_s) == 'number' and doc.timeout_s or -1
 timeout = timeout >= 1 and timeout <= 86400 and timeout or -1
+-- What the reaper has to know of a job that waits: the upload to keep, and for how long it may wait.
+local meta = {lane = lane, request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
+  queue_ttl_s = type(doc.queue_ttl_s) == 'number' and doc.queue_ttl_s or nil}
 local clock = redis.call('TIME')
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
@@ -144,7 +147,7 @@ redis.call('HSET', KEYS[1],
   'origin', 'asrq-' .. lane, 'status', 'queued', 'timeout', string.format('%d', timeout),
   'result_ttl', string.format('%d', limit('result_ttl', 86400)),
   'failure_ttl', string.format('%d', limit('failure_ttl', 604800)),
-  'meta', cjson.encode({lane = lane, request_sha1 = fingerprint}),
+  'meta', cjson.encode(meta),
   'worker_name', '', 'group_id', '',
   'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '')
 redis.call('SADD', KEYS[3], KEYS[2])

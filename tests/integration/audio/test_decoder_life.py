@@ -248,7 +248,7 @@ def test_the_system_limits_what_a_file_may_take(encode: Encode, tmp_path: Path, 
         on_exit=lambda code: messages.put({"op": "exit", "code": code}),
     )
     try:
-        assert messages.get(timeout=30) == {"op": "ready"}
+        assert messages.get(timeout=30)["op"] == "ready"
         limits = {"max_s": 3600, "memory_mb": memory_mb, "cpu_s": cpu_s}
         child.send({"op": "decode", "path": str(noise), "out": str(tmp_path / "out.f32"), **limits})
         while (message := messages.get(timeout=30))["op"] == "progress":

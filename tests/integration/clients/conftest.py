@@ -1,48 +1,67 @@
-"""The example clients as programs, and a worker that does as a test tells it."""
+"""The example clients as programs."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
-import time
-import uuid
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from needs import missing
 from redis import Redis
+from scripted_worker import ScriptedWorker
 
-from asrq_jobs import keys
-from asrq_jobs.errors import AsrqError
-from asrq_jobs.events import Event
-from asrq_jobs.request import PathAudio
-from asrq_jobs.result import Result
-from asrq_worker.execution import Execution
-
-CLIENTS = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "clients"
+REPO = Path(__file__).resolve().parents[3]
+CLIENTS = REPO / "docs" / "how-to" / "clients"
 
 
 @pytest.fixture(scope="session")
-def _rust(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("cargo is not here")
-    target = tmp_path_factory.mktemp("target")
-    build = [cargo, "build", "--quiet", "--locked", "--offline", "--target-dir", str(target)]
+def cargo() -> str:
+    """The program that builds the Rust client."""
+    return shutil.which("cargo") or missing("cargo")
+
+
+@pytest.fixture(scope="session")
+def cargo_target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it builds, once for all tests."""
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.fixture(scope="session")
+def _rust(cargo: str, cargo_target: Path) -> list[str]:
+    build = [cargo, "build", "--quiet", "--locked", "--offline", "--target-dir", str(cargo_target)]
     subprocess.run(build, cwd=CLIENTS / "rust", check=True)
-    return [str(target / "debug" / "asrq-client")]
+    return [str(cargo_target / "debug" / "asrq-client")]
 
 
 @pytest.fixture(scope="session")
-def _node() -> list[str]:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not here")
-    return [node, str(CLIENTS / "node" / "main.mjs")]
+def node_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the Node client with its packages installed, and the scripts where it looks for them."""
+    npm = shutil.which("npm") or missing("npm")
+    root = tmp_path_factory.mktemp("node")
+    for folder in (CLIENTS / "node", REPO / "jobs" / "asrq_jobs" / "lua"):
+        ignore = shutil.ignore_patterns("node_modules")
+        shutil.copytree(folder, root / folder.relative_to(REPO), ignore=ignore)
+    client = root / (CLIENTS / "node").relative_to(REPO)
+    install = [npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"]
+    if subprocess.run(install, cwd=client, check=False, timeout=120).returncode:
+        missing("the packages of the Node client (npm ci)")
+    return client
 
 
-@pytest.fixture(params=["_rust", "_node"], ids=["rust", "node"])
+@pytest.fixture(scope="session")
+def _node(node_client: Path) -> list[str]:
+    return [shutil.which("node") or missing("node"), str(node_client / "main.mjs")]
+
+
+@pytest.fixture(scope="session")
+def _python() -> list[str]:
+    return [sys.executable, str(CLIENTS / "python" / "main.py")]
+
+
+@pytest.fixture(params=["_rust", "_node", "_python"], ids=["rust", "node", "python"])
 def program(request: pytest.FixtureRequest) -> list[str]:
     """Command that starts an example client, each in turn."""
     command: list[str] = request.getfixturevalue(request.param)
@@ -55,51 +74,6 @@ def recording(tmp_path: Path) -> Path:
     path = tmp_path / "Речь 1.ogg"
     path.write_bytes(b"stands for audio")
     return path
-
-
-class ScriptedWorker:
-    """Begins jobs and ends them through the same scripts as a real worker, when a test says so."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        self._took = threading.Event()
-
-    def take(self, lane: str = "interactive", *, within_s: float = 10.0) -> Execution:
-        """Wait for a job and begin it."""
-        raw = self._redis.blmove(keys.queue(lane), keys.intermediate(lane), within_s, "LEFT", "RIGHT")
-        assert raw is not None, "no job came"
-        execution = Execution(raw.decode(), uuid.uuid4().hex, lane, "scripted")
-        self._begun = execution.begin(self._redis, lease_s=60)
-        assert self._begun.verdict == "started"
-        return execution
-
-    def event(self, execution: Execution, event: Event) -> None:
-        """Tell something of a job."""
-        self._redis.xadd(keys.events(execution.job_id), {"event": event.to_json()})
-
-    def complete(self, execution: Execution, text: str) -> None:
-        """End a job well."""
-        result = Result(id=execution.job_id, status="completed", text=text)
-        self._end(execution, Event(type="completed", at=time.time()), result)
-
-    def fail(self, execution: Execution, error: AsrqError) -> None:
-        """End a job badly."""
-        result = Result(id=execution.job_id, status="failed", error=error.info())
-        self._end(execution, Event(type="failed", at=time.time(), error=error.info()), result)
-
-    def _end(self, execution: Execution, event: Event, result: Result) -> None:
-        attempt = self._begun.attempts[-1]
-        verdict = result.status
-        assert execution.end(
-            self._redis,
-            verdict,
-            audio=PathAudio(path="/scripted"),
-            blob_ttl_s=60,
-            event=event,
-            attempt=attempt,
-            result=result,
-            ttl_s=60,
-        )
 
 
 @pytest.fixture

@@ -6,17 +6,20 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from relay import Relay
+from scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, all_errors
 from asrq_jobs.events import Event
 
-from .conftest import CLIENTS, ScriptedWorker, Start
+from .conftest import CLIENTS, Start
 
 
 def test_text(start: Start, scripted: ScriptedWorker, redis: Redis, recording: Path) -> None:
@@ -32,7 +35,7 @@ def test_text(start: Start, scripted: ScriptedWorker, redis: Redis, recording: P
     assert out == 'Откройте "Grafana".\n'
     assert client.returncode == 0
     assert [line.partition(" ")[2] for line in err.splitlines()] == [
-        "submitted", "queued", "started", "progress 50 %", "completed",
+        "queued", "started", "progress 50 %", "completed",
     ]  # fmt: skip
 
 
@@ -139,16 +142,78 @@ def test_redis_down(start: Start, recording: Path, monkeypatch: pytest.MonkeyPat
     assert client.returncode == 3
 
 
+def test_canceled_from_elsewhere_while_it_runs(start: Start, scripted: ScriptedWorker, recording: Path) -> None:
+    client = start(recording)
+    execution = scripted.take()
+    assert start("--cancel", execution.job_id).communicate(timeout=20)[0] == "requested\n"
+    scripted.cancel(execution)
+    out, err = client.communicate(timeout=20)
+    assert (out, client.returncode) == ("", 1)
+    assert "[canceled]" in err
+
+
+def test_an_outage_longer_than_a_moment(
+    start: Start, scripted: ScriptedWorker, valkey_url: str, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Relay(valkey_url) as relay:
+        monkeypatch.setenv("ASRQ_REDIS_URL", relay.url)
+        client = start(recording)
+        assert client.stderr is not None
+        execution = scripted.take()
+        for line in client.stderr:
+            if line.endswith("started\n"):
+                break
+        relay.down()
+        scripted.complete(execution, "still here")
+        threading.Timer(3.5, relay.up).start()  # beyond the patience for everything but following
+        out, err = client.communicate(timeout=20)
+    assert (out, [line.partition(" ")[2] for line in err.splitlines()]) == ("still here\n", ["completed"])
+
+
 def test_every_error_has_words_for_people() -> None:
-    source = (CLIENTS / "rust" / "src" / "asrq.rs").read_text(encoding="utf-8")
+    source = (CLIENTS / "rust" / "src" / "error.rs").read_text(encoding="utf-8")
     words = source.split("fn for_people")[1].split("\n    }\n}")[0]
     assert [cls.code for cls in all_errors() if cls.code != "usage" and f'"{cls.code}"' not in words] == []
 
 
-def test_the_crate_tests_itself(tmp_path: Path) -> None:
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        pytest.skip("cargo is not here")
-    command = [cargo, "test", "--quiet", "--locked", "--offline", "--target-dir", str(tmp_path)]
-    done = subprocess.run(command, cwd=CLIENTS / "rust", capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "command", [("test", "--quiet"), ("clippy", "--quiet", "--all-targets", "--", "-D", "warnings"), ("fmt", "--check")]
+)
+def test_the_crate_tests_itself(cargo: str, cargo_target: Path, command: tuple[str, ...]) -> None:
+    if command[0] != "test" and shutil.which(f"cargo-{command[0]}") is None:
+        pytest.skip(f"cargo {command[0]} is not here")
+    if command[0] != "fmt":
+        command = (command[0], "--locked", "--offline", "--target-dir", str(cargo_target), *command[1:])
+    done = subprocess.run([cargo, *command], cwd=CLIENTS / "rust", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_types_of_the_node_client(node_client: Path) -> None:
+    done = subprocess.run(
+        ["npm", "run", "--silent", "check"], cwd=node_client, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_node_program_cancels_while_it_follows_or_stops_following(
+    node_client: Path, valkey_url: str, client: Client, scripted: ScriptedWorker
+) -> None:
+    program = """
+        import { Client } from "./asrq.mjs";
+        const client = new Client(process.env.ASRQ_REDIS_URL);
+        const stop = new AbortController();
+        const said = client.transcribe(Buffer.from("sound"), {
+            signal: stop.signal, on_event: (id, { type }) => { console.log(type, id); stop.abort(new Error("enough")); }
+        });
+        console.log(await said.catch((error) => error.message));
+        const id = await client.submit(await client.upload(Buffer.from("sound"), "clip"), { lane: "batch" });
+        for await (const { type } of client.follow(id))
+            console.log(type, type === "queued" ? await client.cancel(id) : "");
+        client.close();
+    """
+    command = ["node", "--input-type=module", "--eval", program]
+    done = subprocess.run(command, cwd=node_client, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr == ""
+    first, *rest = done.stdout.splitlines()
+    assert rest == ["enough", "queued canceled", "canceled "]
+    assert client.state(first.split()[1]).status == "canceled"

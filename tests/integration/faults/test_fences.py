@@ -19,8 +19,9 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
+from asrq_worker import lapses
 from asrq_worker.backends.base import Transcript
-from asrq_worker.execution import Execution
+from asrq_worker.execution import Execution, attempts_of
 from asrq_worker.journal import RedisJournal
 from asrq_worker.reaper import Reaper
 from asrq_worker.slot import Slot
@@ -88,14 +89,13 @@ def test_a_reaper_that_is_overtaken_by_a_renewal_does_nothing_and_says_so(
     redis: Redis, settings: Settings, held: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
-    reaper, attempts = Reaper(redis, settings), Reaper._attempts
 
-    def renew_meanwhile(self: Reaper, execution: Execution, now: float) -> object:
+    def renew_meanwhile(redis: Redis, job_id: str) -> tuple[Attempt, ...]:
         redis.zadd(keys.LEASES, {held.lease: time.time() + 3}, xx=True)
-        return attempts(self, execution, now)
+        return attempts_of(redis, job_id)
 
-    monkeypatch.setattr(Reaper, "_attempts", renew_meanwhile)
-    report = reaper.run_once()
+    monkeypatch.setattr(lapses, "attempts_of", renew_meanwhile)
+    report = Reaper(redis, settings).run_once()
     assert (report.requeued, report.failed) == ((), ())
     assert redis.hget(keys.job("job"), "status") == b"started"
 

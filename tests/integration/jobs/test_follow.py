@@ -9,10 +9,10 @@ import pytest
 
 from asrq_jobs import Client, keys
 from asrq_jobs.cli.follow import follow
-from asrq_jobs.client import JobState
 from asrq_jobs.errors import JobNotFoundError, WaitTimeoutError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.states import JobState
 
 
 def submit(client: Client, name: str) -> str:

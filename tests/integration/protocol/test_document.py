@@ -7,15 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from redis import Redis
-from redis.exceptions import NoPermissionError
 
-from asrq_jobs import Client
 from asrq_jobs.errors import all_errors
 from asrq_jobs.events import TERMINAL, Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
-from asrq_jobs.settings import Settings
 
 REPO = Path(__file__).resolve().parents[3]
 TEXT = (REPO / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
@@ -70,29 +66,6 @@ def test_the_examples_are_documents() -> None:
     assert json.loads(Request.parse(request).to_json()) == request
     assert Result.model_validate(result).document() == result
     assert set(error) == {"code", "message", "retryable", "stage", "hint"}
-
-
-def test_the_user_for_clients_can_do_everything_a_client_does(redis: Redis, valkey_url: str) -> None:
-    command = re.search(r"^ACL SETUSER app .*$", TEXT, re.MULTILINE)
-    assert command is not None
-    redis.execute_command(*command[0].split())
-    try:
-        config = Settings(redis_url=valkey_url.replace("redis://", "redis://app:a-long-password@"))
-        with Client(config) as client:
-            submitted = client.submit(client.upload(b"stands for audio"), id="acl")
-            assert client.submit(client.upload(b"stands for audio"), id="acl").created is False
-            assert client.state(submitted.id).position == 1
-            assert client.cancel(submitted.id) == "canceled"
-            assert [event.type for event in client.events(submitted.id, timeout_s=5)] == ["queued", "canceled"]
-            assert client.wait(submitted.id, timeout_s=5).status == "canceled"
-            client.retry(submitted.id)
-            assert [job.id for job in client.jobs("queued")] == [submitted.id]
-            with pytest.raises(NoPermissionError):
-                client.redis.flushall()
-            with pytest.raises(NoPermissionError):
-                client.redis.set("elsewhere", "1")
-    finally:
-        redis.execute_command("ACL", "DELUSER", "app")
 
 
 PAGES = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])

@@ -18,7 +18,7 @@ from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.pipeline import Pipeline
-from asrq_worker.slot import Slot
+from asrq_worker.slot import Observe, Slot
 from asrq_worker.task import Task
 
 Work = Callable[[Request, JobControl, Journal], Result]
@@ -73,6 +73,7 @@ def serving(
     slots: int = 1,
     renew: bool = True,
     name: str = "host",
+    observe: Observe = lambda _taken, _ended: None,
 ) -> Iterator[Host]:
     """Run slots until the block ends."""
     scripted = Scripted(work)
@@ -82,7 +83,7 @@ def serving(
         redis, lease_s=settings.lease_s, heartbeats=[lambda pipe: [slot.beat(pipe) for slot in running] and None]
     )
     names = [f"{name}.{lane}.{number}" for number in range(1, slots + 1)]
-    running += [Slot(lane, slot_name, redis, task, keeper, settings) for slot_name in names]
+    running += [Slot(lane, slot_name, redis, task, keeper, settings, observe) for slot_name in names]
     if renew:
         keeper.start()
     for slot in running:

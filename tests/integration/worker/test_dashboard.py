@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 import pytest
+from conftest import free_port
 from integration.worker.host import Gate, serving, transcribed
+from pydantic import SecretStr
 from redis import Redis
 
 from asrq_jobs import Client, keys
@@ -16,7 +18,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
-from asrq_worker.dashboard import create_app
+from asrq_worker.dashboard import create_app, is_private
 from asrq_worker.inference import Journal
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -66,7 +68,7 @@ def test_finished_failed_and_waiting_jobs_show(client: Client, redis: Redis, set
 
 def test_a_running_job_and_its_worker_show(client: Client, redis: Redis, settings: Settings, browser: Any) -> None:
     gate = Gate()
-    client.submit(AUDIO, id="runs")
+    client.submit(AUDIO, id="runs", prompt="private words")
     with serving(redis, settings, gate):
         assert gate.inside.wait(10)
         answer = browser.get("/0/data/workers.json")
@@ -74,6 +76,7 @@ def test_a_running_job_and_its_worker_show(client: Client, redis: Redis, setting
         (worker,) = answer.json["workers"]
         assert worker["current_job"]["job_id"] == "runs"
         assert worker["current_job"]["description"] == "transcribe a.wav (auto)"
+        assert "private words" not in answer.text
         assert browser.get("/0/data/job/runs.json").json["status"] == "started"
         gate.open.set()
         client.wait("runs", timeout_s=10)
@@ -122,3 +125,49 @@ def test_jobs_cannot_be_deleted(client: Client, browser: Any) -> None:
     client.submit(AUDIO, id="waits")
     assert browser.post("/job/waits/delete").json == {"status": "DISABLED"}
     assert client.state("waits").status == "queued"
+
+
+@pytest.fixture
+def guarded(settings: Settings) -> Any:
+    return create_app(settings.model_copy(update={"dashboard_password": SecretStr("pässword")})).test_client()
+
+
+@pytest.mark.parametrize("path", ["/", "/0/data/queues.json", "/static/css/main.css"])
+def test_a_password_is_asked_for_if_one_is_set(guarded: Any, path: str) -> None:
+    for wrong in (None, ("anna", ""), ("anna", "password")):
+        answer = guarded.get(path, auth=wrong)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+    assert guarded.get(path, auth=("anna", "pässword"), base_url="http://gpu-1.example").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [("127.0.0.1:9181", 200), ("localhost:9181", 200), ("[::1]:9181", 200), ("10.0.0.7", 200), ("evil.example", 403)],
+)
+def test_without_a_password_no_web_page_reaches_it_under_a_name_of_its_own(browser: Any, host: str, code: int) -> None:
+    assert browser.get("/0/data/queues.json", base_url=f"http://{host}").status_code == code
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("gpu-1", False)],
+)
+def test_only_addresses_of_this_machine_are_private(host: str, private: bool) -> None:
+    assert is_private(host) is private
+
+
+def test_nothing_from_elsewhere_may_be_loaded_and_nobody_may_frame_it(browser: Any) -> None:
+    policy = browser.get("/").headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_a_job_that_is_not_there_and_a_queue_that_does_not_answer_are_said_in_a_sentence(browser: Any) -> None:
+    missing = browser.get("/0/view/job/nobody")
+    assert (missing.status_code, missing.text[:11]) == (404, "No such job")
+    nowhere = Settings(redis_url=f"redis://user:secret@127.0.0.1:{free_port()}/0", redis_timeout_s=0.5)
+    away = create_app(nowhere).test_client().get("/0/data/queues.json")
+    assert away.status_code == 503
+    assert "does not answer" in away.text
+    assert "secret" not in away.text

@@ -32,11 +32,15 @@ def test_the_fallback_serves_what_the_backend_cannot(
     with worker(valkey_url, **WHISPER, fallback_warm=True) as running:
         result = client.wait(client.submit(blob, id="job", prompt=prompt).id, timeout_s=60)
         again = client.wait(client.submit(blob).id, timeout_s=60)
+        logged = running.wait_for("job.completed")
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
     assert f"fallback:{code}" in result.warnings
     assert result.text
     assert result.timings.model_load_s
+    assert result.timings.inference_s
+    assert (logged["id"], logged["fallback_from"]) == ("job", "fake")
+    assert (logged["load_s"], logged["inference_s"]) == (result.timings.model_load_s, result.timings.inference_s)
     assert client.redis.hget(keys.STATS, f"not_served:fake:{code}") == b"1"
     told = [event for event in client.events("job") if event.fallback_from]
     assert [(event.fallback_from, event.error and event.error.code) for event in told] == [("fake", code)]

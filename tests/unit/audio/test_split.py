@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrq_worker.audio.split import Piece, split
+from asrq_worker.audio.split import Piece, split, split_again
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 LONGEST_S = 28.0
@@ -53,6 +53,19 @@ def test_long_silence_is_in_no_piece(spans: list[Span]) -> None:
     for (_, end), (start, _) in pairwise(spans):
         if start - end >= 2 * SAMPLE_RATE:
             assert not any(piece.start < start and piece.stop > end for piece in pieces)
+
+
+@given(speech())
+def test_a_piece_that_is_cut_again_loses_nothing_and_becomes_shorter(spans: list[Span]) -> None:
+    for piece in split(spans, longest_s=LONGEST_S, read=hum):
+        if piece.seconds < 1:
+            continue
+        parts = split_again(piece, spans, read=hum)
+        assert len(parts) >= 2
+        assert (parts[0].start, parts[-1].stop) == (piece.start, piece.stop)
+        assert all(part.seconds <= piece.seconds * 2 / 3 for part in parts)
+        inside = sum(max(0, min(stop, p.stop) - max(start, p.start)) for start, stop in spans for p in parts)
+        assert inside == sum(max(0, min(stop, piece.stop) - max(start, piece.start)) for start, stop in spans)
 
 
 @given(speech())

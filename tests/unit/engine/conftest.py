@@ -12,9 +12,11 @@ import psutil
 import pytest
 
 from asrq_worker.backends.base import BackendConfig, ChunkOptions
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.messages import ChunkRef
-from asrq_worker.engine.scheduler import ChunkDone, ChunkTask, Scheduler
+from asrq_worker.engine.scheduler import Scheduler
 
 MakeEngine = Callable[..., Engine]
 MakeScheduler = Callable[..., Scheduler]
@@ -88,8 +90,9 @@ def submit(spoken: Path) -> Submit:
         lane: str = "batch",
         seconds: float = 1.0,
         start: float = 0.0,
+        told: Callable[[Step], None] = lambda _step: None,
     ) -> Future[ChunkDone]:
         first, last = round(start * 16_000), round((start + seconds) * 16_000)
-        return scheduler.submit(ChunkTask(job_id, lane, spoken, first, last, ChunkOptions("en", prompt=command)))
+        return scheduler.submit(ChunkTask(job_id, lane, spoken, first, last, ChunkOptions("en", prompt=command), told))
 
     return queue

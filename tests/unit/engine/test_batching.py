@@ -69,7 +69,6 @@ def test_a_batch_holds_only_what_suits_its_first() -> None:
         chunk(2, "b", options=WORDS),
         chunk(3, "c", options=ChunkOptions(task="translate")),
         chunk(4, "d", seconds=28),
-        chunk(5, "e", suspect=False, single=True),
         chunk(6, "f", seconds=9, options=ChunkOptions(language="ru", prompt="x")),
         chunk(7, "g", seconds=3.5),
     ]
@@ -80,8 +79,11 @@ def test_an_interactive_batch_is_filled_from_the_other_lane() -> None:
     assert numbers([chunk(1), chunk(2, "b", "interactive")], max_batch=2) == [2, 1]
 
 
-def test_a_single_goes_alone_but_beside_others() -> None:
-    assert numbers([chunk(1, single=True), chunk(2)], [chunk(0)], max_batch=4, parallel=2) == [1]
+def test_a_batch_is_no_larger_than_each_of_its_chunks_allows() -> None:
+    waiting = [chunk(1, "a", most=3), chunk(2, "b", most=1), chunk(3, "c", most=2), chunk(4, "d"), chunk(5, "e")]
+    assert numbers(waiting, max_batch=8) == [1, 3]
+    assert numbers(waiting[1:], [chunk(0)], max_batch=8, parallel=2) == [2]
+    assert numbers(waiting[3:], max_batch=8) == [4, 5]
 
 
 def test_a_suspect_waits_until_nothing_runs_and_then_nothing_joins_it() -> None:
@@ -105,7 +107,7 @@ chunks = st.lists(
         seconds=st.floats(0.1, 30),
         options=st.builds(ChunkOptions, word_timestamps=st.booleans()),
         suspect=st.booleans(),
-        single=st.booleans(),
+        most=st.integers(1, 8),
     ),
     max_size=12,
     unique_by=lambda chunk: chunk.number,
@@ -119,6 +121,7 @@ def test_what_always_holds(waiting: list[Waiting], running: list[Waiting], max_b
     assert len(set(batch)) == len(batch)
     assert set(batch) <= set(waiting)
     if batch:
+        assert len(batch) <= min(chunk.most for chunk in batch)
         assert len(running) < parallel
         assert not any(chunk.suspect for chunk in running)
         lanes = [chunk.lane for chunk in waiting]

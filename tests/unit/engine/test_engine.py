@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,9 +28,11 @@ from asrq_jobs.errors import (
     ShutdownError,
 )
 from asrq_worker.backends.base import BackendConfig, Transcript
+from asrq_worker.engine import incarnation
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.life import State, backoff_s
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.process.child import Child
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
@@ -183,6 +186,28 @@ def test_a_load_that_hangs_is_killed(make_engine: MakeEngine) -> None:
     engine = make_engine("hang", start_timeout_s=0.2)
     with pytest.raises(EngineTimeoutError, match=r"not loaded within 0\.2 s"):
         engine.wait_ready(30)
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(
+    make_engine: MakeEngine, ref: Ref, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host is out of memory or processes for a while, after the engine had served."""
+    engine = make_engine()
+    engine.wait_ready(30)
+    start, tries = incarnation.Child, []
+
+    def short_of_processes(*given: Any, **more: Any) -> Child:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError("Resource temporarily unavailable")
+        return start(*given, **more)
+
+    monkeypatch.setattr(incarnation, "Child", short_of_processes)
+    psutil.Process(engine.pid).kill()
+    with pytest.raises(EngineCrashedError):
+        engine.submit([ref("hang")]).result(10)
+    assert engine.wait_ready(30)
+    assert (len(tries), engine.restarts, engine.error) == (3, 3, None)
 
 
 def test_waiting_for_an_engine_ends_in_time(make_engine: MakeEngine) -> None:

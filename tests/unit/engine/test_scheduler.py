@@ -20,8 +20,10 @@ from asrq_jobs.errors import (
     PoisonedError,
     ShutdownError,
 )
+from asrq_worker.engine.chunks import ChunkDone
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.scheduler import ChunkDone, Scheduler
+from asrq_worker.engine.ladder import Step
+from asrq_worker.engine.scheduler import Scheduler
 
 MakeEngine = Callable[..., Engine]
 MakeScheduler = Callable[..., Scheduler]
@@ -99,19 +101,86 @@ def test_an_error_of_one_chunk_is_its_own(make_scheduler: MakeScheduler, submit:
     assert good.result(10).retries == 0
 
 
-def test_out_of_memory_in_a_batch_runs_its_chunks_singly(
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
 ) -> None:
-    scheduler = make_scheduler(options={"max_batch": 3})
+    scheduler = make_scheduler(options={"max_batch": 4})
     blocker, go = hold(scheduler, submit, "first", tmp_path)
-    big, hopeless, small = (
-        submit(scheduler, job, command) for job, command in zip("abc", ("oom-batch", "oom", None), strict=True)
-    )
+    futures = [submit(scheduler, f"job{n}", f"oom-batch:{fits}") for n, fits in enumerate((2, 2, 2, 1))]
+    small = [submit(scheduler, f"small{n}") for n in range(4)]
     go.touch()
     blocker.result(10)
-    assert (big.result(10).batch_size, big.result().retries) == (1, 1)
-    assert isinstance(hopeless.exception(10), OutOfMemoryError)
-    assert (small.result(10).batch_size, small.result().retries) == (3, 0)
+    assert [(future.result(10).batch_size, future.result().retries) for future in futures] == [
+        (2, 1), (2, 1), (2, 1), (1, 2),
+    ]  # fmt: skip
+    assert max(future.result(10).batch_size for future in small) <= 2, "what did not fit is not tried again at once"
+    assert scheduler.steps == {Step.HALVE: 5}
+
+
+def test_a_chunk_that_does_not_fit_beside_others_runs_alone(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(parallel=2)
+    held, go = hold(scheduler, submit, "first", tmp_path)
+    told: list[Step] = []
+    large = submit(scheduler, "large", f"oom-in:{tmp_path / 'pid'}", told=told.append)
+    wait_for(tmp_path / "pid")
+    (tmp_path / "pid").write_text("there is room now")
+    go.touch()
+    assert large.result(10).retries == 1
+    assert held.result(10).retries == 0
+    assert told == [Step.HALVE]
+
+
+def test_a_long_chunk_that_does_not_fit_alone_is_given_back_to_be_split(
+    make_scheduler: MakeScheduler, submit: Submit
+) -> None:
+    scheduler = make_scheduler()
+    told: list[Step] = []
+    error = submit(scheduler, "long", "oom-over:9", seconds=10, told=told.append).exception(10)
+    assert isinstance(error, OutOfMemoryError)
+    assert told == [Step.SPLIT]
+    assert submit(scheduler, "long", "oom-over:9", seconds=5).result(10).retries == 0
+
+
+def test_a_short_chunk_that_does_not_fit_gets_a_fresh_process(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    """Its neighbours wait meanwhile; nothing is taken for a failure of the engine."""
+    scheduler = make_scheduler()
+    pid = scheduler._engine.pid
+    told: list[Step] = []
+    chunk = submit(scheduler, "short", f"oom-in:{tmp_path / 'pid'}", told=told.append)
+    others = [submit(scheduler, f"other{n}") for n in range(3)]
+    assert chunk.result(30).retries == 1
+    assert all(other.result(30).retries == 0 for other in others)
+    assert told == [Step.RESTART]
+    assert scheduler._engine.pid != pid
+    assert not psutil.pid_exists(pid)
+    assert scheduler._engine.restarts == 0
+    assert scheduler._engine.replacements == {"out_of_memory": 1}
+
+
+def test_a_chunk_that_does_not_fit_into_a_fresh_process_either_fails(
+    make_scheduler: MakeScheduler, submit: Submit
+) -> None:
+    scheduler = make_scheduler()
+    told: list[Step] = []
+    hopeless, other = submit(scheduler, "hopeless", "oom", told=told.append), submit(scheduler, "other")
+    assert isinstance(hopeless.exception(30), OutOfMemoryError)
+    assert told == [Step.RESTART, Step.GIVE_UP]
+    assert other.result(30).retries == 0
+
+
+def test_chunks_that_run_out_of_memory_together_share_one_fresh_process(
+    make_scheduler: MakeScheduler, submit: Submit
+) -> None:
+    scheduler = make_scheduler(parallel=2)
+    hopeless = [submit(scheduler, f"job{n}", "oom") for n in range(2)]
+    wait(hopeless, 30)
+    assert all(isinstance(future.exception(), OutOfMemoryError) for future in hopeless)
+    assert scheduler.steps == {Step.HALVE: 2, Step.RESTART: 1, Step.GIVE_UP: 2}
+    assert scheduler._engine.replacements == {"out_of_memory": 1}
 
 
 def test_a_chunk_that_kills_the_engine_is_found_and_its_neighbours_finish(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from asrq_jobs.cli.progress import Bars, View, after, choose
-from asrq_jobs.client import JobState
 from asrq_jobs.errors import EngineCrashedError, JobNotFoundError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result, Timings
+from asrq_jobs.states import JobState
 
 
 def test_a_job_from_the_lane_to_its_end() -> None:

@@ -76,3 +76,4 @@ def test_secrets_are_masked() -> None:
     assert "geheim" not in str(shown)
     assert "key" not in shown["sentry_dsn"]
     assert configuration.mask_url("redis://host/0") == "redis://host/0"
+    assert configuration.mask_url("unix:///run/r.sock?db=1&password=geheim") == "unix:///run/r.sock?db=1&password=***"

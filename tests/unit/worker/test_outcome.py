@@ -10,6 +10,7 @@ from asrq_jobs.errors import (
     AsrqError,
     AudioUnreadableError,
     CanceledError,
+    DecoderCrashedError,
     EngineCrashedError,
     LeaseLostError,
     PoisonedError,
@@ -17,7 +18,8 @@ from asrq_jobs.errors import (
     WorkerLostError,
     all_errors,
 )
-from asrq_worker.outcome import Outcome, decide
+from asrq_jobs.result import Attempt
+from asrq_worker.outcome import Outcome, decide, in_the_end
 
 
 def _decide(error: AsrqError, *, attempts: int = 1, jitter: float = 0.5) -> Outcome:
@@ -67,3 +69,22 @@ def test_no_error_is_retried_for_ever_or_at_once_in_a_loop(
         assert 0 < outcome.delay_s <= 375
     if not kind.retryable:
         assert outcome.verdict in {"failed", "canceled", "abandon"}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "code"),
+    [
+        ([], "decoder_crashed"),
+        ([DecoderCrashedError("x")], "poisoned"),
+        ([DecoderCrashedError("x"), DecoderCrashedError("x")], "poisoned"),
+        ([DecoderCrashedError("x"), WorkerLostError("x")], "decoder_crashed"),
+        ([None, DecoderCrashedError("x")], "decoder_crashed"),
+    ],
+)
+def test_a_file_that_kills_the_decoder_each_time_is_poison(earlier: list[AsrqError | None], code: str) -> None:
+    attempts = [
+        Attempt(number=n, worker="w", started_at="", error=error.info() if error else None)
+        for n, error in enumerate(earlier, 1)
+    ]
+    assert in_the_end(DecoderCrashedError("x"), attempts).code == code
+    assert in_the_end(EngineCrashedError("x"), attempts).code == "engine_crashed"

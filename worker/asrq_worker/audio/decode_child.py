@@ -3,14 +3,15 @@
 Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
 
     in    {"op":"decode","path","out","max_s","memory_mb","cpu_s"}
-    out   {"op":"ready"}                          once, when everything is loaded
+    out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
           {"op":"done","samples","spans","container","codec","sample_rate","channels","warnings"}
           {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
 
 `out` gets the samples as raw little-endian float32, 16 kHz mono. Media come from strangers and FFmpeg is C: on POSIX
 the system limits memory, processor time, the size of the file written and the number of open files. Passing the
-limit of processor time kills the process (SIGXCPU).
+limit of processor time kills the process (SIGXCPU). `confined`: it is cut off from the network and from other programs
+as well (confinement.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
+from asrq_worker.audio.confinement import confine
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.serve import Message, serve
 
@@ -83,7 +85,7 @@ def make_handler(send: Send) -> Handle:
             send({"op": "error", "error": stopped.info().model_dump()})
         gc.collect()  # PyAV's objects refer to each other, and hold native buffers
 
-    send({"op": "ready"})
+    send({"op": "ready", "confined": confine()})
     return handle
 
 

@@ -19,7 +19,8 @@ _START_S = 60.0
 
 
 class DecodeProcess:
-    """A decoder. `sound`: it is ready for a file, rather than busy, dead or not yet up; `files`: how many it got.
+    """A decoder. `sound`: it is ready for a file, rather than busy, dead or not yet up; `files`: how many it got;
+    `confined`: the system keeps it from the network and from other programs.
 
     `on_exit` is called in a thread of its own once the process is gone.
     """
@@ -27,6 +28,7 @@ class DecodeProcess:
     def __init__(self, on_exit: Callable[[DecodeProcess], None]) -> None:
         self.sound = False
         self.files = 0
+        self.confined = False
         self._on_exit = on_exit
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         try:
@@ -64,7 +66,7 @@ class DecodeProcess:
             raise from_info(ErrorInfo.model_validate(message["error"]))
         if message["op"] == "exit":
             raise DecoderCrashedError(f"A decoder died while it started ({_describe(message['code'])}).")
-        self.sound = True
+        self.sound, self.confined = True, message["confined"]
 
     def run(
         self, request: Message, *, on_progress: Callable[[float], None], check: Callable[[], None], stall_s: float

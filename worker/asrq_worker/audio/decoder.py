@@ -115,6 +115,12 @@ class DecoderPool:
             return tuple(decoder.pid for decoder in self._all)
 
     @property
+    def confined(self) -> bool:
+        """Whether the system keeps the decoders that live from the network and from other programs."""
+        with self._changed:
+            return all(decoder.confined for decoder in self._all)
+
+    @property
     def running(self) -> int:
         """Files that are being decoded now."""
         with self._changed:

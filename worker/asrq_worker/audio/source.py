@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -27,7 +27,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.request import Audio, BlobAudio, PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
-from asrq_worker.spool import Spool
+from asrq_worker.spool import Spool, discard
 
 _BLOCK = 1 << 22  # bytes
 
@@ -47,8 +47,7 @@ class LocalAudio:
     def discard(self) -> None:
         """Delete the file if it is ours."""
         if self.temporary:
-            with suppress(OSError):
-                self.path.unlink()
+            discard(self.path)
 
 
 class Source:

@@ -63,6 +63,12 @@ def split(spans: Sequence[Span], *, longest_s: float, read: Read) -> list[Piece]
     return pieces + _pack(run, longest)
 
 
+def split_again(piece: Piece, spans: Sequence[Span], *, read: Read) -> list[Piece]:
+    """Cut a piece of these spans into two or three, each of at most two thirds of its length."""
+    inside = [(max(start, piece.start), min(stop, piece.stop)) for start, stop in spans]
+    return split([span for span in inside if span[0] < span[1]], longest_s=piece.seconds * 2 / 3, read=read)
+
+
 def _cut(start: int, stop: int, pause: float, longest: int, read: Read) -> list[_Unit]:
     """Cut one span into as few parts as are short enough, of about the same length, at quiet places."""
     units: list[_Unit] = []

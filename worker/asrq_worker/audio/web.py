@@ -18,7 +18,6 @@ from asrq_worker.audio.address import resolve
 
 SCHEMES = frozenset({"http", "https"})
 
-_TIMEOUT_S = 20.0  # for connecting, and for each read
 _BLOCK = 1 << 18  # bytes
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -36,15 +35,12 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
         FetchError: the network or the server failed.
     """
     for _ in range(_MOST_REDIRECTS + 1):
-        parts = _parse(url, schemes)
+        parts = parse(url, schemes)
         host = parts.hostname or ""
         try:
-            connection = _connect(parts, private_hosts)
+            connection = connect(parts, private_hosts)
             try:
-                target = quote(parts.path or "/", _AS_GIVEN) + (
-                    f"?{quote(parts.query, _AS_GIVEN)}" if parts.query else ""
-                )
-                connection.request("GET", target, headers=_HEADERS)
+                connection.request("GET", target(parts), headers=_HEADERS)
                 response = connection.getresponse()
                 if response.status in _REDIRECTS and (location := response.headers.get("Location")):
                     url = urljoin(url, location)
@@ -66,7 +62,12 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
     raise FetchError(f"The URL redirects more than {_MOST_REDIRECTS} times.")
 
 
-def _parse(url: str, schemes: tuple[str, ...]) -> SplitResult:
+def parse(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """Take a URL apart.
+
+    Raises:
+        UrlNotAllowedError: it is malformed, names a user, or its scheme is not among those given.
+    """
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and parts.port != 0
@@ -83,15 +84,27 @@ def _parse(url: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def _connect(parts: SplitResult, private_hosts: bool) -> http.client.HTTPConnection:
-    """Connect to an address that was looked at."""
+def target(parts: SplitResult) -> str:
+    """Return what a request line names: path and query, quoted where they are not."""
+    query = f"?{quote(parts.query, _AS_GIVEN)}" if parts.query else ""
+    return quote(parts.path or "/", _AS_GIVEN) + query
+
+
+def connect(parts: SplitResult, private_hosts: bool, *, timeout_s: float = 20.0) -> http.client.HTTPConnection:
+    """Connect to an address that was looked at; the limit holds for connecting and for each read.
+
+    Raises:
+        UrlNotAllowedError: it is not public, and must be.
+        FetchError: the host has no address.
+        OSError: nobody answers there.
+    """
     host = parts.hostname or ""
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     failure: OSError | None = None
     for address in resolve(host, port, private_hosts=private_hosts):
         try:
-            sock = socket.create_connection((address, port), _TIMEOUT_S)
+            sock = socket.create_connection((address, port), timeout_s)
         except OSError as error:
             failure = error
             continue

@@ -5,7 +5,9 @@ A chunk's `prompt` may hold commands, separated by spaces:
     touch:<file>         make the file, to say that work has begun
     until:<file>         go on once the file exists
     fail, oom            raise; fail with OutOfMemoryError
-    oom-batch            fail with OutOfMemoryError unless alone in the batch
+    oom-batch:<n>        fail with OutOfMemoryError in a batch of more than n
+    oom-over:<s>         the same, if the chunk is longer than that
+    oom-in:<file>        the same, in the first process that gets this command, which the file names
     malformed, nan       return something that is not a transcript; a transcript that is not JSON
     short                return too few transcripts
     crash                end the process at once
@@ -30,7 +32,9 @@ import numpy as np
 
 from asrq_jobs.errors import AsrqError, ModelInvalidError, ModelMissingError, OutOfMemoryError
 from asrq_jobs.languages import NAMES
+from asrq_worker.backends import guards
 from asrq_worker.backends.base import Backend, Capabilities, Chunk, Identity, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.refusal import unsupported
 
 _POLL_S = 0.005
 
@@ -78,16 +82,17 @@ class FakeBackend(Backend):
         return outcomes[:-1] if any("short" in (chunk.options.prompt or "").split() for chunk in chunks) else outcomes
 
     def _transcribe(self, chunk: Chunk, batch_size: int) -> Transcript | AsrqError:
+        if refused := unsupported(chunk.options, self.capabilities(), backend=self.name, model=self.config.model):
+            return refused
         outcome = _transcript(chunk)
         for command in (chunk.options.prompt or "").split():
             verb, _, argument = command.partition(":")
             match verb:
                 case "fail":
                     raise RuntimeError("the fake backend was told to fail")
-                case "oom":
-                    return OutOfMemoryError("The fake device ran out of memory.")
-                case "oom-batch" if batch_size > 1:
-                    return OutOfMemoryError("The fake device ran out of memory.")
+                case "oom" | "oom-batch" | "oom-over" | "oom-in":
+                    if _is_too_much(verb, argument, chunk, batch_size):
+                        return OutOfMemoryError("The fake device ran out of memory.")
                 case "malformed":
                     return None  # type: ignore[return-value]  # what a broken backend does
                 case "nan":
@@ -97,6 +102,20 @@ class FakeBackend(Backend):
                 case _:
                     _obey(command)
         return outcome
+
+
+def _is_too_much(verb: str, argument: str, chunk: Chunk, batch_size: int) -> bool:
+    match verb:
+        case "oom-batch":
+            return batch_size > int(argument)
+        case "oom-over":
+            return chunk.seconds > float(argument)
+        case "oom-in":
+            file, pid = Path(argument), str(os.getpid())
+            if not file.exists():
+                file.write_text(pid)
+            return file.read_text() == pid
+    return True
 
 
 def _obey(command: str) -> None:
@@ -124,9 +143,10 @@ def _obey(command: str) -> None:
 
 
 def _transcript(chunk: Chunk) -> Transcript:
-    if not chunk.samples.any():
+    samples = guards.clean(chunk.samples)
+    if not samples.any():
         return Transcript("", None)
-    text = hashlib.sha1(chunk.samples.tobytes(), usedforsecurity=False).hexdigest()[:12]
+    text = hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest()[:12]
     words = (TimedWord(text, 0.0, chunk.seconds, 1.0),) if chunk.options.word_timestamps else None
     segment = TimedSegment(0.0, chunk.seconds, f" {text}", temperature=0.0, words=words)
     return Transcript(text, chunk.options.language or "en", None if chunk.options.language else 1.0, (segment,))

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
-import psutil
-
 from asrq_jobs.errors import (
     AsrqError,
     ExtraMissingError,
@@ -30,15 +28,12 @@ from asrq_worker.backends.base import (
     Identity,
     Transcript,
 )
+from asrq_worker.backends.device import choose_device, free_memory_mb, refuse_too_large
 from asrq_worker.backends.failures import first_line, is_out_of_memory
-from asrq_worker.backends.qwen_device import (
-    BYTES,
-    choose_device,
-    choose_dtype,
-    refuse_too_large,
-)
+from asrq_worker.backends.qwen_dtype import BYTES, choose_dtype
 from asrq_worker.backends.qwen_files import Checkpoint
 from asrq_worker.backends.qwen_listener import Listener
+from asrq_worker.backends.refusal import unsupported
 
 if TYPE_CHECKING:
     from asrq_worker.backends.qwen_model import QwenModel
@@ -50,6 +45,7 @@ RUNTIME_MB = 800
 
 _PACKAGES = ("torch", "qwen_asr")
 _INSTALL = "Run: pip install 'asrq[qwen]'."
+_SMALLER = "Free memory, or choose a smaller model (0.6b) or compute type (bfloat16)."
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")
 
 
@@ -105,13 +101,18 @@ class QwenBackend(Backend):
             from asrq_worker.backends.qwen_model import QwenModel
         except ImportError as error:
             raise ExtraMissingError(f"The Qwen backend cannot be imported ({error}).", hint=_INSTALL) from None
-        device = choose_device(config.device, cuda=torch.cuda.is_available())
+        device = choose_device(
+            config.device,
+            cuda=torch.cuda.is_available(),
+            library="PyTorch",
+            mend="Install the NVIDIA driver and a PyTorch built for CUDA (pytorch.org)",
+        )
         native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = choose_dtype(config.compute_type, device, bfloat16=native)
         parameters = recogniser.parameters + (aligner.parameters if aligner else 0)
         self._memory_mb = RUNTIME_MB + (parameters * BYTES[dtype] >> 20)
-        free = psutil.virtual_memory().available if device == "cpu" else torch.cuda.mem_get_info()[0]
-        refuse_too_large(recogniser.name, self._memory_mb, free >> 20, device)
+        free_mb = free_memory_mb() if device == "cpu" else torch.cuda.mem_get_info()[0] / 2**20
+        refuse_too_large(recogniser.name, self._memory_mb, free_mb, device, hint=_SMALLER)
         torch.set_num_threads(config.cpu_threads)
         try:
             self._model = QwenModel(
@@ -131,7 +132,7 @@ class QwenBackend(Backend):
             ) from error
         except Exception as error:  # noqa: BLE001  # the libraries below raise nothing narrower
             if is_out_of_memory(error):
-                raise OutOfMemoryError(f"Model {recogniser.name!r} does not fit into memory.") from None
+                raise OutOfMemoryError(f"Model {recogniser.name!r} does not fit into memory.", hint=_SMALLER) from None
             raise ModelInvalidError(f"The model in {recogniser.folder} cannot be loaded: {first_line(error)}") from None
         self._listener = Listener(self._model)
         self._capabilities = Capabilities(
@@ -177,29 +178,13 @@ class QwenBackend(Backend):
         return qwen_files.find(model, kind, model_dir=self.config.model_dir, download=self.config.download)
 
     def _refusal(self, options: ChunkOptions) -> UnsupportedOptionError | None:
-        can = self._capabilities
-        if options.task not in can.tasks:
-            return UnsupportedOptionError(
-                f"Qwen3-ASR cannot {options.task}.", hint="Use the backend whisper with a multilingual model."
-            )
-        if options.language is not None and options.language not in can.languages:
-            return UnsupportedOptionError(
-                f"Model {self.config.model!r} knows {len(can.languages)} languages, not {options.language!r}.",
-                hint="Use the backend whisper, or leave the language to auto.",
-            )
-        if not options.word_timestamps:
-            return None
-        if not can.word_timestamps:
-            return UnsupportedOptionError(
-                "Qwen3-ASR times words only with a forced aligner, and none is configured.",
-                hint=f"Configure one, such as {qwen_files.REPOSITORIES['aligner']}, or use the backend whisper.",
-            )
+        refused = unsupported(options, self._capabilities, backend=self.name, model=self.config.model)
         timed = self._model.aligned_languages
-        if options.language is not None and options.language not in timed:
-            return UnsupportedOptionError(
-                f"The forced aligner does not know {options.language!r}.", hint=f"It knows: {', '.join(sorted(timed))}."
-            )
-        return None
+        if refused or not options.word_timestamps or options.language is None or options.language in timed:
+            return refused
+        return UnsupportedOptionError(
+            f"The forced aligner does not know {options.language!r}.", hint=f"It knows: {', '.join(sorted(timed))}."
+        )
 
 
 def _require_packages() -> None:

@@ -24,10 +24,10 @@ from asrq_worker.backends.base import (
     BackendConfig,
     Capabilities,
     Chunk,
-    ChunkOptions,
     Identity,
     Transcript,
 )
+from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.server_messages import Detail
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ class ServerBackend(Backend):
             return error
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
-        self._admit(chunk.options)
+        if refused := unsupported(chunk.options, self.capabilities(), backend=self.name, model=self.config.model):
+            raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
@@ -159,25 +160,6 @@ class ServerBackend(Backend):
         if self._options.api == "chat":
             return server_messages.read_completion(answer.body, chunk.options)
         return server_messages.read_transcription(answer.body, chunk.options, chunk.seconds)
-
-    def _admit(self, options: ChunkOptions) -> None:
-        can = self.capabilities()
-        if options.language is not None and options.language not in can.languages:
-            raise UnsupportedOptionError(
-                f"The inference server's model {self.config.model!r} cannot be asked for {options.language!r}.",
-                hint="Leave the language to auto."
-                if self._options.api == "transcriptions"
-                else "Leave the language to auto, or set ASRQ_SERVER_API=transcriptions.",
-            )
-        for option, asked, possible in (
-            (options.task, True, options.task in can.tasks),
-            ("give the times of words", options.word_timestamps, can.word_timestamps),
-        ):
-            if asked and not possible:
-                raise UnsupportedOptionError(
-                    f"The inference server's model {self.config.model!r} cannot {option}.",
-                    hint="Use another backend, or leave the option out.",
-                )
 
     def _check_model(self, known: Sequence[str]) -> None:
         if self.config.model not in known:

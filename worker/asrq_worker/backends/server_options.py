@@ -54,7 +54,10 @@ def read(options: Mapping[str, Any]) -> Options:
     concurrency = options.get("concurrency") or DEFAULT_CONCURRENCY
     timeout_s = options.get("timeout_s") or DEFAULT_TIMEOUT_S
     if concurrency < 1 or timeout_s <= 0:
-        raise SettingsError("The inference server's concurrency and time limit must be positive.")
+        raise SettingsError(
+            "The inference server's concurrency and time limit must be positive.",
+            hint="Check ASRQ_SERVER_CONCURRENCY and ASRQ_SERVER_TIMEOUT_S.",
+        )
     return Options(
         url=_base(options.get("url") or ""),
         api=api,

@@ -15,7 +15,6 @@ from asrq_jobs.errors import (
     ExtraMissingError,
     ModelInvalidError,
     OutOfMemoryError,
-    UnsupportedOptionError,
 )
 from asrq_jobs.languages import NAMES
 from asrq_worker import models
@@ -30,6 +29,8 @@ from asrq_worker.backends.base import (
     TimedWord,
     Transcript,
 )
+from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
+from asrq_worker.backends.refusal import unsupported
 
 if TYPE_CHECKING:
     from asrq_worker.backends.whisper_model import Notes, TrimmedWhisperModel
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.1
 CPU_MARGIN_S = 3.0
 _ENGLISH = "en"
+_SIZES = ("tiny", "base", "small", "medium", "large")
 
 
 class WhisperBackend(Backend):
@@ -54,6 +56,7 @@ class WhisperBackend(Backend):
         self._beam_size: int = config.options.get("beam_size", 5)
         self._model: TrimmedWhisperModel
         self._capabilities: Capabilities
+        self._memory_mb: int | None = None
 
     def load(self) -> Identity:
         """Find the model and load it; see `Backend.load`."""
@@ -67,9 +70,17 @@ class WhisperBackend(Backend):
                 hint="Run: pip install 'asrq[worker]'.",
             ) from None
         found = models.resolve(self.config.model, model_dir=self.config.model_dir, download=self.config.download)
-        device = _choose_device(self.config.device, ctranslate2.get_cuda_device_count())
+        device = choose_device(
+            self.config.device,
+            cuda=ctranslate2.get_cuda_device_count() > 0,
+            library="CTranslate2",
+            mend="Install the NVIDIA driver and cuDNN",
+        )
         supported = ctranslate2.get_supported_compute_types(device)
         compute_type = _choose_compute_type(self.config.compute_type, device, supported)
+        self._memory_mb = loading_mb([found.path / models.WEIGHTS])
+        if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
+            refuse_too_large(found.name, self._memory_mb, free_memory_mb(), device, hint=_smaller(found.name))
         margin_s = self.config.options.get("trim_margin_s", CPU_MARGIN_S if device == "cpu" else None)
         parallel = self.config.parallel or (_usable_cores() if device == "cpu" else 1)
         try:
@@ -83,7 +94,9 @@ class WhisperBackend(Backend):
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
             if failures.is_out_of_memory(error):
-                raise OutOfMemoryError(f"Model {found.name!r} does not fit into memory.") from None
+                raise OutOfMemoryError(
+                    f"Model {found.name!r} does not fit into memory.", hint=_smaller(found.name)
+                ) from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
         self._capabilities = _capabilities(self._model, found.name, parallel)
         return Identity(
@@ -103,13 +116,18 @@ class WhisperBackend(Backend):
         """Transcribe chunks one after the other; more in flight come from more threads."""
         return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
 
+    def memory_estimate_mb(self) -> int | None:
+        """Return what loading takes at its peak; None before `load`."""
+        return self._memory_mb
+
     def close(self) -> None:
         """Free the model."""
         del self._model
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
         options = chunk.options
-        self._check(chunk)
+        if refused := unsupported(options, self._capabilities, backend=self.name, model=self.config.model):
+            raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
@@ -137,29 +155,12 @@ class WhisperBackend(Backend):
             truncated=notes.truncated,
         )
 
-    def _check(self, chunk: Chunk) -> None:
-        options, can = chunk.options, self._capabilities
-        if options.language is not None and options.language not in can.languages:
-            knows = "English only" if can.languages == {_ENGLISH} else f"{len(can.languages)} languages"
-            raise UnsupportedOptionError(
-                f"Model {self.config.model!r} knows {knows}, not {options.language!r}.",
-                hint="Choose a multilingual model such as base or small, or leave the language to auto.",
-            )
-        if options.task not in can.tasks:
-            raise UnsupportedOptionError(
-                f"Model {self.config.model!r} cannot {options.task}.",
-                hint="Choose a multilingual model such as base, small or large-v3.",
-            )
 
-
-def _choose_device(wanted: str, cuda_devices: int) -> str:
-    if wanted == "auto":
-        return "cuda" if cuda_devices else "cpu"
-    if wanted == "cuda" and not cuda_devices:
-        raise DeviceUnavailableError(
-            "No CUDA device can be used.", hint="Install the NVIDIA driver and cuDNN, or set ASRQ_DEVICE=cpu."
-        )
-    return wanted
+def _smaller(model: str) -> str:
+    """Say what to do about a model that does not fit: unknown names are taken for the largest."""
+    family = next((size for size in _SIZES if size in model), _SIZES[-1])
+    less = _SIZES[: _SIZES.index(family)]
+    return f"Free memory, or choose a smaller model: {', '.join(reversed(less))}." if less else "Free memory."
 
 
 def _choose_compute_type(wanted: str, device: str, supported: set[str]) -> str:

@@ -31,6 +31,7 @@ from asrq_worker.execution import Begun, iso
 from asrq_worker.logs import Log
 from asrq_worker.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
+from asrq_worker.spool import discard
 from asrq_worker.task import Taken, Task
 
 _log = Log("asrq.bridge")
@@ -238,7 +239,7 @@ class Jobs:
 
     def _end(self, job: _Job, result: Result) -> None:
         if job.upload is not None:
-            job.upload.unlink(missing_ok=True)
+            discard(job.upload)
         with self._changed:
             del self._in_flight[job.request.id]  # first, so that whoever reads the result may use the id again
         self._send(messages.result(job.named(result)))

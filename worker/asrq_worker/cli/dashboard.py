@@ -20,14 +20,14 @@ from asrq_worker.cli import running
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; there is no password.",
+    help="Address to listen on; set ASRQ_DASHBOARD_PASSWORD for any but this machine's own.",
 )
 def dashboard(port: int, host: str) -> None:
     """Serve rq-dashboard for the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
 
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
-    from asrq_worker.dashboard import make_server
+    from asrq_worker.dashboard import is_private, make_server
 
     config = configuration.load()
     with connect(config) as redis, queue_errors(config):
@@ -39,6 +39,11 @@ def dashboard(port: int, host: str) -> None:
         serving.start()
         foreground.started()
         click.echo(f"http://{host}:{server.server_port}")
+        if not is_private(host) and config.dashboard_password is None:
+            failure.note(
+                f"whoever reaches {host}:{server.server_port} sees file names and can requeue jobs: "
+                "set ASRQ_DASHBOARD_PASSWORD."
+            )
         failure.note("ready; Ctrl-C stops.")
         foreground.wait()
         server.shutdown()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 
 import click
 
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import colour, failure, options
 from asrq_jobs.cli.output import echo_json
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -24,14 +23,13 @@ def doctor(as_json: bool) -> None:
     from asrq_worker.doctor import examine
 
     any_failed = False
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     for check in examine():
         any_failed |= check.status == "fail"
         if as_json:
             echo_json(asdict(check))
             continue
-        status = click.style(f"{check.status:<4}", fg=_COLOURS[check.status] if colour else None)
-        click.echo(f"{status}  {check.name:<12} {check.message}")
+        status = click.style(f"{check.status:<4}", fg=_COLOURS[check.status])
+        click.echo(f"{status}  {check.name:<12} {check.message}", color=colour.wanted(sys.stdout))
         if check.mend:
             click.echo(f"      {'':<12} mend: {check.mend}")
     failure.finish(any_failed=any_failed)

@@ -19,7 +19,7 @@ def models() -> None:
     """List and fetch models, and have workers load and unload them."""
 
 
-@models.command("list")
+@models.command("list", epilog="\b\nExample:\n  asrq models list --loaded")
 @click.option("--loaded", is_flag=True, help="List the engines that the workers of the queue have loaded instead.")
 @options.json_option
 def list_models(loaded: bool, as_json: bool) -> None:
@@ -91,7 +91,7 @@ def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     Console(markup=False).print(table)
 
 
-@models.command()
+@models.command(epilog="\b\nExample:\n  asrq models load qwen")
 @click.argument("backend")
 @options.json_option
 def load(backend: str, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def load(backend: str, as_json: bool) -> None:
     _tell("load", backend, as_json=as_json)
 
 
-@models.command()
+@models.command(epilog="\b\nExample:\n  asrq models unload qwen")
 @click.argument("backend")
 @options.json_option
 def unload(backend: str, as_json: bool) -> None:
@@ -116,7 +116,7 @@ def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) ->
         click.echo(f"{heard} workers were told; asrq models list --loaded tells the outcome")
 
 
-@models.command("fetch")
+@models.command("fetch", epilog="\b\nExample:\n  asrq models fetch small")
 @click.argument("name", metavar="NAME")
 @options.json_option
 def fetch_model(name: str, as_json: bool) -> None:

@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import click
 
 from asrq_jobs import configuration
+from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.errors import UsageError
 from asrq_worker.cli import running
 
+if TYPE_CHECKING:
+    from asrq_worker.reaper import Report
 
-@click.command(epilog="\b\nExample:\n  asrq reaper")
-@click.option("--once", is_flag=True, help="Look once, print what was done as JSON, and end.")
-def reaper(once: bool) -> None:
+
+@click.command(epilog="\b\nExamples:\n  asrq reaper\n  asrq reaper --once --dry-run")
+@click.option("--once", is_flag=True, help="Look at everything once, print what was done, and end.")
+@click.option("--dry-run", is_flag=True, help="With --once: change nothing, print what would be done.")
+@options.json_option
+@running.metrics_port_option
+@running.check_option
+def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, check: bool) -> None:
     """Bring back the jobs of workers that died, and queue retries whose time has come.
 
-    Any number may run; one of them leads. At least one has to run.
+    Any number may run; one of them leads. At least one has to run. What it takes two looks to be sure of, --once
+    shows as suspected and leaves to the one that runs.
     """
-    from dataclasses import asdict
+    if (dry_run or as_json) and not once:
+        raise UsageError("--dry-run and --json need --once.", hint="asrq reaper --once --dry-run")
+    config = configuration.load(metrics_port=metrics_port)
+    if check:
+        from asrq_worker.monitor.check import reaper_problem
 
+        running.tell_health(reaper_problem(config))
+        return
+    from asrq_worker.monitor.reaper import ReaperMonitor
+    from asrq_worker.monitor.registry import Metrics
+    from asrq_worker.monitor.server import listening
     from asrq_worker.reaper import Reaper
 
-    config = configuration.load()
     with connect(config) as redis, running.in_foreground(config) as foreground:
         with queue_errors(config):
             redis.ping()
             if once:
-                echo_json(asdict(Reaper(redis, config).run_once()))
+                once_only = Reaper(redis, config)
+                _show(once_only.run_once(whole=True, dry_run=dry_run), as_json=as_json)
+                once_only.resign()
                 return
-        foreground.started()
-        Reaper(redis, config).run(foreground.stop)
+        monitor = ReaperMonitor(Metrics(), redis, config)
+        with listening(config, monitor):
+            foreground.started()
+            Reaper(redis, config, observe=monitor.looked).run(foreground.stop)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(asdict(report))
+        return
+    if not report.leading:
+        click.echo("Another reaper leads; nothing was done.")
+        return
+    found = {name: subjects for name, subjects in asdict(report).items() if name != "leading" and subjects}
+    for name, subjects in found.items():
+        for subject in subjects:
+            click.echo(f"{name}\t{subject}".encode(errors="backslashreplace"))  # a foreign hand may write any bytes
+    if not found:
+        click.echo("Nothing to do.")

@@ -32,6 +32,16 @@ lanes_option = click.option(
     "--lanes", metavar="LANE:SLOTS,…", help="Slots per lane, as in interactive:2,batch:6; default: ASRQ_LANES."
 )
 
+metrics_port_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Port of /metrics, /healthz and /readyz; 0: none; default: ASRQ_METRICS_PORT.",
+)
+
+check_option = click.option(
+    "--check", is_flag=True, help="Only tell whether the one that runs here is well: exit code 0, or 1 and why."
+)
+
 parent_option = click.option("--exit-with-parent", is_flag=True, help="End when the program that started this ends.")
 
 
@@ -41,12 +51,18 @@ def quietly(**overrides: Any) -> Settings:
     return configuration.load(**overrides, log_level=None if chosen else "warning")
 
 
+def tell_health(problem: str | None) -> None:
+    """End with what `--check` found."""
+    click.echo(problem or "ok", err=problem is not None)
+    failure.finish(any_failed=problem is not None)
+
+
 @contextmanager
 def in_foreground(config: Settings) -> Iterator[Foreground]:
     """Set up logs and error reports, and turn signals into an orderly end; a signal during the start ends it, too.
 
     Raises:
-        ExtraMissingError: error reports are configured and not installed.
+        SetupError: error reports are configured, and the DSN is wrong or the extra not installed.
     """
     from asrq_worker import logs, reports
     from asrq_worker.foreground import Foreground, StartInterruptedError
@@ -58,3 +74,5 @@ def in_foreground(config: Settings) -> Iterator[Foreground]:
             yield foreground
     except StartInterruptedError:
         failure.note("stopped before it was ready.")
+    finally:
+        reports.close()

@@ -25,7 +25,7 @@ from asrq_worker.cli import running
 @click.command(
     epilog="\b\nExamples:\n  asrq transcribe talk.mp3\n  asrq transcribe *.wav --format srt --output subtitles"
 )
-@click.argument("given", metavar="FILE…", nargs=-1, required=True)
+@click.argument("given", metavar="FILE…", nargs=-1, required=True, type=click.Path())
 @options.speech_options
 @running.model_options
 @click.option("--recursive", is_flag=True, help="Take all audio and video files of a folder.")

@@ -9,18 +9,26 @@ from asrq_worker.cli import running
 
 
 @click.command(
-    epilog="\b\nExamples:\n  asrq worker --model base\n  asrq worker --lanes interactive:2,batch:6 --model ./my-model"
+    epilog="\b\nExamples:\n  asrq worker --model base\n  asrq worker --lanes interactive:2,batch:6 --model ./my-model\n"
+    "  asrq worker --metrics-port 9180\n  asrq worker --check"
 )
 @running.lanes_option
 @running.model_options
-def worker(lanes: str | None, model: str | None, backend: str | None) -> None:
+@running.metrics_port_option
+@running.check_option
+def worker(lanes: str | None, model: str | None, backend: str | None, metrics_port: int | None, check: bool) -> None:
     """Run a worker: load the model once, then transcribe the jobs of the queue at ASRQ_REDIS_URL.
 
     The first SIGTERM or Ctrl-C takes nothing new, finishes what runs within ASRQ_GRACE_S and hands the rest back;
     the second does not wait.
     """
+    config = configuration.load(lanes=lanes, model=model, backend=backend, metrics_port=metrics_port)
+    if check:
+        from asrq_worker.monitor.check import worker_problem
+
+        running.tell_health(worker_problem(config))
+        return
     from asrq_worker import service
 
-    config = configuration.load(lanes=lanes, model=model, backend=backend)
     with running.in_foreground(config) as foreground:
         service.run(config, foreground)

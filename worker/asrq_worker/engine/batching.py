@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,8 @@ class Waiting:
     options: ChunkOptions
     suspect: bool = False
     """It was in flight when the engine died: runs with nothing else in flight."""
-    single: bool = False
-    """A batch with it did not fit into memory: runs as a batch of its own."""
+    most: int = sys.maxsize
+    """The largest batch that it may be in: a larger one did not fit into memory."""
 
 
 def next_batch(
@@ -35,7 +36,8 @@ def next_batch(
     `running` has one entry for each batch in flight (any of its chunks); `served` says for each job when it was
     last given a place (a growing number; absent: never). Lanes go by priority, jobs within a lane in turn, chunks
     within a job in order, suspects of a lane first. A batch is filled with chunks that suit its first one: of the
-    same kind, of similar length, neither suspect nor single. Nothing waits for a batch to fill.
+    same kind, of similar length, not suspect, and with room for what each of them allows. Nothing waits for a batch to
+    fill.
     """
     if not waiting or len(running) >= parallel or any(chunk.suspect for chunk in running):
         return []
@@ -43,9 +45,12 @@ def next_batch(
     first = order[0]
     if first.suspect:
         return [] if running else [first]
-    if first.single:
-        return [first]
-    return [first, *[chunk for chunk in order[1:] if _suits(chunk, first)][: max_batch - 1]]
+    batch, most = [first], min(max_batch, first.most)
+    for chunk in order[1:]:
+        if len(batch) < min(most, chunk.most) and _suits(chunk, first):
+            batch.append(chunk)
+            most = min(most, chunk.most)
+    return batch
 
 
 def _in_turn(waiting: Sequence[Waiting], served: Mapping[str, int]) -> list[Waiting]:
@@ -65,7 +70,6 @@ def _suits(chunk: Waiting, first: Waiting) -> bool:
     shorter, longer = sorted((chunk.seconds, first.seconds))
     return (
         not chunk.suspect
-        and not chunk.single
         and chunk.options.task == first.options.task
         and chunk.options.word_timestamps == first.options.word_timestamps
         and (longer <= shorter * SIMILAR_RATIO or longer - shorter <= SIMILAR_S)

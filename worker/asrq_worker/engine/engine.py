@@ -1,66 +1,50 @@
-"""The engine as the parent sees it: one child process with the model, watched, killed when it hangs, restarted.
+"""The engine as the parent sees it: a process with the model, watched, killed when it hangs, restarted, replaced.
 
     stopped ──start──► loading ──► ready ──┐
                          ▲  │              │ died, or killed at a deadline
                   backoff│  ▼              │
                          └─ failed ◄───────┘
 
-An engine that never became ready fails for good on a setup error (a restart would not mend it) or after
-`FIRST_LOAD_TRIES` tries; one that was ready is restarted for ever: at once, then after 1, 2, 4 … 30 s.
+An engine that never became ready is given up after some tries; one that was ready is restarted for ever: at once, then
+after 1, 2, 4 … 30 s.
+
+A process that has served long enough (`Wear`) is replaced: its successor loads beside it, and when that is warm, new
+batches go there, while the old one finishes its own and ends. Where memory does not allow two, the old one finishes
+and ends first; the engine is `loading` meanwhile, and chunks wait.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
-import psutil
+from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError
+from asrq_worker import reports
+from asrq_worker.backends.base import BackendConfig
+from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
+from asrq_worker.engine.life import NEVER, Failures, State, Wear
+from asrq_worker.engine.messages import ChunkRef, Loaded
+from asrq_worker.logs import Log
 
-from asrq_jobs.errors import (
-    AsrqError,
-    EngineCrashedError,
-    EngineTimeoutError,
-    EngineUnavailableError,
-    SetupError,
-    ShutdownError,
-)
-from asrq_worker.backends.base import BackendConfig, Transcript
-from asrq_worker.engine import messages
-from asrq_worker.engine.life import State, backoff_s, describe_exit
-from asrq_worker.engine.messages import ChunkRef, Loaded, Message
-from asrq_worker.process.child import Child
+_log = Log("asrq.engine")
 
-log = logging.getLogger(__name__)
-
-FIRST_LOAD_TRIES = 3
-OVERSLEPT_S = 1.0
-"""A watchdog that wakes this much late was stopped itself (a suspended host): the child gets another chance."""
 KILL_MARGIN_S = 5.0
 """How long after a deadline the watchdog may take to act before work counts as stuck."""
+PUT_OFF_S = 300.0
+"""Before a replacement that could not be loaded is tried again; meanwhile the old process serves on."""
 
 
-@dataclass(frozen=True)
-class BatchDone:
-    """A finished batch: an outcome for each chunk in order, and the seconds that the backend took for all."""
-
-    items: tuple[Transcript | AsrqError, ...]
-    inference_s: float
-
-
-@dataclass
-class _Batch:
-    future: Future[BatchDone]
-    seconds: float
-    size: int
-    deadline: float
+def plenty() -> float:
+    """Return how much memory there is where nobody counts it."""
+    return math.inf
 
 
 class Engine:
-    """Supervises one child. Thread-safe; `listeners` are called, without locks held, after each change of state."""
+    """Keeps a process serving. Thread-safe; `listeners` are called, without locks held, after each change of state."""
 
     def __init__(
         self,
@@ -70,27 +54,30 @@ class Engine:
         start_timeout_s: float = 600.0,
         stall_s: float = 60.0,
         slowness: float = 10.0,
+        wear: Wear = NEVER,
+        room_mb: Callable[[], float] = plenty,
     ) -> None:
+        """`room_mb` says how much memory, in MiB, a second process may take while the first one lives."""
         self._backend = backend
         self._config = config
-        self._start_timeout_s = start_timeout_s
-        self._stall_s = stall_s
-        self._slowness = slowness
+        self._limits = Limits(start_timeout_s, stall_s, slowness)
+        self._wear = wear
+        self._room_mb = room_mb
+        self.state = State.STOPPED
+        """Where the engine is in its life."""
+        self.loaded: Loaded | None = None
+        """Identity, capabilities and load times of what was loaded last; None before the first time."""
+        self.failures = Failures()
+        self.replacements: Counter[str] = Counter()
+        """How often one was begun to be replaced while it served, by reason: batches, memory, out_of_memory."""
         self.listeners: list[Callable[[State], None]] = []
         self._changed = threading.Condition()
-        self._state = State.STOPPED
-        self._child: Child | None = None
-        self._loaded: Loaded | None = None
-        self._batches: dict[int, _Batch] = {}
-        self._number = 0
-        self._load_deadline = 0.0
+        self._current: Incarnation | None = None
+        self._successor: Incarnation | None = None
+        self._retiring: list[Incarnation] = []
         self._start_at = 0.0
+        self._replace_at = 0.0
         self._down_since = time.monotonic()
-        self._failures = 0
-        self._restarts = 0
-        self._error: AsrqError | None = None
-        self._final = False
-        self._reason: AsrqError | None = None
         self._closing = False
         self._watchdog = threading.Thread(target=self._watch, name="engine-watchdog", daemon=True)
 
@@ -105,95 +92,92 @@ class Engine:
             SetupError, EngineError: it could not be loaded, or not in time.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._state is State.READY or self._final or self._closing, timeout_s)
-            if self._state is State.READY and self._loaded is not None:
-                return self._loaded
+            self._changed.wait_for(lambda: self.state is State.READY or self.final or self._closing, timeout_s)
+            if self.state is State.READY and self.loaded is not None:
+                return self.loaded
             if self._closing:
                 raise ShutdownError("The engine is closing.")
-            raise self._error or EngineUnavailableError(f"The engine was not ready within {timeout_s:g} s.")
+            raise self.error or EngineUnavailableError(f"The engine was not ready within {timeout_s:g} s.")
 
     def submit(self, chunks: Sequence[ChunkRef]) -> Future[BatchDone]:
         """Transcribe a batch.
 
-        The future fails with EngineCrashedError or EngineTimeoutError if the child dies or is killed meanwhile, and
-        with EngineUnavailableError if it is not ready now.
+        The future fails with EngineCrashedError or EngineTimeoutError if the process dies or is killed meanwhile, and
+        with EngineUnavailableError if none is ready now.
         """
-        future: Future[BatchDone] = Future()
-        seconds = sum(chunk.seconds for chunk in chunks)
         with self._changed:
-            child = self._child
-            if self._state is not State.READY or child is None:
-                future.set_exception(EngineUnavailableError("The engine is not ready."))
-                return future
-            self._number += 1
-            number = self._number
-            # Batches in flight share the cores, so each may take as long as all of them together.
-            shared = seconds + sum(batch.seconds for batch in self._batches.values())
-            deadline = time.monotonic() + self._stall_s + self._slowness * shared
-            self._batches[number] = _Batch(future, seconds, len(chunks), deadline)
+            serving = self._current
+            if self.state is not State.READY or serving is None:
+                refused: Future[BatchDone] = Future()
+                refused.set_exception(EngineUnavailableError("The engine is not ready."))
+                return refused
+            number, future = serving.begin(chunks)
             self._changed.notify_all()
-        child.send(messages.batch(number, chunks))  # a child that is gone fails the future from `_on_exit`
+        serving.send(number, chunks)
         return future
 
-    @property
-    def state(self) -> State:
-        """Where the engine is in its life."""
-        return self._state
-
-    @property
-    def loaded(self) -> Loaded | None:
-        """Identity, capabilities and load times of what was loaded last; None before the first time."""
-        return self._loaded
+    def renew(self, seen: Incarnation, reason: str) -> None:
+        """Put a fresh process in the place of `seen` once that has finished its batches, if it still serves."""
+        with self._changed:
+            if seen is self._current and self.state is State.READY and not self._closing:
+                self._retire(reason)
 
     @property
     def error(self) -> AsrqError | None:
-        """Why the child failed last; None once it is ready again."""
-        return self._error
+        """Why the process failed last; None once it is ready again."""
+        return self.failures.last
 
     @property
     def final(self) -> bool:
         """Whether the engine has failed for good."""
-        return self._final
+        return self.failures.final
 
     @property
     def restarts(self) -> int:
-        """How often a child was started again."""
-        return self._restarts
+        """How often a process was started again because one had failed."""
+        return self.failures.restarts.total()
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child, if there is one."""
-        child = self._child
-        return child.pid if child else None
+        """Id of the process that serves or is to serve, if there is one."""
+        current = self._current
+        return current.pid if current else None
 
     def down_s(self) -> float:
         """Seconds since the engine was last ready; 0 while it is."""
         with self._changed:
-            return 0.0 if self._state is State.READY else time.monotonic() - self._down_since
+            return 0.0 if self.state is State.READY else time.monotonic() - self._down_since
 
     def memory_mb(self) -> int | None:
-        """Resident memory of the child in MiB, or None if there is no child."""
-        pid = self.pid
-        try:
-            return int(psutil.Process(pid).memory_info().rss) >> 20 if pid else None
-        except psutil.Error:
-            return None
+        """Resident memory of its processes in MiB, or None if there is none. Takes no lock."""
+        processes = self._processes()
+        return sum(each.memory_mb() for each in processes) if processes else None
 
     def within_limits(self) -> bool:
-        """Whether nothing that the child is doing is past its deadline: true work, not just a live process."""
+        """Whether nothing that jobs wait for is past its deadline: true work, not just a live process."""
         with self._changed:
-            return not self._closing and not self._final and time.monotonic() < self._next_deadline() + KILL_MARGIN_S
+            due = min((each.deadline() for each in self._processes() if each is not self._successor), default=math.inf)
+            return not self._closing and not self.final and time.monotonic() < due + KILL_MARGIN_S
 
     def close(self) -> None:
-        """End the child and wait until it is gone; batches in flight fail with ShutdownError."""
+        """End the processes and wait until they are gone; batches in flight fail with ShutdownError."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._watchdog.ident is not None:
             self._watchdog.join()
-        if (child := self._child) is not None:
-            child.close()
+        with self._changed:
+            processes = self._processes()
+            for each in processes:
+                each.kill(ShutdownError("The engine is closing."))
+        for each in processes:
+            each.close()
+        with self._changed:
+            self._enter(State.STOPPED)
         self._tell(State.STOPPED)
+
+    def _processes(self) -> list[Incarnation]:
+        return [each for each in (self._current, self._successor, *self._retiring) if each is not None]
 
     # The watchdog's thread
 
@@ -201,121 +185,130 @@ class Engine:
         told = State.STOPPED
         while True:
             with self._changed:
-                while not self._closing and self._state is told:
-                    self._changed.wait(self._act())
+                while not self._closing:
+                    pause_s = self._act()
+                    if self.state is not told:
+                        break
+                    self._changed.wait(pause_s)
                 if self._closing:
                     return
-                told = self._state
+                told = self.state
             self._tell(told)
 
     def _act(self) -> float:
         """Do what is due now and return for how long, in seconds, nothing else will be."""
         now = time.monotonic()
-        if self._child is None:
-            due = float("inf") if self._final else self._start_at
-            if now >= due:
-                self._launch()
-                due = now
-        else:
-            due = self._next_deadline()
-            if now - due > OVERSLEPT_S:
-                self._extend(now)
-            elif now >= due:
-                self._kill_overdue(now)
-        return min(max(due - now, 0.0), threading.TIMEOUT_MAX)
+        for each in self._processes():
+            if each.enforce(now) and each is self._current:
+                self._enter(State.FAILED)  # takes no more work; `_on_end` goes on from here
+        self._replace_if_worn(now)
+        for each in self._retiring:
+            if each.idle:
+                each.kill(ShutdownError("Another process has taken over."))
+        dues = [self._replace_at] if self._replace_at > now else []
+        if self._current is None and not self._retiring:
+            if now >= self._start_at:
+                self._start()
+            if self._current is None:
+                dues.append(self._start_at)
+        dues += [each.deadline() for each in self._processes()]
+        return min(max(min(dues, default=math.inf) - now, 0.0), threading.TIMEOUT_MAX)
 
-    def _launch(self) -> None:
-        self._load_deadline = time.monotonic() + self._start_timeout_s
-        self._reason = None
-        threads = str(self._config.cpu_threads)
-        env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-        if not self._config.download:
-            env["HF_HUB_OFFLINE"] = "1"
+    def _start(self) -> None:
         try:
-            self._child = Child("asrq_worker.engine.child", on_message=self._on_message, on_exit=self._on_exit, env=env)
-        except OSError as error:  # no memory or no process slot for it now
+            self._current = self._launch()
+        except OSError as error:
             self._plan_restart(EngineCrashedError(f"The engine process could not be started: {error}."))
+        else:
+            self._enter(State.LOADING)
+
+    def _replace_if_worn(self, now: float) -> None:
+        serving = self._current
+        busy = self._successor is not None or self._retiring or now < self._replace_at
+        if self._wear == NEVER or serving is None or self.state is not State.READY or busy:
             return
-        self._child.send(messages.load(self._backend, self._config))
+        memory_mb = serving.memory_mb()
+        reason = self._wear.reached(batches=serving.batches_done, rss_mb=memory_mb, fresh_mb=serving.fresh_mb)
+        if reason is None:
+            return
+        if serving.on_gpu or self._room_mb() < memory_mb:
+            self._retire(reason)
+            return
+        try:
+            self._successor = self._launch()
+        except OSError as error:
+            self._put_off(EngineCrashedError(f"The engine process could not be started: {error}."))
+        else:
+            self._note_replacement(reason, serving)
+
+    def _retire(self, reason: str) -> None:
+        """Let the one that serves finish its batches and end; then, if none is on its way, `_act` starts the next."""
+        assert self._current is not None  # noqa: S101  # it serves
+        self._note_replacement(reason, self._current)
+        self._retiring.append(self._current)
+        self._current, self._successor = self._successor, None
+        self._start_at = 0.0
         self._enter(State.LOADING)
 
-    def _next_deadline(self) -> float:
-        if self._child is None:
-            return float("inf")
-        if self._state is State.LOADING:
-            return self._load_deadline
-        if self._state is not State.READY:  # killed, about to be reaped
-            return float("inf")
-        return min((batch.deadline for batch in self._batches.values()), default=float("inf"))
+    def _launch(self) -> Incarnation:
+        return Incarnation(
+            self._backend,
+            self._config,
+            self._limits,
+            lock=self._changed,
+            on_loaded=self._on_loaded,
+            on_done=self._on_done,
+            on_end=self._on_end,
+        )
 
-    def _extend(self, now: float) -> None:
-        self._load_deadline = now + self._start_timeout_s
-        for batch in self._batches.values():
-            batch.deadline = max(batch.deadline, now + self._stall_s)
+    # The processes' reader threads; all with the lock held
 
-    def _kill_overdue(self, now: float) -> None:
-        assert self._child is not None  # noqa: S101  # only a child has deadlines
-        if self._state is State.LOADING:
-            self._reason = EngineTimeoutError(f"The model was not loaded within {self._start_timeout_s:g} s.")
+    def _on_loaded(self, process: Incarnation) -> None:
+        if process is self._successor and self._current is not None:
+            self._retiring.append(self._current)
+            self._current, self._successor = process, None
+        self.loaded = process.loaded
+        self.failures.loaded()
+        self._enter(State.READY)
+
+    def _on_done(self) -> None:
+        self.failures.in_a_row = 0
+        self._changed.notify_all()
+
+    def _on_end(self, process: Incarnation, error: AsrqError) -> None:
+        reports.capture(error, backend=self._backend)
+        if process in self._retiring:
+            self._retiring.remove(process)
+        elif process is self._successor:
+            self._successor = None
+            if not self._closing:
+                self._put_off(error)
         else:
-            overdue = next(batch for batch in self._batches.values() if batch.deadline <= now)
-            self._reason = EngineTimeoutError(
-                f"The engine did not finish {overdue.size} chunk(s) of {overdue.seconds:.1f} s in time and was killed."
-            )
-        self._enter(State.FAILED)  # takes no more work; `_on_exit` goes on from here
-        self._child.kill()
-
-    # The child's reader thread
-
-    def _on_message(self, message: Message) -> None:
-        match message.get("op"):
-            case "loaded":
-                self._on_loaded(messages.read_loaded(message))
-            case "failed":
-                with self._changed:
-                    self._reason = messages.read_failed(message)
-            case "done":
-                with self._changed:
-                    batch = self._batches.pop(message["id"])
-                    self._failures = 0
-                    self._changed.notify_all()
-                batch.future.set_result(BatchDone(tuple(messages.read_items(message)), message["inference_s"]))
-            case "log":
-                logging.getLogger(message["logger"]).log(message["level"], "%s", message["message"])
-
-    def _on_loaded(self, loaded: Loaded) -> None:
-        with self._changed:
-            self._loaded = loaded
-            self._error = None
-            self._enter(State.READY)
-
-    def _on_exit(self, code: int) -> None:
-        with self._changed:
-            lost, self._batches = list(self._batches.values()), {}
-            self._child = None
-            if self._closing:
-                self._enter(State.STOPPED)
-                error: AsrqError = ShutdownError("The engine is closing.")
-            else:
-                error = self._reason or EngineCrashedError(f"The engine process died ({describe_exit(code)}).")
+            self._current, self._successor = self._successor, None
+            if not self._closing:
                 self._plan_restart(error)
-        for batch in lost:
-            batch.future.set_exception(error)
+        self._changed.notify_all()
 
     def _plan_restart(self, error: AsrqError) -> None:
-        self._error = error
-        self._failures += 1
-        self._final = self._loaded is None and (isinstance(error, SetupError) or self._failures >= FIRST_LOAD_TRIES)
-        delay = backoff_s(self._failures)
-        self._start_at = time.monotonic() + delay
-        self._restarts += not self._final
-        log.error("%s %s", error.message, "Giving up." if self._final else f"Starting it again in {delay:g} s.")
-        self._enter(State.FAILED)
+        """Start another process after a pause, unless a successor is on its way."""
+        pause_s = self.failures.note(error, has_loaded=self.loaded is not None)
+        again_in_s = None if self.failures.final else pause_s
+        _log.error("engine.failed", backend=self._backend, code=error.code, reason=error.message, again_in_s=again_in_s)
+        self._start_at = time.monotonic() + pause_s
+        self._enter(State.FAILED if self._current is None else State.LOADING)
+
+    def _put_off(self, error: AsrqError) -> None:
+        self._replace_at = time.monotonic() + PUT_OFF_S
+        _log.warning("engine.not_replaced", backend=self._backend, code=error.code, again_in_s=PUT_OFF_S)
+
+    def _note_replacement(self, reason: str, old: Incarnation) -> None:
+        self.replacements[reason] += 1
+        _log.info("engine.replacing", backend=self._backend, reason=reason, memory_mb=old.memory_mb())
 
     def _enter(self, state: State) -> None:
-        if self._state is State.READY:
+        if self.state is State.READY:
             self._down_since = time.monotonic()
-        self._state = state
+        self.state = state
         self._changed.notify_all()
 
     def _tell(self, state: State) -> None:

@@ -2,6 +2,8 @@
 
 When the engine dies, whatever was in flight becomes suspect and runs again alone, so that the chunk that kills the
 engine is found, and only its own job fails: after `max_kills` lone kills it is poisoned. Waiting chunks wait.
+
+When memory runs out, it goes down the ladder (`ladder`), but for cutting a chunk in two: who submitted it does that.
 """
 
 from __future__ import annotations
@@ -9,74 +11,27 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from asrq_jobs.errors import (
     AsrqError,
     CanceledError,
     EngineUnavailableError,
     OutOfMemoryError,
-    PoisonedError,
     ShutdownError,
 )
-from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.engine.batching import Waiting, next_batch
-from asrq_worker.engine.engine import BatchDone, Engine
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.incarnation import BatchDone, Incarnation
+from asrq_worker.engine.ladder import Allowance, Step, next_step
 from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
 
 _DOWN_POLL_S = 0.5
-
-
-@dataclass(frozen=True)
-class ChunkTask:
-    """A chunk of a job: samples [start, stop) of a file of raw float32 little-endian mono 16 kHz."""
-
-    job_id: str
-    lane: str
-    path: Path
-    start: int
-    stop: int
-    options: ChunkOptions
-
-
-@dataclass(frozen=True)
-class ChunkDone:
-    """A transcribed chunk."""
-
-    transcript: Transcript
-    inference_s: float
-    """Its share, by length, of the engine's time for its batch."""
-    wait_s: float
-    """From submission until the engine got it (the last time, if it ran again)."""
-    batch_size: int
-    retries: int
-    """How often it ran again because the engine died or ran out of memory."""
-
-
-@dataclass
-class _Item:
-    waiting: Waiting
-    task: ChunkTask
-    future: Future[ChunkDone]
-    submitted: float
-    dispatched: float = 0.0
-    kills: int = 0
-    retries: int = 0
-    settled: bool = False
-
-
-@dataclass
-class _Running:
-    items: list[_Item]
-    alone: bool
-    """One chunk, and nothing else was in flight at any moment: if the engine dies, this chunk did it."""
-
-
-_Settle = Callable[[], None]
 
 
 class Scheduler:
@@ -87,8 +42,12 @@ class Scheduler:
         self._max_kills = max_kills
         self._unavailable_after_s = unavailable_after_s
         self._changed = threading.Condition()
-        self._queue: dict[int, _Item] = {}
-        self._running: dict[int, _Running] = {}
+        self._queue: dict[int, Item] = {}
+        self._running: dict[int, Running] = {}
+        self._batch_allowance = Allowance()
+        self._parallel_allowance = Allowance()
+        self.steps: Counter[Step] = Counter()
+        """How often each step of the ladder was taken."""
         self._served: dict[str, int] = {}
         self._number = 0
         self._closing = False
@@ -100,7 +59,8 @@ class Scheduler:
         """Queue a chunk.
 
         The future fails with an `AsrqError`: the backend's own for this chunk, or PoisonedError, CanceledError,
-        EngineUnavailableError, SetupError (no engine can start) or ShutdownError.
+        EngineUnavailableError, SetupError (no engine can start) or ShutdownError. After OutOfMemoryError, a chunk
+        that can be split is to be submitted again in parts; any other does not fit.
         """
         future: Future[ChunkDone] = Future()
         future.set_running_or_notify_cancel()  # only `cancel` takes it back
@@ -111,7 +71,7 @@ class Scheduler:
             self._number += 1
             seconds = (task.stop - task.start) / SAMPLE_RATE
             waiting = Waiting(self._number, task.job_id, task.lane, seconds, task.options)
-            self._queue[self._number] = _Item(waiting, task, future, time.monotonic())
+            self._queue[self._number] = Item(waiting, task, future, time.monotonic())
             self._changed.notify_all()
         return future
 
@@ -119,7 +79,7 @@ class Scheduler:
         """Drop a job's chunks: their futures fail with CanceledError, and what already runs is ignored."""
         with self._changed:
             dropped = [item for item in self._items() if item.task.job_id == job_id]
-            settle = [self._fail(item, CanceledError("The job was canceled.")) for item in dropped]
+            settle = [item.fail(CanceledError("The job was canceled.")) for item in dropped]
             for item in dropped:
                 self._queue.pop(item.waiting.number, None)
             self._forget_served()
@@ -135,13 +95,13 @@ class Scheduler:
         """Fail everything that is not done with ShutdownError."""
         with self._changed:
             self._closing = True
-            settle = [self._fail(item, ShutdownError("The worker is stopping.")) for item in self._items()]
+            settle = [item.fail(ShutdownError("The worker is stopping.")) for item in self._items()]
             self._queue.clear()
             self._changed.notify_all()
         _call(settle)
         self._thread.join()
 
-    def _items(self) -> list[_Item]:
+    def _items(self) -> list[Item]:
         return [*self._queue.values(), *(item for running in self._running.values() for item in running.items)]
 
     def _wake(self, _state: State) -> None:
@@ -167,7 +127,7 @@ class Scheduler:
                 refs = [ChunkRef(i.task.path, i.task.start, i.task.stop, i.task.options) for i in chosen]
                 self._engine.submit(refs).add_done_callback(functools.partial(self._end, number))
 
-    def _choose(self) -> list[_Item]:
+    def _choose(self) -> list[Item]:
         loaded = self._engine.loaded
         if self._engine.state is not State.READY or loaded is None:
             return []
@@ -175,26 +135,26 @@ class Scheduler:
             [item.waiting for item in self._queue.values()],
             [running.items[0].waiting for running in self._running.values()],
             self._served,
-            max_batch=loaded.capabilities.max_batch,
-            parallel=loaded.capabilities.parallel,
+            max_batch=self._batch_allowance.of(loaded.capabilities.max_batch),
+            parallel=self._parallel_allowance.of(loaded.capabilities.parallel),
         )
         return [self._queue[chunk.number] for chunk in chosen]
 
-    def _begin(self, items: list[_Item]) -> int:
+    def _begin(self, items: list[Item]) -> int:
         now = time.monotonic()
+        together = len(self._running) + 1
         for other in self._running.values():
-            other.alone = False
-        alone = len(items) == 1 and not self._running
+            other.together = max(other.together, together)
         for item in items:
             del self._queue[item.waiting.number]
             item.dispatched = now
             self._number += 1
             self._served[item.task.job_id] = self._number
         self._number += 1
-        self._running[self._number] = _Running(items, alone)
+        self._running[self._number] = Running(items, together)
         return self._number
 
-    def _fail_if_down(self) -> list[_Settle]:
+    def _fail_if_down(self) -> list[Tell]:
         engine = self._engine
         if engine.final and engine.error is not None:
             error: AsrqError = engine.error
@@ -205,7 +165,7 @@ class Scheduler:
             )
         else:
             return []
-        settle = [self._fail(item, error) for item in self._queue.values()]
+        settle = [item.fail(error) for item in self._queue.values()]
         self._queue.clear()
         return settle
 
@@ -216,75 +176,74 @@ class Scheduler:
         with self._changed:
             running = self._running.pop(number)
             if error is None:
-                settle = self._succeeded(running.items, outcome.result())
+                settle = self._done(running, outcome.result())
             elif isinstance(error, EngineUnavailableError):  # it never began
                 settle = []
                 for item in running.items:
                     self._requeue(item)
             elif isinstance(error, ShutdownError):
-                settle = [self._fail(item, error) for item in running.items]
+                settle = [item.fail(error) for item in running.items]
             else:
                 settle = self._killed(running, error)
             self._forget_served()
             self._changed.notify_all()
         _call(settle)
 
-    def _succeeded(self, items: list[_Item], done: BatchDone) -> list[_Settle]:
-        settle: list[_Settle] = []
-        total = sum(item.waiting.seconds for item in items) or 1.0
-        for item, outcome in zip(items, done.items, strict=True):
-            if isinstance(outcome, OutOfMemoryError) and len(items) > 1:
-                item.retries += 1
-                item.waiting = replace(item.waiting, single=True)
-                self._requeue(item)
+    def _done(self, running: Running, done: BatchDone) -> list[Tell]:
+        settle: list[Tell] = []
+        size, total = len(running.items), sum(item.waiting.seconds for item in running.items) or 1.0
+        for item, outcome in zip(running.items, done.items, strict=True):
+            if isinstance(outcome, OutOfMemoryError):
+                settle += self._step_down(item, running, outcome, done.incarnation)
             elif isinstance(outcome, AsrqError):
-                settle.append(self._fail(item, outcome))
+                settle.append(item.fail(outcome))
             else:
                 share = done.inference_s * item.waiting.seconds / total
-                chunk = ChunkDone(outcome, share, item.dispatched - item.submitted, len(items), item.retries)
-                settle.append(self._settle(item, functools.partial(item.future.set_result, chunk)))
+                settle.append(item.succeed(outcome, inference_s=share, batch_size=size))
         return settle
 
-    def _killed(self, running: _Running, error: BaseException) -> list[_Settle]:
-        settle: list[_Settle] = []
+    def _step_down(self, item: Item, running: Running, error: OutOfMemoryError, process: Incarnation) -> list[Tell]:
+        if item.settled:
+            return []
+        size, seconds = len(running.items), item.waiting.seconds
+        item.short_in = item.short_in or process
+        step = next_step(batch=size, alone=running.alone, seconds=seconds, restarted=item.short_in is not process)
+        self.steps[step] += 1
+        tell = functools.partial(item.task.on_step, step)
+        if step in {Step.SPLIT, Step.GIVE_UP}:
+            return [tell, item.fail(error)]
+        if step is Step.RESTART:
+            self._engine.renew(process, error.code)
+        elif size > 1:
+            self._batch_allowance.halve(size)
+        else:
+            self._parallel_allowance.halve(running.together)
+        item.waiting = replace(item.waiting, most=max(size // 2, 1), suspect=size == 1)
+        item.retries += 1
+        self._requeue(item)
+        return [tell]
+
+    def _killed(self, running: Running, error: BaseException) -> list[Tell]:
+        settle: list[Tell] = []
         for item in running.items:
             item.retries += 1
             item.kills += running.alone
             if item.kills >= self._max_kills:
-                settle.append(self._fail(item, _poisoned(item, error)))
+                settle.append(item.fail(item.poisoned(error)))
             else:
                 item.waiting = replace(item.waiting, suspect=True)
                 self._requeue(item)
         return settle
 
-    def _requeue(self, item: _Item) -> None:
+    def _requeue(self, item: Item) -> None:
         if not item.settled:
             self._queue[item.waiting.number] = item
-
-    def _fail(self, item: _Item, error: AsrqError) -> _Settle:
-        return self._settle(item, functools.partial(item.future.set_exception, error))
-
-    def _settle(self, item: _Item, how: _Settle) -> _Settle:
-        """Return what tells the future, to be called without our lock; nothing if it was told before."""
-        if item.settled:
-            return lambda: None
-        item.settled = True
-        return how
 
     def _forget_served(self) -> None:
         here = {item.task.job_id for item in self._items()}
         self._served = {job_id: last for job_id, last in self._served.items() if job_id in here}
 
 
-def _call(settle: list[_Settle]) -> None:
+def _call(settle: list[Tell]) -> None:
     for tell in settle:
         tell()
-
-
-def _poisoned(item: _Item, error: BaseException) -> PoisonedError:
-    start, stop = item.task.start / SAMPLE_RATE, item.task.stop / SAMPLE_RATE
-    return PoisonedError(
-        f"The audio from {start:.1f} to {stop:.1f} s stopped the engine {item.kills} times, with nothing else running: "
-        f"{error}",
-        hint="Try another model, or leave that stretch out; the audio is worth reporting.",
-    )

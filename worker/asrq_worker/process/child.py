@@ -1,12 +1,13 @@
 """The parent's side of a child process: starts it, sends and receives JSON lines, kills it.
 
 The child is `python -m <module>` with pipes for stdin and stdout; what it prints to stderr goes to ours. It ends
-by itself when its stdin closes, so it cannot outlive the parent, and it ignores SIGINT and SIGTERM: a Ctrl-C or a
-service manager that signals the whole group must not take it away from a parent that drains.
+by itself when its stdin closes, so it cannot outlive the parent, and it ignores SIGINT, SIGTERM and Ctrl-Break: a
+Ctrl-C or a service manager that signals the whole group must not take it away from a parent that drains.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -49,7 +50,8 @@ class Child:
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **(env or {})},
+            # ONNX Runtime, which finds the speech, tells its maker about each use unless this is set.
+            env={"ORT_DISABLE_TELEMETRY": "1", **os.environ, **(env or {})},
         ).result()
         self._reader = threading.Thread(target=self._read, name=f"{module}-{self.pid}", daemon=True)
         self._reader.start()
@@ -77,12 +79,9 @@ class Child:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let it end by closing its stdin, kill it if it does not, and wait until it is reaped."""
-        assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
         if self._write_lock.acquire(timeout=timeout_s):  # a child that does not read may hold a writer up
             try:
-                self._process.stdin.close()
-            except OSError:
-                pass  # it died with our last message unread
+                self._close_stdin()
             finally:
                 self._write_lock.release()
             self._reader.join(timeout_s)
@@ -103,4 +102,12 @@ class Child:
                 except Exception:  # a child that says what it must not say is not to be trusted any further
                     log.exception("A message of child %d could not be handled; it is killed.", self.pid)
                     self.kill()
-        self._on_exit(self._process.wait())
+        code = self._process.wait()
+        with self._write_lock:
+            self._close_stdin()  # now, not when the garbage collector finds us: we and our owner name each other
+        self._on_exit(code)
+
+    def _close_stdin(self) -> None:
+        assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
+        with contextlib.suppress(OSError):  # it died with our last message unread
+            self._process.stdin.close()

@@ -26,8 +26,9 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
     stderr; `send` alone writes protocol lines, from any thread. The process ends, native threads included, the
     moment the parent closes the pipe or dies.
     """
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is that of Windows
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
     stdio = Stdio()
 

@@ -1,120 +1,236 @@
-// The protocol of asrq (docs/reference/protocol.md) as methods: upload, submit, follow, cancel.
+// The protocol of asrq (docs/reference/protocol.md) as methods on ioredis: upload, submit, follow, cancel.
 
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Connection, Refusal } from "./resp.mjs";
+import { Redis, ReplyError } from "ioredis";
 
 // In a program of your own, keep copies of these two files beside the source.
+/** @param {string} name */
 const script = (name) => readFileSync(new URL(`../../../../jobs/asrq_jobs/lua/${name}.lua`, import.meta.url), "utf8");
-const SUBMIT = script("submit");
-const CANCEL = script("cancel");
+const SCRIPTS = {
+  submit: { lua: script("submit"), numberOfKeys: 7 },
+  cancel: { lua: script("cancel"), numberOfKeys: 10 },
+};
 
 const KEEP_S = 86400;
-const BLOCK_MS = 2000; // below the limit for one answer, so that waiting is never taken for an outage
+const BLOCK_MS = 2000;
+const PAUSE_MS = { first: 100, longest: 2000 };
 const TERMINAL = new Set(["completed", "failed", "canceled"]);
 
-/** What went wrong, in the protocol's terms: code, message, retryable, hint. */
+/**
+ * @typedef {"interactive" | "batch"} Lane
+ * @typedef {{ code: string, message: string, retryable?: boolean, hint?: string | null }} ErrorInfo
+ * @typedef {{ kind: "blob", sha256: string, bytes: number, name?: string }
+ *   | { kind: "path", path: string } | { kind: "url", url: string }} Audio
+ * @typedef {"queued" | "started" | "progress" | "chunk" | "retrying" | "completed" | "failed" | "canceled"} EventType
+ * @typedef {{ type: EventType, at: number, depth?: number, attempt?: number, stage?: string, fraction?: number,
+ *   start?: number, end?: number, text?: string, delay_s?: number, error?: ErrorInfo }} JobEvent
+ * @typedef {{ id: string, status: "completed" | "failed" | "canceled", text: string | null, language: string | null,
+ *   duration: number | null, error: ErrorInfo | null, [field: string]: unknown }} Result
+ * @typedef {{ lane?: Lane, id?: string, language?: string, [field: string]: unknown }} Options further fields of asrq.request/1
+ * @typedef {{ answer_ms: number, outage_ms: number, following_ms: number }} Limits for one answer; for the end of an outage;
+ *   for the end of one while a job is followed, which goes on meanwhile
+ */
+
+/** What went wrong, in the protocol's terms: decide by `code`, show `message` and `hint`. */
 export class AsrqError extends Error {
+  /** @param {ErrorInfo} info */
   constructor({ code, message, retryable = false, hint = null }) {
     super(message);
-    Object.assign(this, { code, retryable, hint });
+    this.code = code;
+    this.retryable = retryable;
+    this.hint = hint;
   }
 
-  static from(error) {
-    if (error instanceof AsrqError) return error;
-    const message = error.message || error.code || String(error);
-    if (error instanceof TypeError || error instanceof URIError) return new AsrqError({ code: "invalid_settings", message });
-    if (!(error instanceof Refusal)) return new AsrqError({ code: "queue_unreachable", message, retryable: true });
+  /** @param {unknown} cause what ioredis threw */
+  static from(cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
     if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(message)) return new AsrqError({ code: "queue_auth", message });
-    return new AsrqError({ code: "queue_refused", message, retryable: true });
+    if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable: true });
+    return new AsrqError({ code: "queue_unreachable", message: `Redis does not answer: ${message}`, retryable: true });
   }
 }
 
-/** Connects when first needed and again after an outage of up to `patience_ms`. */
+/** Connects when first needed, and again after an outage. Each job that is followed has a connection of its own. */
 export class Client {
-  #connection = null;
+  /** @type {Redis} */ #redis;
+  /** @type {Limits} */ #limits;
 
-  constructor(url, { patience_ms = 3000 } = {}) {
-    Object.assign(this, { url, patience_ms });
+  /** @param {string} url @param {Partial<Limits>} [limits] */
+  constructor(url, limits) {
+    this.#limits = { answer_ms: 5000, outage_ms: 3000, following_ms: 30_000, ...limits };
+    if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) {
+      throw new AsrqError({ code: "invalid_settings", message: "The address of Redis must start with redis:// or rediss://." });
+    }
+    this.#redis = new Redis(url, {
+      lazyConnect: true,
+      scripts: SCRIPTS,
+      connectTimeout: this.#limits.answer_ms,
+      commandTimeout: this.#limits.answer_ms,
+      enableReadyCheck: false, // it asks INFO, which a careful operator does not allow
+      disableClientInfo: true, // a connection lost while it says who it is (ioredis 5.11) takes no command ever after
+      maxRetriesPerRequest: 0, // an outage fails what waits: #call asks again, and knows when to stop
+      retryStrategy: (times) => Math.min(PAUSE_MS.first * 2 ** times, PAUSE_MS.longest),
+    });
+    this.#redis.on("error", () => {}); // the command that waits for it says so
   }
 
+  /** Closes the connection; what is being followed ends with an error. */
   close() {
-    this.#connection?.close();
+    this.#redis.disconnect();
   }
 
-  /** Stores the bytes, unless the server has them; returns the `audio` of a request. */
+  /**
+   * Uploads, submits and follows; returns the text. When `limit_ms` has passed, or `signal` is aborted, cancels the job.
+   * @param {Buffer} bytes
+   * @param {Options & { name?: string, limit_ms?: number, signal?: AbortSignal, on_event?: (id: string, event: JobEvent) => void }} [options]
+   * @returns {Promise<string>}
+   */
+  async transcribe(bytes, { name, limit_ms = 300_000, signal, on_event, ...options } = {}) {
+    const deadline = Date.now() + limit_ms;
+    const id = await this.submit(await this.upload(bytes, name), options);
+    const events = this.follow(id, { limit_ms: deadline - Date.now(), signal });
+    try {
+      for (;;) {
+        const { value, done } = await events.next();
+        if (!done) on_event?.(id, value);
+        else if (value.status === "completed") return (value.text ?? "").trim();
+        else throw new AsrqError(value.error ?? { code: value.status, message: `The job is ${value.status}.` });
+      }
+    } catch (error) {
+      if (signal?.aborted || (error instanceof AsrqError && ["wait_timeout", "queue_unreachable"].includes(error.code))) {
+        await this.cancel(id).catch(() => {}); // what went wrong before is what counts
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Stores the bytes, unless the server has them; returns the `audio` of a request.
+   * @param {Buffer} bytes
+   * @param {string} [name]
+   * @returns {Promise<Audio>}
+   */
   async upload(bytes, name) {
     if (bytes.length === 0) throw new AsrqError({ code: "audio_empty", message: "The audio has 0 bytes." });
     const sha256 = createHash("sha256").update(bytes).digest("hex");
     const key = `asrq:blob:${sha256}`;
-    if (!(await this.#call("EXPIRE", key, KEEP_S))) await this.#call("SET", key, bytes, "NX", "EX", KEEP_S);
+    if (!(await this.#call(() => this.#redis.expire(key, KEEP_S)))) {
+      await this.#call(() => this.#redis.set(key, bytes, "EX", KEEP_S, "NX"));
+    }
     return { kind: "blob", sha256, bytes: bytes.length, name };
   }
 
-  /** Submits a job; options are further fields of asrq.request/1. Returns its id. */
+  /**
+   * Submits a job and returns its id. A connection that drops meanwhile makes no second job.
+   * @param {Audio} audio
+   * @param {Options} [options]
+   * @returns {Promise<string>}
+   */
   async submit(audio, { lane = "interactive", id = randomUUID(), ...options } = {}) {
     const request = JSON.stringify({ schema: "asrq.request/1", id, lane, audio, ...options });
+    const blob = audio.kind === "blob" ? audio.sha256 : "none";
     const keys = [`rq:job:${id}`, `rq:queue:asrq-${lane}`, "rq:queues", `asrq:events:${id}`, `asrq:result:${id}`,
-      "asrq:limits", `asrq:blob:${audio.sha256 ?? "none"}`];
-    const answer = JSON.parse(await this.#call("EVAL", SUBMIT, keys.length, ...keys, id, lane, request));
+      "asrq:limits", `asrq:blob:${blob}`];
+    const answer = JSON.parse(await this.#script("submit", ...keys, id, lane, request));
     if (answer.error) throw new AsrqError(answer.error);
     return id;
   }
 
-  /** Yields the job's events and returns its result document, whatever its status; wait_timeout when time is up. */
-  async *follow(id, { limit_ms = 300_000 } = {}) {
+  /**
+   * Yields the job's events and returns its result document, whatever its status; throws wait_timeout when time is up,
+   * and the signal's reason when it is aborted. The job goes on in both cases.
+   * @param {string} id
+   * @param {{ limit_ms?: number, signal?: AbortSignal }} [options]
+   * @returns {AsyncGenerator<JobEvent, Result, void>}
+   */
+  async *follow(id, { limit_ms = 300_000, signal } = {}) {
     const deadline = Date.now() + limit_ms;
-    for (let last = "0"; ; ) {
-      const left = Math.min(BLOCK_MS, deadline - Date.now());
-      if (left <= 0) throw new AsrqError({ code: "wait_timeout", message: `The job ${id} has not ended in time.`, retryable: true });
-      const answer = await this.#call("XREAD", "COUNT", 500, "BLOCK", left, "STREAMS", `asrq:events:${id}`, last);
-      let ended = answer === null;
-      for (const [entry, [, text]] of answer?.[0][1] ?? []) {
-        last = entry;
-        const event = JSON.parse(text);
-        ended ||= TERMINAL.has(event.type);
-        yield event;
+    const redis = this.#redis.duplicate(); // a read that blocks would keep other commands waiting
+    redis.on("error", () => {});
+    const stop = () => redis.disconnect();
+    signal?.addEventListener("abort", stop);
+    const longest_ms = Math.min(BLOCK_MS, this.#limits.answer_ms / 2); // waiting must not look like an outage
+    try {
+      for (let last = "0"; ; ) {
+        signal?.throwIfAborted();
+        const now = Date.now();
+        if (now >= deadline) {
+          throw new AsrqError({ code: "wait_timeout", message: `The job ${id} has not ended in time.`, retryable: true });
+        }
+        const give_up = Math.min(now + this.#limits.following_ms, deadline);
+        const block_ms = Math.ceil(Math.min(longest_ms, deadline - now));
+        const read = () => redis.xread("COUNT", 500, "BLOCK", block_ms, "STREAMS", `asrq:events:${id}`, last);
+        const entries = (await this.#call(read, give_up, signal))?.[0][1] ?? [];
+        let ended = entries.length === 0;
+        for (const [entry, [, text]] of entries) {
+          last = entry;
+          const event = /** @type {JobEvent} */ (JSON.parse(text));
+          ended ||= TERMINAL.has(event.type);
+          yield event;
+        }
+        // The result says that it is over: a job that somebody retried by hand has lost its own.
+        const result = ended ? await this.#call(() => redis.get(`asrq:result:${id}`), give_up, signal) : null;
+        if (result !== null) return JSON.parse(result);
+        if (entries.length === 0 && !(await this.#call(() => redis.exists(`rq:job:${id}`), give_up, signal))) {
+          throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
+        }
       }
-      const result = ended ? await this.#call("GET", `asrq:result:${id}`) : null;
-      if (result !== null) return JSON.parse(result);
-      if (answer === null && (await this.#call("HGET", `rq:job:${id}`, "status")) === null) {
-        throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
-      }
+    } finally {
+      signal?.removeEventListener("abort", stop);
+      stop();
     }
   }
 
-  /** Cancels a job: "canceled" (it waited) or "requested" (it runs and will end soon). */
+  /**
+   * Cancels a job, also while it is followed: "canceled" (it waited) or "requested" (it runs and will end soon).
+   * @param {string} id
+   * @returns {Promise<"canceled" | "requested">}
+   */
   async cancel(id) {
-    const lane = ((await this.#call("HGET", `rq:job:${id}`, "origin")) ?? "asrq-batch").slice("asrq-".length);
+    const origin = await this.#call(() => this.#redis.hget(`rq:job:${id}`, "origin"));
+    const lane = (origin ?? "asrq-batch").slice("asrq-".length);
     const keys = [`rq:job:${id}`, `rq:queue:asrq-${lane}`, `rq:scheduled:asrq-${lane}`, `rq:canceled:asrq-${lane}`,
       `asrq:cancel:${id}`, `asrq:events:${id}`, `asrq:result:${id}`, "asrq:stats", `asrq:attempts:${id}`, `asrq:chunks:${id}`];
     const now = Date.now() / 1000;
     const error = { code: "canceled", message: "Canceled.", retryable: false, stage: "queue" };
     const result = JSON.stringify({ schema: "asrq.result/1", id, status: "canceled", error });
     const event = JSON.stringify({ type: "canceled", at: now });
-    const verdict = await this.#call("EVAL", CANCEL, keys.length, ...keys, id, result, event, KEEP_S, Math.ceil(now) + KEEP_S);
+    const verdict = await this.#script("cancel", ...keys, id, result, event, KEEP_S, Math.ceil(now) + KEEP_S);
     if (verdict === "missing") throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
     if (verdict === "ended") throw new AsrqError({ code: "job_state", message: `The job ${id} has ended already.` });
-    return verdict;
+    return /** @type {"canceled" | "requested"} */ (verdict);
   }
 
-  // Again and again through an outage: everything that this client sends may be repeated.
-  async #call(...parts) {
-    const give_up = Date.now() + this.patience_ms;
-    for (let pause = 100; ; pause = Math.min(2 * pause, 2000)) {
+  /**
+   * @param {keyof typeof SCRIPTS} name
+   * @param {(string | number)[]} given
+   * @returns {Promise<string>}
+   */
+  #script(name, ...given) {
+    const run = /** @type {any} */ (this.#redis)[name]; // ioredis makes these methods at run time
+    return this.#call(() => run.apply(this.#redis, given));
+  }
+
+  /**
+   * Sends a command, again and again through an outage: everything that this client sends may be repeated.
+   * @template T
+   * @param {() => Promise<T>} send
+   * @param {number} [give_up] Unix ms
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<T>}
+   */
+  async #call(send, give_up = Date.now() + this.#limits.outage_ms, signal = undefined) {
+    for (let pause = PAUSE_MS.first; ; pause = Math.min(2 * pause, PAUSE_MS.longest)) {
       try {
-        this.#connection ??= await Connection.open(this.url);
-        return await this.#connection.call(...parts);
+        return await send();
       } catch (cause) {
+        signal?.throwIfAborted();
         const error = AsrqError.from(cause);
-        if (error.code !== "queue_refused") {
-          this.#connection?.close(); // in no known state
-          this.#connection = null;
-        }
         if (!error.retryable || Date.now() + pause > give_up) throw error;
-        await sleep(pause);
+        await sleep(pause, undefined, { signal });
       }
     }
   }

@@ -11,6 +11,7 @@ const USAGE = `usage: node main.mjs FILE [--lang CODE] [--lane interactive|batch
 ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
 When the time to wait is up, the job is canceled.
 Exit codes: 0 done, 1 the job failed, 2 usage, 3 Redis out of reach, 4 the time is up.`;
+/** @type {Record<string, number>} */
 const EXIT = { invalid_settings: 2, invalid_request: 2, queue_unreachable: 3, queue_auth: 3, queue_refused: 3, wait_timeout: 4 };
 
 function given() {
@@ -31,24 +32,20 @@ function given() {
   }
 }
 
+/** @param {Client} client @param {{ file: string, lang: string, lane: string, wait: string }} given */
 async function transcribe(client, { file, lang, lane, wait }) {
   const bytes = await readFile(file).catch((error) => {
     throw new AsrqError({ code: "audio_not_found", message: `Cannot read ${file}: ${error.message}.` });
   });
-  const id = await client.submit(await client.upload(bytes, basename(file)), { lane, language: lang });
-  console.error(`${id} submitted`);
-  const events = client.follow(id, { limit_ms: Number(wait) * 1000 });
-  try {
-    for (;;) {
-      const { value, done } = await events.next();
-      if (done && value.status === "completed") return value.text.trim();
-      if (done) throw new AsrqError(value.error);
-      console.error(`${id} ${value.type}${value.fraction === undefined ? "" : ` ${Math.round(value.fraction * 100)} %`}`);
-    }
-  } catch (error) {
-    if (error.code === "wait_timeout") console.error(`${id} ${await client.cancel(id).catch((late) => late.message)}`);
-    throw error;
-  }
+  return client.transcribe(bytes, {
+    lane: /** @type {import("./asrq.mjs").Lane} */ (lane),
+    language: lang,
+    name: basename(file),
+    limit_ms: Number(wait) * 1000,
+    on_event(id, { type, fraction }) {
+      console.error(`${id} ${type}${fraction === undefined ? "" : ` ${Math.round(fraction * 100)} %`}`);
+    },
+  });
 }
 
 const options = given();
@@ -56,13 +53,15 @@ if (options === null) {
   console.error(USAGE);
   process.exit(2);
 }
-const client = new Client(process.env.ASRQ_REDIS_URL ?? "redis://127.0.0.1:6379/0");
+/** @type {Client | undefined} */
+let client;
 try {
+  client = new Client(process.env.ASRQ_REDIS_URL ?? "redis://127.0.0.1:6379/0");
   console.log(options.cancel === undefined ? await transcribe(client, options) : await client.cancel(options.cancel));
 } catch (error) {
   if (!(error instanceof AsrqError)) throw error;
   console.error(`${error.message} [${error.code}]${error.hint ? `\n  ${error.hint}` : ""}`);
   process.exitCode = EXIT[error.code] ?? 1;
 } finally {
-  client.close();
+  client?.close();
 }

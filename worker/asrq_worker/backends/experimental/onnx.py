@@ -20,11 +20,12 @@ from asrq_jobs.errors import (
     ModelMissingError,
     OutOfMemoryError,
     SettingsError,
-    UnsupportedOptionError,
 )
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends import failures, guards
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
+from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
+from asrq_worker.backends.refusal import unsupported
 
 if TYPE_CHECKING:
     from onnx_asr.adapters import TextResultsAsrAdapter
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
 _WHISPER_TOKENS = "added_tokens.json"
+_SMALLER = "Free memory, or use a smaller export, such as one in int8 (ASRQ_COMPUTE_TYPE=int8)."
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class OnnxBackend(Backend):
         self._kind_name: str = config.options.get("kind") or ""
         self._languages: frozenset[str]
         self._model: TextResultsAsrAdapter
+        self._memory_mb: int | None = None
 
     def load(self) -> Identity:
         """Check the folder and load it; see `Backend.load`.
@@ -107,9 +110,16 @@ class OnnxBackend(Backend):
                 hint="Run: pip install 'asrq[onnx]'.",
             ) from None
         suffix = _suffix(self.config.compute_type)
-        device = _choose_device(self.config.device, onnxruntime.get_available_providers())
+        device = choose_device(
+            self.config.device,
+            cuda="CUDAExecutionProvider" in onnxruntime.get_available_providers(),
+            library="The installed ONNX Runtime",
+            mend="Run: pip install onnxruntime-gpu",
+        )
         folder = Path(self.config.model).expanduser()
-        _check_files(folder, self._kind_name, suffix)
+        self._memory_mb = loading_mb(_weights(_checked_files(folder, self._kind_name, suffix)))
+        if device == "cpu":  # how much is free on CUDA, ONNX Runtime does not tell
+            refuse_too_large(self.config.model, self._memory_mb, free_memory_mb(), device, hint=_SMALLER)
         sessions = onnxruntime.SessionOptions()
         sessions.intra_op_num_threads = self.config.cpu_threads
         providers = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -120,7 +130,7 @@ class OnnxBackend(Backend):
             )
         except Exception as error:  # noqa: BLE001  # neither package has a common base of what it raises
             if failures.is_out_of_memory(error):
-                raise OutOfMemoryError(f"The model in {folder} does not fit into memory.") from None
+                raise OutOfMemoryError(f"The model in {folder} does not fit into memory.", hint=_SMALLER) from None
             raise ModelInvalidError(
                 f"The model in {folder} cannot be loaded as {self._kind_name}: {failures.first_line(error)}"
             ) from None
@@ -145,21 +155,18 @@ class OnnxBackend(Backend):
         """Transcribe chunks one after the other: together, the padding of the shorter ones may change their text."""
         return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
 
+    def memory_estimate_mb(self) -> int | None:
+        """Return what loading takes at its peak; None before `load`."""
+        return self._memory_mb
+
     def close(self) -> None:
         """Free the model."""
         del self._model
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
         options, can = chunk.options, self.capabilities()
-        if options.language is not None and options.language not in can.languages:
-            knows = ", ".join(sorted(can.languages)) if len(can.languages) <= 3 else f"{len(can.languages)} languages"
-            raise UnsupportedOptionError(
-                f"Model {self.config.model!r} knows {knows}, not {options.language!r}.",
-                hint="Use the backend whisper, or leave the language to auto.",
-            )
-        if options.task not in can.tasks or options.word_timestamps:
-            what = "give the times of words" if options.task in can.tasks else options.task
-            raise UnsupportedOptionError(f"The ONNX backend cannot {what}.", hint="Use the backend whisper.")
+        if refused := unsupported(options, can, backend=self.name, model=self.config.model):
+            raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
@@ -178,24 +185,24 @@ def _suffix(compute_type: str) -> str | None:
     return _SUFFIXES[compute_type]
 
 
-def _choose_device(wanted: str, providers: Sequence[str]) -> str:
-    cuda = "CUDAExecutionProvider" in providers
-    if wanted == "cuda" and not cuda:
-        raise DeviceUnavailableError(
-            "The installed ONNX Runtime cannot use CUDA.", hint="Run: pip install onnxruntime-gpu, or set device=cpu."
-        )
-    return "cuda" if cuda and wanted != "cpu" else "cpu"
-
-
-def _check_files(folder: Path, kind: str, suffix: str | None) -> None:
+def _checked_files(folder: Path, kind: str, suffix: str | None) -> list[Path]:
+    """Return the files of an export, all of which must be there."""
     if not folder.is_dir():
         raise ModelMissingError(f"There is no folder {str(folder)!r}.", hint=f"Name a folder with a {kind} export.")
     wanted = [pattern.format(f"?{suffix}" if suffix else "") for pattern in KINDS[kind].files]
-    if lacking := [pattern for pattern in wanted if not any(folder.glob(pattern))]:
+    found = {pattern: list(folder.glob(pattern)) for pattern in wanted}
+    if lacking := [pattern for pattern, paths in found.items() if not paths]:
         raise ModelInvalidError(
             f"The folder {folder} lacks {', '.join(lacking)}.",
             hint=f"A {kind} export has these files; see docs/explanation/experimental.md.",
         )
+    return [path for paths in found.values() for path in paths]
+
+
+def _weights(files: Sequence[Path]) -> set[Path]:
+    """Return the models among the files of an export, and what lies beside them under their names and longer ones."""
+    models = [path for path in files if path.suffix == ".onnx"]
+    return {beside for model in models for beside in model.parent.glob(f"{model.name}*")}
 
 
 def _whisper_languages(folder: Path) -> frozenset[str]:

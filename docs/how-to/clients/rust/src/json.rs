@@ -2,18 +2,25 @@
 
 use std::fmt;
 
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
+    /// `null`, and what is not there.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// Finite.
     Number(f64),
+    /// A string.
     Text(String),
+    /// An array.
     List(Vec<Json>),
+    /// Fields in the order they came in; of a name that comes twice, the first counts.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// `None` if the text is not exactly one JSON value.
+    /// `None` if the text is not exactly one JSON value, or one that is nested deeper than 64 levels.
     pub fn parse(text: &str) -> Option<Json> {
         let mut parser = Parser { bytes: text.as_bytes(), at: 0 };
         let value = parser.value(0)?;
@@ -29,6 +36,7 @@ impl Json {
         }
     }
 
+    /// The string, if it is one.
     pub fn text(&self) -> Option<&str> {
         match self {
             Json::Text(text) => Some(text),
@@ -36,6 +44,7 @@ impl Json {
         }
     }
 
+    /// The number, if it is one.
     pub fn number(&self) -> Option<f64> {
         match self {
             Json::Number(number) => Some(*number),
@@ -43,6 +52,7 @@ impl Json {
         }
     }
 
+    /// Whether it is `true`.
     pub fn is_true(&self) -> bool {
         *self == Json::Bool(true)
     }
@@ -168,11 +178,30 @@ impl Parser<'_> {
     }
 
     fn number(&mut self) -> Option<Json> {
+        let start = self.at;
+        self.at += usize::from(self.bytes.get(self.at) == Some(&b'-'));
+        let whole = self.digits()?;
+        if whole > 1 && self.bytes[self.at - whole] == b'0' {
+            return None;
+        }
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.bytes.get(self.at), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        let number: f64 = std::str::from_utf8(&self.bytes[start..self.at]).ok()?.parse().ok()?;
+        number.is_finite().then_some(Json::Number(number))
+    }
+
+    fn digits(&mut self) -> Option<usize> {
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().position(|byte| !b"+-.0123456789eE".contains(byte)).unwrap_or(rest.len());
-        let number = std::str::from_utf8(&rest[..length]).ok()?.parse().ok()?;
-        self.at += length;
-        Some(Json::Number(number))
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        (count > 0).then_some(count)
     }
 
     fn string(&mut self) -> Option<String> {
@@ -217,9 +246,9 @@ impl Parser<'_> {
     }
 
     fn hex(&mut self) -> Option<u32> {
-        let digits = std::str::from_utf8(self.bytes.get(self.at..self.at + 4)?).ok()?;
+        let digits = self.bytes.get(self.at..self.at + 4)?;
         self.at += 4;
-        u32::from_str_radix(digits, 16).ok()
+        digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
     }
 }
 
@@ -242,10 +271,60 @@ mod tests {
     }
 
     #[test]
+    fn numbers() {
+        for (text, number) in
+            [("0", 0.0), ("-0.5e-3", -0.0005), ("1E+2", 100.0), ("9007199254740993", 9007199254740992.0)]
+        {
+            assert_eq!(Json::parse(text), Some(Json::Number(number)), "{text}");
+        }
+        for text in ["01", "+1", ".5", "1.", "1e", "-", "--1", "1e999", "NaN", "inf", "0x1", "1_000"] {
+            assert_eq!(Json::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn refused() {
-        let deep = "[".repeat(100_000);
-        for text in ["", "{", "[1,]", "{\"a\"}", "\"\\ud83d\"", "nul", "1 2", "\"\n\"", "-", deep.as_str()] {
+        let (arrays, objects) = ("[".repeat(100_000), "{\"a\":".repeat(100_000));
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "{1:2}",
+            "nul",
+            "truefalse",
+            "1 2",
+            "\"\n\"",
+            "\"a",
+            "\u{feff}1",
+            "\"\\ud83d\"",
+            "\"\\ude00\"",
+            "\"\\ud83d\\u0041\"",
+            "\"\\u+123\"",
+            "\"\\u12\"",
+            "\"\\x\"",
+            &arrays,
+            &objects,
+        ] {
             assert_eq!(Json::parse(text), None, "{text:.20}");
+        }
+    }
+
+    #[test]
+    fn any_cut_of_a_document_is_refused_and_none_breaks_the_parser() {
+        let text = r#"{"a":[1,-2.5e1,null,true,false],"b":{"c":"Р\u0416\ud83d\ude00\n"}}"#;
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+            assert_eq!(Json::parse(&text[..end]), None);
+        }
+        for at in 0..text.len() {
+            for byte in 0..=127 {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[at] = byte;
+                if let Some(value) = std::str::from_utf8(&bytes).ok().and_then(Json::parse) {
+                    assert_eq!(Json::parse(&value.to_string()), Some(value));
+                }
+            }
         }
     }
 }

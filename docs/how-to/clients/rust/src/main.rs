@@ -1,14 +1,9 @@
 //! `asrq-client FILE [--lang ru]`: sends audio to asrq and prints its text.
 
-mod asrq;
-mod json;
-mod resp;
-mod sha256;
-
 use std::process::ExitCode;
 use std::time::Duration;
 
-use asrq::{Client, Error, Job, Outcome};
+use asrq_client::{Client, Error, Event, Job, Limits, Outcome};
 
 const USAGE: &str = "usage: asrq-client FILE [--lang CODE] [--lane interactive|batch] [--wait SECONDS]
        asrq-client --cancel ID
@@ -73,7 +68,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Outcome<String> {
     let url = std::env::var("ASRQ_REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379/0".to_string());
-    let mut client = Client::new(&url, Duration::from_secs(3))?;
+    let mut client = Client::new(&url, Limits::default())?;
     if let Some(id) = &arguments.cancel {
         return client.cancel(id);
     }
@@ -85,21 +80,12 @@ fn run(arguments: &Arguments) -> Outcome<String> {
         retryable: false,
     })?;
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    let digest = client.upload(&audio)?;
     let job = Job { lane: &arguments.lane, language: &arguments.language, name };
-    let id = client.submit(&digest, audio.len(), &job)?;
-    eprintln!("{id} submitted");
-    let followed = client.follow(&id, Duration::from_secs(arguments.wait), |event| {
-        let done = event.get("fraction").number().map_or(String::new(), |part| format!(" {:.0} %", part * 100.0));
-        eprintln!("{id} {}{done}", event.get("type").text().unwrap_or("?"));
-    });
-    if followed.as_ref().is_err_and(|error| error.code == "wait_timeout") {
-        let verdict = client.cancel(&id).unwrap_or_else(|error| error.message);
-        eprintln!("{id} {verdict}");
-    }
-    let result = followed?;
-    match (result.get("status").text(), result.get("text").text()) {
-        (Some("completed"), Some(text)) => Ok(text.trim().to_string()),
-        _ => Err(Error::from_json(result.get("error"))),
-    }
+    client.transcribe(&audio, &job, Duration::from_secs(arguments.wait), |id, event| {
+        let done = match event {
+            Event::Progress { fraction: Some(part), .. } => format!(" {:.0} %", part * 100.0),
+            _ => String::new(),
+        };
+        eprintln!("{id} {}{done}", event.kind());
+    })
 }

@@ -7,15 +7,22 @@ use std::time::Duration;
 /// An answer of the server. Text is bytes: Redis does not care about encodings.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// Nothing there, or nothing in time.
     Null,
+    /// `OK` and the like.
     Status(String),
+    /// The server refuses; the first word says why.
     Error(String),
+    /// A number.
     Integer(i64),
+    /// Bytes.
     Bulk(Vec<u8>),
+    /// A list.
     Array(Vec<Value>),
 }
 
 impl Value {
+    /// The text of a status or of bytes.
     pub fn text(&self) -> Option<String> {
         match self {
             Value::Status(text) => Some(text.clone()),
@@ -24,6 +31,7 @@ impl Value {
         }
     }
 
+    /// The items of a list; none of anything else.
     pub fn items(&self) -> &[Value] {
         match self {
             Value::Array(items) => items,
@@ -136,32 +144,40 @@ impl Connection {
             message.extend(b"\r\n");
         }
         self.stream.get_mut().write_all(&message)?;
-        self.answer()
+        answer(&mut self.stream, 0)
     }
+}
 
-    fn answer(&mut self) -> io::Result<Value> {
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+const LONGEST_LINE: u64 = 64 * 1024;
+const LONGEST_BULK: u64 = 512 * 1024 * 1024; // Redis' own limit
+const DEEPEST: usize = 16;
+
+/// Reads one answer. Memory grows with what arrives, not with what is announced.
+fn answer(stream: &mut impl BufRead, depth: usize) -> io::Result<Value> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "not an answer of Redis");
+    let mut line = String::new();
+    if stream.take(LONGEST_LINE).read_line(&mut line)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let line = line.strip_suffix("\r\n").ok_or_else(malformed)?;
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(malformed)?;
+    let count = || rest.parse::<u64>().map_err(|_| malformed());
+    match kind {
+        "+" => Ok(Value::Status(rest.to_string())),
+        "-" => Ok(Value::Error(rest.to_string())),
+        ":" => rest.parse().map(Value::Integer).map_err(|_| malformed()),
+        "$" | "*" if rest == "-1" => Ok(Value::Null),
+        "$" if count()? <= LONGEST_BULK => {
+            let mut bytes = Vec::new();
+            stream.take(count()? + 2).read_to_end(&mut bytes)?;
+            let whole = bytes.len() as u64 == count()? + 2 && bytes.ends_with(b"\r\n");
+            bytes.truncate(bytes.len().saturating_sub(2));
+            whole.then_some(Value::Bulk(bytes)).ok_or_else(malformed)
         }
-        let line = line.trim_end_matches("\r\n");
-        let malformed = || io::Error::new(io::ErrorKind::InvalidData, "not an answer of Redis");
-        let (kind, rest) = line.split_at_checked(1).ok_or_else(malformed)?;
-        let number = || rest.parse::<i64>().map_err(|_| malformed());
-        Ok(match kind {
-            "+" => Value::Status(rest.to_string()),
-            "-" => Value::Error(rest.to_string()),
-            ":" => Value::Integer(number()?),
-            "$" | "*" if number()? < 0 => Value::Null,
-            "$" => {
-                let mut bytes = vec![0; number()? as usize + 2];
-                self.stream.read_exact(&mut bytes)?;
-                bytes.truncate(bytes.len() - 2);
-                Value::Bulk(bytes)
-            }
-            "*" => Value::Array((0..number()?).map(|_| self.answer()).collect::<io::Result<_>>()?),
-            _ => return Err(malformed()),
-        })
+        "*" if depth < DEEPEST => {
+            (0..count()?).map(|_| answer(stream, depth + 1)).collect::<io::Result<_>>().map(Value::Array)
+        }
+        _ => Err(malformed()),
     }
 }
 
@@ -179,5 +195,44 @@ mod tests {
         assert_eq!(Address::parse("redis://[::1]:7000/").unwrap().port, 7000);
         assert!(Address::parse("http://x").is_err());
         assert!(Address::parse("redis://x:port").is_err());
+    }
+
+    #[test]
+    fn answers() {
+        let read = |bytes: &[u8]| answer(&mut &bytes[..], 0).unwrap();
+        assert_eq!(read(b"+OK\r\n"), Value::Status("OK".to_string()));
+        assert_eq!(read(b"-ERR no\r\n"), Value::Error("ERR no".to_string()));
+        assert_eq!(read(b":-7\r\n"), Value::Integer(-7));
+        assert_eq!(read(b"$-1\r\n"), Value::Null);
+        assert_eq!(read(b"$4\r\na\r\nb\r\n"), Value::Bulk(b"a\r\nb".to_vec()));
+        let nested = Value::Array(vec![Value::Array(vec![]), Value::Null, Value::Bulk(vec![])]);
+        assert_eq!(read(b"*3\r\n*0\r\n*-1\r\n$0\r\n\r\n"), nested);
+    }
+
+    #[test]
+    fn hostile_answers_are_errors_and_cost_no_memory() {
+        let deep = b"*1\r\n".repeat(100_000);
+        let endless = b"+".repeat(1_000_000);
+        for bytes in [
+            &b""[..],
+            b"\r\n",
+            b"+OK",
+            b"?\r\n",
+            b"\xff\xff\r\n",
+            b":\r\n",
+            b":9999999999999999999\r\n",
+            b"$-2\r\n",
+            b"$5\r\nab\r\n",
+            b"$2\r\nabcd",
+            b"$536870912\r\nab",
+            b"$536870913\r\n",
+            b"$99999999999999999999\r\n",
+            b"*18446744073709551615\r\n:1\r\n",
+            b"*2\r\n:1\r\n",
+            &deep,
+            &endless,
+        ] {
+            assert!(answer(&mut &bytes[..], 0).is_err(), "{:?}", &bytes[..bytes.len().min(20)]);
+        }
     }
 }

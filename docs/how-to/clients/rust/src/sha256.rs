@@ -63,4 +63,12 @@ mod tests {
         );
         assert_eq!(hex(&vec![b'a'; 1_000_000]), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
     }
+
+    #[test]
+    fn every_length_around_a_block() {
+        let all: String =
+            (0..=256u16).map(|length| hex(&(0..length).map(|byte| byte as u8).collect::<Vec<_>>())).collect();
+        assert_eq!(hex(all.as_bytes()), "00dc86ab7ad5ccca0588a4829cdbc35f58fc36e33894b884f51be4d8f3c6d8fa");
+        // by Python's hashlib
+    }
 }

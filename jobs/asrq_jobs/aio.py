@@ -1,0 +1,161 @@
+"""The Python client for asyncio: as `asrq_jobs.Client`, with methods to await."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from redis.asyncio import Redis
+
+from asrq_jobs import calls, configuration, dead, scripts, uploads
+from asrq_jobs.calls import Calls, Done, Following, Pause, Script, Step
+from asrq_jobs.connection import connect_async, queue_errors
+from asrq_jobs.dead import DeadLetter
+from asrq_jobs.errors import QueueError
+from asrq_jobs.events import Event
+from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+from asrq_jobs.states import JobState, Status, Submitted
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Submits jobs, follows them and reads results; for the tasks of one event loop. An async context manager.
+
+    What a method of `Client` raises, the method of the same name here raises too. A task may be canceled at any
+    await: the connection that it used is closed, and the job goes on.
+    """
+
+    def __init__(self, config: Settings | None = None, *, redis: Redis | None = None) -> None:
+        """Use the given settings (default: environment and files) and, if given, an existing connection."""
+        self.settings = config or configuration.load()
+        self.redis = redis or connect_async(self.settings)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.redis.aclose()
+
+    # Submitting
+
+    async def upload(self, audio: bytes | Path, *, name: str | None = None) -> BlobAudio:
+        """Store audio under its sha256, once; uploading the same bytes again only renews their time to live."""
+        data, blob = await asyncio.to_thread(uploads.prepare, audio, name, max_mb=self.settings.max_audio_mb)
+        return await self._run(calls.upload(data, blob, self.settings.blob_ttl_s))
+
+    async def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
+        """Submit a job; options are the fields of `asrq.request/1`."""
+        return await self.submit_request(Request.build(id=id or uuid.uuid4().hex, audio=audio, **options))
+
+    async def submit_file(self, path: str | Path, **options: Any) -> Submitted:
+        """Upload a file and submit a job for it."""
+        return await self.submit(await self.upload(Path(path)), **options)
+
+    async def submit_url(self, url: str, **options: Any) -> Submitted:
+        """Submit a job for a URL, where the operator allows it."""
+        return await self.submit(UrlAudio(url=url), **options)
+
+    async def submit_request(self, request: Request) -> Submitted:
+        """Submit a request as it is; idempotent on its id."""
+        return await self._run(calls.submit(request))
+
+    # Following
+
+    async def state(self, job_id: str) -> JobState:
+        """Return where the job stands."""
+        return await self._run(calls.state(job_id))
+
+    async def result(self, job_id: str) -> Result | None:
+        """Return the result document, or None while there is none."""
+        return await self._run(calls.result(job_id))
+
+    async def events(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Event]:
+        """Yield the job's events from the stream, waiting for more until a terminal one; rides out outages."""
+        following = calls.follow(job_id, self.settings, after=after, timeout_s=timeout_s)
+        step = calls.advance(following)
+        while not isinstance(step, Done):
+            if isinstance(step, Event):
+                yield step
+            step = calls.advance(following, await self._perform(step))
+
+    async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
+        """Wait until the job ends and return its result, whatever its status; rides out outages."""
+        return await self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
+
+    async def workers(self) -> dict[str, Any]:
+        """Return what each worker announced last: its state, lanes, running jobs and engines, by name."""
+        return await self._run(calls.workers())
+
+    async def command(self, command: Literal["load", "unload"], backend: str) -> int:
+        """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""
+        return await self._run(calls.command(command, backend))
+
+    # Acting
+
+    async def cancel(self, job_id: str) -> Literal["canceled", "requested"]:
+        """Cancel a job: at once if it waits, within about a second if it runs."""
+        return await self._run(calls.cancel(job_id, self.settings.result_ttl_s))
+
+    async def retry(self, job_id: str) -> None:
+        """Put a failed or canceled job back into its lane, keeping its history."""
+        await self._run(calls.retry(job_id))
+
+    async def jobs(self, status: Status | None = None, *, most: int = 100) -> list[JobState]:
+        """Return jobs of both lanes, those that wait first; `most` of each lane and status."""
+        return await self._run(calls.jobs(status, most))
+
+    # Dead letters
+
+    async def dead_letters(
+        self,
+        *,
+        lane: Lane | None = None,
+        code: str | None = None,
+        older_than_s: float | None = None,
+        most: int | None = 100,
+    ) -> list[DeadLetter]:
+        """Return jobs that have failed, newest first: `most` of each lane (None: all) of those that fit the rest."""
+        return await self._run(dead.letters(lane=lane, code=code, older_than_s=older_than_s, most=most))
+
+    async def dead_letter(self, job_id: str) -> DeadLetter:
+        """Return a job that has failed, with its history."""
+        return await self._run(dead.letter(job_id))
+
+    async def purge(self, job_id: str) -> None:
+        """Remove a failed job with its history. Its upload stays until it expires: other jobs may name it."""
+        await self._run(dead.purge(job_id))
+
+    # Performing
+
+    async def _run(self, call: Calls[T] | Following[T]) -> T:
+        step = calls.advance(call)
+        while not isinstance(step, Done):
+            step = calls.advance(call, await self._perform(step))
+        return step.value
+
+    async def _perform(self, step: Step | Event) -> Any:
+        match step:
+            case Event():
+                return None
+            case Pause():
+                return await asyncio.sleep(step.seconds)
+        try:
+            with queue_errors(self.settings):
+                if isinstance(step, Script):
+                    return await self.redis.register_script(scripts.source(step.name))(step.keys, step.args)
+                return await self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
+        except QueueError as error:
+            return error

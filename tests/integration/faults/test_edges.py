@@ -1,0 +1,281 @@
+"""Where the code that keeps jobs safe meets what should not be: defects of ours, foreign hands, a queue that is away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from integration.worker.host import serving, transcribed
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from asrq_jobs import Client, keys, scripts
+from asrq_jobs import policy as policies
+from asrq_jobs.errors import LeaseLostError, MalformedJobError, SetupError, ShutdownError
+from asrq_jobs.events import Event
+from asrq_jobs.policy import Policy, Share
+from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.settings import Settings
+from asrq_worker import guard, lapses, rollback
+from asrq_worker import reaper as reaping
+from asrq_worker import task as tasks
+from asrq_worker.backends.base import Transcript
+from asrq_worker.control import JobControl
+from asrq_worker.execution import Begun, Execution
+from asrq_worker.journal import RedisJournal
+from asrq_worker.leases import LeaseKeeper
+from asrq_worker.policy import FEWEST, Outcome
+from asrq_worker.reaper import Reaper, Report
+from asrq_worker.slot import Slot
+from asrq_worker.task import Taken, Task
+
+AUDIO = PathAudio(path="/audio/a.wav")
+
+
+@pytest.fixture
+def settings(valkey_url: str) -> Settings:
+    return Settings(redis_url=valkey_url, lease_s=3, reaper_interval_s=0.05)
+
+
+@pytest.fixture
+def held(client: Client) -> Execution:
+    """A job that a slot has dequeued, begun, and left alone."""
+    client.submit(AUDIO, id="job")
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    execution = Execution("job", "first", "batch", "host.fake.batch.1")
+    assert execution.begin(client.redis, lease_s=3).verdict == "started"
+    return execution
+
+
+def away(*_: object, **__: object) -> Any:
+    raise RedisConnectionError("away")
+
+
+def odd(*_: object, **__: object) -> Any:
+    raise ResponseError("ERR something else")
+
+
+def defect(*_: object, **__: object) -> Any:
+    raise ZeroDivisionError
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)  # what is awaited sends no signal
+
+
+class FirstTimes:
+    """Fails so often, then does what it stands for."""
+
+    def __init__(self, fail: Callable[..., Any], then: Callable[..., Any]) -> None:
+        self.calls = 0
+        self._fail = fail
+        self._then = then
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return (self._fail if self.calls == 1 else self._then)(*args, **kwargs)
+
+
+def test_what_the_journal_cannot_write_never_fails_the_job(
+    redis: Redis, held: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = RedisJournal(redis, held, ttl_s=60)
+    redis.hset(keys.chunks("job"), "0-1", "{")
+    assert journal.load() == {}, "a checkpoint that does not parse is done again"
+    monkeypatch.setattr(scripts, "load", away)
+    monkeypatch.setattr(redis, "hgetall", away)
+    journal.event(Event(type="progress", at=1.0))
+    journal.save("0-1", Transcript("text", "en"))
+    assert journal.load() == {}
+
+
+def test_what_the_keeper_is_told_reaches_the_jobs_it_is_about(redis: Redis) -> None:
+    keeper = LeaseKeeper(redis, lease_s=3)
+    ones, others = JobControl(), JobControl()
+    keeper.hold(Execution("one", "e", "batch", "w"), ones)
+    keeper.hold(Execution("other", "e", "batch", "w"), others)
+    keeper.cancel("one")
+    assert (ones.wake.is_set(), others.wake.is_set()) == (True, False)
+    keeper.stop_all(ShutdownError("Stopping."))
+    with pytest.raises(ShutdownError):
+        others.check()
+
+
+def test_the_lease_of_work_that_stands_still_is_not_renewed(redis: Redis, held: Execution) -> None:
+    keeper, control = LeaseKeeper(redis, lease_s=100), JobControl()
+    keeper.hold(held, control)
+    control.expect(-1.0)
+    before = redis.zscore(keys.LEASES, held.lease)
+    keeper.keep()
+    assert redis.zscore(keys.LEASES, held.lease) == before
+    control.expect(60.0)
+    keeper.keep()
+    assert (redis.zscore(keys.LEASES, held.lease) or 0) > (before or 0)
+
+
+def test_a_defect_in_a_heartbeat_does_not_stop_the_keeper(redis: Redis, held: Execution) -> None:
+    beat = FirstTimes(defect, lambda pipe: None)
+    keeper, control = LeaseKeeper(redis, lease_s=0.15, heartbeats=[beat]), JobControl()
+    keeper.hold(held, control)
+    redis.delete(keys.LEASES)
+    keeper.start()
+    try:
+        assert control.wake.wait(10)
+    finally:
+        keeper.close()
+    assert beat.calls > 1
+    with pytest.raises(LeaseLostError):
+        control.check()
+
+
+def test_a_defect_in_a_slot_does_not_cost_the_slot(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = FirstTimes(defect, Slot._serve_one)
+
+    def serve_one(self: Slot) -> None:
+        serve(self)
+
+    monkeypatch.setattr(Slot, "_serve_one", serve_one)
+    monkeypatch.setattr("asrq_worker.slot._PAUSE_S", 0.01)
+    monkeypatch.setattr(Slot, "register_death", away)
+    client.submit(AUDIO, id="job")
+    with serving(redis, settings, lambda request, control, journal: transcribed(request)):
+        assert client.wait("job", timeout_s=10).status == "completed"
+
+
+def _slot(redis: Redis, settings: Settings) -> Slot:
+    keeper = LeaseKeeper(redis, lease_s=3)
+    return Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, settings)
+
+
+def test_a_job_that_comes_as_a_slot_stops_goes_back(client: Client, redis: Redis, settings: Settings) -> None:
+    client.submit(AUDIO, id="job")
+    slot = _slot(redis, settings)
+    slot.stop()
+    assert slot._take() is None
+    assert redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
+    assert not redis.exists(keys.intermediate("batch"))
+
+
+def test_what_is_no_id_leaves_the_queue(redis: Redis, settings: Settings) -> None:
+    redis.rpush(keys.queue("batch"), b"\xff")
+    assert _slot(redis, settings)._take() is None
+    assert not redis.exists(keys.queue("batch"), keys.intermediate("batch"))
+
+
+@pytest.mark.parametrize("data", [b" " * (1 << 20) + b"[]", zlib.compress(b" " * (1 << 20) + b"[]")])
+def test_no_job_is_read_that_is_larger_than_any_of_ours(redis: Redis, data: bytes) -> None:
+    with pytest.raises(MalformedJobError, match="larger"):
+        guard.admit("job", "batch", {b"data": data}, redis)
+
+
+def test_a_history_written_by_hand_does_not_keep_a_job_from_its_recovery(
+    client: Client, redis: Redis, settings: Settings, held: Execution
+) -> None:
+    redis.rpush(keys.attempts("job"), "{")
+    redis.zadd(keys.LEASES, {held.lease: 1.0})
+    assert Reaper(redis, settings).run_once().requeued == ("job",)
+
+
+def test_a_plain_rq_worker_is_told_what_it_lacks() -> None:
+    with pytest.raises(SetupError, match="asrq worker"):
+        tasks.transcribe({})
+
+
+def test_a_job_written_by_hand_has_waited_for_nobody_knows_how_long() -> None:
+    request = Request.build(id="job", audio=AUDIO)
+    assert Taken(request, Begun("started", (), canceled=False, earlier=0), None, None).queue_wait_s is None
+
+
+# The reaper
+
+
+def test_it_survives_outages_and_defects_and_lets_another_lead(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [defect, away]
+
+    def inspect(*args: Any, **kwargs: Any) -> Any:
+        return failures.pop()() if failures else []
+
+    seen: list[Report] = []
+    monkeypatch.setattr(reaping, "inspect", inspect)
+    reaper = Reaper(redis, settings, observe=seen.append)
+    reaper.start()
+    until(lambda: seen)
+    assert redis.exists(keys.LEADER)
+    reaper.close()
+    assert not redis.exists(keys.LEADER)
+    assert not failures
+
+
+def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reaper, "resign", away)
+    stopping = threading.Event()
+    stopping.set()
+    Reaper(redis, settings).run(stopping)
+
+
+def test_one_job_that_redis_refuses_does_not_keep_the_others_from_being_recovered(
+    client: Client, redis: Redis, settings: Settings, held: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lapses, "_recover", odd)
+    redis.zadd(keys.LEASES, {held.lease: 1.0})
+    redis.hset(keys.job("retry"), mapping={"status": "scheduled", "origin": "asrq-batch"})
+    redis.zadd(keys.registry("scheduled", "batch"), {"retry": 1.0})
+    report = Reaper(redis, settings).run_once()
+    assert (report.requeued, report.due) == ((), ("retry",))
+    monkeypatch.setattr("asrq_worker.repairs.give_back", odd)
+    redis.rpush(keys.intermediate("batch"), "stuck")
+    now = time.time()
+    reaper = Reaper(redis, settings, clock=lambda: now)
+    redis.delete(keys.LEADER)
+    reaper.run_once()
+    now += settings.lease_s
+    assert reaper.run_once().recovered == ()
+
+
+def test_a_dry_run_tells_a_spoilt_job_and_leaves_it(redis: Redis, settings: Settings) -> None:
+    redis.set(keys.job("odd"), "a string")
+    redis.zadd(keys.LEASES, {"batch/odd/first": 1.0})
+    assert Reaper(redis, settings).run_once(dry_run=True).refused == ("odd",)
+    assert redis.get(keys.job("odd")) == b"a string"
+
+
+def _on_trial(redis: Redis) -> None:
+    trial = Policy(backend="whisper", canary=Share(backend="qwen", share=0.5))
+    assert policies.write(redis, None, trial, reason="test")
+    for _ in range(FEWEST):
+        redis.lpush(keys.outcomes("qwen"), Outcome(at=time.time() + 1, code="engine_crashed").model_dump_json())
+
+
+def test_a_trial_is_judged_by_what_can_be_read(redis: Redis) -> None:
+    now = time.time() + 2
+    assert rollback.judge(redis, now=now) is None, "no policy, no trial"
+    _on_trial(redis)
+    redis.lpush(keys.outcomes("whisper"), "{")
+    assert rollback.judge(redis, now=now, dry_run=True) == "qwen"
+    current = policies.read(redis)
+    assert current is not None
+    assert current.canary is not None
+    redis.lpush(keys.outcomes("qwen"), json.dumps("by hand"))
+    assert rollback.judge(redis, now=now) is None
+    redis.lpop(keys.outcomes("qwen"))
+    redis.set(keys.POLICY, "{")
+    assert rollback.judge(redis, now=now) is None
+
+
+def test_a_policy_that_was_changed_meanwhile_is_not_rolled_back(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on_trial(redis)
+    monkeypatch.setattr(policies, "write", lambda *_, **__: False)
+    assert rollback.judge(redis, now=time.time() + 2) is None

@@ -1,0 +1,182 @@
+"""The users of ops/redis/users.acl.example on real servers: all that each needs works, and nothing else does."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chaos.ledger import contradictions
+from chaos.server import Server, redis_server, valkey
+from conftest import REPO
+from integration.worker.processes import worker
+from needs import missing
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from asrq_jobs import Client, keys
+from asrq_jobs.connection import connect
+from asrq_jobs.errors import QueueAuthError
+from asrq_jobs.settings import Settings
+from asrq_worker import doctor
+from asrq_worker.reaper import Reaper
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
+
+USERS = (REPO / "ops/redis/users.acl.example").read_text(encoding="utf-8")
+ADMIN = "user admin on nopass allkeys allchannels allcommands\n"
+
+Command = tuple[str | int, ...]
+
+
+@pytest.fixture(scope="module", params=[valkey, redis_server], ids=["valkey", "redis"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the users of the example, and one more for the test itself."""
+    binary = request.param()
+    if binary is None:
+        missing(request.param.__name__)
+    folder = tmp_path_factory.mktemp("server")
+    users = re.sub(r">([A-Z]+)_PASSWORD", lambda found: f">{_password(found[1].lower())}", USERS)
+    (folder / "users.acl").write_text(users + ADMIN, encoding="utf-8")
+    running = Server(binary, folder, aclfile=str(folder / "users.acl"))
+    with running:
+        yield running
+
+
+@pytest.fixture
+def denied(server: Server) -> Iterator[Callable[[], list[object]]]:
+    """Tells what the server has denied anybody since the test began, on an empty server."""
+    with Redis.from_url(_url(server, "admin")) as admin:
+        admin.flushall()
+        admin.acl_log_reset()
+        yield lambda: [(entry["username"], entry["reason"], entry["object"]) for entry in admin.acl_log()]
+
+
+def _password(user: str) -> str:
+    return f"{user}-of-the-test"
+
+
+def _url(server: Server, user: str) -> str:
+    return server.url.replace("//", f"//{user}:{_password(user)}@")
+
+
+def test_every_user_of_the_example_has_a_password_to_be_replaced() -> None:
+    named = {line.split()[1]: line for line in USERS.splitlines()}
+    assert named.pop("default").split() == ["user", "default", "off"]
+    assert list(named) == ["client", "worker", "reaper", "dashboard"]
+    for user, line in named.items():
+        assert f" >{user.upper()}_PASSWORD " in line
+        assert "nopass" not in line
+
+
+def test_a_job_from_its_submission_to_its_end(
+    server: Server, denied: Callable[[], list[object]], data: Path, tmp_path: Path
+) -> None:
+    settings = Settings(redis_url=_url(server, "client"))
+    gate = tmp_path / "gate"
+    with (
+        Client(settings) as client,
+        worker(_url(server, "worker"), lanes="batch:1,interactive:1", lease_s=3) as running,
+        connect(Settings(redis_url=_url(server, "reaper"))) as reapers,
+    ):
+        reaper = Reaper(reapers, Settings(reaper_interval_s=0.1, lease_s=3))
+        reaper.start()
+        try:
+            blob = client.upload(data / "hello-en.flac")
+            assert client.upload(data / "hello-en.flac") == blob
+            client.submit(blob, id="good", lane="interactive")
+            client.submit(blob, id="fails", prompt="fail", retries=1)
+            assert client.wait("good", timeout_s=30).status == "completed"
+            assert client.wait("fails", timeout_s=30).status == "failed"
+            client.submit(blob, id="runs", prompt=f"until:{gate}")
+            client.submit(blob, id="waits")
+            for event in client.events("runs", timeout_s=30):
+                if event.type == "started":
+                    break
+            assert client.cancel("waits") == "canceled"
+            assert client.cancel("runs") == "requested"
+            gate.touch()
+            client.wait("runs", timeout_s=30)
+            client.retry("waits")
+            assert client.wait("waits", timeout_s=30).status == "completed"
+            assert {state.id for state in client.jobs()} == {"good", "fails", "runs", "waits"}
+            assert [letter.id for letter in client.dead_letters()] == ["fails"]
+            client.retry("fails")
+            assert client.wait("fails", timeout_s=30).status == "failed"
+            client.purge("fails")
+            assert client.result("fails") is None
+            assert len(client.workers()) == 1
+        finally:
+            reaper.close()
+        assert running.end() == 0
+        assert contradictions(client, "good") == []
+    assert denied() == []
+
+
+def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[object]]) -> None:
+    pytest.importorskip("rq_dashboard")
+    from asrq_worker.dashboard import create_app
+
+    app = create_app(Settings(redis_url=_url(server, "dashboard"))).test_client()
+    for page in ("/", "/0/data/queues.json", "/0/data/workers.json"):
+        assert app.get(page).status_code == 200
+    assert denied() == []
+
+
+@pytest.mark.parametrize(("user", "known"), [("worker", True), ("client", False)])
+def test_the_doctor_says_what_it_may_not_see(server: Server, user: str, known: bool) -> None:
+    found = {check.name: check for check in doctor._queue(Settings(redis_url=_url(server, user)))}
+    assert found["clock"].status == "ok"
+    if known:
+        assert found["redis"].status == found["persistence"].status == found["eviction"].status == "ok"
+    else:
+        assert found["redis"].status == "warn"
+        assert "INFO" in (found["redis"].mend or "")
+
+
+DANGEROUS: list[Command] = [
+    ("FLUSHALL",), ("FLUSHDB",), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/"),
+    ("SCRIPT", "FLUSH"), ("DEBUG", "SLEEP", 0), ("SHUTDOWN",), ("SAVE",), ("BGREWRITEAOF",), ("MONITOR",),
+    ("ACL", "LIST"), ("ACL", "SETUSER", "client", "allkeys"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"),
+    ("SWAPDB", 0, 1), ("REPLICAOF", "127.0.0.1", 1), ("MODULE", "LIST"), ("SLOWLOG", "GET"),
+    ("RENAME", "asrq:stats", "x"), ("SET", "other", "1"), ("GET", "other"), ("PUBLISH", "other", "1"),
+    ("FUNCTION", "LOAD", "x"),
+    ("EVAL", "return redis.call('set', KEYS[1], '1')", 1, "other"), ("EVAL", "return redis.call('flushall')", 0),
+    ("EVAL", "return redis.call('get', 'other')", 0),
+]  # fmt: skip
+
+CLIENT_ALONE: list[Command] = [
+    ("SET", keys.POLICY, "{}"), ("ZADD", keys.LEASES, 1, "x"), ("ZREM", keys.LEASES, "x"),
+    ("HSET", keys.HOSTS, "x", "y"), ("SADD", keys.RQ_WORKERS, "x"), ("SET", keys.LEADER, "x"),
+    ("ZADD", keys.registry("finished", "batch"), 1, "x"),
+    ("SUBSCRIBE", keys.CONTROL), ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0), ("SCAN", 0),
+    ("EVAL", "return redis.call('zadd', 'asrq:leases', 1, 'x')", 0), ("INFO",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("user", ["client", "worker", "reaper", "dashboard"])
+def test_nothing_else(server: Server, user: str) -> None:
+    tried = DANGEROUS + (CLIENT_ALONE if user == "client" else [])
+    with Redis.from_url(_url(server, user), retry=None) as redis:
+        assert [command for command in tried if not _refused(redis, command)] == []
+
+
+def _refused(redis: Redis, command: Command) -> bool:
+    try:
+        redis.execute_command(*command)
+    except NoPermissionError:
+        return True
+    except ResponseError as error:
+        # A script is told by its error, and DEBUG is refused to everybody before rights are looked at.
+        return bool(re.search("not allowed|can't run this command|can't access|ACL failure", str(error)))
+    return False
+
+
+def test_a_missing_right_is_said_with_the_page_that_helps(server: Server) -> None:
+    settings = Settings(redis_url=_url(server, "dashboard"))
+    with Client(settings) as client, pytest.raises(QueueAuthError) as raised:
+        client.upload(b"audio")
+    assert "secure-redis.md" in (raised.value.hint or "")
+    assert _password("dashboard") not in raised.value.message

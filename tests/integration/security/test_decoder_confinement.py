@@ -1,0 +1,146 @@
+"""What a decoder may do: nothing but decode. A file can name a network as it likes; nobody is asked."""
+
+from __future__ import annotations
+
+import ast
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import REPO
+
+from asrq_jobs.errors import AudioUnreadableError
+from asrq_worker.audio.decoder import DecoderPool
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the system refuses nothing to a decoder")
+
+MEMORY_MB, LONGEST_S = 4096, 600
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}/a.ts\n#EXT-X-ENDLIST\n",
+    "hls of a file": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{file}\n#EXT-X-ENDLIST\n",
+    "hls with a key": '#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="{url}/key"\n#EXTINF:9,\n{url}/a.ts\n#EXT-X-ENDLIST\n',
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT9S"><Period><BaseURL>{url}/</BaseURL><AdaptationSet mimeType="audio/mp4">'
+    '<Representation id="1" bandwidth="1"><BaseURL>a.mp4</BaseURL></Representation></AdaptationSet></Period></MPD>',
+    "concat": "ffconcat version 1.0\nfile {url}/a.wav\n",
+    "concat of a file": "ffconcat version 1.0\nfile {file}\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+    "reference movie": "\0\0\0\x10ftypqt  \0\0\0\0rtsptext{url}/a.mov",
+    "asx": '<asx version="3.0"><entry><ref href="{url}/a.wav"/></entry></asx>',
+}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    pool = DecoderPool(1, memory_mb=MEMORY_MB, stall_s=20, max_s=LONGEST_S)
+    pool.start()
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize("kind", sorted(PLAYLISTS))
+def test_what_names_other_media_is_refused_and_nobody_is_asked(
+    pool: DecoderPool, data: Path, tmp_path: Path, kind: str
+) -> None:
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        port = server.server_port
+        content = PLAYLISTS[kind].format(url=f"http://127.0.0.1:{port}", file=data / "hello-en.flac", port=port)
+        source = tmp_path / "talk.wav"
+        source.write_text(content)
+        with pytest.raises(AudioUnreadableError):
+            _decode(pool, source, tmp_path)
+        server.shutdown()
+    assert asked == []
+
+
+def _decode(pool: DecoderPool, source: Path, tmp_path: Path) -> None:
+    pool.decode(source, tmp_path / "out.f32", on_progress=lambda _: None, check=lambda: None)
+
+
+@linux
+def test_a_confined_process_reaches_nothing_from_any_thread() -> None:
+    program = """
+import socket, subprocess, sys, threading
+from asrq_worker.audio.confinement import confine
+
+before = socket.socket()  # one that is open already is no way out either
+begin, found = threading.Event(), []
+
+def attempt():
+    begin.wait()
+    for reach in (socket.socket, lambda: before.connect(("127.0.0.1", int(sys.argv[1]))),
+                  lambda: subprocess.run(["/bin/true"])):
+        try:
+            reach()
+            found.append("reached")
+        except PermissionError:
+            found.append("refused")
+
+thread = threading.Thread(target=attempt)
+thread.start()
+assert confine()
+begin.set()
+thread.join()
+attempt()
+print(*found)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(server.getsockname()[1])],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.stdout.split() == ["refused"] * 6, done.stderr
+
+
+@linux
+def test_every_thread_of_a_decoder_is_confined_and_within_limits(pool: DecoderPool, data: Path, tmp_path: Path) -> None:
+    import resource
+
+    _decode(pool, data / "hello-en.flac", tmp_path)
+    assert pool.confined
+    (pid,) = pool.pids
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
+        assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
+    limits = psutil.Process(pid)
+    assert limits.rlimit(resource.RLIMIT_AS)[0] == MEMORY_MB << 20
+    assert limits.rlimit(resource.RLIMIT_CPU)[0] <= 60 + LONGEST_S / 4 + 30
+    assert limits.rlimit(resource.RLIMIT_FSIZE)[0] <= LONGEST_S * 64_000 + (1 << 20)
+    assert limits.rlimit(resource.RLIMIT_NOFILE)[0] <= 64
+    assert limits.rlimit(resource.RLIMIT_CORE)[0] == 0
+
+
+def test_media_are_parsed_in_the_decoder_alone() -> None:
+    """Who imports PyAV, and who imports the module that does."""
+    worker = REPO / "worker" / "asrq_worker"
+    imports = {
+        path.relative_to(worker).as_posix(): _imported(ast.parse(path.read_text(encoding="utf-8")))
+        for path in worker.rglob("*.py")
+    }
+    assert {name for name, found in imports.items() if "av" in found} == {"audio/media.py"}
+    assert {name for name, found in imports.items() if "asrq_worker.audio.media" in found} == {"audio/decode_child.py"}
+
+
+def _imported(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found | {name.partition(".")[0] for name in found if name.startswith("av.")}

@@ -1,0 +1,183 @@
+"""Deliveries to a real HTTP server that fails first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from redis import Redis
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.settings import Settings
+from asrq_jobs.webhook import SIGNATURE_HEADER, Notice, verify
+from asrq_worker.courier import MOST_TRIES, Courier, Delivery, wait_s
+
+SECRET = "the operator's"  # noqa: S105  # of this test
+
+
+@dataclass
+class Receiver:
+    """Answers with the given statuses, the last one for ever, and keeps what came."""
+
+    url: str
+    statuses: list[int]
+    got: list[tuple[bytes, str]] = field(default_factory=list)
+    came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.got.append((body, self.headers[SIGNATURE_HEADER]))
+            self.send_response(received.statuses.pop(0) if len(received.statuses) > 1 else received.statuses[0])
+            self.send_header("Location", f"{received.url}/elsewhere")
+            self.end_headers()
+            received.came.release()
+
+        def log_message(self, *args: object) -> None:
+            """Be silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received = Receiver(f"http://127.0.0.1:{server.server_port}/done?key=1", [200])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield received
+    server.shutdown()
+    server.server_close()
+
+
+class Clock:
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settings(*, private: bool = True) -> Settings:
+    return Settings(webhook_secret=SECRET, webhook_private_hosts=private)
+
+
+def leave(redis: Redis, url: str, *, tries: int = 0) -> Delivery:
+    delivery = Delivery(url=url, notice=Notice(id="a", status="failed", code="no_audio", at=999.0), tries=tries)
+    redis.zadd(keys.WEBHOOKS, {delivery.model_dump_json(): 0})
+    return delivery
+
+
+def left(redis: Redis) -> list[tuple[Delivery, float]]:
+    return [
+        (Delivery.model_validate_json(raw), due) for raw, due in redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
+    ]
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for what sends no signal."""
+    deadline = time.monotonic() + 10
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def run(redis: Redis) -> Iterator[tuple[Courier, Clock]]:
+    clock = Clock()
+    courier = Courier(redis, settings(), clock=clock)
+    courier.start()
+    yield courier, clock
+    courier.close()
+
+
+def test_a_receiver_that_fails_first_gets_it_later_signed(
+    redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]
+) -> None:
+    courier, clock = run
+    receiver.statuses = [500, 429, 302, 204]
+    leave(redis, receiver.url)
+    for tries in (1, 2, 3):
+        assert receiver.came.acquire(timeout=10)
+        until(lambda: [delivery.tries for delivery, _ in left(redis)] == [tries])  # noqa: B023  # called at once
+        [(_, due)] = left(redis)
+        assert 0.75 <= (due - clock.now) / (5 * 2 ** (tries - 1)) <= 1.25
+        clock.now = due + 0.001
+    assert receiver.came.acquire(timeout=10)
+    courier.close()
+    assert left(redis) == []
+    assert redis.hget(keys.STATS, "webhooks_delivered") == b"1"
+    bodies = {body for body, _ in receiver.got}
+    assert len(receiver.got) == 4
+    assert bodies == {Notice(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
+    for body, signature in receiver.got:
+        assert verify(SECRET, signature, body, now=clock.now)
+
+
+def test_after_the_last_try_it_is_given_up(redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]) -> None:
+    courier, _ = run
+    receiver.statuses = [500]
+    leave(redis, receiver.url, tries=MOST_TRIES - 1)
+    assert receiver.came.acquire(timeout=10)
+    courier.close()
+    assert left(redis) == []
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://user:pass@127.0.0.1/", "http://127.0.0.1:0/", "http://[::1"]
+)
+def test_a_url_that_is_none_is_a_failed_try(redis: Redis, run: tuple[Courier, Clock], url: str) -> None:
+    courier, _ = run
+    leave(redis, url, tries=MOST_TRIES - 1)
+    until(lambda: not left(redis))
+    courier.close()
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+def test_private_addresses_are_refused_unless_allowed(redis: Redis, receiver: Receiver) -> None:
+    courier = Courier(redis, settings(private=False))
+    leave(redis, receiver.url, tries=MOST_TRIES - 1)
+    courier.start()
+    until(lambda: not left(redis))
+    courier.close()
+    assert receiver.got == []
+
+
+def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Receiver) -> None:
+    clock = Clock()
+    leave(redis, receiver.url)
+    claim = scripts.load(redis, "claim_webhook")
+    assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is not None
+    assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is None
+    clock.now += 120
+    courier = Courier(redis, settings(), clock=clock)
+    courier.start()
+    assert receiver.came.acquire(timeout=10)
+    courier.close()
+    assert left(redis) == []
+
+
+def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]) -> None:
+    redis.zadd(keys.WEBHOOKS, {b"\xff": 0, "{}": 0})
+    leave(redis, receiver.url)
+    assert receiver.came.acquire(timeout=10)
+    until(lambda: not redis.zcard(keys.WEBHOOKS))
+    assert len(receiver.got) == 1
+
+
+def test_without_a_secret_nothing_is_delivered(redis: Redis, receiver: Receiver) -> None:
+    courier = Courier(redis, Settings(webhook_private_hosts=True))
+    leave(redis, receiver.url)
+    courier.start()
+    courier.close()
+    assert len(left(redis)) == 1
+    assert receiver.got == []
+
+
+def test_waits_double_and_end() -> None:
+    waits = [wait_s(tries, jitter=0.5) for tries in range(1, MOST_TRIES + 1)]
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, None]

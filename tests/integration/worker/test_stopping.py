@@ -1,0 +1,69 @@
+"""Stopping is the same whoever does it: a terminal, a service manager, a container engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from integration.worker.processes import PROGRAM, all_gone
+from needs import missing
+
+from asrq_jobs import Client, keys
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
+
+
+def terminal(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C reaches every process of the group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def control_group(process: subprocess.Popen[bytes]) -> None:
+    """A service manager that signals every process of the service (systemd's default; our units ask for less)."""
+    parent = psutil.Process(process.pid)
+    for each in [*parent.children(recursive=True), parent]:
+        each.send_signal(signal.SIGTERM)
+
+
+def process_1(process: subprocess.Popen[bytes]) -> None:
+    """An engine signals process 1 alone, which the kernel treats unlike any other: what it does not handle is lost."""
+    [first] = psutil.Process(process.pid).children()
+    first.send_signal(signal.SIGTERM)
+
+
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child")
+WAYS = [((), terminal), ((), control_group), (NAMESPACE, process_1)]
+
+
+@pytest.mark.parametrize(("inside", "stop"), WAYS, ids=["terminal", "control group", "process 1"])
+def test_what_runs_is_finished_and_nothing_is_left(
+    client: Client,
+    data: Path,
+    tmp_path: Path,
+    inside: tuple[str, ...],
+    stop: Callable[[subprocess.Popen[bytes]], None],
+) -> None:
+    if inside and subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        missing("a namespace for processes")
+    gate = tmp_path / "gate"
+    env = {**os.environ, "ASRQ_BACKEND": "fake", "ASRQ_MODEL": "m", "ASRQ_LANES": "batch:1", "ASRQ_DECODERS": "1"}
+    with subprocess.Popen([*inside, PROGRAM, "worker"], env=env, start_new_session=True) as process:
+        try:
+            job = client.submit_file(data / "hello-en.flac", prompt=f"until:{gate}")
+            assert any(event.type == "started" for event in client.events(job.id, timeout_s=30))
+            everyone = psutil.Process(process.pid).children(recursive=True)
+            assert len(everyone) >= 2  # a decoder and the engine
+            stop(process)
+            gate.touch()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    assert all_gone(everyone)
+    assert client.wait(job.id, timeout_s=1).status == "completed"
+    assert client.redis.hlen(keys.HOSTS) == 0

@@ -1,0 +1,185 @@
+"""A process of an engine that takes the place of another: beside it, or after it, without a job noticing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from pathlib import Path
+
+import psutil
+import pytest
+
+from asrq_jobs.errors import EngineCrashedError
+from asrq_worker.backends.base import Transcript
+from asrq_worker.engine import engine as engine_module
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.life import NEVER, State, Wear
+from asrq_worker.engine.messages import ChunkRef
+
+Ref = Callable[..., ChunkRef]
+MakeEngine = Callable[..., Engine]
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def interruptions(engine: Engine) -> list[State]:
+    """A list that grows with each state other than ready, from now on."""
+    heard: list[State] = []
+    engine.listeners.append(lambda state: None if state is State.READY else heard.append(state))
+    return heard
+
+
+def transcribes(engine: Engine, ref: ChunkRef) -> bool:
+    return isinstance(engine.submit([ref]).result(20).items[0], Transcript)
+
+
+@pytest.mark.parametrize(
+    ("wear", "served", "reason"),
+    [
+        (NEVER, {"batches": 10**9, "rss_mb": 10**6, "fresh_mb": 100}, None),
+        (Wear(max_batches=5), {"batches": 4, "rss_mb": 10**6, "fresh_mb": 100}, None),
+        (Wear(max_batches=5), {"batches": 5, "rss_mb": 100, "fresh_mb": 100}, "batches"),
+        (Wear(max_rss_mb=200), {"batches": 10**9, "rss_mb": 200, "fresh_mb": 100}, None),
+        (Wear(max_rss_mb=200), {"batches": 0, "rss_mb": 201, "fresh_mb": 100}, "memory"),
+        (Wear(max_rss_mb=200), {"batches": 9, "rss_mb": 300, "fresh_mb": 201}, None),
+    ],
+)
+def test_when_a_process_is_worn(wear: Wear, served: dict[str, int], reason: str | None) -> None:
+    assert wear.reached(**served) == reason
+
+
+def test_the_next_process_is_warm_before_the_old_one_goes(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
+    """The old one still works on a batch when the new one takes over; both serve, nothing fails, nothing waits."""
+    engine = make_engine(parallel=2, wear=Wear(max_batches=3))
+    engine.wait_ready(30)
+    old = engine.pid
+    heard = interruptions(engine)
+    in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
+    reference = engine.submit([ref()]).result(10).items
+    served = 1
+    while engine.pid == old:  # from the third batch on, the successor loads
+        assert engine.submit([ref()]).result(10).items == reference
+        served += 1
+    assert served >= 3
+    assert engine.submit([ref()]).result(10).items == reference
+    assert not in_flight.done()
+    assert psutil.pid_exists(old)
+    (tmp_path / "go").touch()
+    assert isinstance(in_flight.result(10).items[0], Transcript)
+    until(lambda: not psutil.pid_exists(old))
+    assert heard == []
+    assert engine.replacements["batches"] >= 1
+    assert (engine.restarts, engine.error) == (0, None)
+
+
+def test_a_process_that_grew_too_large_is_replaced(make_engine: MakeEngine, ref: Ref) -> None:
+    engine = make_engine(wear=Wear(max_rss_mb=160))
+    engine.wait_ready(30)
+    old = engine.pid
+    assert transcribes(engine, ref())
+    assert engine.replacements == {}
+    assert transcribes(engine, ref("grow:150"))
+    until(lambda: engine.pid != old)
+    until(lambda: not psutil.pid_exists(old))
+    assert engine.memory_mb() < 160
+    assert engine.replacements == {"memory": 1}
+
+
+def test_where_there_is_no_room_for_two_the_old_one_ends_first(
+    make_engine: MakeEngine, ref: Ref, tmp_path: Path
+) -> None:
+    engine = make_engine(parallel=2, wear=Wear(max_batches=1), room_mb=lambda: 1)
+    engine.wait_ready(30)
+    old = engine.pid
+    in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
+    assert transcribes(engine, ref())
+    until(lambda: engine.state is State.LOADING)
+    assert engine.pid is None
+    assert engine.within_limits()
+    assert psutil.pid_exists(old), "it has a batch to finish"
+    (tmp_path / "go").touch()
+    assert isinstance(in_flight.result(10).items[0], Transcript)
+    until(lambda: engine.pid is not None)
+    assert not psutil.pid_exists(old)
+    assert engine.wait_ready(20)
+    assert (engine.restarts, engine.error) == (0, None)
+
+
+def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
+    make_engine: MakeEngine, ref: Ref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "PUT_OFF_S", 0.2)
+    loads = tmp_path / "loads"
+    loads.touch()
+    engine = make_engine(f"crash-unless:{loads}", wear=Wear(max_batches=1))
+    engine.wait_ready(30)
+    loads.unlink()
+    old, heard = engine.pid, interruptions(engine)
+    assert transcribes(engine, ref())
+    until(lambda: engine.replacements["batches"] == 2)  # the first has failed, the second is on its way
+    assert transcribes(engine, ref())
+    assert (engine.pid, engine.state, engine.error, engine.restarts) == (old, State.READY, None, 0)
+    loads.touch()
+    until(lambda: engine.pid != old)
+    assert transcribes(engine, ref())
+    assert heard == []
+
+
+def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
+    make_engine: MakeEngine, ref: Ref, tmp_path: Path
+) -> None:
+    loads = tmp_path / "loads"
+    loads.touch()
+    engine = make_engine(f"until:{loads}", parallel=2, wear=Wear(max_batches=2))
+    engine.wait_ready(30)
+    old = engine.pid
+    lost = engine.submit([ref("hang")])
+    loads.unlink()
+    assert all(transcribes(engine, ref()) for _ in range(2))
+    until(lambda: engine.replacements["batches"] == 1)
+    psutil.Process(old).kill()
+    assert isinstance(lost.exception(10), EngineCrashedError)
+    until(lambda: engine.pid not in {None, old})
+    successor = engine.pid
+    assert engine.state is State.LOADING
+    loads.touch()
+    engine.wait_ready(30)
+    assert engine.pid == successor
+    assert engine.failures.restarts == {"engine_crashed": 1}
+
+
+def test_closing_ends_every_process(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
+    loads = tmp_path / "loads"
+    loads.touch()
+    engine = make_engine(f"until:{loads}", wear=Wear(max_batches=1))
+    engine.wait_ready(30)
+    loads.unlink()
+    assert transcribes(engine, ref())
+    mine = psutil.Process()
+    until(lambda: engine.replacements["batches"] == 1)
+    until(lambda: len([c for c in mine.children() if "asrq_worker.engine.child" in c.cmdline()]) >= 2)
+    children = mine.children()
+    engine.close()
+    assert not [child for child in children if child.is_running() and "asrq_worker.engine.child" in child.cmdline()]
+
+
+def test_replaced_again_and_again_under_load(make_engine: MakeEngine, ref: Ref) -> None:
+    engine = make_engine(parallel=4, wear=Wear(max_batches=20))
+    engine.wait_ready(30)
+    pids = {engine.pid}
+    deadline = time.monotonic() + 20
+    while len(pids) < 4:
+        futures = [engine.submit([ref(seconds=0.01 * n)]) for n in range(1, 21)]
+        wait(futures, 30)
+        for n, future in enumerate(futures, 1):
+            assert future.result().items[0].segments[0].end == pytest.approx(0.01 * n)
+        pids.add(engine.pid)
+        assert time.monotonic() < deadline
+    assert engine.restarts == 0
+    until(lambda: len(engine._processes()) == 1)

@@ -1,0 +1,109 @@
+"""Following a job as decisions: what is asked of Redis, and when the patience is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from asrq_jobs import calls
+from asrq_jobs.calls import Done, Pause
+from asrq_jobs.errors import (
+    JobNotFoundError,
+    QueueAuthError,
+    QueueError,
+    QueueUnreachableError,
+    WaitTimeoutError,
+)
+from asrq_jobs.events import Event
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+
+RESULT = Result(id="job", status="completed", text="done")
+AWAY = QueueUnreachableError("away")
+
+
+def stream(*entries: tuple[str, str]) -> list[Any]:
+    """An answer to XREAD: entries as (id, type)."""
+    fields = [(entry.encode(), {b"event": json.dumps({"type": kind, "at": 0}).encode()}) for entry, kind in entries]
+    return [(b"asrq:events:job", fields)]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def played(answers: Sequence[Any], *, timeout_s: float | None = None, retry_s: float = 30.0) -> list[Any]:
+    """Follow a job through the answers, each of them half a second later; return the steps, commands by their words."""
+    clock = Clock()
+    settings = Settings(redis_retry_s=retry_s)
+    call = calls.follow("job", settings, timeout_s=timeout_s, now=clock)
+    left, steps = list(answers), []
+    step = calls.advance(call)
+    while not isinstance(step, Done):
+        steps.append(step)
+        if isinstance(step, tuple):
+            clock.now += 0.5
+            step = calls.advance(call, left.pop(0))
+        else:
+            clock.now += step.seconds if isinstance(step, Pause) else 0
+            step = calls.advance(call)
+    assert left == []
+    return [*steps, step.value]
+
+
+def commands(steps: list[Any]) -> list[str]:
+    return [step[0] for step in steps if isinstance(step, tuple)]
+
+
+def test_events_then_the_result() -> None:
+    steps = played([stream(("1-0", "queued")), stream(("2-0", "started"), ("3-0", "completed")), RESULT.to_json()])
+    assert commands(steps) == ["XREAD", "XREAD", "GET"]
+    assert [step.type for step in steps if isinstance(step, Event)] == ["queued", "started", "completed"]
+    assert steps[2][-1] == "1-0"
+    assert steps[-1] == RESULT
+
+
+def test_a_terminal_event_without_a_result_is_not_the_end() -> None:
+    steps = played([stream(("1-0", "failed")), None, stream(("2-0", "completed")), RESULT.to_json()])
+    assert commands(steps) == ["XREAD", "GET", "XREAD", "GET"]
+
+
+def test_silence_asks_whether_the_job_is_there() -> None:
+    assert commands(played([None, None, 1, {}, RESULT.to_json()])) == ["XREAD", "GET", "EXISTS", "XREAD", "GET"]
+    with pytest.raises(JobNotFoundError):
+        played([None, None, 0])
+
+
+def test_an_outage_goes_on_after_the_last_event_with_growing_pauses() -> None:
+    steps = played([stream(("1-0", "queued")), AWAY, AWAY, AWAY, stream(("2-0", "completed")), AWAY, RESULT.to_json()])
+    reads = [step for step in steps if isinstance(step, tuple) and step[0] == "XREAD"]
+    assert [read[-1] for read in reads] == ["0", "1-0", "1-0", "1-0", "1-0"]
+    pauses = [step.seconds for step in steps if isinstance(step, Pause)]
+    assert pauses == [0.1, 0.2, 0.4, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "options", "error"),
+    [
+        ([AWAY] * 4, {"retry_s": 2.0}, QueueUnreachableError),
+        ([AWAY] * 2, {"timeout_s": 1.0}, QueueUnreachableError),  # the truth, not wait_timeout
+        ([AWAY], {"retry_s": 0.0}, QueueUnreachableError),
+        ([QueueAuthError("no")], {}, QueueAuthError),
+        ([stream(("1-0", "queued"))] * 2, {"timeout_s": 1.0}, WaitTimeoutError),
+    ],
+)
+def test_the_end_of_patience(answers: list[Any], options: dict[str, float], error: type[QueueError]) -> None:
+    with pytest.raises(error):
+        played(answers, **options)
+
+
+def test_a_read_never_blocks_as_long_as_the_socket_waits() -> None:
+    step = calls.advance(calls.follow("job", Settings(redis_timeout_s=1.0)))
+    assert isinstance(step, tuple)
+    assert step[4] == 500

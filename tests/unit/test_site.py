@@ -1,0 +1,81 @@
+"""The documentation: it builds without a warning, its links hold, and its state machine is the one that runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPO
+from needs import missing
+
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def prose(text: str) -> str:
+    """The page without its code."""
+    return re.sub(r"^ *```.*?^ *```|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a code host makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()).replace(" ", "-")
+        for heading in headings
+    }
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """Every page is in the navigation; links between pages, to anchors and to files of the repository hold."""
+    if importlib.util.find_spec("material") is None:
+        missing("mkdocs-material")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=REPO, env=env, capture_output=True, text=True, check=False, timeout=120)
+    warnings = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    assert done.returncode == 0, "\n".join(warnings)
+    home = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"(?:src|<link[^>]* href)=\"https?://", home)  # nothing is loaded from elsewhere
+    assert (tmp_path / "site" / "sources" / "docker-compose.yml.txt").is_file()
+
+
+@pytest.mark.parametrize("page", TOP)
+def test_links_of_the_pages_beside_the_site_hold(page: str) -> None:
+    for link in LINK.findall(prose((REPO / page).read_text(encoding="utf-8"))):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = REPO / (path or page)
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_links_to_elsewhere_are_few_and_safe() -> None:
+    """They are not fetched here; what can be said of them without is that they are meant, and by https."""
+    pages = [*(REPO / page for page in TOP), *(REPO / "docs").rglob("*.md")]
+    links = {link for page in pages for link in LINK.findall(prose(page.read_text(encoding="utf-8")))}
+    outside = {link for link in links if re.match(r"[a-z]+://", link)}
+    assert all(link.startswith("https://") for link in outside), outside
+    hosts = {re.sub(r"https://([^/]+).*", r"\1", link) for link in outside}
+    assert hosts <= {
+        "arxiv.org", "docs.sentry.io", "keepachangelog.com", "pypi.org", "python-rq.org", "pytorch.org", "semver.org",
+    }, hosts  # fmt: skip
+
+
+def test_the_state_machine_names_every_step() -> None:
+    page = (REPO / "docs" / "explanation" / "state-machine.md").read_text(encoding="utf-8")
+    scripts = {path.name for path in (REPO / "jobs" / "asrq_jobs" / "lua").glob("*.lua")}
+    of_jobs = scripts - {"claim_webhook.lua"}
+    assert set(re.findall(r"`(\w+\.lua)`", page)) == of_jobs
+    ends = re.search(
+        r"outcome +([\w |]+)\n", (REPO / "jobs/asrq_jobs/lua/end_execution.lua").read_text(encoding="utf-8")
+    )
+    assert ends is not None
+    assert set(re.findall(r"`end_execution\.lua` (\w+) \|", page)) == set(ends[1].split(" | "))

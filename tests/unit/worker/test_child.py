@@ -1,0 +1,33 @@
+"""How child processes are started."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+import pytest
+
+from asrq_worker.process.child import Child
+
+_TELL = """
+import json, os, sys
+print(json.dumps({"told": os.environ["ORT_DISABLE_TELEMETRY"]}), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_no_library_tells_its_maker_unless_the_operator_wants_it(
+    chosen: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """ONNX Runtime, in decoders and engines, reports to Microsoft unless this variable is set."""
+    (tmp_path / "tell.py").write_text(_TELL, encoding="utf-8")  # the working folder of every test
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", chosen)
+    said: queue.SimpleQueue[dict[str, str]] = queue.SimpleQueue()
+    child = Child("tell", on_message=said.put, on_exit=lambda code: None)
+    try:
+        assert said.get(timeout=20) == {"told": chosen or "1"}
+    finally:
+        child.close()

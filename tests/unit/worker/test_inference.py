@@ -1,0 +1,111 @@
+"""A job on an engine whose memory is short: cut again, told, checkpointed, merged in its place."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asrq_jobs.errors import OutOfMemoryError
+from asrq_jobs.events import Event
+from asrq_jobs.request import PathAudio, Request
+from asrq_worker import inference
+from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Transcript
+from asrq_worker.control import JobControl
+from asrq_worker.engine.engine import Engine
+from asrq_worker.fleet import Berth, Fleet
+from asrq_worker.inference import Heard, Job
+
+SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
+
+
+class Notes:
+    """A journal that stays with the test."""
+
+    def __init__(self, finished: dict[str, Transcript] | None = None) -> None:
+        self.events: list[Event] = []
+        self.saved: dict[str, Transcript] = finished or {}
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def load(self) -> dict[str, Transcript]:
+        return dict(self.saved)
+
+    def save(self, key: str, transcript: Transcript) -> None:
+        self.saved[key] = transcript
+
+
+@pytest.fixture
+def decoded(tmp_path: Path) -> DecodedAudio:
+    samples = 45 * SAMPLE_RATE
+    np.random.default_rng(1).normal(scale=0.1, size=samples).astype("<f4").tofile(tmp_path / "a.f32")
+    spans = tuple((round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE)) for start, stop in SPANS)
+    return DecodedAudio(tmp_path / "a.f32", samples, spans, "wav", "pcm", SAMPLE_RATE, 1, ())
+
+
+@pytest.fixture
+def berth(tmp_path: Path) -> Iterator[Berth]:
+    fleet = Fleet(lambda name: Engine(name, BackendConfig("fake", tmp_path, options={"max_batch": 4})))
+    yield fleet.enlist("fake")
+    fleet.close()
+
+
+def hear(berth: Berth, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, **more: Any) -> Heard:
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt, **more)
+    loaded = berth.engine.wait_ready(30)
+    return inference.transcribe(Job(request, JobControl(), notes), decoded, berth, loaded, chunk_s=28.0, lease_s=15.0)
+
+
+def places(heard: Heard) -> list[tuple[float, float]]:
+    return [(chunk.start, chunk.end) for chunk in heard.placed]
+
+
+def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(berth: Berth, decoded: DecodedAudio) -> None:
+    notes = Notes()
+    heard = hear(berth, decoded, notes, "oom-over:20")
+    assert places(heard) == [(0.5, 9.0), (9.4, 26.0), (40.0, 44.0)]
+    assert [chunk.transcript.segments[0].end for chunk in heard.placed] == pytest.approx([8.5, 16.6, 4.0])
+    assert len({chunk.transcript.text for chunk in heard.placed}) == 3
+    assert "chunk_split" in heard.warnings
+    assert len(heard.work) == len(notes.saved) == 3
+    steps = [event for event in notes.events if event.step]
+    assert [(e.type, e.stage, e.step, e.start, e.end) for e in steps[-1:]] == [
+        ("progress", "inference", "chunk_split", 0.5, 26.0)
+    ]
+    last = [event for event in notes.events if event.fraction is not None][-1]
+    assert last.fraction == pytest.approx(1.0)
+    assert last.audio_s == pytest.approx(29.1, abs=0.01)
+
+
+def test_the_next_attempt_does_none_of_the_parts_again(berth: Berth, decoded: DecodedAudio) -> None:
+    notes = Notes()
+    first = hear(berth, decoded, notes, "oom-over:20")
+    again = hear(berth, decoded, Notes(notes.saved), "oom-over:20")
+    assert again.placed == first.placed
+    assert again.work == ()
+
+
+def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:
+    heard = hear(berth, decoded, Notes(), "oom-over:10")
+    covered = places(heard)
+    assert all(end - start <= 10.0 for start, end in covered)
+    for start, stop in SPANS:  # each sample of speech is in one chunk
+        within = [(max(a, start), min(b, stop)) for a, b in covered if a < stop and b > start]
+        assert sum(b - a for a, b in within) == pytest.approx(stop - start)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(within))
+
+
+def test_what_fits_in_no_way_fails_with_the_code(berth: Berth, decoded: DecodedAudio) -> None:
+    notes = Notes()
+    with pytest.raises(OutOfMemoryError):
+        hear(berth, decoded, notes, "oom")
+    told = [event.step for event in notes.events if event.step]
+    assert {"chunk_split", "engine_restarted"} < set(told)
+    assert told[-1] == "given_up"
+    assert hear(berth, decoded, Notes()).placed, "the engine serves the next job"

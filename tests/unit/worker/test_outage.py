@@ -1,0 +1,71 @@
+"""An outage is told now and then, and the pauses grow."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from asrq_worker.outage import Outage
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+def test_an_hour_seen_by_many_threads_is_a_dozen_lines(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    outage = Outage(clock=clock)
+    caplog.set_level(logging.INFO)
+    while clock.now < 3600:
+        for _ in range(10):
+            outage.failed(ConnectionError())
+        clock.now += 2
+    outage.over()
+    outage.over()
+    assert 8 <= len(_told(caplog)) <= 14
+    assert _told(caplog).count("queue.back") == 1
+    assert _told(caplog)[-1] == "queue.back"
+
+
+def test_one_that_comes_and_goes_is_told_no_more_often(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    outage = Outage(clock=clock)
+    caplog.set_level(logging.INFO)
+    while clock.now < 3600:
+        outage.failed(ConnectionError())
+        outage.over()
+        clock.now += 1
+    assert len(_told(caplog)) <= 28
+
+
+def test_the_next_one_is_news(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    outage = Outage(clock=clock)
+    while clock.now < 1000:
+        outage.failed(ConnectionError())
+        clock.now += 1
+    outage.over()
+    clock.now += 61
+    caplog.clear()
+    outage.failed(ConnectionError())
+    assert _told(caplog) == ["queue.unreachable"]
+
+
+def test_pauses_grow_and_stay_below_a_lease(clock: Clock) -> None:
+    outage = Outage(clock=clock)
+    pauses = []
+    for clock.now in (0.0, 4.0, 100.0):
+        pauses.append(outage.failed(ConnectionError()))
+    assert pauses[0] <= 0.5 < pauses[1] <= 1.5 < pauses[2] <= 5
+    outage.over()
+    assert outage.failed(ConnectionError()) <= 0.5

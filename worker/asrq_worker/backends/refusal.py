@@ -1,0 +1,42 @@
+"""Whether a model can do what is asked: one decision, before any work and again for each chunk."""
+
+from __future__ import annotations
+
+from asrq_jobs import languages
+from asrq_jobs.errors import UnsupportedOptionError
+from asrq_worker.backends.base import Capabilities, ChunkOptions
+
+_FEW = 12
+
+
+def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model: str) -> UnsupportedOptionError | None:
+    """Return the error that names the first option that cannot be served, or None if all can."""
+    language = options.language
+    if language is not None and not can.languages:
+        return UnsupportedOptionError(
+            f"The model {model} cannot be told the language ({language}).",
+            hint="Leave it to auto; to an inference server it can be told with ASRQ_SERVER_API=transcriptions.",
+        )
+    if language is not None and language not in can.languages:
+        return UnsupportedOptionError(
+            f"The model {model} does not know {languages.NAMES.get(language, 'the language')} ({language}).",
+            hint=f"It knows {_known(can)}. Use another model for this language.",
+        )
+    undetected = language is None and not can.detects_language and len(can.languages) != 1
+    for option, asked_for, possible in (
+        (f"task={options.task}", True, options.task in can.tasks),
+        ("word_timestamps", options.word_timestamps, can.word_timestamps),
+        ("prompt", options.prompt is not None, can.prompt),
+        ("hotwords", bool(options.hotwords), can.hotwords),
+        ("language=auto", undetected, False),
+    ):
+        if asked_for and not possible:
+            return UnsupportedOptionError(
+                f"The backend {backend} with the model {model} cannot do {option}.",
+                hint="Leave the option out, or use a worker with another backend or model.",
+            )
+    return None
+
+
+def _known(can: Capabilities) -> str:
+    return ", ".join(sorted(can.languages)) if len(can.languages) <= _FEW else f"{len(can.languages)} languages"

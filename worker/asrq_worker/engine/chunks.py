@@ -1,0 +1,105 @@
+"""A chunk on its way through the scheduler: what is asked, what it went through, what came of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrq_jobs.errors import AsrqError, PoisonedError
+from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
+from asrq_worker.engine.batching import Waiting
+from asrq_worker.engine.incarnation import Incarnation
+from asrq_worker.engine.ladder import Step
+
+Tell = Callable[[], None]
+
+
+def _unheard(_step: Step) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """A chunk of a job: samples [start, stop) of a file of raw float32 little-endian mono 16 kHz.
+
+    `on_step` is told, in a thread of the engine's, of each step of the ladder that is taken for it.
+    """
+
+    job_id: str
+    lane: str
+    path: Path
+    start: int
+    stop: int
+    options: ChunkOptions
+    on_step: Callable[[Step], None] = _unheard
+
+
+@dataclass(frozen=True)
+class ChunkDone:
+    """A transcribed chunk."""
+
+    transcript: Transcript
+    inference_s: float
+    """Its share, by length, of the engine's time for its batch."""
+    wait_s: float
+    """From submission until the engine got it (the last time, if it ran again)."""
+    batch_size: int
+    retries: int
+    """How often it ran again because the engine died or ran out of memory."""
+
+
+@dataclass
+class Item:
+    """A chunk that is queued or runs. Whoever holds it tells its future what became of it, once."""
+
+    waiting: Waiting
+    task: ChunkTask
+    future: Future[ChunkDone]
+    submitted: float
+    dispatched: float = 0.0
+    kills: int = 0
+    retries: int = 0
+    short_in: Incarnation | None = None
+    """The process in whose memory it first did not fit."""
+    settled: bool = False
+
+    def fail(self, error: AsrqError) -> Tell:
+        """Return what tells the future, to be called without locks; nothing if it was told before."""
+        return self._settle(functools.partial(self.future.set_exception, error))
+
+    def succeed(self, transcript: Transcript, *, inference_s: float, batch_size: int) -> Tell:
+        """The same for its transcript."""
+        done = ChunkDone(transcript, inference_s, self.dispatched - self.submitted, batch_size, self.retries)
+        return self._settle(functools.partial(self.future.set_result, done))
+
+    def poisoned(self, error: BaseException) -> PoisonedError:
+        """Return the error of a chunk that killed the engine each time; `error` is how it did last."""
+        start, stop = self.task.start / SAMPLE_RATE, self.task.stop / SAMPLE_RATE
+        return PoisonedError(
+            f"The audio from {start:.1f} to {stop:.1f} s stopped the engine {self.kills} times, with nothing else "
+            f"running: {error}",
+            hint="Try another model, or leave that stretch out; the audio is worth reporting.",
+        )
+
+    def _settle(self, tell: Tell) -> Tell:
+        if self.settled:
+            return lambda: None
+        self.settled = True
+        return tell
+
+
+@dataclass
+class Running:
+    """A batch in flight."""
+
+    items: list[Item]
+    together: int
+    """The most batches that were in flight at any moment of it, itself included."""
+
+    @property
+    def alone(self) -> bool:
+        """One chunk, and never anything else in flight: what happens to the engine, this chunk did."""
+        return self.together == len(self.items) == 1

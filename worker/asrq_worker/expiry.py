@@ -1,0 +1,69 @@
+"""Ends jobs that nobody took in time: those that have waited in their lane for longer than their `queue_ttl_s`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from redis import Redis
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.errors import ExpiredError, RequestError
+from asrq_jobs.events import Event
+from asrq_jobs.request import BlobAudio, Request
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+from asrq_worker import guard, quarantine
+from asrq_worker.execution import attempts_of, iso, rq_result
+
+
+def expire(redis: Redis, request: Request, settings: Settings, *, created_at: str | None, now: float) -> bool:
+    """Fail the job with the code `expired`; False if it waits no more, or not for too long."""
+    if request.queue_ttl_s is None:
+        return False
+    job_id, lane, ttl_s = request.id, request.lane, settings.failure_ttl_s
+    error = ExpiredError(f"No worker took the job within {request.queue_ttl_s} s.").info()
+    result = Result(
+        id=job_id,
+        status="failed",
+        task=request.task,
+        error=error,
+        attempts=attempts_of(redis, job_id),
+        created_at=created_at,
+        completed_at=iso(now),
+    )
+    audio = request.audio
+    named = [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.intermediate(lane),
+        keys.registry("failed", lane),
+        keys.result(job_id),
+        keys.rq_results(job_id),
+        keys.events(job_id),
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+        keys.cancel(job_id),
+        keys.STATS,
+        keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+    ]
+    _, shown = rq_result(result)
+    event = Event(type="failed", at=now, error=error)
+    answer = scripts.load(redis, "expire")(
+        named,
+        [job_id, iso(now - request.queue_ttl_s), iso(now), result.to_json(), event.to_json(), shown, ttl_s,
+         f"{now + ttl_s:.6f}", max(ttl_s, settings.blob_ttl_s)],
+    )  # fmt: skip
+    return bool(answer)
+
+
+def expire_waiting(redis: Redis, job_id: str, lane: str, settings: Settings, *, now: float) -> bool:
+    """The same for a job of which only the name is known; one that is none of ours is refused."""
+    raw = cast("dict[bytes, bytes]", redis.hgetall(keys.job(job_id)))
+    if not raw:
+        return False
+    try:
+        request = guard.admit(job_id, lane, raw, redis)
+    except RequestError as error:
+        quarantine.refuse(redis, job_id, lane, raw, error, ttl_s=settings.failure_ttl_s)
+        return True
+    return expire(redis, request, settings, created_at=raw.get(b"created_at", b"").decode() or None, now=now)

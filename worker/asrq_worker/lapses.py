@@ -1,0 +1,84 @@
+"""Recovers a job whose execution lost its lease: to the front of its lane, or to its end as a failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from asrq_jobs import keys
+from asrq_jobs.errors import RequestError
+from asrq_jobs.result import Attempt
+from asrq_jobs.settings import Settings
+from asrq_worker import faults, guard, quarantine
+from asrq_worker.execution import Execution, attempts_of, forget, iso
+from asrq_worker.recovery import lost
+
+Recovered = Literal["requeued", "failed", "refused", "forgotten"]
+
+
+def recover(
+    redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool = False
+) -> Recovered | None:
+    """Do it, or with `dry_run` only say what would be done; None if the lease was renewed meanwhile.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    try:
+        return _recover(redis, execution, settings, now=now, dry_run=dry_run)
+    except ResponseError as error:
+        if not quarantine.is_spoilt(error):
+            raise
+        if not dry_run:
+            ttl_s = settings.failure_ttl_s
+            quarantine.refuse_spoilt(redis, execution.job_id, execution.lane, ttl_s=ttl_s, lapsed=execution)
+        return "refused"
+
+
+def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool) -> Recovered | None:
+    job_id = execution.job_id
+    raw = cast("dict[bytes, bytes]", redis.hgetall(keys.job(job_id)))
+    execution = replace(execution, worker=raw.get(b"worker_name", b"").decode(errors="replace"))
+    if not raw:
+        if not dry_run:
+            pipe = redis.pipeline(transaction=True)
+            forget(pipe, execution)
+            pipe.execute()
+        return "forgotten"
+    try:
+        request = guard.admit(job_id, execution.lane, raw, redis)
+    except RequestError as error:
+        if not dry_run:
+            quarantine.refuse(redis, job_id, execution.lane, raw, error, ttl_s=settings.failure_ttl_s, lapsed=execution)
+        return "refused"
+    before = raw.get(b"attempts_before", b"0")
+    ended = lost(
+        execution,
+        request,
+        attempts_of(redis, job_id) or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
+        settings,
+        earlier=int(before) if before.isdigit() else 0,
+        created_at=raw.get(b"created_at", b"").decode() or None,
+        now=now,
+    )
+    assert ended.verdict is not None  # noqa: S101  # a lost execution is never left to another
+    outcome: Recovered = "requeued" if ended.verdict == "front" else "failed"
+    if dry_run:
+        return outcome
+    faults.reach("recovering")
+    kept = execution.end(
+        redis,
+        ended.verdict,
+        audio=request.audio,
+        blob_ttl_s=settings.blob_ttl_s,
+        event=ended.event,
+        attempt=ended.attempt,
+        result=ended.result,
+        ttl_s=ended.ttl_s,
+        lapsed_by=now,
+    )
+    faults.reach("recovered")
+    return outcome if kept else None

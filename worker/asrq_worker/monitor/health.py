@@ -1,0 +1,92 @@
+"""Whether a process does its work: pure judgements of facts, with the reason for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold; `message` says how it stands."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """The body of /healthz and /readyz. `state` is where the process is in its life."""
+
+    state: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {"ok": self.ok, "state": self.state, "checks": [asdict(check) for check in self.checks]}
+
+
+def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) -> Health:
+    """Judge whether a worker is to be restarted: a restart would mend what is wrong.
+
+    Args:
+        state: of the worker.
+        hanging: backends whose engine is past its deadline and should long have been killed.
+        ended: names of threads that should run and do not.
+    """
+    return Health(
+        state,
+        (
+            Check("engine", not hanging, f"Hanging: {', '.join(hanging)}." if hanging else "No engine hangs."),
+            Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run."),
+        ),
+    )
+
+
+def worker_serves(state: str, *, serving: Sequence[str], warm: Collection[str], redis_error: str | None) -> Health:
+    """Judge whether a worker takes jobs and can do them.
+
+    Args:
+        state: of the worker.
+        serving: backends that the policy names, the one that stands in included.
+        warm: backends whose engine is loaded, warmed up and running.
+        redis_error: why Redis does not answer, or None.
+    """
+    able = [backend for backend in serving if backend in warm]
+    model = f"Warm: {', '.join(able)}." if able else f"Not loaded: {', '.join(serving)}."
+    return Health(
+        state,
+        (
+            Check("state", state == "ready", f"The worker is {state}."),
+            Check("model", bool(able), model),
+            redis_answers(redis_error),
+        ),
+    )
+
+
+def reaper_lives(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
+    """Judge whether a reaper is to be restarted: it has not looked for too long although Redis answers.
+
+    `silent_s` is the time since its last look, or since its start.
+    """
+    ok = silent_s <= patience_s or redis_error is not None
+    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."),))
+
+
+def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
+    """Judge whether a reaper leads, or stands by to lead."""
+    ok = state != "starting" and silent_s <= patience_s
+    message = "It has not looked yet." if state == "starting" else f"The last look was {silent_s:.0f} s ago."
+    return Health(state, (Check("rounds", ok, message), redis_answers(redis_error)))
+
+
+def redis_answers(error: str | None) -> Check:
+    """Judge Redis."""
+    return Check("redis", error is None, error or "Redis answers.")

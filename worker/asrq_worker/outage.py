@@ -1,0 +1,61 @@
+"""An outage of the queue as a host sees it: told now and then, however many threads run into it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from asrq_worker.logs import Log
+
+_log = Log("asrq.queue")
+
+_SHORTEST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 5.0  # well below a lease, so that what is held can still be renewed or handed in
+_FIRST_SILENCE_S = 5.0
+_OVER_S = 60.0  # without a failure: the next one is news
+_LONGEST_SILENCE_S = 600.0
+
+
+class Outage:
+    """Shared by all threads that talk to one queue. Thread-safe."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._last = float("-inf")
+        self._tell_at = float("-inf")
+        self._silence_s = _FIRST_SILENCE_S
+        self._told = False
+
+    def failed(self, error: Exception) -> float:
+        """Note a failure; return how many seconds to wait before the next try: more the longer it lasts, with jitter.
+
+        It is logged at once, then at intervals that double up to ten minutes. A queue that fails now and again, or for
+        one thread only, is told no more often.
+        """
+        with self._lock:
+            now = self._clock()
+            self._since = now if self._since is None else self._since
+            if now - self._last > _OVER_S:
+                self._tell_at, self._silence_s = now, _FIRST_SILENCE_S
+            self._last = now
+            lasting_s = now - self._since
+            if now >= self._tell_at:
+                _log.warning("queue.unreachable", reason=type(error).__name__, for_s=round(lasting_s, 1))
+                self._told = True
+                self._tell_at = now + self._silence_s
+                self._silence_s = min(2 * self._silence_s, _LONGEST_SILENCE_S)
+        pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S + lasting_s / 4)
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311  # spreads the hosts that come back, guards nothing
+
+    def over(self) -> None:
+        """Note that the queue has taken something."""
+        with self._lock:
+            if self._since is None:
+                return
+            if self._told:
+                _log.info("queue.back", after_s=round(self._clock() - self._since, 1))
+            self._since, self._told = None, False

@@ -1,0 +1,161 @@
+"""What the reaper sees of the queue: all that is held and due, and of everything else a part at a time, in turn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import ResponseError
+
+from asrq_jobs import keys
+from asrq_jobs.request import LANES
+from asrq_worker.snapshot import ENDED, Job, Places, Snapshot
+
+_GONE, _ENDLESS = -2, -1  # what TTL answers
+
+_ABSURD_S = 1e9  # no request may ask for so long; whoever writes to Redis may write anything
+_STEP = 500  # waiting jobs of each lane, and keys, that one look adds: it stays short whatever the queue holds
+_MOST = 200  # due retries of one look: each is acted upon on its own
+_TRACES = (keys.events, keys.attempts, keys.chunks)
+_OF_A_JOB = re.compile(f"(?:{'|'.join(re.escape(of('')) for of in (keys.job, *_TRACES))})(.+)", re.DOTALL)
+
+
+class Patrol:
+    """Looks again and again, and remembers how far it has come."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._cursor = 0
+        self._offsets: dict[str, int] = dict.fromkeys(LANES, 0)
+
+    def look(self, again: Iterable[str], *, now: float, whole: bool = False) -> Snapshot:
+        """Look at what is held and due, at the jobs `again`, and at the next part of the rest, or the whole of it.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer.
+        """
+        pipe = self._redis.pipeline(transaction=True)
+        for lane in LANES:
+            pipe.lrange(keys.queue(lane), 0, -1)
+            pipe.lrange(keys.intermediate(lane), 0, -1)
+            pipe.zrangebyscore(keys.registry("scheduled", lane), 0, now, start=0, num=_MOST)
+            pipe.zrange(keys.registry("wip", lane), 0, -1)
+        pipe.zrange(keys.LEASES, 0, -1, withscores=True)
+        pipe.hgetall(keys.HOSTS)
+        pipe.smembers(keys.RQ_WORKERS)
+        *listed, leases, hosts, workers = pipe.execute()
+        lanes: dict[str, Places] = {lane: _places(listed[4 * at : 4 * at + 4]) for at, lane in enumerate(LANES)}
+        ids, blobs = set(again), set[str]()
+        for name, places in lanes.items():
+            ids.update(places.waiting if whole else self._next(name, places.waiting))
+            ids.update(places.dequeued, (job_id for job_id, _ in places.started))
+        for name in self._names(whole=whole):
+            if found := _OF_A_JOB.fullmatch(name):
+                ids.add(found[1])
+            elif name.startswith(keys.blob("")):
+                blobs.add(name.removeprefix(keys.blob("")))
+        jobs = self._jobs(sorted(ids))
+        blobs |= {job.blob for job in jobs.values() if job.status == "queued" and job.blob}
+        slots = sorted(map(_text, workers))
+        return Snapshot(
+            at=now,
+            lanes=lanes,
+            leases={_text(lease): expiry for lease, expiry in leases},
+            jobs=jobs,
+            blobs=self._each(sorted(blobs), lambda pipe, sha256: pipe.ttl(keys.blob(sha256))),
+            hosts={_text(name): _text(announced) for name, announced in hosts.items()},
+            slots={
+                key.removeprefix(keys.rq_worker("")): bool(there)
+                for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
+            },
+        )
+
+    def _next(self, lane: str, waiting: Sequence[str]) -> Sequence[str]:
+        """The next part of those that wait. Those taken meanwhile shift the others; the next turn sees them."""
+        offset = self._offsets[lane] if self._offsets[lane] < len(waiting) else 0
+        self._offsets[lane] = offset + _STEP
+        return waiting[offset : offset + _STEP]
+
+    def _names(self, *, whole: bool) -> Iterator[str]:
+        """The next part of all names in Redis."""
+        cursor = 0 if whole else self._cursor
+        while True:
+            cursor, names = cast("tuple[int, list[bytes]]", self._redis.scan(cursor, count=_STEP))
+            yield from map(_text, names)
+            if not whole:
+                self._cursor = cursor
+            if not whole or cursor == 0:
+                return
+
+    def _jobs(self, ids: Sequence[str]) -> dict[str, Job]:
+        fields = self._each(
+            ids, lambda pipe, job_id: pipe.hmget(keys.job(job_id), "status", "origin", "enqueued_at", "meta")
+        )
+        ttls = self._each(ids, lambda pipe, job_id: pipe.ttl(keys.job(job_id)))
+        jobs = {job_id: _job(fields[job_id], ttl_s=ttls[job_id]) for job_id in ids}
+        retries = [job_id for job_id, job in jobs.items() if job.status == "scheduled"]
+        scores = self._each(
+            retries, lambda pipe, job_id: pipe.zscore(keys.registry("scheduled", jobs[job_id].lane or ""), job_id)
+        )
+        over = [job_id for job_id, job in jobs.items() if job.status is None or job.status in ENDED]
+        kept = self._each(over, lambda pipe, job_id: pipe.exists(keys.result(job_id)))
+        traces = [self._each([of(job_id) for job_id in over], lambda pipe, key: pipe.ttl(key)) for of in _TRACES]
+        for job_id in retries:
+            jobs[job_id] = replace(jobs[job_id], scheduled=scores[job_id] is not None)
+        for job_id, *left_s in zip(over, *(trace.values() for trace in traces), strict=True):
+            jobs[job_id] = replace(jobs[job_id], kept=bool(kept[job_id]), traces=_ENDLESS in left_s)
+        return jobs
+
+    def _each(self, subjects: Sequence[str], ask: Callable[[Pipeline, str], object]) -> dict[str, Any]:
+        """Ask the same about each; None where Redis holds another type under the name."""
+        answers: dict[str, Any] = {}
+        for start in range(0, len(subjects), _STEP):
+            pipe = self._redis.pipeline(transaction=False)
+            part = subjects[start : start + _STEP]
+            for subject in part:
+                ask(pipe, subject)
+            for subject, answer in zip(part, pipe.execute(raise_on_error=False), strict=True):
+                answers[subject] = None if isinstance(answer, ResponseError) else answer
+        return answers
+
+
+def _places(answers: Sequence[Sequence[bytes]]) -> Places:
+    waiting, dequeued, due, started = (tuple(map(_text, answer)) for answer in answers)
+    pairs = (entry.rpartition(":") for entry in started)
+    return Places(waiting, dequeued, due, tuple((job_id, execution_id) for job_id, _, execution_id in pairs))
+
+
+def _job(fields: Sequence[bytes | None] | None, *, ttl_s: int) -> Job:
+    if ttl_s == _GONE:
+        return Job()
+    status, origin, enqueued_at, meta = ("" if value is None else _text(value) for value in fields or [None] * 4)
+    lane = keys.lane_of(origin)
+    told = _told(meta)
+    queue_ttl_s, blob = told.get("queue_ttl_s"), told.get("blob")
+    return Job(
+        status=status,
+        lane=lane if lane in LANES and origin == keys.queue_name(lane) else None,
+        enqueued_at=enqueued_at,
+        queue_ttl_s=queue_ttl_s if isinstance(queue_ttl_s, int | float) and 0 < queue_ttl_s < _ABSURD_S else None,
+        blob=blob if isinstance(blob, str) else None,
+        expires=ttl_s != _ENDLESS,
+    )
+
+
+def _told(meta: str) -> dict[str, Any]:
+    """What submit.lua noted in the job's meta; nothing if somebody else wrote it."""
+    try:
+        told = json.loads(meta)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _text(raw: bytes) -> str:
+    """A name that goes back to Redis as it came, whatever its bytes (see `connect`)."""
+    return raw.decode(errors="surrogateescape")

@@ -1,0 +1,87 @@
+"""What the reaper does about what it found: each repair looks again before it acts, and may be done by two at once."""
+
+from __future__ import annotations
+
+import uuid
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.request import LANES
+from asrq_jobs.settings import Settings
+from asrq_worker import expiry, quarantine
+from asrq_worker.execution import Execution, forget, give_back, iso
+from asrq_worker.recovery import Finding
+
+
+def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) -> bool:
+    """Do what a finding asks for; False if there was nothing to do any more.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    try:
+        return bool(_repair(redis, finding, settings, now))
+    except ResponseError as error:
+        if not finding.lane or not quarantine.is_spoilt(error):
+            raise
+        quarantine.refuse_spoilt(redis, finding.subject, finding.lane, ttl_s=settings.failure_ttl_s)
+        return False
+
+
+def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> object:
+    done: object
+    subject, lane = finding.subject, finding.lane
+    match finding.kind:
+        case "due":
+            named = [keys.job(subject), keys.registry("scheduled", lane), keys.queue(lane)]
+            done = scripts.load(redis, "enqueue_due")(named, [subject, f"{now:.6f}", iso(now)])
+        case "recovered":
+            done = give_back(redis, subject, lane)
+        case "reconciled":
+            done = _reconcile(redis, subject, lane, ttl_s=settings.failure_ttl_s, now=now)
+        case "expired":
+            done = expiry.expire_waiting(redis, subject, lane, settings, now=now)
+        case "renewed":
+            done = redis.expire(keys.blob(subject), settings.blob_ttl_s)
+        case "forgotten":
+            done = _forget_execution(redis, subject)
+        case "hosts":
+            done = redis.hdel(keys.HOSTS, subject)
+        case "slots":
+            done = _forget_slot(redis, subject)
+    return done
+
+
+def _reconcile(redis: Redis, job_id: str, lane: str, *, ttl_s: int, now: float) -> bool:
+    named = [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.intermediate(lane),
+        keys.registry("scheduled", lane),
+        keys.LEASES,
+        keys.rq_executions(job_id),
+        keys.result(job_id),
+        keys.events(job_id),
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+    ]
+    answer = scripts.load(redis, "reconcile")(named, [job_id, lane, f"{now:.6f}", uuid.uuid4().hex, ttl_s])
+    return bool(answer)
+
+
+def _forget_execution(redis: Redis, lease: str) -> bool:
+    pipe = redis.pipeline(transaction=True)
+    try:
+        forget(pipe, Execution.of_lease(lease, worker=""))
+    except ValueError:  # written by hand
+        pipe.zrem(keys.LEASES, lease)
+    return any(pipe.execute())
+
+
+def _forget_slot(redis: Redis, name: str) -> bool:
+    pipe = redis.pipeline(transaction=True)
+    for registered in (keys.RQ_WORKERS, *map(keys.rq_workers, LANES)):
+        pipe.srem(registered, keys.rq_worker(name))
+    return any(pipe.execute())

@@ -1,0 +1,57 @@
+"""What one look of the reaper saw: facts, for decisions to be made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+ENDED = frozenset({"finished", "failed", "canceled", "stopped"})
+"""RQ's words for jobs that have ended."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands: `status` in RQ's words, None without a hash; `lane` None if its hash is not one of ours.
+
+    `expires`: its hash has a time to live. `scheduled`: it is among the retries that wait. What `kept` and `traces` say
+    is looked for only where there is no hash or the job has ended: there is a result; there are events, attempts
+    or chunks that never expire.
+    """
+
+    status: str | None = None
+    lane: str | None = None
+    enqueued_at: str = ""
+    queue_ttl_s: float | None = None
+    blob: str | None = None
+    expires: bool = False
+    scheduled: bool = False
+    kept: bool = False
+    traces: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of a lane, as RQ knows them: ids that wait, ids in transit to a slot, retries that are due, and what
+    is started (job and execution)."""
+
+    waiting: tuple[str, ...] = ()
+    dequeued: tuple[str, ...] = ()
+    due: tuple[str, ...] = ()
+    started: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one look saw. It was not read in one step: whoever acts on it looks again.
+
+    `leases` are the members of `asrq:leases` with their expiry (Unix s), `blobs` the seconds that uploads have left
+    (-1: no end, -2: gone), `hosts` what each host announced last, `slots` the registered RQ workers and whether they
+    have beaten lately.
+    """
+
+    at: float
+    lanes: dict[str, Places] = field(default_factory=dict)
+    leases: dict[str, float] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    blobs: dict[str, int] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
+    slots: dict[str, bool] = field(default_factory=dict)
