@@ -7,14 +7,17 @@ ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test chaos lint docs bench clean
+.PHONY: help demo test chaos soak lint docs locks pictures bench clean
 
 help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
 	@echo "make test                   run the whole test suite"
 	@echo "make chaos SECONDS=60       kill workers, children, reapers and the server at random; SEED=1 chooses how"
+	@echo "make soak SECONDS=600       work, kill engines and restart workers for long; nothing may be left behind"
 	@echo "make lint                   style, types, import boundaries, generated docs"
-	@echo "make docs                   write the generated reference pages again"
+	@echo "make docs                   write the generated reference pages again, and the site into build/site"
+	@echo "make locks                  pin again what pyproject.toml asks for"
+	@echo "make pictures               take the dashboard's pictures in the docs again"
 	@echo "make bench                  measure the overhead of the queue"
 
 demo: .venv/.run
@@ -26,15 +29,27 @@ test: .venv/.dev
 chaos: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
 
+soak: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600)
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --no-warn-unreachable
+	$(BIN)/mypy --platform darwin --no-warn-unreachable
 	$(BIN)/lint-imports
 	$(BIN)/python -m asrq_worker.docs --check
 
 docs: .venv/.dev
 	$(BIN)/python -m asrq_worker.docs
+	$(BIN)/mkdocs build --strict
+
+locks: .venv/.dev
+	$(BIN)/python ops/locks/compile.py
+
+pictures: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m browser.pictures docs/img
 
 bench: .venv/.dev
 	$(BIN)/python ops/bench/overhead.py

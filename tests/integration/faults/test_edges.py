@@ -1,4 +1,4 @@
-"""Where the code that keeps jobs safe meets what should not be: defects of ours, foreign hands, a queue that is away."""
+"""Where the code that keeps jobs safe meets what should not be: defects, foreign hands, a queue that is away."""
 
 from __future__ import annotations
 
