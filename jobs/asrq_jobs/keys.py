@@ -14,7 +14,7 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`.
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retry, front, refused,
-                                                       canceled, not_served:<backend>:<code>; of completed jobs
+                                                       canceled, expired, not_served:<backend>:<code>; of completed jobs
                                                        completed:<lane>, audio_s:<lane>
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy

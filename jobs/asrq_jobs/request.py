@@ -78,6 +78,12 @@ class Request(_Document):
         le=2_592_000,
         description="Longest it may wait in its lane each time it is put there, in seconds; null: no limit.",
     )
+    webhook: str | None = Field(
+        default=None,
+        max_length=2048,
+        pattern=r"^https?://",
+        description="URL that is told by a POST when the job has ended, where the operator allows it.",
+    )
     retries: int | None = Field(
         default=None,
         ge=0,

@@ -35,6 +35,16 @@ class Notice(BaseModel):
         return self.model_dump_json()
 
 
+class Delivery(BaseModel):
+    """A notice on its way, as it lies in `asrq:webhooks`; `tries` were made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    notice: Notice
+    tries: int = 0
+
+
 def sign(secret: str, body: bytes, *, at: float) -> str:
     """Return the value of the signature header for a body sent at a time (Unix s)."""
     moment = str(int(at))

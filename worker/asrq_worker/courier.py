@@ -14,17 +14,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
 from typing import cast
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
 from asrq_jobs import __version__, keys, scripts
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_jobs.webhook import SIGNATURE_HEADER, Notice, sign
+from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker import reports
 from asrq_worker.audio import web
 from asrq_worker.logs import Log
@@ -40,16 +41,6 @@ _TIMEOUT_S = 10.0
 _TRY_S = 30.0  # a receiver that sends a byte now and then is cut off
 _POLL_S = 1.0
 _AT_ONCE = 4
-
-
-class Delivery(BaseModel):
-    """A notice on its way; `tries` were made."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str
-    notice: Notice
-    tries: int = 0
 
 
 def wait_s(tries: int, *, jitter: float) -> float | None:
@@ -75,12 +66,15 @@ class Courier:
         self._posters = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> Courier:
         """Begin, if the operator has enabled webhooks."""
         if self._secret is not None:
             self._thread.start()
+        return self
 
-    def close(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Finish the tries that are under way, each within its limits; the rest stays for the next courier."""
         self._stopping.set()
         if self._thread.ident is not None:

@@ -114,6 +114,7 @@ class Execution:
         ttl_s: int = 0,
         due_in_s: float = 0.0,
         lapsed_by: float | None = None,
+        announcement: str = "",
     ) -> bool:
         """Close the job, or give it back; False if the fence refused, and then nothing has changed.
 
@@ -128,6 +129,7 @@ class Execution:
             ttl_s: how long to keep it.
             due_in_s: for a retry, how long to wait.
             lapsed_by: None for the holder of the lease; the reaper gives the Unix time by which it must have lapsed.
+            announcement: what to leave for the job's webhook.
         """
         now = time.time()
         field, value = rq_result(result)
@@ -149,6 +151,7 @@ class Execution:
                 keys.STATS,
                 keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
                 keys.registry(destination, self.lane) if destination else keys.queue(self.lane),
+                keys.WEBHOOKS,
             ],
             [
                 self.job_id,
@@ -166,6 +169,7 @@ class Execution:
                 self.worker,
                 "" if lapsed_by is None else f"{lapsed_by:.6f}",
                 max(ttl_s, blob_ttl_s),
+                announcement,
             ],
         )
         return bool(answer)

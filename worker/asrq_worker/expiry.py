@@ -13,6 +13,7 @@ from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker import guard, quarantine
+from asrq_worker.announcement import announcement
 from asrq_worker.execution import attempts_of, iso, rq_result
 
 
@@ -45,13 +46,14 @@ def expire(redis: Redis, request: Request, settings: Settings, *, created_at: st
         keys.cancel(job_id),
         keys.STATS,
         keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+        keys.WEBHOOKS,
     ]
     _, shown = rq_result(result)
     event = Event(type="failed", at=now, error=error)
     answer = scripts.load(redis, "expire")(
         named,
         [job_id, iso(now - request.queue_ttl_s), iso(now), result.to_json(), event.to_json(), shown, ttl_s,
-         f"{now + ttl_s:.6f}", max(ttl_s, settings.blob_ttl_s)],
+         f"{now + ttl_s:.6f}", max(ttl_s, settings.blob_ttl_s), announcement(request, result, settings, at=now)],
     )  # fmt: skip
     return bool(answer)
 

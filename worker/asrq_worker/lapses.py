@@ -13,6 +13,7 @@ from asrq_jobs.errors import RequestError
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
 from asrq_worker import faults, guard, quarantine
+from asrq_worker.announcement import announcement
 from asrq_worker.execution import Execution, attempts_of, forget, iso
 from asrq_worker.recovery import lost
 
@@ -79,6 +80,7 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         result=ended.result,
         ttl_s=ended.ttl_s,
         lapsed_by=now,
+        announcement=announcement(request, ended.result, settings, at=now),
     )
     faults.reach("recovered")
     return outcome if kept else None

@@ -62,7 +62,15 @@ class Machine:
             start_s=settings.engine_start_s,
         )
         self.pipeline = Pipeline(
-            settings, self.spool, source, self.decoders, self.fleet, policy or (lambda: own), self._shadow, observe
+            settings,
+            self.spool,
+            source,
+            self.decoders,
+            self.fleet,
+            policy or (lambda: own),
+            self._shadow,
+            observe,
+            webhooks=redis is not None and settings.webhook_secret is not None,
         )
 
     def start(self) -> None:

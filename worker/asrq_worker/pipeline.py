@@ -17,6 +17,7 @@ from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker import inference, reports
 from asrq_worker.admission import admit
+from asrq_worker.announcement import refuse_webhook
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.control import JobControl
@@ -58,8 +59,13 @@ class Pipeline:
         policy: Callable[[], Policy],
         shadow: Shadow,
         observe: Observe,
+        *,
+        webhooks: bool,
     ) -> None:
-        """`policy` returns the one in force; `observe` is told how each backend did on each job."""
+        """`policy` returns the one in force; `observe` is told how each backend did on each job.
+
+        `webhooks` says whether jobs may name one.
+        """
         self._shadow = shadow
         self._settings = settings
         self._spool = spool
@@ -68,6 +74,7 @@ class Pipeline:
         self._fleet = fleet
         self._policy = policy
         self._observe = observe
+        self._webhooks = webhooks
 
     def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
         """Transcribe one request.
@@ -76,6 +83,7 @@ class Pipeline:
             AsrqError: whatever stops the job, from the tree in `asrq_jobs.errors`.
         """
         began = time.monotonic()
+        refuse_webhook(request, enabled=self._webhooks)
         if request.timeout_s is not None:
             control.limit(request.timeout_s)
         chosen = route(request, self._policy(), self._fleet.usable)

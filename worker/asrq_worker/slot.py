@@ -21,9 +21,10 @@ from rq.worker_registration import register
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
-from asrq_jobs.request import Audio
+from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
 from asrq_worker import faults, guard, quarantine, reports
+from asrq_worker.announcement import announcement
 from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution, give_back
 from asrq_worker.expiry import expire
@@ -182,7 +183,7 @@ class Slot(SimpleWorker):
             self._settle_in(job_id, control)
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
-            if not self._end(execution, request.audio, ended):
+            if not self._end(execution, request, ended):
                 ended = replace(ended, verdict=None)
         finally:
             self._keeper.release(execution)
@@ -218,7 +219,7 @@ class Slot(SimpleWorker):
         ttl_s = self._settings.failure_ttl_s
         quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, ttl_s=ttl_s, lapsed=execution)
 
-    def _end(self, execution: Execution, audio: Audio, ended: Ended) -> bool:
+    def _end(self, execution: Execution, request: Request, ended: Ended) -> bool:
         """Write the end; False if another execution has the job.
 
         While Redis is away, keep trying as long as this process lives: the work is done.
@@ -232,13 +233,14 @@ class Slot(SimpleWorker):
                 kept = execution.end(
                     self._redis,
                     ended.verdict,
-                    audio=audio,
+                    audio=request.audio,
                     blob_ttl_s=self._settings.blob_ttl_s,
                     event=ended.event,
                     attempt=ended.attempt,
                     result=ended.result,
                     ttl_s=ended.ttl_s,
                     due_in_s=ended.delay_s,
+                    announcement=announcement(request, ended.result, self._settings, at=ended.event.at),
                 )
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and quarantine.is_spoilt(error):

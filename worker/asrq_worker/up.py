@@ -8,6 +8,7 @@ from pathlib import Path
 from asrq_jobs.connection import connect
 from asrq_jobs.settings import Settings
 from asrq_worker import service
+from asrq_worker.courier import Courier
 from asrq_worker.embedded import EmbeddedValkey
 from asrq_worker.foreground import Foreground
 from asrq_worker.monitor.reaper import ReaperMonitor
@@ -43,7 +44,8 @@ def run(
         reaper = Reaper(redis, settings, observe=watching.looked)
         reaper.start()
         try:
-            service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
+            with Courier(redis, settings):
+                service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
         finally:
             reaper.close()
             watching.close()

@@ -16,6 +16,7 @@
 -- KEYS[13]  asrq:stats                     hash    counters
 -- KEYS[14]  asrq:blob:<sha256>            string  kept as long as the job may still need it: renewed unless it ends well
 -- KEYS[15]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
+-- KEYS[16]  asrq:webhooks                  zset    receives the announcement, due at once
 -- ARGV[1]   id
 -- ARGV[2]   execution
 -- ARGV[3]   lane
@@ -31,6 +32,7 @@
 -- ARGV[13]  worker     RQ worker name
 -- ARGV[14]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
 -- ARGV[15]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
+-- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the fence refused. The very same end of a job, sent again by a worker that lost our answer, is 1.
 
@@ -51,7 +53,7 @@ elseif redis.call('LLEN', KEYS[7]) > 0 then
   redis.call('LSET', KEYS[7], -1, ARGV[8])
 end
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[9])
-redis.call('HINCRBY', KEYS[13], outcome, 1)
+redis.pcall('HINCRBY', KEYS[13], outcome, 1)  -- a counter that somebody spoilt must not cost a job its end
 
 if outcome ~= 'completed' and outcome ~= 'canceled' then
   redis.call('EXPIRE', KEYS[14], ARGV[15])
@@ -73,6 +75,9 @@ redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', ARGV[5], 'last_hear
 redis.call('ZADD', KEYS[15], ARGV[6], id)
 redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
 redis.call('DEL', KEYS[12])
+if ARGV[16] ~= '' then
+  redis.call('ZADD', KEYS[16], 0, ARGV[16])
+end
 if outcome ~= 'canceled' then
   redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',
     'worker_name', ARGV[13], ARGV[11], ARGV[12], 'execution_id', execution)

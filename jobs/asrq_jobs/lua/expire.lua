@@ -12,6 +12,7 @@
 -- KEYS[10]  asrq:cancel:<id>                   string  a mark that came too late is removed
 -- KEYS[11]  asrq:stats                         hash    counters
 -- KEYS[12]  asrq:blob:<sha256>                 string  kept for a retry by hand
+-- KEYS[13]  asrq:webhooks                      zset    receives the announcement, due at once
 -- ARGV[1]   id
 -- ARGV[2]   since    ISO 8601 as RQ writes it; the job expires only if it was enqueued before
 -- ARGV[3]   now      the same, for RQ's ended_at
@@ -21,6 +22,7 @@
 -- ARGV[7]   ttl      seconds to keep job, result, events and attempts
 -- ARGV[8]   score    Unix time when the registry entry lapses
 -- ARGV[9]   blob_ttl seconds to keep the uploaded audio
+-- ARGV[10]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the job waits no more, or has not waited for so long.
 
@@ -37,7 +39,10 @@ redis.call('SET', KEYS[5], ARGV[4], 'EX', ARGV[7])
 redis.call('XADD', KEYS[6], 'MAXLEN', '10', '*', 'type', '2', 'exc_string', ARGV[6])
 redis.call('XADD', KEYS[7], '*', 'event', ARGV[5])
 redis.call('DEL', KEYS[10])
-redis.call('HINCRBY', KEYS[11], 'expired', 1)
+redis.pcall('HINCRBY', KEYS[11], 'expired', 1)  -- a counter that somebody spoilt must not cost a job its end
+if ARGV[10] ~= '' then
+  redis.call('ZADD', KEYS[13], 0, ARGV[10])
+end
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[7], KEYS[8], KEYS[9]}) do
   redis.call('EXPIRE', key, ARGV[7])
 end

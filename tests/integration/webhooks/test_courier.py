@@ -13,8 +13,8 @@ from redis import Redis
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings
-from asrq_jobs.webhook import SIGNATURE_HEADER, Notice, verify
-from asrq_worker.courier import MOST_TRIES, Courier, Delivery, wait_s
+from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Notice, verify
+from asrq_worker.courier import MOST_TRIES, Courier, wait_s
 
 SECRET = "the operator's"  # noqa: S105  # of this test
 
@@ -86,18 +86,14 @@ def until(done: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def run(redis: Redis) -> Iterator[tuple[Courier, Clock]]:
+def clock(redis: Redis) -> Iterator[Clock]:
+    """A courier at work, and the time that it goes by."""
     clock = Clock()
-    courier = Courier(redis, settings(), clock=clock)
-    courier.start()
-    yield courier, clock
-    courier.close()
+    with Courier(redis, settings(), clock=clock):
+        yield clock
 
 
-def test_a_receiver_that_fails_first_gets_it_later_signed(
-    redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]
-) -> None:
-    courier, clock = run
+def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     receiver.statuses = [500, 429, 302, 204]
     leave(redis, receiver.url)
     for tries in (1, 2, 3):
@@ -107,8 +103,7 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(
         assert 0.75 <= (due - clock.now) / (5 * 2 ** (tries - 1)) <= 1.25
         clock.now = due + 0.001
     assert receiver.came.acquire(timeout=10)
-    courier.close()
-    assert left(redis) == []
+    until(lambda: not left(redis))
     assert redis.hget(keys.STATS, "webhooks_delivered") == b"1"
     bodies = {body for body, _ in receiver.got}
     assert len(receiver.got) == 4
@@ -117,33 +112,27 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(
         assert verify(SECRET, signature, body, now=clock.now)
 
 
-def test_after_the_last_try_it_is_given_up(redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]) -> None:
-    courier, _ = run
+def test_after_the_last_try_it_is_given_up(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     receiver.statuses = [500]
     leave(redis, receiver.url, tries=MOST_TRIES - 1)
     assert receiver.came.acquire(timeout=10)
-    courier.close()
-    assert left(redis) == []
+    until(lambda: not left(redis))
     assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
 
 
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "http://user:pass@127.0.0.1/", "http://127.0.0.1:0/", "http://[::1"]
 )
-def test_a_url_that_is_none_is_a_failed_try(redis: Redis, run: tuple[Courier, Clock], url: str) -> None:
-    courier, _ = run
+def test_a_url_that_is_none_is_a_failed_try(redis: Redis, clock: Clock, url: str) -> None:
     leave(redis, url, tries=MOST_TRIES - 1)
     until(lambda: not left(redis))
-    courier.close()
     assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
 
 
 def test_private_addresses_are_refused_unless_allowed(redis: Redis, receiver: Receiver) -> None:
-    courier = Courier(redis, settings(private=False))
     leave(redis, receiver.url, tries=MOST_TRIES - 1)
-    courier.start()
-    until(lambda: not left(redis))
-    courier.close()
+    with Courier(redis, settings(private=False)):
+        until(lambda: not left(redis))
     assert receiver.got == []
 
 
@@ -154,14 +143,12 @@ def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Rece
     assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is not None
     assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is None
     clock.now += 120
-    courier = Courier(redis, settings(), clock=clock)
-    courier.start()
-    assert receiver.came.acquire(timeout=10)
-    courier.close()
+    with Courier(redis, settings(), clock=clock):
+        assert receiver.came.acquire(timeout=10)
     assert left(redis) == []
 
 
-def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receiver, run: tuple[Courier, Clock]) -> None:
+def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     redis.zadd(keys.WEBHOOKS, {b"\xff": 0, "{}": 0})
     leave(redis, receiver.url)
     assert receiver.came.acquire(timeout=10)
@@ -170,10 +157,9 @@ def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receive
 
 
 def test_without_a_secret_nothing_is_delivered(redis: Redis, receiver: Receiver) -> None:
-    courier = Courier(redis, Settings(webhook_private_hosts=True))
     leave(redis, receiver.url)
-    courier.start()
-    courier.close()
+    with Courier(redis, Settings(webhook_private_hosts=True)):
+        pass
     assert len(left(redis)) == 1
     assert receiver.got == []
 

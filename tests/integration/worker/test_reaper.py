@@ -280,8 +280,9 @@ def test_a_redis_that_takes_no_writes_ends_the_round(
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_be_done(
-    client: Client, redis: Redis, settings: Settings, rounds: Rounds
+    client: Client, redis: Redis, settings: Settings, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(patrol, "_STEP", 3)  # the whole is more than one part
     for job_id in ("dead", "exhausted", "broken", "deleted", "retry", "late"):
         client.submit(AUDIO, id=job_id, retries=0 if job_id == "exhausted" else 1, queue_ttl_s=1)
     for job_id in ("dead", "exhausted", "broken", "deleted"):
@@ -439,6 +440,7 @@ def test_a_job_that_comes_too_late_to_a_slot_is_not_run(client: Client, redis: R
     for job_id in ("late", "in-time"):
         client.submit(AUDIO, id=job_id, queue_ttl_s=60)
     _enqueued(redis, "late", ago_s=61)
+    redis.set(keys.cancel("late"), "1")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         assert client.wait("in-time", timeout_s=10).status == "completed"
         late = client.wait("late", timeout_s=10)

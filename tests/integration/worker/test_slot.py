@@ -323,7 +323,10 @@ def test_one_reaper_leads(redis: Redis, settings: Settings) -> None:
     first, second = Reaper(redis, settings), Reaper(redis, settings)
     assert first.run_once().leading
     assert not second.run_once().leading
+    second.resign()
     assert first.run_once().leading
+    first.resign()
+    assert second.run_once().leading
 
 
 def test_suspended_slots_take_nothing(client: Client, redis: Redis, settings: Settings) -> None:

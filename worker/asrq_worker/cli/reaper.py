@@ -38,6 +38,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
 
         running.tell_health(reaper_problem(config))
         return
+    from asrq_worker.courier import Courier
     from asrq_worker.monitor.reaper import ReaperMonitor
     from asrq_worker.monitor.registry import Metrics
     from asrq_worker.monitor.server import listening
@@ -52,7 +53,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
                 once_only.resign()
                 return
         monitor = ReaperMonitor(Metrics(), redis, config)
-        with listening(config, monitor):
+        with listening(config, monitor), Courier(redis, config):
             foreground.started()
             Reaper(redis, config, observe=monitor.looked).run(foreground.stop)
 
