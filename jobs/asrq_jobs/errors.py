@@ -143,7 +143,7 @@ class NotServedError(RequestError):
 
 
 class ForeignFunctionError(RequestError):
-    """A job in our queue names a function other than ours, a callback or a webhook."""
+    """A job in our queue names a function other than ours, or one of RQ's callbacks or webhooks."""
 
     code = "foreign_function"
     default_hint = "Only asrq_worker.task.transcribe runs here; submit through submit.lua or the asrq client."
@@ -179,7 +179,7 @@ class PathNotAllowedError(AudioError):
 
 
 class UrlNotAllowedError(AudioError):
-    """The URL's scheme or address is not allowed."""
+    """The URL's scheme or address is not allowed, or it is a webhook and those are not enabled."""
 
     code = "url_not_allowed"
     stage: ClassVar[Stage] = "fetch"

@@ -1,27 +1,28 @@
 """Every Redis key, built in one place.
 
-RQ's own keys keep RQ 3's format; ours start with `asrq:`.
+RQ's own keys keep RQ 3's format; ours start with `asrq:`. What belongs to a failed job lives for ASRQ_FAILURE_TTL_S.
 
     key                        type    TTL                     owner (who writes)
-    asrq:result:<id>           string  ASRQ_RESULT_TTL         commit.lua, cancel.lua, reap.lua
-    asrq:events:<id>           stream  ASRQ_RESULT_TTL         submit.lua, the worker, reap.lua
-    asrq:chunks:<id>           hash    ASRQ_RESULT_TTL         the worker: finished chunks by cache key
-    asrq:attempts:<id>         list    ASRQ_RESULT_TTL         begin.lua, close scripts: one JSON per attempt
-    asrq:cancel:<id>           string  ASRQ_RESULT_TTL         cancel.lua, while the job runs
-    asrq:blob:<sha256>         string  ASRQ_BLOB_TTL           the client; submit.lua extends it
+    asrq:result:<id>           string  ASRQ_RESULT_TTL_S       end_execution.lua, expire.lua, cancel.lua, the quarantine
+    asrq:events:<id>           stream  ASRQ_RESULT_TTL_S       submit, begin, note, end_execution, expire, cancel, retry
+    asrq:chunks:<id>           hash    ASRQ_RESULT_TTL_S       note.lua: finished chunks by checkpoint key
+    asrq:attempts:<id>         list    ASRQ_RESULT_TTL_S       begin.lua, end_execution.lua: one JSON per attempt
+    asrq:cancel:<id>           string  ASRQ_RESULT_TTL_S       cancel.lua, while the job runs
+    asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
-    asrq:limits                hash    none                    the worker at start: depth:<lane>
+    asrq:limits                hash    none                    the worker at start: depth:<lane>, times to live
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retry, front, refused,
-                                                       canceled, expired, not_served:<backend>:<code>; of completed jobs
+                                                       canceled, expired, webhooks_delivered, webhooks_given_up,
+                                                       not_served:<backend>:<code>; of completed jobs
                                                        completed:<lane>, audio_s:<lane>
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
-    asrq:webhooks              zset    none                    end_execution.lua, the courier; score: due, Unix s
-    asrq:control               pub/sub                         cancel.lua -> workers
+    asrq:webhooks              zset    none                    end_execution.lua, expire.lua, the courier; score: due
+    asrq:control               pub/sub                         cancel.lua, clients, `asrq backend` -> workers
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Request(_Document):
         default=None,
         max_length=2048,
         pattern=r"^https?://",
-        description="URL that is told by a POST when the job has ended, where the operator allows it.",
+        description="URL that is told by a POST when the job has completed or failed, where the operator allows it.",
     )
     retries: int | None = Field(
         default=None,

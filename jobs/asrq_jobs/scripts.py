@@ -11,7 +11,7 @@ from redis.commands.core import Script
 
 ScriptName = Literal[
     "begin", "cancel", "claim_webhook", "end_execution", "enqueue_due", "expire", "note", "purge", "reconcile",
-    "recover_dequeued", "retry", "submit",
+    "recover_dequeued", "retry", "settle_webhook", "submit",
 ]  # fmt: skip
 
 

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     )
     max_audio_s: Seconds = Field(default=4 * 3600.0, description="Longest audio.")
     decoders: int = Field(default=2, ge=1, le=32, description="Decoder processes.")
-    decoder_memory_mb: int = Field(default=4096, ge=512, description="Address space of a decoder (not on Windows).")
+    decoder_memory_mb: int = Field(default=4096, ge=512, description="Address space of a decoder (Linux).")
     decoder_stall_s: Seconds = Field(
         default=30.0, description="A decoder that makes no progress for so long is killed."
     )
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
 
     # Webhooks
     webhook_secret: SecretStr | None = Field(
-        default=None, description="Signs webhooks; without it jobs may not name any."
+        default=None, description="Signs webhooks, for workers and reapers alike; without it jobs may not name any."
     )
     webhook_private_hosts: bool = Field(default=False, description="Allow webhooks on private addresses (an intranet).")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -13,43 +14,58 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from chaos.receiver import SECRET
 from chaos.server import Server
+from chaos.subjects import Subject
 from integration.worker.processes import Process, all_gone
+from redis import Redis
+
+from asrq_jobs.settings import PREFIX
 
 _MARK = "_ASRQ_CHAOS"
 _READY_S = 60.0
+_LAST_BYTES = 2**16
+_TELLING = {  # which field of a line says more
+    "engine.failed": "code",
+    "engine.replacing": "reason",
+    "job.out_of_memory": "step",
+    "commit.fenced": "verdict",
+}
 
 
 class Fleet:
     """Workers and two reapers over one server. `strike` does one random bad thing to them."""
 
-    def __init__(self, url: str, server: Server, folder: Path, rng: random.Random, *, lease_s: float) -> None:
+    def __init__(
+        self, server: Server, backend: str, subject: Subject, folder: Path, rng: random.Random, *, lease_s: float
+    ) -> None:
         self._server = server
+        self._subject = subject
         self._rng = rng
         self._lease_s = lease_s
         self._spool = folder / "spool"
         self._mark = uuid.uuid4().hex
-        self._env = {
-            _MARK: self._mark,
-            "ASRQ_REDIS_URL": url,
-            "ASRQ_BACKEND": "fake",
-            "ASRQ_MODEL": "m",
-            "ASRQ_FALLBACK": "none",
-            "ASRQ_LANES": "interactive:1,batch:2",
-            "ASRQ_DECODERS": "1",
-            "ASRQ_CHUNK_S": "5",
-            "ASRQ_LEASE_S": str(lease_s),
-            "ASRQ_SPOOL_DIR": str(self._spool),
-            "ASRQ_RETRY_DELAY_S": "0.2",
-            "ASRQ_GRACE_S": "1",
-            # A hung engine is to be noticed within the run.
-            "ASRQ_ENGINE_STALL_S": "4",
-            "ASRQ_ENGINE_SLOWNESS": "0.5",
-            "ASRQ_SERVER_TIMEOUT_S": "3",
+        settings = {
+            "REDIS_URL": server.url,
+            "BACKEND": backend,
+            "FALLBACK": "none",
+            "LANES": "interactive:3,batch:5",
+            "DECODERS": "1",
+            # The long clips are several chunks, one of which is long enough to be split where memory is short.
+            "CHUNK_S": "14",
+            "LEASE_S": str(lease_s),
+            "SPOOL_DIR": str(self._spool),
+            "RETRY_DELAY_S": "0.2",
+            "GRACE_S": "1",
+            "SERVER_TIMEOUT_S": "3",
+            "WEBHOOK_SECRET": SECRET,
+            "WEBHOOK_PRIVATE_HOSTS": "true",
         }
+        self._env = {_MARK: self._mark} | _variables(settings | subject.settings)
         self._workers: list[Process] = []
+        self._former: list[Process] = []
         self._reapers: list[Process] = []
-        self._stopped: list[tuple[float, psutil.Process]] = []
+        self._to_undo: list[tuple[float, Callable[[], object]]] = []
         self.strikes: Counter[str] = Counter()
         self.killed_at: dict[str, float] = {}
         self._actions: dict[Callable[[], bool], float] = {
@@ -62,6 +78,7 @@ class Fleet:
             self._kill_reaper: 1,
             self._pause_reaper: 0.5,
             self._kill_server: 0.7,
+            self._fill_server: 0.7,
         }
 
     @property
@@ -71,14 +88,14 @@ class Fleet:
 
     def start(self, workers: int) -> None:
         """Start everything; returns when all take jobs."""
-        self._workers = [self._worker() for _ in range(workers)]
+        self._workers = [self._worker(at) for at in range(workers)]
         self._reapers = [Process("reaper", env=self._env) for _ in range(2)]
         for worker in self._workers:
             worker.wait_for("worker.ready", _READY_S)
 
     def strike(self) -> None:
         """Do one bad thing; what cannot be done now is left out."""
-        self._wake(time.monotonic())
+        self._undo(time.monotonic())
         action = self._rng.choices(list(self._actions), list(self._actions.values()))[0]
         try:
             done = action()
@@ -89,7 +106,13 @@ class Fleet:
 
     def mend(self) -> None:
         """Let what is stopped go on; from now on nothing bad is done."""
-        self._wake(float("inf"))
+        self._undo(float("inf"))
+
+    def logged(self) -> Counter[str]:
+        """How often the workers wrote each of the lines that tell how they met what was done to them."""
+        lines = [line for process in [*self._former, *self._workers] for line in process.lines]
+        told = [(line["event"], line.get(_TELLING[str(line["event"])])) for line in lines if line["event"] in _TELLING]
+        return Counter(f"{event} {how}" for event, how in told)
 
     def drain(self) -> None:
         """End everything in good order."""
@@ -121,17 +144,23 @@ class Fleet:
         for left in self._spool.glob("*"):
             os.utime(left, (0, 0))
 
-    def _worker(self) -> Process:
-        return Process("worker", env=self._env)
+    def _worker(self, at: int) -> Process:
+        wear = self._subject.wear[at % len(self._subject.wear)]
+        return Process("worker", env=self._env | _variables(wear))
 
-    def _wake(self, now: float) -> None:
-        for due, process in list(self._stopped):
+    def _replace(self, at: int) -> None:
+        self._former.append(self._workers[at])
+        self._workers[at] = self._worker(at)
+
+    def _undo(self, now: float) -> None:
+        for due, undo in list(self._to_undo):
             if due <= now:
-                self._stopped.remove((due, process))
-                try:
-                    process.resume()
-                except psutil.NoSuchProcess:
-                    continue
+                self._to_undo.remove((due, undo))
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    undo()
+
+    def _undo_within(self, longest_s: float, undo: Callable[[], object]) -> None:
+        self._to_undo.append((time.monotonic() + self._rng.uniform(0.1, longest_s), undo))
 
     def _some_worker(self) -> int:
         return self._rng.randrange(len(self._workers))
@@ -146,7 +175,7 @@ class Fleet:
         self.killed_at |= {str(line["name"]): now for line in ready}
         victim.process.wait(10)
         assert all_gone(children), "children outlive their killed worker"
-        self._workers[at] = self._worker()
+        self._replace(at)
         return True
 
     def _drain_worker(self) -> bool:
@@ -156,7 +185,7 @@ class Fleet:
             return False
         leaving.send_signal(signal.SIGTERM)
         threading.Thread(target=leaving.wait, daemon=True).start()  # reaps it
-        self._workers[at] = self._worker()
+        self._replace(at)
         return True
 
     def _kill_child(self, module: str) -> bool:
@@ -174,7 +203,7 @@ class Fleet:
 
     def _pause(self, process: psutil.Process, longest_s: float) -> bool:
         process.suspend()
-        self._stopped.append((time.monotonic() + self._rng.uniform(0.1, longest_s), process))
+        self._undo_within(longest_s, process.resume)
         return True
 
     def _pause_worker(self) -> bool:
@@ -182,7 +211,7 @@ class Fleet:
 
     def _pause_child(self) -> bool:
         children = self._workers[self._some_worker()].children()
-        return bool(children) and self._pause(self._rng.choice(children), 8.0)
+        return bool(children) and self._pause(self._rng.choice(children), self._subject.child_pause_s)
 
     def _kill_reaper(self) -> bool:
         at = self._rng.randrange(len(self._reapers))
@@ -199,3 +228,17 @@ class Fleet:
         time.sleep(self._rng.uniform(0, 2))
         self._server.start()
         return True
+
+    def _fill_server(self) -> bool:
+        with Redis.from_url(self._server.url) as redis:
+            redis.config_set("maxmemory", redis.info("memory")["used_memory"] + _LAST_BYTES)
+        self._undo_within(4.0, self._empty_server)
+        return True
+
+    def _empty_server(self) -> None:
+        with Redis.from_url(self._server.url) as redis:
+            redis.config_set("maxmemory", 0)
+
+
+def _variables(settings: dict[str, str]) -> dict[str, str]:
+    return {f"{PREFIX}{name}": value for name, value in settings.items()}

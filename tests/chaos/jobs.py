@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import soundfile
+from chaos.subjects import Kind, Sort, Subject
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import JobNotFoundError, JobStateError, QueueError
@@ -19,68 +22,88 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 
 # Killing the engine twice under one chunk looks like a chunk that kills it: the guard against poison may strike.
 _BYSTANDERS = {"poisoned"}
-_ENDINGS: dict[str, set[str]] = {
-    "plain": {"completed"},
-    "slow": {"completed"},
-    "hang": {"poisoned", "worker_lost"},  # few attempts: the chaos may take them all
-    "crash": {"poisoned"},
-    "broken": {"inference_failed", "worker_lost"},
-    "garbage": {"audio_unreadable"},
-    "canceled": {"canceled", "completed"},
-}
-_WEIGHTS = {"plain": 60, "slow": 30, "hang": 0.3, "crash": 0.7, "broken": 2, "garbage": 2, "canceled": 5}
-_PROMPTS = {"slow": "sleep:0.3", "hang": "hang", "crash": "crash", "broken": "fail", "canceled": "sleep:0.2"}
+_AGAIN_S = 0.05
 
 
-def clips() -> list[bytes]:
-    """Short clips of speech, all different."""
-    found = []
-    for name in ("hello-en.flac", "hello-ru.flac"):
-        samples, rate = soundfile.read(DATA / name, dtype="int16")
-        for parts in (2, 3):
-            file = BytesIO()
-            soundfile.write(file, samples[: len(samples) * parts // 3], rate, format="WAV")
-            found.append(file.getvalue())
-    return found
+def clips(recordings: tuple[str, ...]) -> dict[Sort, list[bytes]]:
+    """Audio of each sort, all different: short is one chunk, long is several."""
+    spoken = [soundfile.read(DATA / f"{name}.flac", dtype="int16") for name in recordings]
+    rate = spoken[0][1]
+    short = [samples[: len(samples) * parts // 4] for samples, _ in spoken for parts in (1, 2)]
+    long = np.concatenate([spoken[number % len(spoken)][0] for number in range(3)])
+    return {
+        "short": [_wav(samples, rate) for samples in short],
+        "long": [_wav(long, rate)],
+        "garbage": [b"this is not audio"],
+    }
+
+
+def _wav(samples: np.ndarray, rate: int) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate, format="WAV")
+    return file.getvalue()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One submitted job."""
+    """One submitted job; `name` is that of its kind."""
 
     id: str
-    kind: str
+    name: str
+    kind: Kind
     audio: BlobAudio
 
-    def wrong(self, result: Result, text: str) -> list[str]:
+    @property
+    def text_key(self) -> tuple[str | None, str]:
+        """What its text depends on."""
+        return self.kind.prompt, self.audio.sha256
+
+    def wrong(self, result: Result, text: str | None) -> list[str]:
         """What is wrong with how it ended; `text` is that of the undisturbed run."""
         ending = result.error.code if result.error else result.status
-        if ending not in _ENDINGS[self.kind] | _BYSTANDERS:
-            return [f"{self.id} ({self.kind}) ended as {ending}: {result.error and result.error.message}"]
+        if ending not in self.kind.endings | _BYSTANDERS:
+            return [f"{self.id} ({self.name}) ended as {ending}: {result.error and result.error.message}"]
         if result.status == "completed" and result.text != text:
-            return [f"{self.id} has the text {result.text!r}, undisturbed it is {text!r}"]
+            return [f"{self.id} ({self.name}) has the text {result.text!r}, undisturbed it is {text!r}"]
         return []
 
     def bystander(self, result: Result) -> bool:
         """Whether it ended as poisoned only because the chaos killed its engine twice."""
-        return result.error is not None and result.error.code not in _ENDINGS[self.kind]
+        return result.error is not None and result.error.code not in self.kind.endings
 
 
-@dataclass
 class Stream:
-    """Submits jobs at a steady rate until stopped, and cancels some. Every submission is tried until acknowledged."""
+    """Submits jobs at a steady rate until stopped, and cancels some. Every submission is tried until acknowledged.
 
-    client: Client
-    rng: random.Random
-    per_second: float
-    jobs: dict[str, Job] = field(default_factory=dict)
-    refusals: int = 0
+    One job of each kind comes first.
+    """
 
-    def __post_init__(self) -> None:
-        self.audio = [self.client.upload(clip) for clip in clips()]
-        self.garbage = self.client.upload(b"this is not audio")
+    def __init__(
+        self, client: Client, subject: Subject, rng: random.Random, per_second: float, folder: Path, webhook: str
+    ) -> None:
+        self._client = client
+        self._kinds = subject.kinds
+        self._rng = rng
+        self._per_second = per_second
+        self._folder = folder
+        self._webhook = webhook
+        self._audio = {sort: [client.upload(clip) for clip in some] for sort, some in clips(subject.speech).items()}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self.jobs: dict[str, Job] = {}
+        self.refusals = 0
+
+    def undisturbed(self) -> dict[tuple[str | None, str], str | None]:
+        """The text of all that can have one, before anything is killed, by `Job.text_key`."""
+        jobs: dict[tuple[str | None, str], Job] = {}
+        for name, kind in self._kinds.items():
+            if "completed" in kind.endings:
+                for audio in self._audio[kind.audio]:
+                    job = Job(f"undisturbed-{len(jobs)}", name, kind, audio)
+                    jobs.setdefault(job.text_key, job)
+        for job in jobs.values():
+            self._client.submit(job.audio, id=job.id, prompt=self._prompt(job), language="en")
+        return {key: self._client.wait(job.id, timeout_s=60).text for key, job in jobs.items()}
 
     def start(self) -> None:
         """Start submitting."""
@@ -92,41 +115,53 @@ class Stream:
         self._thread.join()
 
     def _run(self) -> None:
-        began, cancel_at = time.monotonic(), list[tuple[float, str]]()
+        began, cancel_at = time.monotonic(), deque[tuple[float, str]]()
+        names, weights = list(self._kinds), [kind.weight for kind in self._kinds.values()]
         while not self._stopping.is_set():
             number = len(self.jobs)
-            kind = self.rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-            audio = self.garbage if kind == "garbage" else self.rng.choice(self.audio)
-            job = Job(f"job-{number}", kind, audio)
+            name = names[number] if number < len(names) else self._rng.choices(names, weights)[0]
+            kind = self._kinds[name]
+            job = Job(f"job-{number}", name, kind, self._rng.choice(self._audio[kind.audio]))
             self._acknowledged(job)
             self.jobs[job.id] = job
-            if kind == "canceled":
-                cancel_at.append((time.monotonic() + self.rng.uniform(0, 1), job.id))
+            if kind.canceled:
+                cancel_at.append((time.monotonic() + self._rng.uniform(0, 1), job.id))
             while cancel_at and cancel_at[0][0] <= time.monotonic():
-                self._cancel(cancel_at.pop(0)[1])
-            self._stopping.wait(max(0.0, began + (number + 1) / self.per_second - time.monotonic()))
+                self._cancel(cancel_at.popleft()[1])
+            self._stopping.wait(max(0.0, began + (number + 1) / self._per_second - time.monotonic()))
         for _, job_id in cancel_at:
             self._cancel(job_id)
 
+    def _prompt(self, job: Job) -> str | None:
+        return job.kind.prompt and job.kind.prompt.format(file=self._folder / f"{job.id}.pid")
+
     def _acknowledged(self, job: Job) -> None:
-        retries = {"broken": 1, "hang": 2}.get(job.kind, 20)
-        lane = self.rng.choice(("interactive", "batch"))
+        lane = self._rng.choice(("interactive", "batch"))
         while True:
             try:
-                self.client.submit(
-                    job.audio, id=job.id, lane=lane, retries=retries, prompt=_PROMPTS.get(job.kind), language="en"
+                self._client.submit(
+                    job.audio,
+                    id=job.id,
+                    lane=lane,
+                    retries=job.kind.retries,
+                    queue_ttl_s=job.kind.queue_ttl_s,
+                    webhook=self._webhook if job.kind.announced else None,
+                    prompt=self._prompt(job),
+                    language="en",
                 )
             except QueueError:
                 self.refusals += 1
+                time.sleep(_AGAIN_S)  # a full Redis refuses at once
                 continue
             return
 
     def _cancel(self, job_id: str) -> None:
         while True:
             try:
-                self.client.cancel(job_id)
+                self._client.cancel(job_id)
             except (JobStateError, JobNotFoundError):
                 return
             except QueueError:
+                time.sleep(_AGAIN_S)
                 continue
             return

@@ -32,6 +32,8 @@ def contradictions(client: Client, job_id: str) -> list[str]:
     state, told = client.state(job_id), events(client.redis, job_id)
     last, types = result.attempts[-1] if result.attempts else None, [event.type for event in told]
     terminal = [event.type for event in told if event.terminal]
+    expired = _code(result) == "expired"
+    ended_waiting = (expired or result.status == "canceled") and types[-2:-1] in (["retrying"], ["queued"])
     # An attempt that ended because its worker stopped, or whose worker was lost and told, has a `retrying` event.
     checks = {
         f"status {state.status}, result {result.status}": state.status == result.status,
@@ -39,12 +41,12 @@ def contradictions(client: Client, job_id: str) -> list[str]:
         f"events {types} do not begin with queued and end with the end": types[0] == "queued" and told[-1].terminal,
         f"{types.count('started')} started, {types.count('retrying')} retrying": types.count("started")
         - types.count("retrying")
-        == (0 if last is None or (result.status == "canceled" and types[-2] in {"retrying", "queued"}) else 1),
+        == (0 if last is None or ended_waiting else 1),
         f"attempts {[attempt.number for attempt in result.attempts]}": [a.number for a in result.attempts]
         == list(range(1, len(result.attempts) + 1)),
         "an attempt has no end": all(attempt.ended_at for attempt in result.attempts),
         "an earlier attempt has no error": all(attempt.error for attempt in result.attempts[:-1]),
-        "the last attempt and the result differ on the error": last is None or _code(last) == _code(result),
+        "the last attempt and the result differ on the error": last is None or expired or _code(last) == _code(result),
     }
     return [f"{job_id}: {claim}" for claim, holds in checks.items() if not holds]
 

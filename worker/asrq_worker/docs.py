@@ -61,6 +61,7 @@ _GROUPS = {
     "backend": "What a worker serves",
     "audio_roots": "Audio",
     "lease_s": "Safety",
+    "webhook_secret": "Webhooks",
     "log_level": "Seeing inside",
 }
 # Defaults that depend on the machine.

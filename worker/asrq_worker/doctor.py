@@ -49,11 +49,7 @@ def examine() -> Iterator[Check]:
         return
     yield Check("settings", "ok", "Settings are valid.")
     yield from _queue(config)
-    model = _guarded("model", lambda: _model(config))
-    yield model
-    if model.status == "ok":
-        yield _guarded("engine", lambda: _engine(config))
-        yield _guarded("memory", lambda: _memory(config))
+    yield from _backends(config)
     yield _guarded("decoder", lambda: _decoder(config))
     yield _disk(config)
 
@@ -156,6 +152,18 @@ def clock(ahead_s: float, *, lease_s: float) -> Check:
     return Check("clock", "ok", f"The clock agrees with that of Redis within {max(off, 0.001):.3f} s.")
 
 
+def _backends(config: Settings) -> Iterator[Check]:
+    """Look at whatever is to serve, the fallback included."""
+    for name in filter(None, (config.backend, config.fallback_backend)):
+        if name == "whisper":
+            model = _guarded("model", lambda: _model(config))
+            yield model
+            if model.status != "ok":
+                continue
+            yield _guarded("memory", lambda: _memory(config))
+        yield _guarded("engine", lambda: _engine(config, name))  # noqa: B023  # called at once
+
+
 def _model(config: Settings) -> Check:
     from asrq_worker.models import resolve
 
@@ -164,11 +172,11 @@ def _model(config: Settings) -> Check:
     return Check("model", "ok", f"{found.name} is in {found.path} ({found.source}{revision}).")
 
 
-def _engine(config: Settings) -> Check:
+def _engine(config: Settings, backend: str) -> Check:
     """Load the model as a worker would: what counts is whether it runs on the device."""
     from asrq_worker.machine import make_engine
 
-    engine = make_engine(config.model_copy(update={"model_download": False}), config.backend)
+    engine = make_engine(config.model_copy(update={"model_download": False}), backend)
     try:
         engine.start()
         loaded = engine.wait_ready(config.engine_start_s)

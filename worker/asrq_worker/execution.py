@@ -16,6 +16,7 @@ from redis import Redis
 from redis.client import Pipeline
 
 from asrq_jobs import keys, scripts
+from asrq_jobs.errors import MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
@@ -73,7 +74,11 @@ class Execution:
         return cls(job_id, execution_id, lane, worker)
 
     def begin(self, redis: Redis, *, lease_s: float) -> Begun:
-        """Start the job, if it still waits, and take its lease."""
+        """Start the job, if it still waits, and take its lease.
+
+        Raises:
+            MalformedJobError: it has begun, and its history was written by hand.
+        """
         now = time.time()
         answer = scripts.load(redis, "begin")(
             [
@@ -96,7 +101,7 @@ class Execution:
         verdict, attempts, canceled, earlier = cast("tuple[bytes, Sequence[bytes], int, int]", answer)
         return Begun(
             verdict=cast("BeginVerdict", verdict.decode()),
-            attempts=tuple(Attempt.model_validate_json(attempt) for attempt in attempts),
+            attempts=_history(self.job_id, attempts),
             canceled=bool(canceled),
             earlier=earlier,
         )
@@ -186,12 +191,19 @@ def forget(pipe: Pipeline, execution: Execution) -> None:
 
 
 def attempts_of(redis: Redis, job_id: str) -> tuple[Attempt, ...]:
-    """Return the attempts at a job, oldest first; none if what is there was written by hand."""
-    listed = cast("list[bytes]", redis.lrange(keys.attempts(job_id), 0, -1))
+    """Return the attempts at a job, oldest first.
+
+    Raises:
+        MalformedJobError: what is there was written by hand.
+    """
+    return _history(job_id, cast("list[bytes]", redis.lrange(keys.attempts(job_id), 0, -1)))
+
+
+def _history(job_id: str, listed: Sequence[bytes]) -> tuple[Attempt, ...]:
     try:
         return tuple(Attempt.model_validate_json(entry) for entry in listed)
     except ValidationError:
-        return ()
+        raise MalformedJobError(f"The attempts at the job {job_id} cannot be read.") from None
 
 
 def give_back(redis: Redis, job_id: str, lane: str) -> bool:

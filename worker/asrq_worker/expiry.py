@@ -18,7 +18,11 @@ from asrq_worker.execution import attempts_of, iso, rq_result
 
 
 def expire(redis: Redis, request: Request, settings: Settings, *, created_at: str | None, now: float) -> bool:
-    """Fail the job with the code `expired`; False if it waits no more, or not for too long."""
+    """Fail the job with the code `expired`; False if it waits no more, or not for too long.
+
+    Raises:
+        MalformedJobError: its history was written by hand.
+    """
     if request.queue_ttl_s is None:
         return False
     job_id, lane, ttl_s = request.id, request.lane, settings.failure_ttl_s
@@ -65,7 +69,7 @@ def expire_waiting(redis: Redis, job_id: str, lane: str, settings: Settings, *, 
         return False
     try:
         request = guard.admit(job_id, lane, raw, redis)
+        return expire(redis, request, settings, created_at=raw.get(b"created_at", b"").decode() or None, now=now)
     except RequestError as error:
         quarantine.refuse(redis, job_id, lane, raw, error, ttl_s=settings.failure_ttl_s)
         return True
-    return expire(redis, request, settings, created_at=raw.get(b"created_at", b"").decode() or None, now=now)

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psutil
-
+from asrq_jobs.errors import ShutdownError
 from asrq_worker.backends.breaker import CircuitBreaker
+from asrq_worker.backends.device import free_memory_mb
 from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.life import State
 from asrq_worker.engine.scheduler import Scheduler
 from asrq_worker.logs import Log
 
@@ -29,25 +30,13 @@ class Berth:
     scheduler: Scheduler
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     used_at: float = field(default_factory=time.monotonic)
-    _jobs: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    jobs: int = 0
+    """How many use it now."""
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Keep the engine from being retired meanwhile."""
-        with self._lock:
-            self._jobs += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._jobs -= 1
+    def used(self) -> None:
+        """Note that it was wanted; one that was given up is not kept by that, so that it is tried anew."""
+        if not self.engine.final:
             self.used_at = time.monotonic()
-
-    @property
-    def idle(self) -> bool:
-        """Whether no job uses it."""
-        return self._jobs == 0
 
     def close(self) -> None:
         """End the engine."""
@@ -70,13 +59,20 @@ class Fleet:
         self._took_mb: dict[str, int] = {}
         self._lock = threading.Lock()
         self._berths: dict[str, Berth] = {}
+        self._closed = False
 
     def enlist(self, name: str) -> Berth:
-        """Return the engine of a backend; it starts loading now if it was not here."""
+        """Return the engine of a backend; it starts loading now if it was not here.
+
+        Raises:
+            ShutdownError: the fleet was closed.
+        """
         with self._lock:
+            if self._closed:
+                raise ShutdownError("The worker is stopping.")
             berth = self._berths.get(name)
             if berth is not None:
-                berth.used_at = time.monotonic()
+                berth.used()
                 return berth
             going = self._make_room(self._longest_idle(), self._took_mb.get(name, 0))
             engine = self._make(name)
@@ -86,11 +82,30 @@ class Fleet:
         _log.info("engine.started", backend=name)
         return berth
 
+    @contextmanager
+    def at_work(self, name: str) -> Iterator[Berth]:
+        """The same, for a job: nothing else ends the engine meanwhile."""
+        berth = self._board(name)
+        try:
+            yield berth
+        finally:
+            with self._lock:
+                berth.jobs -= 1
+            berth.used()
+
+    def _board(self, name: str) -> Berth:
+        while True:
+            berth = self.enlist(name)
+            with self._lock:
+                if self._berths.get(name) is berth:  # it may have made room for another just now
+                    berth.jobs += 1
+                    return berth
+
     def unload(self, name: str) -> bool:
         """End the engine of a backend now, if no job uses it."""
         with self._lock:
             berth = self._berths.get(name)
-            if berth is None or not berth.idle:
+            if berth is None or berth.jobs:
                 return False
             del self._berths[name]
         _end([berth], "asked")
@@ -101,26 +116,32 @@ class Fleet:
 
     def _make_room(self, candidates: Iterable[Berth], needed_mb: int) -> list[Berth]:
         """Take out candidates until so much more fits into the budget; the caller ends them without the lock."""
-        memory = {berth.name: berth.engine.memory_mb() or 0 for berth in self._berths.values()}
-        self._took_mb.update({name: taken for name, taken in memory.items() if taken})
+        memory = {berth.name: self._memory_mb(berth) for berth in self._berths.values()}
         going: list[Berth] = []
         for berth in candidates:
             if not self._budget_mb or sum(memory.values()) + needed_mb <= self._budget_mb:
                 break
-            if berth.idle:
+            if not berth.jobs:
                 going.append(self._berths.pop(berth.name))
                 del memory[berth.name]
         return going
+
+    def _memory_mb(self, berth: Berth) -> int:
+        """Return what an engine takes; one that loads will take what it took last time."""
+        takes = berth.engine.memory_mb() or 0
+        if berth.engine.state is State.READY:
+            self._took_mb[berth.name] = takes
+        return max(takes, self._took_mb.get(berth.name, 0))
 
     def usable(self, name: str) -> bool:
         """Whether the backend is not known to fail just now: it can be loaded, and its circuit is closed."""
         berth = self.find(name)
         return berth is None or (not berth.engine.failures.lasting and berth.breaker.allow())
 
-    def loaded(self, name: str) -> bool:
+    def ready(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
         berth = self.find(name)
-        return berth is not None and berth.engine.loaded is not None
+        return berth is not None and berth.engine.state is State.READY
 
     def find(self, name: str) -> Berth | None:
         """Return the engine of a backend if it is here, without starting it."""
@@ -134,7 +155,7 @@ class Fleet:
 
     def room_mb(self) -> float:
         """Return how much memory one more process may take, in MiB: what the host has, within the budget."""
-        available: float = psutil.virtual_memory().available / 2**20
+        available = free_memory_mb()
         taken = sum(berth.engine.memory_mb() or 0 for berth in self.berths())
         return min(available, self._budget_mb - taken) if self._budget_mb else available
 
@@ -164,7 +185,7 @@ class Fleet:
             idle = [
                 berth
                 for name, berth in self._berths.items()
-                if berth.idle
+                if not berth.jobs
                 and now - berth.used_at >= (_AGAIN_S if berth.engine.final else idle_s)
                 and (berth.engine.final or name not in kept)
             ]
@@ -177,6 +198,7 @@ class Fleet:
     def close(self) -> None:
         """End all engines."""
         with self._lock:
+            self._closed = True
             berths, self._berths = list(self._berths.values()), {}
         for berth in berths:
             berth.close()

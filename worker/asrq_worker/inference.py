@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import queue
+import re
 import time
 import uuid
 from collections.abc import Iterable
@@ -86,9 +87,16 @@ def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
 
 
 def transcribe(
-    job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, *, chunk_s: float, lease_s: float
+    job: Job,
+    decoded: DecodedAudio,
+    berth: Berth,
+    loaded: Loaded,
+    *,
+    chunk_s: float,
+    lease_s: float,
+    stand_in: bool = False,
 ) -> Heard:
-    """Transcribe decoded audio on one engine.
+    """Transcribe decoded audio on one engine; `stand_in`: another backend is there to take over.
 
     Raises:
         AsrqError: what stops the job, or the first chunk that fails.
@@ -102,6 +110,8 @@ def transcribe(
         hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
         while hearing.pending:
             control.check()
+            if stand_in and berth.engine.failures.lasting:
+                raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
             if berth.scheduler.alive(hearing.turn):
                 control.moved()
             settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
@@ -127,8 +137,8 @@ class _Hearing:
         self._decoded = decoded
         self._berth = berth
         self._options = options
-        self._identity = identity
-        self._finished = job.journal.load() if decoded.spans else {}
+        self._suffix = checkpoint_suffix(options, identity)
+        self._finished = _finished(job.journal.load(), self._suffix) if decoded.spans else {}
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], Piece] = {}
@@ -141,13 +151,15 @@ class _Hearing:
     def begin(self, pieces: Iterable[Piece]) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""
         for piece in pieces:
-            self.progress.audio_s += piece.seconds
-            known = self._finished.get(self._key(piece))
-            if known is not None:
-                self.done[piece] = known
+            if piece in self._finished:
+                self.done[piece] = self._finished[piece]
                 self.progress.done_s += piece.seconds
+            elif self._finished_in_part(piece):
+                self._begin_parts(piece)
+                continue
             else:
                 self.pending[self._submit(piece)] = piece
+            self.progress.audio_s += piece.seconds
 
     def settle(self, future: Future[ChunkDone]) -> None:
         """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
@@ -158,13 +170,12 @@ class _Hearing:
         piece = self.pending.pop(future)
         if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
             self.progress.audio_s -= piece.seconds
-            self.warnings = ("chunk_split",)
-            self.begin(split_again(piece, self._decoded.spans, read=self._decoded.read))
+            self._begin_parts(piece)
             return
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._job.journal.save(self._key(piece), chunk.transcript)
+        self._job.journal.save(f"{piece.start}-{piece.stop}-{self._suffix}", chunk.transcript)
         self.progress.chunk(piece, chunk.transcript)
 
     def tell_steps(self) -> None:
@@ -187,8 +198,21 @@ class _Hearing:
     def _note_step(self, piece: Piece, step: Step) -> None:
         self._steps.put((piece, step))  # told by the job's own thread: the engine's does not wait for Redis
 
-    def _key(self, piece: Piece) -> str:
-        return checkpoint_key(piece, self._options, self._identity)
+    def _begin_parts(self, piece: Piece) -> None:
+        self.warnings = ("chunk_split",)
+        self.begin(self._parts(piece))
+
+    def _parts(self, piece: Piece) -> list[Piece]:
+        return split_again(piece, self._decoded.spans, read=self._decoded.read)
+
+    def _finished_in_part(self, piece: Piece) -> bool:
+        """Whether an earlier attempt cut a piece and finished some of it."""
+        inside = any(piece.start <= other.start and other.stop <= piece.stop for other in self._finished)
+        return (
+            inside
+            and can_be_split(piece.seconds)
+            and any(part in self._finished or self._finished_in_part(part) for part in self._parts(piece))
+        )
 
 
 def condemn(heard: Heard) -> None:
@@ -203,10 +227,18 @@ def condemn(heard: Heard) -> None:
         raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
 
 
-def checkpoint_key(piece: Piece, options: ChunkOptions, identity: Identity) -> str:
-    """Name a finished chunk by everything that its text depends on, so that no other model's work is reused."""
+def checkpoint_suffix(options: ChunkOptions, identity: Identity) -> str:
+    """Name all that a chunk's text depends on but its place, so that no other model's work is reused."""
     depends = repr((sorted(asdict(options).items()), identity.backend, identity.model, identity.model_revision))
-    return f"{piece.start}-{piece.stop}-{hashlib.sha256(depends.encode()).hexdigest()[:16]}"
+    return hashlib.sha256(depends.encode()).hexdigest()[:16]
+
+
+def _finished(checkpoints: dict[str, Transcript], suffix: str) -> dict[Piece, Transcript]:
+    found = {}
+    for key, transcript in checkpoints.items():
+        if place := re.fullmatch(rf"(\d{{1,12}})-(\d{{1,12}})-{suffix}", key, re.ASCII):
+            found[Piece(int(place[1]), int(place[2]))] = transcript
+    return found
 
 
 def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:

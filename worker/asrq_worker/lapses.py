@@ -31,7 +31,7 @@ def recover(
     try:
         return _recover(redis, execution, settings, now=now, dry_run=dry_run)
     except ResponseError as error:
-        if not quarantine.is_spoilt(error):
+        if not quarantine.is_spoilt(redis, execution.job_id, error):
             raise
         if not dry_run:
             ttl_s = settings.failure_ttl_s
@@ -51,6 +51,7 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         return "forgotten"
     try:
         request = guard.admit(job_id, execution.lane, raw, redis)
+        attempts = attempts_of(redis, job_id)
     except RequestError as error:
         if not dry_run:
             quarantine.refuse(redis, job_id, execution.lane, raw, error, ttl_s=settings.failure_ttl_s, lapsed=execution)
@@ -59,7 +60,7 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
     ended = lost(
         execution,
         request,
-        attempts_of(redis, job_id) or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
+        attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
         settings,
         earlier=int(before) if before.isdigit() else 0,
         created_at=raw.get(b"created_at", b"").decode() or None,

@@ -13,8 +13,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.source import Source
 from asrq_worker.backends.base import BackendConfig
-from asrq_worker.engine.engine import Engine, plenty
-from asrq_worker.engine.life import Wear
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.life import Wear, plenty
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
-from asrq_worker.snapshot import ENDED, Job, Places, Snapshot
+from asrq_worker.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
 
@@ -60,7 +60,7 @@ class Patrol:
             elif name.startswith(keys.blob("")):
                 blobs.add(name.removeprefix(keys.blob("")))
         jobs = self._jobs(sorted(ids))
-        blobs |= {job.blob for job in jobs.values() if job.status == "queued" and job.blob}
+        blobs |= {job.blob for job in jobs.values() if job.status in MAY_RUN and job.blob}
         slots = sorted(map(_text, workers))
         return Snapshot(
             at=now,

@@ -177,28 +177,33 @@ class Pipeline:
 
     def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
         """Serve a job on one backend; what becomes of it is observed and moves the backend's circuit."""
-        berth = self._fleet.enlist(name)
         began = time.monotonic()
-        try:
-            with berth.at_work():
+        with self._fleet.at_work(name) as berth:
+            try:
                 heard = self._hear(job, decoded, berth, rest)
-        except AsrqError as error:
-            reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
-            if falls_back(error, trial=False):
-                if berth.engine.loaded is not None or berth.engine.final:  # still loading is no failure
-                    berth.breaker.failed()
-                self._observe(name, Outcome(at=time.time(), code=error.code))
-            raise
-        berth.breaker.succeeded()
+            except AsrqError as error:
+                reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
+                if falls_back(error, trial=False):
+                    if berth.engine.loaded is not None or berth.engine.final:  # still loading is no failure
+                        berth.breaker.failed()
+                    self._observe(name, Outcome(at=time.time(), code=error.code))
+                raise
+            berth.breaker.succeeded()
         self._observe(name, Outcome(at=time.time(), rtfx=decoded.seconds / max(time.monotonic() - began, 1e-3)))
         return heard
 
     def _hear(self, job: Job, decoded: DecodedAudio, berth: Berth, rest: tuple[str, ...]) -> Heard:
-        if berth.engine.loaded is None and any(self._fleet.loaded(name) for name in rest):
+        if berth.engine.loaded is None and any(self._fleet.ready(other) for other in rest):
             raise EngineUnavailableError(f"The backend {berth.name} is still loading.")
         loaded = inference.ready(berth, job.control, within_s=self._settings.engine_start_s)
         heard = inference.transcribe(
-            job, decoded, berth, loaded, chunk_s=self._settings.chunk_s, lease_s=self._settings.lease_s
+            job,
+            decoded,
+            berth,
+            loaded,
+            chunk_s=self._settings.chunk_s,
+            lease_s=self._settings.lease_s,
+            stand_in=bool(rest),
         )
         if rest:
             inference.condemn(heard)

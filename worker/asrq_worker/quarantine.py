@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from typing import Final
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -15,15 +17,34 @@ from asrq_jobs.result import Result
 from asrq_worker.execution import Execution, forget, iso
 
 _KEPT_BYTES = 4096
+_OWN: Final[dict[Callable[[str], str], bytes]] = {
+    keys.job: b"hash",
+    keys.events: b"stream",
+    keys.attempts: b"list",
+    keys.chunks: b"hash",
+    keys.cancel: b"string",
+    keys.rq_results: b"stream",
+    keys.rq_executions: b"zset",
+    keys.result: b"string",
+}
+"""Keys that one job has for itself, with the types of what they hold."""
 
 
-def is_spoilt(error: ResponseError) -> bool:
-    """Whether an answer means that a key holds another type than ours: something foreign has written it."""
-    return "WRONGTYPE" in str(error)
+def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
+    """Whether a command failed because a key of this very job holds another type: something foreign has written it.
+
+    Where a key is spoilt that all jobs share, none of them is to blame, and none must end for it.
+    """
+    if "WRONGTYPE" not in str(error):
+        return False
+    pipe = redis.pipeline(transaction=False)
+    for key in _OWN:
+        pipe.type(key(job_id))
+    return any(found not in {b"none", kind} for found, kind in zip(pipe.execute(), _OWN.values(), strict=True))
 
 
 def refuse_spoilt(redis: Redis, job_id: str, lane: str, *, ttl_s: int, lapsed: Execution | None = None) -> None:
-    """Fail a job one of whose keys `is_spoilt`."""
+    """Fail a job that `is_spoilt`."""
     error = MalformedJobError(f"A key of the job {job_id} holds something else.")
     refuse(redis, job_id, lane, {}, error, ttl_s=ttl_s, lapsed=lapsed)
 
@@ -46,8 +67,7 @@ def refuse(
     info = error.info()
     result = Result(id=job_id, status="failed", error=info, completed_at=iso(now))
     pipe = redis.pipeline(transaction=True)
-    own = (keys.job, keys.events, keys.attempts, keys.chunks, keys.cancel, keys.rq_results, keys.rq_executions)
-    pipe.delete(*(key(job_id) for key in own))  # whatever their types are
+    pipe.delete(*(key(job_id) for key in _OWN))  # whatever their types are
     pipe.hset(
         keys.job(job_id),
         mapping={
@@ -70,4 +90,4 @@ def refuse(
         forget(pipe, lapsed)
     for key in (keys.job(job_id), keys.events(job_id)):
         pipe.expire(key, ttl_s)
-    pipe.execute()
+    pipe.execute(raise_on_error=False)  # what all jobs share may be spoilt as well: this one has ended all the same

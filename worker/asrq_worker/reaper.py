@@ -137,8 +137,9 @@ class Reaper:
             with self._apart(finding.subject):
                 if dry_run or repair(self._redis, finding, self._settings, now=now):
                     done.setdefault(finding.kind, []).append(finding.subject)
-        if backend := rollback.judge(self._redis, now=now, dry_run=dry_run):
-            done["rolled_back"] = [backend]
+        with self._apart(keys.POLICY):
+            if backend := rollback.judge(self._redis, now=now, dry_run=dry_run):
+                done["rolled_back"] = [backend]
         if not dry_run:
             self._tidy(now)
         suspected = sorted(finding.subject for finding in self._doubts)
@@ -151,7 +152,7 @@ class Reaper:
 
     @contextmanager
     def _apart(self, subject: str) -> Iterator[None]:
-        """Keep one odd job, such as a key of another type under its name, from stopping the repair of the others."""
+        """Keep one odd thing, such as a key of another type, from stopping the repair of the others."""
         try:
             yield
         except (RedisError, OSError) as error:
@@ -175,7 +176,8 @@ class Reaper:
         """Forget registry entries that have lapsed, as RQ's own maintenance would."""
         for lane in LANES:
             for kind in ("finished", "failed", "canceled"):
-                self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
+                with self._apart(keys.registry(kind, lane)):
+                    self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

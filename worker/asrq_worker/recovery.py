@@ -14,7 +14,7 @@ from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.execution import Execution, iso
 from asrq_worker.outcome import decide
-from asrq_worker.snapshot import ENDED, Job, Snapshot
+from asrq_worker.snapshot import ENDED, MAY_RUN, Job, Snapshot
 from asrq_worker.task import Ended, attempt_limit
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
@@ -103,8 +103,8 @@ def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
 
 
 def _of_uploads(seen: Snapshot, ttl_s: int) -> Iterator[Finding]:
-    """Uploads that would stay for ever, and those that would go while a job waits for its turn with them."""
-    wanted = {job.blob for job in seen.jobs.values() if job.status == "queued"}
+    """Uploads that would stay for ever, and those that would go while a job may still need them."""
+    wanted = {job.blob for job in seen.jobs.values() if job.status in MAY_RUN}
     for sha256, left_s in seen.blobs.items():
         if left_s == -1 or (sha256 in wanted and 0 <= left_s < ttl_s / 2):
             yield Finding("renewed", sha256)

@@ -24,7 +24,7 @@ def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) ->
     try:
         return bool(_repair(redis, finding, settings, now))
     except ResponseError as error:
-        if not finding.lane or not quarantine.is_spoilt(error):
+        if not finding.lane or not quarantine.is_spoilt(redis, finding.subject, error):
             raise
         quarantine.refuse_spoilt(redis, finding.subject, finding.lane, ttl_s=settings.failure_ttl_s)
         return False

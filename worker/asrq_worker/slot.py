@@ -157,20 +157,22 @@ class Slot(SimpleWorker):
         raw: dict[bytes, bytes] = {}
         try:
             raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
-            request = guard.admit(job_id, self.lane, raw, self._redis) if raw else None
-            if request is not None and expire(
-                self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()
-            ):
+            if not raw:
+                give_back(self._redis, job_id, self.lane)  # or drop it, unless it was submitted in this moment
+                return
+            request = guard.admit(job_id, self.lane, raw, self._redis)
+            if expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()):
                 _log.info("job.expired", id=job_id, lane=self.lane)
                 return
             begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
         except RequestError as error:
-            self._refuse(job_id, raw, error)
+            self._refuse(execution, raw, error)
             return
         except ResponseError as error:
-            self._refuse_spoilt(execution, error)
+            if not self._refuse_spoilt(execution, error):
+                raise
             return
-        if begun.verdict != "started" or request is None:
+        if begun.verdict != "started":
             _log.info("job.not_begun", id=job_id, reason=begun.verdict)
             return
         faults.reach("begun")
@@ -191,7 +193,7 @@ class Slot(SimpleWorker):
         pipe = self._redis.pipeline(transaction=False)
         self._count(pipe, ended)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
-        pipe.execute()
+        pipe.execute(raise_on_error=False)  # a counter that somebody spoilt must not look like an outage
 
     def _settle_in(self, job_id: str, control: JobControl) -> None:
         """Tell RQ's tools, and look once more for a cancel: one that came between `begin` and `hold` found nobody.
@@ -207,17 +209,19 @@ class Slot(SimpleWorker):
         except (RedisError, OSError) as error:
             self._keeper.outage.failed(error)
 
-    def _refuse(self, job_id: str, raw: dict[bytes, bytes], error: AsrqError) -> None:
-        _log.warning("job.refused", id=job_id, lane=self.lane, code=error.code)
-        quarantine.refuse(self._redis, job_id, self.lane, raw, error, ttl_s=self._settings.failure_ttl_s)
+    def _refuse(self, execution: Execution, raw: dict[bytes, bytes], error: AsrqError) -> None:
+        _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=error.code)
+        ttl_s = self._settings.failure_ttl_s
+        quarantine.refuse(self._redis, execution.job_id, self.lane, raw, error, ttl_s=ttl_s, lapsed=execution)
 
-    def _refuse_spoilt(self, execution: Execution, error: ResponseError) -> None:
-        """End a job one of whose keys a foreign hand has spoilt: it could neither be begun nor ended. Raise others."""
-        if not quarantine.is_spoilt(error):
-            raise error
+    def _refuse_spoilt(self, execution: Execution, error: ResponseError) -> bool:
+        """End a job one of whose keys a foreign hand has spoilt, as it can neither begin nor end; False for others."""
+        if not quarantine.is_spoilt(self._redis, execution.job_id, error):
+            return False
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=MalformedJobError.code)
         ttl_s = self._settings.failure_ttl_s
         quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, ttl_s=ttl_s, lapsed=execution)
+        return True
 
     def _end(self, execution: Execution, request: Request, ended: Ended) -> bool:
         """Write the end; False if another execution has the job.
@@ -243,8 +247,7 @@ class Slot(SimpleWorker):
                     announcement=announcement(request, ended.result, self._settings, at=ended.event.at),
                 )
             except (RedisError, OSError) as error:
-                if isinstance(error, ResponseError) and quarantine.is_spoilt(error):
-                    self._refuse_spoilt(execution, error)
+                if isinstance(error, ResponseError) and self._refuse_spoilt(execution, error):
                     return False
                 if not waited:
                     _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)

@@ -11,7 +11,7 @@ SECTIONS: tuple[Section, ...] = ("Submit", "Run", "Look after")
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command lives (`module:attribute`), its line in `asrq --help`, and the extra that it needs."""
+    """Where a command lives (`module:attribute`), its line in `asrq --help`, and the extras that it needs."""
 
     target: str
     summary: str
@@ -33,11 +33,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "worker": Command("asrq_worker.cli.worker:worker", "Run a worker with a warm model.", "Run", "worker"),
     "reaper": Command("asrq_worker.cli.reaper:reaper", "Bring back the jobs of workers that died.", "Run", "worker"),
-    "up": Command("asrq_worker.cli.up:up", "Run Valkey, a worker and the reaper on this machine.", "Run", "worker"),
+    "up": Command(
+        "asrq_worker.cli.up:up", "Run Valkey, a worker and the reaper on this machine.", "Run", "worker,embedded"
+    ),
     "bridge": Command(
         "asrq_worker.cli.bridge:bridge", "Serve one application over its pipes, without a queue.", "Run", "worker"
     ),
-    "demo": Command("asrq_worker.cli.demo:demo", "See it work, from an empty machine to a transcript.", "Run", "demo"),
+    "demo": Command(
+        "asrq_worker.cli.demo:demo", "See it work, from an empty machine to a transcript.", "Run",
+        "worker,demo,embedded",
+    ),
     "config": Command("asrq_jobs.cli.config:config", "Show the settings and where each came from.", "Look after"),
     "dead": Command("asrq_jobs.cli.dead:dead", "Look at failed jobs, retry and purge them.", "Look after"),
     "backend": Command("asrq_jobs.cli.backend:backend", "Show and change which backend serves jobs.", "Look after"),

@@ -70,7 +70,9 @@ def queue_options(command: Decorated) -> Decorated:
             metavar="SECONDS",
             help="Fail as expired if no worker takes it from its lane within this time.",
         ),
-        click.option("--webhook", metavar="URL", help="Told by a POST when the job has ended, where allowed."),
+        click.option(
+            "--webhook", metavar="URL", help="Told by a POST when the job has completed or failed, where allowed."
+        ),
         click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
         click.option("--backend", metavar="NAME", help="Only a worker with this backend will do."),
         click.option("--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, …"),

@@ -54,8 +54,9 @@ def failed(job_id: str, error: AsrqError, *, name: str | None = None) -> Result:
 
 
 def echo_json(value: Any) -> None:
-    """Print one JSON value on a line of stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    """Print one JSON value on a line of stdout; bytes that were no UTF-8 are escaped, as JSON can."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    click.echo(text.encode(errors="backslashreplace").decode())
 
 
 class Printer:

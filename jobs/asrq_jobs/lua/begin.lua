@@ -26,6 +26,7 @@
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
 -- retried by hand).
+-- What all jobs share (registries) is written with pcall: spoilt by somebody, it must not keep a job from its start.
 
 local id = ARGV[1]
 local lease = ARGV[3] .. '/' .. id .. '/' .. ARGV[2]
@@ -48,9 +49,10 @@ if status ~= 'queued' then
 end
 local result = redis.call('GET', KEYS[10])
 if result then
-  if cjson.decode(result).status == 'completed' then
+  local readable, document = pcall(cjson.decode, result)
+  if readable and type(document) == 'table' and document.status == 'completed' then
     redis.call('HSET', KEYS[1], 'status', 'finished')
-    redis.call('ZADD', KEYS[11], ARGV[5] + ARGV[8], id)
+    redis.pcall('ZADD', KEYS[11], ARGV[5] + ARGV[8], id)
     return {'done', {}, 0, 0}
   end
   redis.call('DEL', KEYS[10])
@@ -68,9 +70,9 @@ redis.call('HSET', KEYS[7], 'id', ARGV[2], 'job_id', id, 'created_at', ARGV[5], 
 redis.call('EXPIRE', KEYS[7], ARGV[8])
 redis.call('ZADD', KEYS[8], ARGV[5] + ARGV[8], ARGV[2])
 redis.call('EXPIRE', KEYS[8], ARGV[8])
-redis.call('SADD', KEYS[9], id .. ':' .. ARGV[2])
+redis.pcall('SADD', KEYS[9], id .. ':' .. ARGV[2])
 redis.call('EXPIRE', KEYS[9], ARGV[8])
-redis.call('ZADD', KEYS[3], ARGV[5] + ARGV[8], id .. ':' .. ARGV[2])
+redis.pcall('ZADD', KEYS[3], ARGV[5] + ARGV[8], id .. ':' .. ARGV[2])
 redis.call('ZADD', KEYS[4], ARGV[7], lease)
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', '5000', '*', 'event', string.format(
   '{"type":"started","at":%s,"lane":"%s","attempt":%d,"worker":%s}', ARGV[5], ARGV[3], number, cjson.encode(ARGV[4])))

@@ -35,6 +35,7 @@
 -- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the fence refused. The very same end of a job, sent again by a worker that lost our answer, is 1.
+-- What all jobs share (registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
 
 local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
 local lease = ARGV[3] .. '/' .. id .. '/' .. execution
@@ -43,17 +44,17 @@ if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
   return ARGV[10] ~= '' and redis.call('GET', KEYS[9]) == ARGV[10] and 1 or 0
 end
 redis.call('ZREM', KEYS[2], lease)
-redis.call('ZREM', KEYS[3], id .. ':' .. execution)
+redis.pcall('ZREM', KEYS[3], id .. ':' .. execution)
 redis.call('DEL', KEYS[4])
 redis.call('ZREM', KEYS[5], execution)
-redis.call('SREM', KEYS[6], id .. ':' .. execution)
+redis.pcall('SREM', KEYS[6], id .. ':' .. execution)
 if ARGV[8] == '' then
   redis.call('RPOP', KEYS[7])
 elseif redis.call('LLEN', KEYS[7]) > 0 then
   redis.call('LSET', KEYS[7], -1, ARGV[8])
 end
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[9])
-redis.pcall('HINCRBY', KEYS[13], outcome, 1)  -- a counter that somebody spoilt must not cost a job its end
+redis.pcall('HINCRBY', KEYS[13], outcome, 1)
 
 if outcome ~= 'completed' and outcome ~= 'canceled' then
   redis.call('EXPIRE', KEYS[14], ARGV[15])
@@ -72,11 +73,11 @@ end
 
 local rq_status = outcome == 'completed' and 'finished' or outcome
 redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', ARGV[5], 'last_heartbeat', ARGV[5])
-redis.call('ZADD', KEYS[15], ARGV[6], id)
+redis.pcall('ZADD', KEYS[15], ARGV[6], id)
 redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
 redis.call('DEL', KEYS[12])
 if ARGV[16] ~= '' then
-  redis.call('ZADD', KEYS[16], 0, ARGV[16])
+  redis.pcall('ZADD', KEYS[16], 0, ARGV[16])
 end
 if outcome ~= 'canceled' then
   redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',

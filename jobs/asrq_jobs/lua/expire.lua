@@ -25,6 +25,7 @@
 -- ARGV[10]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the job waits no more, or has not waited for so long.
+-- What all jobs share (registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
 
 local id = ARGV[1]
 local job = redis.call('HMGET', KEYS[1], 'status', 'enqueued_at')
@@ -34,14 +35,14 @@ end
 redis.call('LREM', KEYS[2], 0, id)
 redis.call('LREM', KEYS[3], 0, id)
 redis.call('HSET', KEYS[1], 'status', 'failed', 'ended_at', ARGV[3])
-redis.call('ZADD', KEYS[4], ARGV[8], id)
+redis.pcall('ZADD', KEYS[4], ARGV[8], id)
 redis.call('SET', KEYS[5], ARGV[4], 'EX', ARGV[7])
 redis.call('XADD', KEYS[6], 'MAXLEN', '10', '*', 'type', '2', 'exc_string', ARGV[6])
 redis.call('XADD', KEYS[7], '*', 'event', ARGV[5])
 redis.call('DEL', KEYS[10])
-redis.pcall('HINCRBY', KEYS[11], 'expired', 1)  -- a counter that somebody spoilt must not cost a job its end
+redis.pcall('HINCRBY', KEYS[11], 'expired', 1)
 if ARGV[10] ~= '' then
-  redis.call('ZADD', KEYS[13], 0, ARGV[10])
+  redis.pcall('ZADD', KEYS[13], 0, ARGV[10])
 end
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[7], KEYS[8], KEYS[9]}) do
   redis.call('EXPIRE', key, ARGV[7])

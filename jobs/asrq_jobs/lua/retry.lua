@@ -28,7 +28,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5], KEYS[7])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[3], 'ended_at', '', 'started_at', '',
-  'attempts_before', redis.call('LLEN', KEYS[8]))
+  'worker_name', '', 'attempts_before', redis.call('LLEN', KEYS[8]))
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
   redis.call('PERSIST', key)
 end

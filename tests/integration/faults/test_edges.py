@@ -179,14 +179,6 @@ def test_no_job_is_read_that_is_larger_than_any_of_ours(redis: Redis, data: byte
         guard.admit("job", "batch", {b"data": data}, redis)
 
 
-def test_a_history_written_by_hand_does_not_keep_a_job_from_its_recovery(
-    client: Client, redis: Redis, settings: Settings, held: Execution
-) -> None:
-    redis.rpush(keys.attempts("job"), "{")
-    redis.zadd(keys.LEASES, {held.lease: 1.0})
-    assert Reaper(redis, settings).run_once().requeued == ("job",)
-
-
 def test_a_plain_rq_worker_is_told_what_it_lacks() -> None:
     with pytest.raises(SetupError, match="asrq worker"):
         tasks.transcribe({})

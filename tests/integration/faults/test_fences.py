@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import cast
 
 import pytest
 from chaos.ledger import contradictions, events, leftovers
@@ -23,8 +24,10 @@ from asrq_worker import lapses
 from asrq_worker.backends.base import Transcript
 from asrq_worker.execution import Execution, attempts_of
 from asrq_worker.journal import RedisJournal
+from asrq_worker.leases import LeaseKeeper
 from asrq_worker.reaper import Reaper
 from asrq_worker.slot import Slot
+from asrq_worker.task import Task
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -143,6 +146,31 @@ def test_a_job_canceled_while_its_dead_worker_held_it_is_canceled_when_it_comes_
     Reaper(client.redis, settings).run_once()
     client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     assert Execution("job", "second", "batch", "w").begin(client.redis, lease_s=3).canceled
+
+
+def test_a_job_that_runs_is_not_canceled_as_if_it_waited(client: Client, held: Execution) -> None:
+    client.redis.rpush(keys.queue("batch"), "job")  # the reaper gave it back while its slot was slow to begin it
+    assert client.cancel("job") == "requested"
+    assert client.state("job").status == "processing"
+    assert client.result("job") is None
+
+
+def test_a_job_submitted_as_a_slot_looks_for_it_in_vain_loses_no_attempt(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = LeaseKeeper(client.redis, lease_s=3)
+    slot = Slot("batch", "host.fake.batch.1", client.redis, cast("Task", None), keeper, settings)
+    client.redis.rpush(keys.queue("batch"), "job")
+
+    def submitted_meanwhile(_: str) -> dict[bytes, bytes]:
+        client.submit(AUDIO, id="job")
+        return {}
+
+    monkeypatch.setattr(client.redis, "hgetall", submitted_meanwhile)
+    slot._serve_one()
+    monkeypatch.undo()
+    assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job", b"job"]
+    assert not client.redis.exists(keys.intermediate("batch"), keys.attempts("job"), keys.LEASES)
 
 
 def test_a_killed_host_is_forgotten_and_a_living_one_is_not(redis: Redis, settings: Settings) -> None:

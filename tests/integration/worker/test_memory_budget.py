@@ -14,7 +14,7 @@ from asrq_worker import models
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.scheduler import ChunkTask
-from asrq_worker.fleet import Berth, Fleet
+from asrq_worker.fleet import Fleet
 
 MODELS = {"small": "tiny.en", "large": "base"}
 BUDGET_MB = 300
@@ -33,9 +33,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made.close()
 
 
-def hear(berth: Berth, spoken: Path) -> str:
+def hear(fleet: Fleet, name: str, spoken: Path) -> str:
     """Transcribe six seconds on an engine, as a job does."""
-    with berth.at_work():
+    with fleet.at_work(name) as berth:
         task = ChunkTask("job", "batch", spoken, 0, 6 * SAMPLE_RATE, ChunkOptions("en"))
         return berth.scheduler.submit(task).result(60).transcript.text
 
@@ -46,12 +46,12 @@ def test_switching_to_and_fro_keeps_within_the_budget(fleet: Fleet, data: Path, 
     soundfile.read(data / "hello-en.flac", dtype="float32")[0].astype("<f4").tofile(spoken)
 
     small = fleet.enlist("small")
-    assert "open the window" in hear(small, spoken).lower()
+    assert "open the window" in hear(fleet, "small", spoken).lower()
     first_child = psutil.Process(small.engine.pid or 0)
 
     # What the other takes is not known before it is loaded, so for once there are two; the next look ends the idle one.
     large = fleet.enlist("large")
-    assert "open the window" in hear(large, spoken).lower()
+    assert "open the window" in hear(fleet, "large", spoken).lower()
     fleet.retire(["small", "large"], idle_s=900)
     assert set(fleet.states()) == {"large"}
     assert not first_child.is_running()
@@ -62,6 +62,6 @@ def test_switching_to_and_fro_keeps_within_the_budget(fleet: Fleet, data: Path, 
     again = fleet.enlist("small")
     assert not second_child.is_running()
     assert again is not small
-    assert "open the window" in hear(again, spoken).lower()
+    assert "open the window" in hear(fleet, "small", spoken).lower()
     fleet.retire(["small", "large"], idle_s=900)
     assert set(fleet.states()) == {"small"}, "what was used last stays"

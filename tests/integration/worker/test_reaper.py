@@ -210,6 +210,26 @@ def test_an_upload_outlives_the_wait_for_it(client: Client, redis: Redis, rounds
     assert rounds.look() == Report(leading=True)
 
 
+@pytest.mark.parametrize("status", ["started", "scheduled", "failed"])
+def test_an_upload_is_kept_for_a_job_that_may_run_again(
+    client: Client, redis: Redis, rounds: Rounds, status: str
+) -> None:
+    blob = client.upload(b"audio")
+    client.submit(blob, id="job")
+    execution = begin(redis, "job")
+    if status == "started":
+        redis.zadd(keys.LEASES, {execution.lease: rounds.now + 100})
+    else:
+        redis.delete(keys.LEASES, keys.registry("wip", "batch"))
+        redis.hset(keys.job("job"), "status", status)
+        redis.zadd(
+            keys.registry("scheduled", "batch"), {"job": rounds.now + 100} if status == "scheduled" else {"x": 1e12}
+        )
+    redis.expire(keys.blob(blob.sha256), 400)  # it was submitted once more, and for that lives no longer than usual
+    assert rounds.look().renewed == (blob.sha256,)
+    assert redis.ttl(keys.blob(blob.sha256)) > 900
+
+
 def test_jobs_of_other_programs_are_not_touched(redis: Redis, rounds: Rounds) -> None:
     redis.hset(keys.job("theirs"), mapping={"status": "started", "origin": "mail", "data": "x"})
     redis.hset(keys.job("odd"), mapping={"origin": "asrq-batch"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -90,6 +91,19 @@ def test_a_bad_item_harms_no_other_in_its_batch(make_engine: MakeEngine, ref: Re
     assert isinstance(second, MalformedOutputError)
     assert first == third
     assert isinstance(first, Transcript)
+
+
+def test_samples_that_are_gone_harm_no_other_in_the_batch(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
+    """A job that is canceled takes its samples along, while they wait in a batch with those of others."""
+    engine = make_engine()
+    engine.wait_ready(30)
+    canceled = dataclasses.replace(ref(), path=tmp_path / "gone.f32")
+    first, second, third = engine.submit([ref(), canceled, ref()]).result(10).items
+    assert isinstance(second, InternalError)
+    assert str(tmp_path) not in second.message
+    assert first == third
+    assert isinstance(first, Transcript)
+    assert isinstance(engine.submit([canceled]).result(10).items[0], InternalError)
 
 
 def test_noise_on_standard_output_does_not_disturb_the_protocol(make_engine: MakeEngine, ref: Ref) -> None:

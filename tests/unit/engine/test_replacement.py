@@ -182,4 +182,4 @@ def test_replaced_again_and_again_under_load(make_engine: MakeEngine, ref: Ref) 
         pids.add(engine.pid)
         assert time.monotonic() < deadline
     assert engine.restarts == 0
-    until(lambda: len(engine._processes()) == 1)
+    until(lambda: len(list(engine._processes)) == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -292,6 +293,23 @@ def test_an_engine_that_cannot_start_fails_chunks_with_the_reason(make_engine: M
         assert isinstance(submit(scheduler, "later").exception(30), ModelMissingError)
     finally:
         scheduler.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_closing_does_not_wait_for_an_engine_that_takes_no_batch(
+    make_scheduler: MakeScheduler, submit: Submit
+) -> None:
+    """A stopped process reads nothing, and a batch with many hotwords is more than fits into a pipe."""
+    scheduler = make_scheduler()
+    psutil.Process(scheduler._engine.pid).suspend()
+    stuck = submit(scheduler, "job", "x" * 10**6)
+    began = time.monotonic()
+    while scheduler._queue:  # until the dispatcher holds it
+        assert time.monotonic() < began + 10
+        time.sleep(0.005)
+    scheduler.close()
+    assert time.monotonic() - began < 10
+    assert isinstance(stuck.exception(1), ShutdownError)
 
 
 def test_closing_hands_everything_back(make_scheduler: MakeScheduler, submit: Submit) -> None:

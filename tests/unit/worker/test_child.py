@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from asrq_worker.process.child import Child
@@ -31,3 +33,19 @@ def test_no_library_tells_its_maker_unless_the_operator_wants_it(
         assert said.get(timeout=20) == {"told": chosen or "1"}
     finally:
         child.close()
+
+
+def test_a_child_that_nobody_can_listen_to_does_not_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The limit for processes counts threads as well: there may be room for the one and not for the other."""
+    (tmp_path / "tell.py").write_text(_TELL, encoding="utf-8")
+    start = threading.Thread.start
+
+    def short_of_threads(thread: threading.Thread) -> None:
+        if thread.name.startswith("tell-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", short_of_threads)
+    with pytest.raises(OSError, match="can't start new thread"):
+        Child("tell", on_message=lambda message: None, on_exit=lambda code: None)
+    assert not [child for child in psutil.Process().children() if "tell" in child.cmdline()]

@@ -59,3 +59,23 @@ def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPa
     last = list(doctor.examine())[-1]
     assert (last.name, last.status) == ("settings", "fail")
     assert "beam_size" in last.message
+
+
+def test_a_host_without_whisper_needs_no_whisper_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASRQ_BACKEND", "fake")
+    monkeypatch.setenv("ASRQ_MODEL", "fake")
+    monkeypatch.setenv("ASRQ_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
+    found = [(check.name, check.status) for check in doctor.examine()]
+    assert ("engine", "ok") in found
+    assert "model" not in dict(found)
+
+
+def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASRQ_BACKEND", "fake")
+    monkeypatch.setenv("ASRQ_MODEL", "fake")
+    monkeypatch.setenv("ASRQ_FALLBACK", "whisper")
+    monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
+    found = [(check.name, check.status) for check in doctor.examine()]
+    assert ("engine", "ok") in found
+    assert ("model", "fail") in found

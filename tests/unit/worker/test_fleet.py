@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from asrq_jobs.errors import EngineCrashedError
+from asrq_jobs.errors import EngineCrashedError, ShutdownError
+from asrq_worker import fleet as fleet_module
 from asrq_worker.engine.life import Failures, State
-from asrq_worker.fleet import Fleet
+from asrq_worker.fleet import Berth, Fleet
 
 
 class FakeEngine:
@@ -76,7 +77,7 @@ def test_what_turns_out_too_much_is_ended_but_for_what_was_used_last(
     fleet: Fleet, engines: dict[str, FakeEngine]
 ) -> None:
     fleet.enlist("whisper")
-    with fleet.enlist("qwen").at_work():
+    with fleet.at_work("qwen"):
         pass
     engines["qwen"].memory = 5000
     fleet.retire(["whisper", "qwen"], idle_s=900)
@@ -85,7 +86,7 @@ def test_what_turns_out_too_much_is_ended_but_for_what_was_used_last(
 
 
 def test_an_engine_at_work_stays_whatever_memory_it_takes(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
-    with fleet.enlist("whisper").at_work():
+    with fleet.at_work("whisper"):
         engines["whisper"].memory = 5000
         fleet.enlist("qwen")
         assert not engines["whisper"].closed
@@ -112,6 +113,8 @@ def test_an_engine_that_was_given_up_is_not_used_and_is_tried_anew_later(
     fleet.retire(["qwen"], idle_s=900)
     assert fleet.find("qwen") is berth
     berth.used_at -= 61
+    with fleet.at_work("qwen"):  # jobs go on to find it given up, and do not keep it so
+        pass
     fleet.retire(["qwen"], idle_s=900)
     assert fleet.find("qwen") is None
     assert fleet.usable("qwen")
@@ -129,10 +132,60 @@ def test_an_engine_that_does_not_load_again_is_not_used_until_it_does(
     assert fleet.usable("qwen")
 
 
-def test_memory_for_one_more_process_is_what_the_budget_leaves(fleet: Fleet) -> None:
+def test_memory_for_one_more_process_is_what_the_budget_and_the_container_leave(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "free_memory_mb", lambda: 5000.0)
     fleet.enlist("whisper")
     assert fleet.room_mb() == 600
-    assert Fleet(lambda name: FakeEngine(name, 400)).room_mb() > 0  # type: ignore[arg-type,return-value]  # a fake
+    monkeypatch.setattr(fleet_module, "free_memory_mb", lambda: 500.0)
+    assert fleet.room_mb() == 500
+
+
+def test_an_engine_that_loads_counts_as_what_it_took_last_time(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
+    fleet.enlist("qwen")
+    engines["qwen"].memory = 800
+    fleet.retire(["qwen"], idle_s=900)
+    assert fleet.unload("qwen")
+    with fleet.at_work("qwen"):
+        engines["qwen"].state, engines["qwen"].memory = State.LOADING, 50
+        fleet.enlist("whisper")
+        fleet.enlist("server")
+        assert set(fleet.states()) == {"qwen", "server"}, "800 and 400 do not fit, so none was kept for later"
+
+
+def test_an_engine_that_goes_before_its_job_comes_is_started_anew(
+    fleet: Fleet, engines: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job's engine takes its room at the moment between being found and being used."""
+    enlist, going = fleet.enlist, ["qwen"]
+
+    def enlist_and_lose(name: str) -> Berth:
+        berth = enlist(name)
+        if going:
+            assert fleet.unload(going.pop())
+            engines["qwen"] = FakeEngine("qwen", 400)
+        return berth
+
+    monkeypatch.setattr(fleet, "enlist", enlist_and_lose)
+    with fleet.at_work("qwen") as berth:
+        assert fleet.find("qwen") is berth
+        assert not fleet.unload("qwen")
+    assert not engines["qwen"].closed
+
+
+def test_a_closed_fleet_starts_nothing(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
+    fleet.close()
+    with pytest.raises(ShutdownError):
+        fleet.enlist("qwen")
+
+
+def test_only_an_engine_that_serves_now_is_ready(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
+    assert not fleet.ready("qwen")
+    fleet.enlist("qwen")
+    assert fleet.ready("qwen")
+    engines["qwen"].state = State.FAILED
+    assert not fleet.ready("qwen")
 
 
 def test_a_backend_that_fails_in_a_row_is_left_alone(fleet: Fleet) -> None:

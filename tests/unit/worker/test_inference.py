@@ -91,6 +91,18 @@ def test_the_next_attempt_does_none_of_the_parts_again(berth: Berth, decoded: De
     assert again.work == ()
 
 
+def test_the_parts_that_are_done_stay_done_where_there_is_more_memory(berth: Berth, decoded: DecodedAudio) -> None:
+    """A worker dies between the parts; the next one has room for the whole, and hears the rest of it only."""
+    notes = Notes()
+    first = hear(berth, decoded, notes, "oom-over:10 until:/")
+    half = {key: text for key, text in notes.saved.items() if not key.startswith(f"{decoded.spans[0][0]}-")}
+    assert len(half) == len(notes.saved) - 1
+    resumed = hear(berth, decoded, Notes(half), "oom-over:10 until:/")
+    assert resumed.placed == first.placed
+    assert len(resumed.work) == 1
+    assert "chunk_split" in resumed.warnings
+
+
 def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:
     heard = hear(berth, decoded, Notes(), "oom-over:10")
     covered = places(heard)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from asrq_jobs import __version__
@@ -20,6 +22,7 @@ SCHEMES = frozenset({"http", "https"})
 
 _BLOCK = 1 << 18  # bytes
 _MOST_REDIRECTS = 5
+_MOST_ADDRESSES = 3  # of one host: each that does not answer takes the whole timeout
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429})
 _AS_GIVEN = "%/:=&?~+!$,;'@()*[]"  # quoted before, or meant as they stand
@@ -91,7 +94,7 @@ def target(parts: SplitResult) -> str:
 
 
 def connect(parts: SplitResult, private_hosts: bool, *, timeout_s: float = 20.0) -> http.client.HTTPConnection:
-    """Connect to an address that was looked at; the limit holds for connecting and for each read.
+    """Connect to an address that was looked at; the limit holds for each address, for TLS and for each read.
 
     Raises:
         UrlNotAllowedError: it is not public, and must be.
@@ -102,7 +105,7 @@ def connect(parts: SplitResult, private_hosts: bool, *, timeout_s: float = 20.0)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     failure: OSError | None = None
-    for address in resolve(host, port, private_hosts=private_hosts):
+    for address in resolve(host, port, private_hosts=private_hosts)[:_MOST_ADDRESSES]:
         try:
             sock = socket.create_connection((address, port), timeout_s)
         except OSError as error:
@@ -112,15 +115,35 @@ def connect(parts: SplitResult, private_hosts: bool, *, timeout_s: float = 20.0)
             plain = http.client.HTTPConnection(host, port)
             plain.sock = sock
             return plain
+        context = ssl.create_default_context()
+        encrypted = http.client.HTTPSConnection(host, port, context=context)
         try:
-            context = ssl.create_default_context()
-            encrypted = http.client.HTTPSConnection(host, port, context=context)
-            encrypted.sock = context.wrap_socket(sock, server_hostname=host)
+            encrypted.sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            with cut_off(encrypted.sock, timeout_s):
+                encrypted.sock.do_handshake()
         except BaseException:
             sock.close()
+            encrypted.close()
             raise
         return encrypted
     raise failure or OSError("it has no address")
+
+
+@contextmanager
+def cut_off(sock: socket.socket, after_s: float) -> Iterator[None]:
+    """Break a connection off if the block takes longer: a byte now and then is enough to escape its own timeout."""
+
+    def cut() -> None:
+        with suppress(OSError):  # it is closed already
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(after_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _check_status(response: http.client.HTTPResponse, host: str) -> None:

@@ -13,7 +13,7 @@ from asrq_jobs.errors import SettingsError, UnknownLanguageError
 Api = Literal["transcriptions", "chat"]
 
 APIS: tuple[Api, ...] = ("transcriptions", "chat")
-DEFAULT_CONCURRENCY = 8
+DEFAULT_CONCURRENCY = 4
 DEFAULT_TIMEOUT_S = 50.0
 """Below `ASRQ_ENGINE_STALL_S`: a server that is slow must cost its chunk, not the engine's process."""
 

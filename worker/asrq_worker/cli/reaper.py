@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @running.metrics_port_option
 @running.check_option
 def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, check: bool) -> None:
-    """Bring back the jobs of workers that died, and queue retries whose time has come.
+    """Bring back the jobs of workers that died, queue retries whose time has come, and deliver webhooks.
 
     Any number may run; one of them leads. At least one has to run. What it takes two looks to be sure of, --once
     shows as suspected and leaves to the one that runs.

@@ -63,7 +63,12 @@ class EngineChild:
         assert self._backend is not None  # noqa: S101  # loaded before the pool exists
         started = time.perf_counter()
         try:
-            items: list[Any] = list(self._backend.transcribe_batch([_read(ref) for ref in refs]))
+            found = [_read(ref) for ref in refs]
+            chunks = [chunk for chunk in found if isinstance(chunk, Chunk)]
+            items: list[Any] = list(self._backend.transcribe_batch(chunks)) if chunks else []
+            for place, chunk in enumerate(found):
+                if isinstance(chunk, AsrqError):
+                    items.insert(place, chunk)
         except MemoryError:
             items = [OutOfMemoryError("The host ran out of memory.")] * len(refs)
         except Exception as error:  # whatever a backend raises is this batch's failure only
@@ -83,8 +88,12 @@ class _LogToParent(logging.Handler):
         )
 
 
-def _read(ref: ChunkRef) -> Chunk:
-    samples = np.fromfile(ref.path, dtype="<f4", count=ref.stop - ref.start, offset=ref.start * 4)
+def _read(ref: ChunkRef) -> Chunk | AsrqError:
+    """Return the samples; those of a job that was canceled may be gone, which is no matter to its batch mates."""
+    try:
+        samples = np.fromfile(ref.path, dtype="<f4", count=ref.stop - ref.start, offset=ref.start * 4)
+    except OSError as error:
+        return InternalError(f"The samples of a chunk cannot be read: {error.strerror}.")
     return Chunk(samples.astype(np.float32, copy=False), ref.options)
 
 

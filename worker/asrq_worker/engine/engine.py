@@ -23,24 +23,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError
-from asrq_worker import reports
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
-from asrq_worker.engine.life import NEVER, Failures, State, Wear
+from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty
 from asrq_worker.engine.messages import ChunkRef, Loaded
+from asrq_worker.engine.succession import Succession
 from asrq_worker.logs import Log
 
 _log = Log("asrq.engine")
 
-KILL_MARGIN_S = 5.0
-"""How long after a deadline the watchdog may take to act before work counts as stuck."""
 PUT_OFF_S = 300.0
 """Before a replacement that could not be loaded is tried again; meanwhile the old process serves on."""
-
-
-def plenty() -> float:
-    """Return how much memory there is where nobody counts it."""
-    return math.inf
 
 
 class Engine:
@@ -72,9 +65,7 @@ class Engine:
         """How often one was begun to be replaced while it served, by reason: batches, memory, out_of_memory."""
         self.listeners: list[Callable[[State], None]] = []
         self._changed = threading.Condition()
-        self._current: Incarnation | None = None
-        self._successor: Incarnation | None = None
-        self._retiring: list[Incarnation] = []
+        self._processes = Succession()
         self._start_at = 0.0
         self._replace_at = 0.0
         self._down_since = time.monotonic()
@@ -106,12 +97,12 @@ class Engine:
         with EngineUnavailableError if none is ready now.
         """
         with self._changed:
-            serving = self._current
+            serving = self._processes.serving
             if self.state is not State.READY or serving is None:
                 refused: Future[BatchDone] = Future()
                 refused.set_exception(EngineUnavailableError("The engine is not ready."))
                 return refused
-            number, future = serving.begin(chunks)
+            number, future = serving.begin(chunks, beside_load=self._processes.successor is not None)
             self._changed.notify_all()
         serving.send(number, chunks)
         return future
@@ -119,8 +110,8 @@ class Engine:
     def renew(self, seen: Incarnation, reason: str) -> None:
         """Put a fresh process in the place of `seen` once that has finished its batches, if it still serves."""
         with self._changed:
-            if seen is self._current and self.state is State.READY and not self._closing:
-                self._retire(reason)
+            if seen is self._processes.serving and self.state is State.READY and not self._closing:
+                self._retire(seen, reason)
 
     @property
     def error(self) -> AsrqError | None:
@@ -140,8 +131,8 @@ class Engine:
     @property
     def pid(self) -> int | None:
         """Id of the process that serves or is to serve, if there is one."""
-        current = self._current
-        return current.pid if current else None
+        serving = self._processes.serving
+        return serving.pid if serving else None
 
     def down_s(self) -> float:
         """Seconds since the engine was last ready; 0 while it is."""
@@ -150,14 +141,14 @@ class Engine:
 
     def memory_mb(self) -> int | None:
         """Resident memory of its processes in MiB, or None if there is none. Takes no lock."""
-        processes = self._processes()
+        processes = list(self._processes)
         return sum(each.memory_mb() for each in processes) if processes else None
 
     def within_limits(self) -> bool:
         """Whether nothing that jobs wait for is past its deadline: true work, not just a live process."""
         with self._changed:
-            due = min((each.deadline() for each in self._processes() if each is not self._successor), default=math.inf)
-            return not self._closing and not self.final and time.monotonic() < due + KILL_MARGIN_S
+            now, awaited = time.monotonic(), (self._processes.serving, *self._processes.retiring)
+            return not (self._closing or self.final or any(each.stuck(now) for each in awaited if each))
 
     def close(self) -> None:
         """End the processes and wait until they are gone; batches in flight fail with ShutdownError."""
@@ -167,7 +158,7 @@ class Engine:
         if self._watchdog.ident is not None:
             self._watchdog.join()
         with self._changed:
-            processes = self._processes()
+            processes = list(self._processes)
             for each in processes:
                 each.kill(ShutdownError("The engine is closing."))
         for each in processes:
@@ -175,9 +166,6 @@ class Engine:
         with self._changed:
             self._enter(State.STOPPED)
         self._tell(State.STOPPED)
-
-    def _processes(self) -> list[Incarnation]:
-        return [each for each in (self._current, self._successor, *self._retiring) if each is not None]
 
     # The watchdog's thread
 
@@ -198,33 +186,34 @@ class Engine:
     def _act(self) -> float:
         """Do what is due now and return for how long, in seconds, nothing else will be."""
         now = time.monotonic()
-        for each in self._processes():
-            if each.enforce(now) and each is self._current:
+        processes = self._processes
+        for each in processes:
+            if each.enforce(now) and each is processes.serving:
                 self._enter(State.FAILED)  # takes no more work; `_on_end` goes on from here
         self._replace_if_worn(now)
-        for each in self._retiring:
+        for each in processes.retiring:
             if each.idle:
                 each.kill(ShutdownError("Another process has taken over."))
         dues = [self._replace_at] if self._replace_at > now else []
-        if self._current is None and not self._retiring:
+        if processes.serving is None and not processes.retiring:
             if now >= self._start_at:
                 self._start()
-            if self._current is None:
+            if processes.serving is None:
                 dues.append(self._start_at)
-        dues += [each.deadline() for each in self._processes()]
+        dues += [each.deadline() for each in processes]
         return min(max(min(dues, default=math.inf) - now, 0.0), threading.TIMEOUT_MAX)
 
     def _start(self) -> None:
         try:
-            self._current = self._launch()
-        except OSError as error:
-            self._plan_restart(EngineCrashedError(f"The engine process could not be started: {error}."))
+            self._processes.serving = self._launch()
+        except EngineCrashedError as error:
+            self._plan_restart(error)
         else:
             self._enter(State.LOADING)
 
     def _replace_if_worn(self, now: float) -> None:
-        serving = self._current
-        busy = self._successor is not None or self._retiring or now < self._replace_at
+        processes, serving = self._processes, self._processes.serving
+        busy = processes.successor is not None or processes.retiring or now < self._replace_at
         if self._wear == NEVER or serving is None or self.state is not State.READY or busy:
             return
         memory_mb = serving.memory_mb()
@@ -232,21 +221,20 @@ class Engine:
         if reason is None:
             return
         if serving.on_gpu or self._room_mb() < memory_mb:
-            self._retire(reason)
+            self._retire(serving, reason)
             return
         try:
-            self._successor = self._launch()
-        except OSError as error:
-            self._put_off(EngineCrashedError(f"The engine process could not be started: {error}."))
+            processes.successor = self._launch()
+        except EngineCrashedError as error:
+            self._put_off(error)
         else:
+            serving.share_with_load()
             self._note_replacement(reason, serving)
 
-    def _retire(self, reason: str) -> None:
+    def _retire(self, serving: Incarnation, reason: str) -> None:
         """Let the one that serves finish its batches and end; then, if none is on its way, `_act` starts the next."""
-        assert self._current is not None  # noqa: S101  # it serves
-        self._note_replacement(reason, self._current)
-        self._retiring.append(self._current)
-        self._current, self._successor = self._successor, None
+        self._note_replacement(reason, serving)
+        self._processes.retire(serving)
         self._start_at = 0.0
         self._enter(State.LOADING)
 
@@ -264,9 +252,9 @@ class Engine:
     # The processes' reader threads; all with the lock held
 
     def _on_loaded(self, process: Incarnation) -> None:
-        if process is self._successor and self._current is not None:
-            self._retiring.append(self._current)
-            self._current, self._successor = process, None
+        serving = self._processes.serving
+        if serving is not None and process is not serving:
+            self._processes.retire(serving)
         self.loaded = process.loaded
         self.failures.loaded()
         self._enter(State.READY)
@@ -276,17 +264,12 @@ class Engine:
         self._changed.notify_all()
 
     def _on_end(self, process: Incarnation, error: AsrqError) -> None:
-        reports.capture(error, backend=self._backend)
-        if process in self._retiring:
-            self._retiring.remove(process)
-        elif process is self._successor:
-            self._successor = None
-            if not self._closing:
-                self._put_off(error)
-        else:
-            self._current, self._successor = self._successor, None
-            if not self._closing:
-                self._plan_restart(error)
+        served, followed = process is self._processes.serving, process is self._processes.successor
+        self._processes.remove(process)
+        if served and not self._closing:
+            self._plan_restart(error)
+        elif followed and not self._closing:
+            self._put_off(error)
         self._changed.notify_all()
 
     def _plan_restart(self, error: AsrqError) -> None:
@@ -295,7 +278,7 @@ class Engine:
         again_in_s = None if self.failures.final else pause_s
         _log.error("engine.failed", backend=self._backend, code=error.code, reason=error.message, again_in_s=again_in_s)
         self._start_at = time.monotonic() + pause_s
-        self._enter(State.FAILED if self._current is None else State.LOADING)
+        self._enter(State.FAILED if self._processes.serving is None else State.LOADING)
 
     def _put_off(self, error: AsrqError) -> None:
         self._replace_at = time.monotonic() + PUT_OFF_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import psutil
 
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError
+from asrq_worker import reports
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
 from asrq_worker.engine.life import describe_exit
@@ -20,6 +22,8 @@ from asrq_worker.process.child import Child
 
 OVERSLEPT_S = 1.0
 """A watchdog that wakes this much late was stopped itself (a suspended host): the process gets another chance."""
+STUCK_S = 5.0
+"""How long after a deadline the watchdog may take to act, and the system to end a process that it has killed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ class _Batch:
     future: Future[BatchDone]
     seconds: float
     size: int
-    deadline: float
+    since: float
+    """Its time counts from here, on the monotonic clock."""
+    deadline: float = 0.0
 
 
 class Incarnation:
@@ -66,8 +72,9 @@ class Incarnation:
         """Start the process and have it load. The callbacks are called in its reader thread, with the lock held.
 
         Raises:
-            OSError: no memory or no process slot for it now.
+            EngineCrashedError: no memory or no process slot for it now.
         """
+        self._backend = backend
         self._limits = limits
         self._lock = lock
         self._on_loaded = on_loaded
@@ -76,7 +83,10 @@ class Incarnation:
         self._batches: dict[int, _Batch] = {}
         self._number = 0
         self._reason: AsrqError | None = None
-        self._load_deadline = time.monotonic() + limits.start_s
+        self._killed_at = math.inf
+        self._started = time.monotonic()
+        self._load_took_s = 0.0
+        self._load_deadline = self._started + limits.start_s
         self.loaded: Loaded | None = None
         self.batches_done = 0
         self.fresh_mb = 0
@@ -84,7 +94,10 @@ class Incarnation:
         env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
         if not config.download:
             env["HF_HUB_OFFLINE"] = "1"
-        self._child = Child("asrq_worker.engine.child", on_message=self._on_message, on_exit=self._on_exit, env=env)
+        try:
+            self._child = Child("asrq_worker.engine.child", on_message=self._on_message, on_exit=self._on_exit, env=env)
+        except OSError as error:
+            raise EngineCrashedError(f"The engine process could not be started: {error}.") from error
         self._child.send(messages.load(backend, config))
 
     @property
@@ -109,19 +122,26 @@ class Incarnation:
         except psutil.Error:
             return 0
 
-    def begin(self, chunks: Sequence[ChunkRef]) -> tuple[int, Future[BatchDone]]:
-        """Note a batch, to be sent with `send` under the number returned.
+    def begin(self, chunks: Sequence[ChunkRef], *, beside_load: bool) -> tuple[int, Future[BatchDone]]:
+        """Note a batch, to be sent with `send` under the number returned; `beside_load`: another process loads now.
 
         The future fails with the reason if the process ends before the batch is done.
         """
         self._number += 1
         future: Future[BatchDone] = Future()
-        seconds = sum(chunk.seconds for chunk in chunks)
+        since = time.monotonic() + (self._load_took_s if beside_load else 0.0)
+        self._batches[self._number] = _Batch(future, sum(chunk.seconds for chunk in chunks), len(chunks), since)
         # Batches in flight share the cores, so each may take as long as all of them together.
-        shared = seconds + sum(batch.seconds for batch in self._batches.values())
-        deadline = time.monotonic() + self._limits.stall_s + self._limits.slowness * shared
-        self._batches[self._number] = _Batch(future, seconds, len(chunks), deadline)
+        may_take_s = self._limits.stall_s + self._limits.slowness * sum(each.seconds for each in self._batches.values())
+        for batch in self._batches.values():
+            batch.deadline = max(batch.deadline, batch.since + may_take_s)
         return self._number, future
+
+    def share_with_load(self) -> None:
+        """Give what is in flight more time: with a process that loads beside it, each has half of the cores."""
+        for batch in self._batches.values():
+            batch.since += self._load_took_s
+            batch.deadline += self._load_took_s
 
     def send(self, number: int, chunks: Sequence[ChunkRef]) -> None:
         """Send a batch, without the lock: a process that does not read holds the sender up until it is killed."""
@@ -130,10 +150,14 @@ class Incarnation:
     def deadline(self) -> float:
         """Return when, on the monotonic clock, something will be overdue; infinity: nothing is awaited."""
         if self._reason is not None:  # about to be reaped
-            return float("inf")
+            return math.inf
         if self.loaded is None:
             return self._load_deadline
-        return min((batch.deadline for batch in self._batches.values()), default=float("inf"))
+        return min((batch.deadline for batch in self._batches.values()), default=math.inf)
+
+    def stuck(self, now: float) -> bool:
+        """Whether something is long overdue: a deadline, or its end (a driver that hangs keeps even the killed)."""
+        return now > min(self.deadline(), self._killed_at) + STUCK_S
 
     def enforce(self, now: float) -> bool:
         """Kill the process if something is overdue, and say whether; a caller much too late gives it more time."""
@@ -150,6 +174,7 @@ class Incarnation:
     def kill(self, reason: AsrqError) -> None:
         """End it; what is in flight fails with the reason."""
         self._reason = self._reason or reason
+        self._killed_at = min(self._killed_at, time.monotonic())
         self._child.kill()
 
     def close(self) -> None:
@@ -170,12 +195,15 @@ class Incarnation:
         match message.get("op"):
             case "loaded":
                 with self._lock:
+                    if self._reason is not None:  # too late
+                        return
                     self.loaded = messages.read_loaded(message)
                     self.fresh_mb = self.memory_mb()
+                    self._load_took_s = time.monotonic() - self._started
                     self._on_loaded(self)
             case "failed":
                 with self._lock:
-                    self._reason = self._reason or messages.read_failed(message)
+                    self.kill(messages.read_failed(message))
             case "done":
                 done = BatchDone(tuple(messages.read_items(message)), message["inference_s"], self)
                 with self._lock:
@@ -193,3 +221,4 @@ class Incarnation:
             self._on_end(self, self._reason)
         for batch in lost:
             batch.future.set_exception(self._reason)
+        reports.capture(self._reason, backend=self._backend)

@@ -85,6 +85,11 @@ class Wear:
 NEVER = Wear()
 
 
+def plenty() -> float:
+    """Return how much memory there is for a second process where nobody counts it."""
+    return math.inf
+
+
 def backoff_s(failures: int) -> float:
     """Return the pause before a restart after so many failures in a row: 0, 1, 2, 4 … 30 s."""
     return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)

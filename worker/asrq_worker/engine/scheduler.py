@@ -92,14 +92,13 @@ class Scheduler:
         return here and self._thread.is_alive() and self._engine.within_limits()
 
     def close(self) -> None:
-        """Fail everything that is not done with ShutdownError."""
+        """Fail everything that is not done with ShutdownError, at once, even if the engine does not take its batch."""
         with self._changed:
             self._closing = True
             settle = [item.fail(ShutdownError("The worker is stopping.")) for item in self._items()]
             self._queue.clear()
             self._changed.notify_all()
         _call(settle)
-        self._thread.join()
 
     def _items(self) -> list[Item]:
         return [*self._queue.values(), *(item for running in self._running.values() for item in running.items)]

@@ -32,6 +32,9 @@ class Child:
 
     `on_message` is called in a reader thread for each line; `on_exit` once, in the same thread, with the exit
     code, when the child is gone and reaped.
+
+    Raises:
+        OSError: no memory, process or thread for it now.
     """
 
     def __init__(
@@ -54,7 +57,12 @@ class Child:
             env={"ORT_DISABLE_TELEMETRY": "1", **os.environ, **(env or {})},
         ).result()
         self._reader = threading.Thread(target=self._read, name=f"{module}-{self.pid}", daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError as error:  # the limit for processes counts threads as well
+            self._process.kill()
+            self._process.communicate()
+            raise OSError(str(error)) from error
 
     @property
     def pid(self) -> int:

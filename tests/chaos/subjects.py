@@ -1,0 +1,85 @@
+"""What the chaos is done to: the backends, how their workers are set up, and the kinds of jobs that suit each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from asrq_worker import models
+
+Sort = Literal["short", "long", "garbage"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is asked of a job, how often (`weight`), and the `endings` (statuses, error codes) that are right for it."""
+
+    weight: float
+    endings: frozenset[str]
+    prompt: str | None = None
+    """Commands for the fake backend; {file} stands for the path of a file that only this job knows."""
+    audio: Sort = "short"
+    retries: int = 20
+    """Few for a job that is to fail: the chaos may take them all."""
+    queue_ttl_s: int | None = None
+    canceled: bool = False
+    announced: bool = False
+
+
+_COMPLETED = frozenset({"completed"})
+_UNSCRIPTED = {
+    "plain": Kind(70, _COMPLETED),
+    "announced": Kind(3, _COMPLETED, announced=True),
+    "long": Kind(3, _COMPLETED, audio="long"),
+    "expiring": Kind(3, _COMPLETED | {"expired"}, queue_ttl_s=2, announced=True),
+    "garbage": Kind(2, frozenset({"audio_unreadable"}), audio="garbage", announced=True),
+    "canceled": Kind(5, _COMPLETED | {"canceled"}, canceled=True),
+}
+_SCRIPTED = _UNSCRIPTED | {
+    "canceled": replace(_UNSCRIPTED["canceled"], prompt="sleep:0.2"),
+    "slow": Kind(10, _COMPLETED, "sleep:0.3"),
+    "hang": Kind(0.1, frozenset({"poisoned", "worker_lost"}), "hang", retries=2),
+    "crash": Kind(0.3, frozenset({"poisoned"}), "crash"),
+    "broken": Kind(2, frozenset({"inference_failed", "worker_lost"}), "fail", retries=1, announced=True),
+    "too_long": Kind(1, _COMPLETED, "oom-over:10", audio="long"),
+    "hungry": Kind(0.3, _COMPLETED, "oom-in:{file}"),
+    "insatiable": Kind(0.2, frozenset({"out_of_memory", "worker_lost"}), "oom", retries=1),
+    "leaking": Kind(3, _COMPLETED, "grow:8"),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A backend under the chaos. `child_pause_s` is the longest that a child is stopped: past the limit of a hang."""
+
+    kinds: dict[str, Kind]
+    speech: tuple[str, ...]
+    """Recordings in tests/data that it has a stable text for."""
+    settings: dict[str, str]
+    wear: tuple[dict[str, str], ...]
+    """What workers in turn are set to, so that their engines are replaced while they serve."""
+    child_pause_s: float
+    missing: str | None = field(default=None)
+    """What this machine lacks for it."""
+
+
+def subject(backend: str) -> Subject:
+    """What to do the chaos to for `fake` or `whisper` (with tiny.en)."""
+    if backend == "fake":
+        return Subject(
+            _SCRIPTED,
+            ("hello-en", "hello-ru"),
+            {"MODEL": "m", "PARALLEL": "4", "ENGINE_STALL_S": "4", "ENGINE_SLOWNESS": "0.5"},
+            ({"ENGINE_MAX_BATCHES": "150"}, {"ENGINE_MAX_RSS_MB": "200"}),
+            child_pause_s=8,
+        )
+    there = any(model.name == "tiny.en" and model.ready for model in models.available(Path()))
+    return Subject(
+        _UNSCRIPTED,
+        ("hello-en",),
+        {"MODEL": "tiny.en", "ENGINE_STALL_S": "8", "ENGINE_SLOWNESS": "1"},
+        ({"ENGINE_MAX_BATCHES": "40"}, {}),
+        child_pause_s=24,
+        missing=None if there else "the model tiny.en (the extra demo)",
+    )
