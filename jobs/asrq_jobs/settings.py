@@ -157,7 +157,9 @@ class Settings(BaseSettings):
         default=60.0, description="Limit for one batch: this, plus engine_slowness times its audio."
     )
     engine_slowness: float = Field(
-        default=10.0, gt=0, description="Seconds of inference per audio second still not a hang."
+        default=10.0,
+        gt=0,
+        description="Seconds of inference per audio second still not a hang; ten times the slowest so far if less.",
     )
     job_slowness: float = Field(
         default=20.0, gt=0, description="A job without timeout_s may take 600 s + this times its audio."

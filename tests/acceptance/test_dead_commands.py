@@ -90,11 +90,11 @@ def test_the_reaper_says_what_it_would_do_and_does_it(asrq: Asrq, client: Client
     assert not redis.exists(keys.LEADER)
     client.submit(PathAudio(path="/audio/talk.mp3"), id="late", queue_ttl_s=1)
     redis.hset(keys.job("late"), "enqueued_at", "2026-01-01T00:00:00.000000Z")
-    redis.rpush(keys.queue("batch"), "ghost")
-    assert asrq("reaper", "--once", "--dry-run").stdout == "expired\tlate\nsuspected\tghost\n"
+    redis.rpush(keys.queue("batch"), b"gh\xffst")
+    assert asrq("reaper", "--once", "--dry-run").stdout == "expired\tlate\nsuspected\tgh\\udcffst\n"
     assert client.state("late").status == "queued"
     report = lines(asrq("reaper", "--once", "--json").stdout)[0]
-    assert (report["leading"], report["expired"], report["suspected"]) == (True, ["late"], ["ghost"])
+    assert (report["leading"], report["expired"], report["suspected"]) == (True, ["late"], ["gh\udcffst"])
     assert client.state("late").status == "failed"
     redis.set(keys.LEADER, "another", ex=60)
     assert asrq("reaper", "--once").stdout == "Another reaper leads; nothing was done.\n"

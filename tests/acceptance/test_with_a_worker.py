@@ -168,7 +168,7 @@ def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pyt
         "python", "settings", "redis", "persistence", "eviction", "clock", "model", "engine", "memory", "decoder",
         "disk",
     }  # fmt: skip
-    assert checks["persistence"]["status"] == "warn"  # this one was started without --data
+    assert {check["status"] for check in checks.values()} == {"ok"}
     assert "tiny.en on cpu" in checks["engine"]["message"]
 
 

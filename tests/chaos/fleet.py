@@ -24,7 +24,6 @@ from asrq_jobs.settings import PREFIX
 
 _MARK = "_ASRQ_CHAOS"
 _READY_S = 60.0
-_LAST_BYTES = 2**16
 _TELLING = {  # which field of a line says more
     "engine.failed": "code",
     "engine.replacing": "reason",
@@ -70,7 +69,7 @@ class Fleet:
         self.killed_at: dict[str, float] = {}
         self._actions: dict[Callable[[], bool], float] = {
             self._kill_worker: 4,
-            self._kill_engine: 3,
+            self._kill_engine: 4,
             self._kill_decoder: 3,
             self._pause_worker: 2,
             self._pause_child: 1,
@@ -94,15 +93,15 @@ class Fleet:
             worker.wait_for("worker.ready", _READY_S)
 
     def strike(self) -> None:
-        """Do one bad thing; what cannot be done now is left out."""
+        """Do one bad thing, each once before any is repeated; in the place of what cannot be done now, another."""
         self._undo(time.monotonic())
-        action = self._rng.choices(list(self._actions), list(self._actions.values()))[0]
-        try:
-            done = action()
-        except (psutil.NoSuchProcess, ProcessLookupError):  # it ended while we looked
-            done = False
-        if done:
-            self.strikes[action.__name__.removeprefix("_")] += 1
+        # The first of exponential times is that of each with the probability of its weight.
+        drawn = {action: self._rng.expovariate(weight) for action, weight in self._actions.items()}
+        for action in sorted(drawn, key=lambda action: (self.strikes[_name(action)] > 0, drawn[action])):
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):  # it ended while we looked
+                if action():
+                    self.strikes[_name(action)] += 1
+                    return
 
     def mend(self) -> None:
         """Let what is stopped go on; from now on nothing bad is done."""
@@ -231,13 +230,17 @@ class Fleet:
 
     def _fill_server(self) -> bool:
         with Redis.from_url(self._server.url) as redis:
-            redis.config_set("maxmemory", redis.info("memory")["used_memory"] + _LAST_BYTES)
+            redis.config_set("maxmemory", redis.info("memory")["used_memory"])
         self._undo_within(4.0, self._empty_server)
         return True
 
     def _empty_server(self) -> None:
         with Redis.from_url(self._server.url) as redis:
             redis.config_set("maxmemory", 0)
+
+
+def _name(action: Callable[[], bool]) -> str:
+    return action.__name__.removeprefix("_")
 
 
 def _variables(settings: dict[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
 from asrq_worker.spool import Spool
 
-_TELL_EVERY_S = 10.0
+_TELL_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,13 @@ def run(plan: Plan, folder: Path) -> Summary:
             texts = stream.undisturbed()
             stream.start()
             teller = _Teller(lambda: f"{len(stream.jobs)} jobs, {_waiting(client)} waiting, {fleet.kills} kills")
-            until = time.monotonic() + plan.seconds
-            while (left := until - time.monotonic()) > 0:
-                time.sleep(min(left, when.expovariate(1 / plan.kill_every_s)))
+            due = time.monotonic()
+            until = due + plan.seconds
+            while (due := due + when.expovariate(1 / plan.kill_every_s)) < until:
+                time.sleep(max(0.0, due - time.monotonic()))
                 fleet.strike()
                 teller.tell()
+            time.sleep(max(0.0, until - time.monotonic()))
             stream.stop()
             fleet.mend()
             unfinished = _settle(client, list(stream.jobs), teller, within_s=plan.settle_s)

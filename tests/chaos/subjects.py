@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -60,7 +60,7 @@ class Subject:
     wear: tuple[dict[str, str], ...]
     """What workers in turn are set to, so that their engines are replaced while they serve."""
     child_pause_s: float
-    missing: str | None = field(default=None)
+    missing: str | None = None
     """What this machine lacks for it."""
 
 
@@ -71,15 +71,15 @@ def subject(backend: str) -> Subject:
             _SCRIPTED,
             ("hello-en", "hello-ru"),
             {"MODEL": "m", "PARALLEL": "4", "ENGINE_STALL_S": "4", "ENGINE_SLOWNESS": "0.5"},
-            ({"ENGINE_MAX_BATCHES": "150"}, {"ENGINE_MAX_RSS_MB": "200"}),
+            ({"ENGINE_MAX_BATCHES": "30"}, {"ENGINE_MAX_RSS_MB": "100"}),
             child_pause_s=8,
         )
     there = any(model.name == "tiny.en" and model.ready for model in models.available(Path()))
     return Subject(
         _UNSCRIPTED,
         ("hello-en",),
-        {"MODEL": "tiny.en", "ENGINE_STALL_S": "8", "ENGINE_SLOWNESS": "1"},
+        {"MODEL": "tiny.en", "ENGINE_STALL_S": "5", "ENGINE_SLOWNESS": "1"},
         ({"ENGINE_MAX_BATCHES": "40"}, {}),
-        child_pause_s=24,
+        child_pause_s=16,
         missing=None if there else "the model tiny.en (the extra demo)",
     )

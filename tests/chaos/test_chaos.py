@@ -13,7 +13,7 @@ from needs import missing
 
 PLANS = [
     Plan(seconds=25, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),
-    Plan(seconds=20, seed=3, workers=2, lease_s=3, kill_every_s=2, jobs_per_second=1.5, backend="whisper"),
+    Plan(seconds=15, seed=3, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=1.5, backend="whisper"),
 ]
 
 
@@ -28,4 +28,4 @@ def test_every_job_ends_once_and_nothing_is_left(plan: Plan, tmp_path: Path) -> 
     print(summary)  # pytest shows it with a failure
     assert summary.problems == []
     assert summary.jobs > plan.seconds * plan.jobs_per_second / 2
-    assert summary.kills > 5
+    assert summary.kills >= 5

@@ -38,7 +38,7 @@ _LONGEST_WAIT_S = 3600.0
 _HIDDEN_S = 120.0  # longer than any one try: resolving, connecting and the answer have limits
 _TIMEOUT_S = 10.0
 _TRY_S = 30.0  # a receiver that sends a byte now and then is cut off
-_SLOW_S = 5.0  # a try that fails no sooner says that the next one at this host would only hold up others
+_SLOW_S = 5.0  # if a try fails no sooner, the next one at this host would only hold up others
 _REST_S = 60.0
 _POLL_S = 1.0
 _AT_ONCE = 4
@@ -64,7 +64,7 @@ class Courier:
         self._private_hosts = settings.webhook_private_hosts
         self._clock = clock
         self._outage = Outage()
-        self._resting: dict[str, float] = {}  # hosts that failed slowly, and until when they are left alone
+        self._resting: dict[str, float] = {}  # hosts that failed slowly, and until when a try there fails at once
         self._stopping = threading.Event()
         # Daemons: none may keep the program from ending.
         self._threads = [threading.Thread(target=self._run, name="courier", daemon=True) for _ in range(_AT_ONCE)]
@@ -97,6 +97,11 @@ class Courier:
                     self._deliver(raw)
             except (RedisError, OSError) as error:
                 self._stopping.wait(self._outage.failed(error))
+            except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the others their deliveries
+                if not self._stopping.is_set():  # else it was left behind, and its connection closed under it
+                    _log.error("courier.defect", error=error)
+                    reports.capture(error)
+                    self._stopping.wait(_POLL_S)
 
     def _claim(self) -> bytes | None:
         now = self._clock()

@@ -81,7 +81,8 @@ def refuse(
             "refused": raw.get(b"data", b"")[:_KEPT_BYTES],
         },
     )
-    pipe.lrem(keys.intermediate(lane), 1, job_id)
+    for place in (keys.queue(lane), keys.intermediate(lane)):
+        pipe.lrem(place, 0, job_id)
     pipe.zadd(keys.registry("failed", lane), {job_id: now + ttl_s})
     pipe.set(keys.result(job_id), result.to_json(), ex=ttl_s)
     pipe.xadd(keys.events(job_id), {"event": Event(type="failed", at=now, error=info).to_json()})

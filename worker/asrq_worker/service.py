@@ -90,8 +90,8 @@ class Service:
             self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
         )
 
-    def start(self) -> None:
-        """Load and warm the model, then start taking jobs.
+    def start(self, *, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load and warm the model, then start taking jobs; `loaded` is called in between.
 
         Raises:
             QueueError: Redis does not answer or refuses.
@@ -104,7 +104,8 @@ class Service:
                 self._publish_limits()
             self._announce("loading")
             self._machine.start()
-            loaded = self._machine.wait_ready()
+            served = self._machine.wait_ready()
+            loaded()
         except BaseException:
             self._withdraw()
             self._machine.close()
@@ -115,15 +116,15 @@ class Service:
         for slot in self._slots:
             slot.start()
         self._announce("ready")
-        served = loaded.identity
+        identity = served.identity
         _log.info(
             "worker.ready",
             name=self.name,
-            backend=served.backend,
-            model=served.model,
-            device=served.device,
-            compute_type=served.compute_type,
-            load_s=round(loaded.load_s, 3),
+            backend=identity.backend,
+            model=identity.model,
+            device=identity.device,
+            compute_type=identity.compute_type,
+            load_s=round(served.load_s, 3),
             start_s=round(time.monotonic() - began, 3),
             lanes=self._settings.lanes,
         )
@@ -249,9 +250,8 @@ def run(
     """
     service = Service(settings, shutdown=foreground.stop.set, metrics=metrics)
     with listening(settings, service.monitor):
-        service.start()
+        service.start(loaded=foreground.started)  # once jobs are taken, a signal must not break off but drain
         try:
-            foreground.started()
             ready()
             foreground.wait()
         finally:

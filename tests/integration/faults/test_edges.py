@@ -122,8 +122,11 @@ def test_the_lease_of_work_that_stands_still_is_not_renewed(redis: Redis, held: 
     assert (redis.zscore(keys.LEASES, held.lease) or 0) > (before or 0)
 
 
-def test_a_defect_in_a_heartbeat_does_not_stop_the_keeper(redis: Redis, held: Execution) -> None:
-    beat = FirstTimes(defect, lambda pipe: None)
+@pytest.mark.parametrize("failure", [defect, away])
+def test_neither_a_defect_nor_an_outage_stops_the_keeper(
+    redis: Redis, held: Execution, failure: Callable[..., Any]
+) -> None:
+    beat = FirstTimes(failure, lambda pipe: None)
     keeper, control = LeaseKeeper(redis, lease_s=0.15, heartbeats=[beat]), JobControl()
     keeper.hold(held, control)
     redis.delete(keys.LEASES)
@@ -137,10 +140,11 @@ def test_a_defect_in_a_heartbeat_does_not_stop_the_keeper(redis: Redis, held: Ex
         control.check()
 
 
-def test_a_defect_in_a_slot_does_not_cost_the_slot(
-    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", [defect, away])
+def test_neither_a_defect_nor_an_outage_costs_a_slot(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, failure: Callable[..., Any]
 ) -> None:
-    serve = FirstTimes(defect, Slot._serve_one)
+    serve = FirstTimes(failure, Slot._serve_one)
 
     def serve_one(self: Slot) -> None:
         serve(self)
@@ -156,6 +160,40 @@ def test_a_defect_in_a_slot_does_not_cost_the_slot(
 def _slot(redis: Redis, settings: Settings) -> Slot:
     keeper = LeaseKeeper(redis, lease_s=3)
     return Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, settings)
+
+
+def test_a_slot_that_is_not_registered_yet_does_not_beat(redis: Redis, settings: Settings) -> None:
+    pipe = redis.pipeline()
+    _slot(redis, settings).beat(pipe)
+    assert len(pipe) == 0
+
+
+def test_a_commit_waits_for_its_queue(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [away, away]
+    end = Execution.end
+
+    def end_in_the_end(self: Execution, *args: Any, **kwargs: Any) -> bool:
+        return failures.pop()() if failures else end(self, *args, **kwargs)
+
+    monkeypatch.setattr(Execution, "end", end_in_the_end)
+    client.submit(AUDIO, id="job")
+    with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
+        assert client.wait("job", timeout_s=10).status == "completed"
+    assert (failures, host.scripted.runs) == ([], ["job"])
+
+
+def test_what_a_stopping_slot_cannot_hand_in_is_recovered(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Execution, "end", away)
+    client.submit(AUDIO, id="job")
+    with serving(redis, settings, lambda request, control, journal: transcribed(request)):
+        until(lambda: redis.exists(keys.LEASES))
+    monkeypatch.undo()
+    now = time.time() + settings.lease_s
+    assert Reaper(redis, settings, clock=lambda: now).run_once().requeued == ("job",)
 
 
 def test_a_job_that_comes_as_a_slot_stops_goes_back(client: Client, redis: Redis, settings: Settings) -> None:
@@ -211,6 +249,18 @@ def test_it_survives_outages_and_defects_and_lets_another_lead(
     assert not failures
 
 
+def test_it_tells_what_it_did(client: Client, redis: Redis, settings: Settings) -> None:
+    client.submit(AUDIO, id="retry")
+    redis.delete(keys.queue("batch"))
+    redis.hset(keys.job("retry"), "status", "scheduled")
+    redis.zadd(keys.registry("scheduled", "batch"), {"retry": 1.0})
+    seen: list[Report] = []
+    reaper = Reaper(redis, settings, observe=seen.append)
+    reaper.start()
+    until(lambda: any(report.due == ("retry",) for report in seen))
+    reaper.close()
+
+
 def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reaper, "resign", away)
     stopping = threading.Event()
@@ -257,6 +307,7 @@ def test_a_trial_is_judged_by_what_can_be_read(redis: Redis) -> None:
     _on_trial(redis)
     redis.lpush(keys.outcomes("whisper"), "{")
     assert rollback.judge(redis, now=now, dry_run=True) == "qwen"
+    assert Reaper(redis, Settings(), clock=lambda: now).run_once(dry_run=True).rolled_back == ("qwen",)
     current = policies.read(redis)
     assert current is not None
     assert current.canary is not None

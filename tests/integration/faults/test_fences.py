@@ -22,7 +22,7 @@ from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker import lapses
 from asrq_worker.backends.base import Transcript
-from asrq_worker.execution import Execution, attempts_of
+from asrq_worker.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.journal import RedisJournal
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.reaper import Reaper
@@ -171,6 +171,41 @@ def test_a_job_submitted_as_a_slot_looks_for_it_in_vain_loses_no_attempt(
     monkeypatch.undo()
     assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job", b"job"]
     assert not client.redis.exists(keys.intermediate("batch"), keys.attempts("job"), keys.LEASES)
+
+
+def test_a_cancel_is_heeded_whenever_it_comes(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Execution.begin
+
+    def begin_and_cancel(self: Execution, redis: Redis, *, lease_s: float) -> Begun:
+        begun = begin(self, redis, lease_s=lease_s)
+        if self.job_id == "as-it-began":
+            assert client.cancel(self.job_id) == "requested"
+        return begun
+
+    monkeypatch.setattr(Execution, "begin", begin_and_cancel)
+    for job_id in ("in-transit", "as-it-began"):
+        client.submit(AUDIO, id=job_id)
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"), "LEFT", "RIGHT")
+    assert client.cancel("in-transit") == "requested"
+    give_back(client.redis, "in-transit", "batch")
+    with serving(client.redis, settings, lambda request, control, journal: transcribed(request)) as host:
+        assert client.wait("in-transit", timeout_s=10).status == "canceled"
+        assert client.wait("as-it-began", timeout_s=10).status == "canceled"
+    assert host.scripted.runs == []
+    assert leftovers(client.redis) == []
+
+
+def test_an_id_that_stands_in_its_lane_once_more_does_not_run_its_job_again(client: Client, settings: Settings) -> None:
+    client.submit(AUDIO, id="job")
+    client.redis.rpush(keys.queue("batch"), "job")
+    with serving(client.redis, settings, lambda request, control, journal: transcribed(request)) as host:
+        client.wait("job", timeout_s=10)
+        while client.redis.exists(keys.queue("batch"), keys.intermediate("batch")):
+            pass
+    assert host.scripted.runs == ["job"]
+    assert contradictions(client, "job") == []
 
 
 def test_a_killed_host_is_forgotten_and_a_living_one_is_not(redis: Redis, settings: Settings) -> None:

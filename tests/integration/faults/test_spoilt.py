@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
+from chaos.ledger import leftovers
 from integration.worker.host import serving, transcribed
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from asrq_jobs import Client, keys
-from asrq_jobs.request import PathAudio
+from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_worker.control import JobControl
 from asrq_worker.execution import Execution
+from asrq_worker.inference import Journal
 from asrq_worker.leases import LeaseKeeper
 from asrq_worker.reaper import Reaper
 from asrq_worker.slot import Slot
@@ -63,6 +68,24 @@ def test_a_history_that_cannot_be_read_ends_a_job_that_runs_or_is_late(
     assert Reaper(redis, settings).run_once(whole=True).refused == ("runs",)
     assert [code_of(client, job_id) for job_id in ("runs", "late")] == ["malformed_job"] * 2
     assert not redis.exists(keys.LEASES, keys.queue("batch"))
+
+
+@pytest.mark.parametrize("key", [keys.events, keys.attempts, keys.rq_executions])
+def test_a_key_of_another_type_ends_its_job_alone(
+    client: Client, redis: Redis, settings: Settings, key: Callable[[str], str]
+) -> None:
+    def work(request: Request, control: JobControl, journal: Journal) -> Result:
+        if request.id == "runs":
+            spoil(redis, key("runs"))
+        return transcribed(request)
+
+    for job_id in ("waits", "runs", "good"):
+        client.submit(AUDIO, id=job_id)
+    spoil(redis, key("waits"))
+    with serving(redis, settings, work):
+        found = [code_of(client, job_id) for job_id in ("good", "waits", "runs")]
+    assert found == [None, "malformed_job", "malformed_job"]
+    assert leftovers(redis) == []
 
 
 @pytest.mark.parametrize("result", ["{", "7", '"text"', "{}"])

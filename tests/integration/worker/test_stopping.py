@@ -15,6 +15,10 @@ from integration.worker.processes import PROGRAM, all_gone
 from needs import missing
 
 from asrq_jobs import Client, keys
+from asrq_jobs.settings import Settings
+from asrq_worker import service
+from asrq_worker.foreground import Foreground
+from asrq_worker.slot import Slot
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 
@@ -67,3 +71,20 @@ def test_what_runs_is_finished_and_nothing_is_left(
     assert all_gone(everyone)
     assert client.wait(job.id, timeout_s=1).status == "completed"
     assert client.redis.hlen(keys.HOSTS) == 0
+
+
+def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(
+    client: Client, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, before = Slot.start, psutil.Process().children()
+
+    def start_and_be_struck(slot: Slot) -> None:
+        start(slot)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Slot, "start", start_and_be_struck)
+    settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1)
+    with Foreground() as foreground:
+        service.run(settings, foreground)
+    assert client.workers() == {}
+    assert psutil.Process().children() == before

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError, ModelMissingError
-from asrq_worker.backends.base import BackendConfig, Capabilities, Identity
+from asrq_worker.backends.base import BackendConfig, Capabilities, Identity, Transcript
 from asrq_worker.engine import incarnation, messages
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
 from asrq_worker.engine.messages import ChunkRef, Loaded
@@ -87,6 +87,17 @@ def test_batches_in_flight_lengthen_each_other(process: Process, clock: Clock, r
     clock.now += 1
     process.begin(ref(seconds=20))
     assert process.incarnation.deadline() == clock.now - 1 + 10 + 2 * 23, "the first one has half of the cores now"
+
+
+def test_a_deadline_follows_the_speed_that_was_measured(process: Process, clock: Clock, ref: Ref) -> None:
+    process.load()
+    for number, speed in enumerate([0.1] * (incarnation.MEASURED_BATCHES - 2) + [0.15, 0.05], start=1):
+        future = process.begin(ref(seconds=4))
+        assert process.incarnation.deadline() == clock.now + 10 + 2 * 4
+        process.child.say(messages.done(number, [Transcript("", None)], 1, 4 * speed))
+        assert future.result(0).inference_s == 4 * speed
+    process.begin(ref(seconds=4))
+    assert process.incarnation.deadline() == pytest.approx(clock.now + 10 + 10 * 0.15 * 4)
 
 
 def test_a_load_beside_it_gives_a_batch_the_time_of_a_load_more(process: Process, clock: Clock, ref: Ref) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from asrq_jobs.errors import OutOfMemoryError
+from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker import inference
@@ -56,14 +56,23 @@ def berth(tmp_path: Path) -> Iterator[Berth]:
     fleet.close()
 
 
-def hear(berth: Berth, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, **more: Any) -> Heard:
-    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt, **more)
-    loaded = berth.engine.wait_ready(30)
-    return inference.transcribe(Job(request, JobControl(), notes), decoded, berth, loaded, chunk_s=28.0, lease_s=15.0)
+def hear(
+    berth: Berth, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, *, stand_in: bool = False
+) -> Heard:
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
+    job, loaded = Job(request, JobControl(), notes), berth.engine.wait_ready(30)
+    return inference.transcribe(job, decoded, berth, loaded, chunk_s=28.0, lease_s=15.0, stand_in=stand_in)
 
 
 def places(heard: Heard) -> list[tuple[float, float]]:
     return [(chunk.start, chunk.end) for chunk in heard.placed]
+
+
+def assert_each_sample_once(covered: list[tuple[float, float]]) -> None:
+    for start, stop in SPANS:
+        within = [(max(a, start), min(b, stop)) for a, b in covered if a < stop and b > start]
+        assert sum(b - a for a, b in within) == pytest.approx(stop - start)
+        assert all(one[1] <= other[0] for one, other in itertools.pairwise(within))
 
 
 def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(berth: Berth, decoded: DecodedAudio) -> None:
@@ -91,26 +100,48 @@ def test_the_next_attempt_does_none_of_the_parts_again(berth: Berth, decoded: De
     assert again.work == ()
 
 
-def test_the_parts_that_are_done_stay_done_where_there_is_more_memory(berth: Berth, decoded: DecodedAudio) -> None:
-    """A worker dies between the parts; the next one has room for the whole, and hears the rest of it only."""
-    notes = Notes()
-    first = hear(berth, decoded, notes, "oom-over:10 until:/")
-    half = {key: text for key, text in notes.saved.items() if not key.startswith(f"{decoded.spans[0][0]}-")}
-    assert len(half) == len(notes.saved) - 1
-    resumed = hear(berth, decoded, Notes(half), "oom-over:10 until:/")
-    assert resumed.placed == first.placed
-    assert len(resumed.work) == 1
-    assert "chunk_split" in resumed.warnings
+@pytest.mark.parametrize("fits_s", [20, 10])
+def test_parts_that_are_done_stay_done_where_there_is_more_memory(
+    berth: Berth, decoded: DecodedAudio, fits_s: int
+) -> None:
+    """A worker dies between the parts, or parts of parts; the next one has room for the whole, and hears the rest."""
+    whole, parts = Notes(), Notes()
+    hear(berth, decoded, whole)
+    hear(berth, decoded, parts, f"oom-over:{fits_s}")
+    suffix = next(iter(whole.saved)).rpartition("-")[2]
+    for key, transcript in parts.saved.items():
+        start, stop, _ = key.split("-")
+        resumed = hear(berth, decoded, Notes({f"{start}-{stop}-{suffix}": transcript}))
+        assert (int(start) / SAMPLE_RATE, int(stop) / SAMPLE_RATE) in places(resumed)
+        assert len(resumed.work) == len(resumed.placed) - 1
+        assert_each_sample_once(places(resumed))
 
 
 def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:
     heard = hear(berth, decoded, Notes(), "oom-over:10")
     covered = places(heard)
     assert all(end - start <= 10.0 for start, end in covered)
-    for start, stop in SPANS:  # each sample of speech is in one chunk
-        within = [(max(a, start), min(b, stop)) for a, b in covered if a < stop and b > start]
-        assert sum(b - a for a, b in within) == pytest.approx(stop - start)
-        assert all(one[1] <= other[0] for one, other in itertools.pairwise(within))
+    assert_each_sample_once(covered)
+
+
+def test_chunks_do_not_wait_for_an_engine_that_does_not_come_back_where_another_stands_in(
+    decoded: DecodedAudio, tmp_path: Path
+) -> None:
+    """It loads once; from then on each start crashes, as the file that kept it from crashing is gone."""
+    loads = tmp_path / "loads"
+    loads.touch()
+    fleet = Fleet(lambda name: Engine(name, BackendConfig(f"crash-unless:{loads}", tmp_path)))
+    try:
+        berth = fleet.enlist("fake")
+        berth.engine.wait_ready(30)
+        loads.unlink()
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailableError):
+            hear(berth, decoded, Notes(), "crash", stand_in=True)
+        assert time.monotonic() - started < 60, "without one they would wait two minutes"
+        assert not berth.engine.final
+    finally:
+        fleet.close()
 
 
 def test_what_fits_in_no_way_fails_with_the_code(berth: Berth, decoded: DecodedAudio) -> None:

@@ -1,12 +1,23 @@
-"""How far two transcripts are apart."""
+"""How far two transcripts are apart, and when a shadow takes a job over."""
 
 from __future__ import annotations
+
+import functools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrq_worker.shadow import word_error_rate
+from asrq_jobs.request import PathAudio, Request
+from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.backends.base import Capabilities, Identity
+from asrq_worker.control import JobControl
+from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.messages import Loaded
+from asrq_worker.fleet import Fleet
+from asrq_worker.inference import Heard, Job
+from asrq_worker.shadow import Comparison, Shadow, _Nowhere, word_error_rate
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,27 @@ def test_the_rate_counts_words(reference: str, hypothesis: str, rate: float) -> 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=8))
 def test_it_is_the_least_number_of_edits(left: list[str], right: list[str]) -> None:
-    edits = word_error_rate(" ".join(left), " ".join(right)) * max(len(left), 1)
-    assert edits <= max(len(left), len(right), 1)
-    assert edits >= abs(len(left) - len(right)) or not left
-    assert (edits == 0) == (left == right)
+    @functools.cache
+    def edits(i: int, j: int) -> int:
+        if not (i and j):
+            return i + j
+        return min(edits(i - 1, j) + 1, edits(i, j - 1) + 1, edits(i - 1, j - 1) + (left[i - 1] != right[j - 1]))
+
+    expected = edits(len(left), len(right)) / len(left) if left else float(bool(right))
+    assert word_error_rate(" ".join(left), " ".join(right)) == expected
+
+
+def test_a_shadow_that_was_closed_takes_no_job_over() -> None:
+    recorded: list[Comparison] = []
+    shadow = Shadow(Fleet(_no_engine), recorded.append, chunk_s=28.0, lease_s=15.0, start_s=1.0)
+    shadow.close()
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"))
+    decoded = DecodedAudio(Path("a.f32"), 0, (), "wav", "pcm", 16_000, 1, ())
+    identity = Identity("fake", "1", "fake", None, "cpu", "none")
+    served = Heard(Loaded(identity, Capabilities(frozenset()), 0.0, 0.0), (), (), ())
+    assert not shadow.follow(Job(request, JobControl(), _Nowhere()), decoded, served, "fake")
+    assert recorded == []
+
+
+def _no_engine(name: str) -> Engine:
+    raise AssertionError(name)

@@ -26,9 +26,18 @@ STUCK_S = 5.0
 """How long after a deadline the watchdog may take to act, and the system to end a process that it has killed."""
 
 
+SLOWER = 10.0
+"""A batch may be so many times slower than the slowest so far, for each second of audio…"""
+MEASURED_BATCHES = 20
+"""…once there were so many."""
+
+
 @dataclass(frozen=True)
 class Limits:
-    """What a process may take, in seconds: `start_s` to load; for a batch `stall_s` and `slowness` times its audio."""
+    """What a process may take, in seconds: `start_s` to load; for a batch `stall_s` and `slowness` times its audio.
+
+    What was measured counts in place of `slowness` if it allows less.
+    """
 
     start_s: float
     stall_s: float
@@ -89,6 +98,7 @@ class Incarnation:
         self._load_deadline = self._started + limits.start_s
         self.loaded: Loaded | None = None
         self.batches_done = 0
+        self._slowest = 0.0
         self.fresh_mb = 0
         threads = str(config.cpu_threads)
         env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
@@ -132,7 +142,7 @@ class Incarnation:
         since = time.monotonic() + (self._load_took_s if beside_load else 0.0)
         self._batches[self._number] = _Batch(future, sum(chunk.seconds for chunk in chunks), len(chunks), since)
         # Batches in flight share the cores, so each may take as long as all of them together.
-        may_take_s = self._limits.stall_s + self._limits.slowness * sum(each.seconds for each in self._batches.values())
+        may_take_s = self._limits.stall_s + self._slowness() * sum(each.seconds for each in self._batches.values())
         for batch in self._batches.values():
             batch.deadline = max(batch.deadline, batch.since + may_take_s)
         return self._number, future
@@ -181,6 +191,12 @@ class Incarnation:
         """After `kill`: wait, without the lock, until it is gone."""
         self._child.close()
 
+    def _slowness(self) -> float:
+        """Return how many seconds a second of audio may take."""
+        if self.batches_done < MEASURED_BATCHES:
+            return self._limits.slowness
+        return min(self._limits.slowness, SLOWER * self._slowest)
+
     def _overdue(self, now: float) -> AsrqError:
         if self.loaded is None:
             return EngineTimeoutError(f"The model was not loaded within {self._limits.start_s:g} s.")
@@ -209,6 +225,8 @@ class Incarnation:
                 with self._lock:
                     batch = self._batches.pop(message["id"])
                     self.batches_done += 1
+                    # What is short pays for more than its audio, and says nothing of the speed.
+                    self._slowest = max(self._slowest, done.inference_s / max(batch.seconds, 1.0))
                     self._on_done()
                 batch.future.set_result(done)
             case "log":
