@@ -20,6 +20,7 @@ from chaos.subjects import Subject
 from integration.worker.processes import Process, all_gone
 from redis import Redis
 
+from asrq_jobs.cli import exits
 from asrq_jobs.settings import PREFIX
 
 _MARK = "_ASRQ_CHAOS"
@@ -67,6 +68,9 @@ class Fleet:
         self._to_undo: list[tuple[float, Callable[[], object]]] = []
         self.strikes: Counter[str] = Counter()
         self.killed_at: dict[str, float] = {}
+        self.refused_starts = 0
+        """How often a worker ended at its start because the server would not serve it."""
+        self.odd_ends: list[str] = []
         self._actions: dict[Callable[[], bool], float] = {
             self._kill_worker: 4,
             self._kill_engine: 4,
@@ -102,6 +106,18 @@ class Fleet:
                 if action():
                     self.strikes[_name(action)] += 1
                     return
+
+    def supervise(self) -> None:
+        """Start the workers again that have ended by themselves, as a service manager does."""
+        for at, worker in enumerate(self._workers):
+            code = worker.process.poll()
+            if code is None:
+                continue
+            if code == exits.QUEUE and all(line["event"] != "worker.ready" for line in worker.lines):
+                self.refused_starts += 1
+            else:
+                self.odd_ends.append(f"a worker ended by itself with code {code}: {worker.lines[-3:]}")
+            self._replace(at)
 
     def mend(self) -> None:
         """Let what is stopped go on; from now on nothing bad is done."""

@@ -66,20 +66,26 @@ def run(plan: Plan, folder: Path) -> Summary:
             texts = stream.undisturbed()
             stream.start()
             teller = _Teller(lambda: f"{len(stream.jobs)} jobs, {_waiting(client)} waiting, {fleet.kills} kills")
+
+            def look_after() -> None:
+                fleet.supervise()
+                teller.tell()
+
             due = time.monotonic()
             until = due + plan.seconds
             while (due := due + when.expovariate(1 / plan.kill_every_s)) < until:
                 time.sleep(max(0.0, due - time.monotonic()))
+                look_after()
                 fleet.strike()
-                teller.tell()
             time.sleep(max(0.0, until - time.monotonic()))
             stream.stop()
             fleet.mend()
-            unfinished = _settle(client, list(stream.jobs), teller, within_s=plan.settle_s)
+            unfinished = _settle(client, list(stream.jobs), look_after, within_s=plan.settle_s)
             summary.blame(f"{each} did not end: {_where(client, each)}" for each in sorted(unfinished))
             fleet.drain()
             summary.strikes, summary.kills, summary.logged = fleet.strikes, fleet.kills, fleet.logged()
-            summary.submissions_tried_again = stream.refusals
+            summary.submissions_tried_again, summary.starts_refused = stream.refusals, fleet.refused_starts
+            summary.blame(fleet.odd_ends)
             ended = (job for job in stream.jobs.values() if job.id not in unfinished)
             summary.check(client, ended, texts, receiver, fleet.killed_at)
             summary.blame(["a webhook was not signed"] * receiver.forged)
@@ -109,7 +115,7 @@ def _waiting(client: Client) -> int:
     return sum(client.redis.llen(keys.queue(lane)) for lane in LANES)
 
 
-def _settle(client: Client, ids: list[str], teller: _Teller, *, within_s: float) -> set[str]:
+def _settle(client: Client, ids: list[str], look_after: Callable[[], None], *, within_s: float) -> set[str]:
     """Wait until all have ended and been announced; returns those that have not ended."""
     deadline = time.monotonic() + within_s
     while (ids or client.redis.exists(keys.WEBHOOKS)) and time.monotonic() < deadline:
@@ -117,7 +123,7 @@ def _settle(client: Client, ids: list[str], teller: _Teller, *, within_s: float)
             for job_id in ids:
                 pipe.exists(keys.result(job_id))
             ids = [job_id for job_id, there in zip(ids, pipe.execute(), strict=True) if not there]
-        teller.tell()
+        look_after()
         time.sleep(0.5)
     return set(ids)
 

@@ -249,7 +249,10 @@ def test_it_survives_outages_and_defects_and_lets_another_lead(
     assert not failures
 
 
-def test_it_tells_what_it_did(client: Client, redis: Redis, settings: Settings) -> None:
+def test_it_tells_what_it_did(
+    client: Client, redis: Redis, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     client.submit(AUDIO, id="retry")
     redis.delete(keys.queue("batch"))
     redis.hset(keys.job("retry"), "status", "scheduled")
@@ -258,7 +261,10 @@ def test_it_tells_what_it_did(client: Client, redis: Redis, settings: Settings) 
     reaper = Reaper(redis, settings, observe=seen.append)
     reaper.start()
     until(lambda: any(report.due == ("retry",) for report in seen))
+    redis.hset(keys.HOSTS, "dead-1", "{}")
+    until(lambda: any(report.hosts == ("dead-1",) for report in seen))
     reaper.close()
+    assert [record.getMessage() for record in caplog.records] == ["reaper.enqueued", "reaper.repaired"]
 
 
 def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,15 +115,12 @@ def connect(parts: SplitResult, private_hosts: bool, *, timeout_s: float = 20.0)
             plain = http.client.HTTPConnection(host, port)
             plain.sock = sock
             return plain
-        context = ssl.create_default_context()
-        encrypted = http.client.HTTPSConnection(host, port, context=context)
         try:
-            encrypted.sock = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            with cut_off(encrypted.sock, timeout_s):
-                encrypted.sock.do_handshake()
+            context = ssl.create_default_context()
+            encrypted = http.client.HTTPSConnection(host, port, context=context)
+            encrypted.sock = context.wrap_socket(sock, server_hostname=host)
         except BaseException:
             sock.close()
-            encrypted.close()
             raise
         return encrypted
     raise failure or OSError("it has no address")
