@@ -12,6 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import psutil
 from chaos.receiver import SECRET
@@ -20,7 +21,6 @@ from chaos.subjects import Subject
 from integration.worker.processes import Process, all_gone
 from redis import Redis
 
-from asrq_jobs.cli import exits
 from asrq_jobs.settings import PREFIX
 
 _MARK = "_ASRQ_CHAOS"
@@ -68,8 +68,7 @@ class Fleet:
         self._to_undo: list[tuple[float, Callable[[], object]]] = []
         self.strikes: Counter[str] = Counter()
         self.killed_at: dict[str, float] = {}
-        self.refused_starts = 0
-        """How often a worker ended at its start because the server would not serve it."""
+        self.failed_starts = 0
         self.odd_ends: list[str] = []
         self._actions: dict[Callable[[], bool], float] = {
             self._kill_worker: 4,
@@ -110,13 +109,12 @@ class Fleet:
     def supervise(self) -> None:
         """Start the workers again that have ended by themselves, as a service manager does."""
         for at, worker in enumerate(self._workers):
-            code = worker.process.poll()
-            if code is None:
+            if worker.process.poll() is None:
                 continue
-            if code == exits.QUEUE and all(line["event"] != "worker.ready" for line in worker.lines):
-                self.refused_starts += 1
-            else:
-                self.odd_ends.append(f"a worker ended by itself with code {code}: {worker.lines[-3:]}")
+            code, said = worker.ended(10), [str(line["event"]) for line in worker.lines]
+            if "worker.ready" in said or not any(line.startswith("asrq: error:") for line in said):
+                self.odd_ends.append(f"a worker ended by itself with code {code}: {said[-5:]}")
+            self.failed_starts += 1
             self._replace(at)
 
     def mend(self) -> None:
@@ -245,8 +243,10 @@ class Fleet:
         return True
 
     def _fill_server(self) -> bool:
+        """Full to the brim, so that some of what is written still fits, or beyond."""
         with Redis.from_url(self._server.url) as redis:
-            redis.config_set("maxmemory", redis.info("memory")["used_memory"])
+            used = cast("dict[str, int]", redis.info("memory"))["used_memory"]
+            redis.config_set("maxmemory", int(used * self._rng.uniform(0.7, 1.0)))
         self._undo_within(4.0, self._empty_server)
         return True
 

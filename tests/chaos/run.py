@@ -41,7 +41,7 @@ class Plan:
     seconds: float = 60.0
     seed: int = 1
     backend: str = "fake"
-    workers: int = 3
+    workers: int = 4
     jobs_per_second: float = 5.0
     kill_every_s: float = 2.0
     lease_s: float = 15.0
@@ -84,7 +84,7 @@ def run(plan: Plan, folder: Path) -> Summary:
             summary.blame(f"{each} did not end: {_where(client, each)}" for each in sorted(unfinished))
             fleet.drain()
             summary.strikes, summary.kills, summary.logged = fleet.strikes, fleet.kills, fleet.logged()
-            summary.submissions_tried_again, summary.starts_refused = stream.refusals, fleet.refused_starts
+            summary.submissions_tried_again, summary.failed_starts = stream.refusals, fleet.failed_starts
             summary.blame(fleet.odd_ends)
             ended = (job for job in stream.jobs.values() if job.id not in unfinished)
             summary.check(client, ended, texts, receiver, fleet.killed_at)

@@ -21,13 +21,13 @@ class Kind:
     """Commands for the fake backend; {file} stands for the path of a file that only this job knows."""
     audio: Sort = "short"
     retries: int = 20
-    """Few for a job that is to fail: the chaos may take them all."""
     queue_ttl_s: int | None = None
     canceled: bool = False
     announced: bool = False
 
 
 _COMPLETED = frozenset({"completed"})
+_LOST = frozenset({"worker_lost", "decoder_crashed"})  # of few attempts, the chaos may have taken the last
 _UNSCRIPTED = {
     "plain": Kind(70, _COMPLETED),
     "announced": Kind(3, _COMPLETED, announced=True),
@@ -39,12 +39,12 @@ _UNSCRIPTED = {
 _SCRIPTED = _UNSCRIPTED | {
     "canceled": replace(_UNSCRIPTED["canceled"], prompt="sleep:0.2"),
     "slow": Kind(10, _COMPLETED, "sleep:0.3"),
-    "hang": Kind(0.1, frozenset({"poisoned", "worker_lost"}), "hang", retries=2),
+    "hang": Kind(0.1, _LOST | {"poisoned"}, "hang", retries=2),
     "crash": Kind(0.3, frozenset({"poisoned"}), "crash"),
-    "broken": Kind(2, frozenset({"inference_failed", "worker_lost"}), "fail", retries=1, announced=True),
+    "broken": Kind(2, _LOST | {"inference_failed"}, "fail", retries=1, announced=True),
     "too_long": Kind(1, _COMPLETED, "oom-over:10", audio="long"),
     "hungry": Kind(0.3, _COMPLETED, "oom-in:{file}"),
-    "insatiable": Kind(0.2, frozenset({"out_of_memory", "worker_lost"}), "oom", retries=1),
+    "insatiable": Kind(0.2, _LOST | {"out_of_memory"}, "oom", retries=1),
     "leaking": Kind(3, _COMPLETED, "grow:8"),
 }
 
@@ -70,7 +70,7 @@ def subject(backend: str) -> Subject:
         return Subject(
             _SCRIPTED,
             ("hello-en", "hello-ru"),
-            {"MODEL": "m", "PARALLEL": "4", "ENGINE_STALL_S": "4", "ENGINE_SLOWNESS": "0.5"},
+            {"MODEL": "m", "PARALLEL": "4", "ENGINE_STALL_S": "3", "ENGINE_SLOWNESS": "0.5"},
             ({"ENGINE_MAX_BATCHES": "30"}, {"ENGINE_MAX_RSS_MB": "100"}),
             child_pause_s=8,
         )

@@ -38,8 +38,8 @@ class Summary:
     logged: Counter[str] = field(default_factory=Counter)
     """What the workers did about it."""
     submissions_tried_again: int = 0
-    starts_refused: int = 0
-    """Workers that ended at their start, because the server was full, and were started again."""
+    failed_starts: int = 0
+    """Workers that ended at their start (the server was full, a child was killed), and were started again."""
     duration_s: float = 0.0
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
