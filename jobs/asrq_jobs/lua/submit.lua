@@ -122,7 +122,6 @@ if audio.kind == 'blob' then
     return refuse('blob_missing', 'fetch', false, 'The uploaded audio is not there (never uploaded, or expired).',
       'Upload the audio again and submit the job anew.')
   end
-  redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
 end
 
 local function text(value)
@@ -150,6 +149,9 @@ redis.call('HSET', KEYS[1],
   'meta', cjson.encode(meta),
   'worker_name', '', 'group_id', '',
   'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '')
+if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
+  redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
+end
 redis.call('SADD', KEYS[3], KEYS[2])
 depth = redis.call('RPUSH', KEYS[2], id)
 redis.call('XADD', KEYS[4], '*', 'event', string.format(

@@ -212,14 +212,17 @@ def test_out_of_memory(binary: str, tmp_path: Path, caplog: pytest.LogCaptureFix
         with reaping(client), hosted(url, gate):
             client.submit(AUDIO, id="runs")
             assert gate.inside.wait(10)
+            uploaded = client.upload(b"audio")
             client.redis.config_set("maxmemory", "1mb")
+            with pytest.raises(QueueRefusedError):
+                client.submit(uploaded, id="uploaded")
             with pytest.raises(QueueRefusedError) as raised:
                 client.submit(AUDIO, id="waits")
             assert (raised.value.code, raised.value.retryable) == ("queue_refused", True)
             assert "out of memory" in raised.value.message
             assert "maxmemory" in (raised.value.hint or "")
             with pytest.raises(QueueRefusedError):
-                client.upload(b"audio")
+                client.upload(b"other audio")
             gate.open.set()
             assert client.wait("runs", timeout_s=20).status == "completed"
             _until(lambda: _told(caplog, "queue.unreachable"))
