@@ -12,7 +12,7 @@ from asrq_jobs.errors import AsrqError, CanceledError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
 from asrq_jobs.result import Result
-from asrq_worker.execution import Execution
+from asrq_worker.queue.execution import Execution
 
 
 class ScriptedWorker:

@@ -11,8 +11,8 @@ from redis import Redis
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
-from asrq_worker.execution import Execution
-from asrq_worker.reaper import Reaper
+from asrq_worker.queue.execution import Execution
+from asrq_worker.reaper.reaper import Reaper
 
 if TYPE_CHECKING:
     from conftest import Asrq

@@ -14,7 +14,7 @@ from integration.worker.processes import PROGRAM, worker
 
 from asrq_jobs import Client, PathAudio
 from asrq_jobs.settings import Settings
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "hello-en.flac"
 PRIVATE = "until:{gate} whispered"  # a prompt: nobody but the worker has to see it

@@ -29,7 +29,7 @@ from chaos.server import Server, valkey
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.settings import Settings
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 from asrq_worker.service import Service
 
 _PATIENCE_S = 60.0

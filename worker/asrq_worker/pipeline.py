@@ -17,7 +17,6 @@ from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker import inference, reports
 from asrq_worker.admission import admit
-from asrq_worker.announcement import refuse_webhook
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.control import JobControl
@@ -26,6 +25,7 @@ from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.logs import Log
 from asrq_worker.merge import merge
 from asrq_worker.policy import Outcome, Route, falls_back, route
+from asrq_worker.queue.announcement import refuse_webhook
 from asrq_worker.shadow import Shadow
 from asrq_worker.spool import Spool, discard
 

@@ -23,9 +23,7 @@ from asrq_jobs.errors import ShutdownError
 from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
-from asrq_worker.commands import CommandListener
 from asrq_worker.foreground import Foreground
-from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
 from asrq_worker.monitor.registry import Metrics
@@ -33,8 +31,10 @@ from asrq_worker.monitor.server import listening
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
+from asrq_worker.queue.commands import CommandListener
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Slot
 from asrq_worker.shadow import Comparison
-from asrq_worker.slot import Slot
 from asrq_worker.task import Task
 
 _log = Log("asrq.service")

@@ -15,11 +15,11 @@ from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Begun, EndVerdict, iso
 from asrq_worker.inference import Journal
 from asrq_worker.logs import Log
 from asrq_worker.outcome import decide, in_the_end
 from asrq_worker.pipeline import Pipeline
+from asrq_worker.queue.execution import Begun, EndVerdict, iso
 
 _log = Log("asrq.task")
 

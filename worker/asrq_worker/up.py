@@ -8,12 +8,12 @@ from pathlib import Path
 from asrq_jobs.connection import connect
 from asrq_jobs.settings import Settings
 from asrq_worker import service
-from asrq_worker.courier import Courier
 from asrq_worker.embedded import EmbeddedValkey
 from asrq_worker.foreground import Foreground
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.reaper import Reaper
+from asrq_worker.queue.courier import Courier
+from asrq_worker.reaper.reaper import Reaper
 
 
 def run(

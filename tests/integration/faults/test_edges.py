@@ -22,17 +22,18 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
-from asrq_worker import guard, lapses, rollback
-from asrq_worker import reaper as reaping
 from asrq_worker import task as tasks
 from asrq_worker.backends.base import Transcript
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Begun, Execution
-from asrq_worker.journal import RedisJournal
-from asrq_worker.leases import LeaseKeeper
 from asrq_worker.policy import FEWEST, Outcome
-from asrq_worker.reaper import Reaper, Report
-from asrq_worker.slot import Slot
+from asrq_worker.queue import guard
+from asrq_worker.queue.execution import Begun, Execution
+from asrq_worker.queue.journal import RedisJournal
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Slot
+from asrq_worker.reaper import lapses, rollback
+from asrq_worker.reaper import reaper as reaping
+from asrq_worker.reaper.reaper import Reaper, Report
 from asrq_worker.task import Taken, Task
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -150,7 +151,7 @@ def test_neither_a_defect_nor_an_outage_costs_a_slot(
         serve(self)
 
     monkeypatch.setattr(Slot, "_serve_one", serve_one)
-    monkeypatch.setattr("asrq_worker.slot._PAUSE_S", 0.01)
+    monkeypatch.setattr("asrq_worker.queue.slot._PAUSE_S", 0.01)
     monkeypatch.setattr(Slot, "register_death", away)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):
@@ -283,7 +284,7 @@ def test_one_job_that_redis_refuses_does_not_keep_the_others_from_being_recovere
     redis.zadd(keys.registry("scheduled", "batch"), {"retry": 1.0})
     report = Reaper(redis, settings).run_once()
     assert (report.requeued, report.due) == ((), ("retry",))
-    monkeypatch.setattr("asrq_worker.repairs.give_back", odd)
+    monkeypatch.setattr("asrq_worker.reaper.repairs.give_back", odd)
     redis.rpush(keys.intermediate("batch"), "stuck")
     now = time.time()
     reaper = Reaper(redis, settings, clock=lambda: now)

@@ -28,7 +28,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
 

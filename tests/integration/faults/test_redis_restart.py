@@ -16,7 +16,7 @@ from needs import missing
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import QueueUnreachableError
 from asrq_jobs.settings import Settings
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
 

@@ -16,11 +16,11 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution
 from asrq_worker.inference import Journal
-from asrq_worker.leases import LeaseKeeper
-from asrq_worker.reaper import Reaper
-from asrq_worker.slot import Slot
+from asrq_worker.queue.execution import Execution
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Slot
+from asrq_worker.reaper.reaper import Reaper
 from asrq_worker.task import Task
 
 AUDIO = PathAudio(path="/audio/a.wav")

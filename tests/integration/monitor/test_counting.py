@@ -16,7 +16,7 @@ from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Report
 from asrq_worker.task import Ended, Taken
 
 AUDIO = PathAudio(path="/audio/a.wav")

@@ -21,7 +21,7 @@ from asrq_jobs.connection import connect
 from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.settings import Settings
 from asrq_worker import doctor
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
 

@@ -21,7 +21,7 @@ from redis import Redis
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import QueueFullError
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 LONGEST_S = 30
 

@@ -14,11 +14,11 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import Delivery
-from asrq_worker.announcement import refuse_webhook
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution
 from asrq_worker.inference import Journal
-from asrq_worker.reaper import Reaper
+from asrq_worker.queue.announcement import refuse_webhook
+from asrq_worker.queue.execution import Execution
+from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/clip.wav")
 URL = "https://app.example/asrq?key=1"

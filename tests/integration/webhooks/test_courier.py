@@ -18,8 +18,8 @@ from redis.commands.core import Script
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Notice, verify
-from asrq_worker import courier
-from asrq_worker.courier import MOST_TRIES, Courier, wait_s
+from asrq_worker.queue import courier
+from asrq_worker.queue.courier import MOST_TRIES, Courier, wait_s
 
 SECRET = "the operator's"  # noqa: S105  # of this test
 

@@ -16,9 +16,9 @@ from asrq_jobs.result import Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
-from asrq_worker.leases import LeaseKeeper
 from asrq_worker.pipeline import Pipeline
-from asrq_worker.slot import Observe, Slot
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Observe, Slot
 from asrq_worker.task import Task
 
 Work = Callable[[Request, JobControl, Journal], Result]

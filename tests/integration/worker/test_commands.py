@@ -16,12 +16,12 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import CanceledError, SettingsError
-from asrq_worker import commands
-from asrq_worker.commands import CommandListener
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution
-from asrq_worker.leases import LeaseKeeper
-from asrq_worker.slot import Slot
+from asrq_worker.queue import commands
+from asrq_worker.queue.commands import CommandListener
+from asrq_worker.queue.execution import Execution
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Slot
 
 SLOT = "host.fake.batch.1"
 

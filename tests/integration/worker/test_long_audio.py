@@ -14,7 +14,7 @@ from integration.worker.processes import worker
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.events import Event
 from asrq_jobs.settings import Settings
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 MINUTES = 10.5
 

@@ -13,7 +13,7 @@ from asrq_jobs import BlobAudio, Client, keys, policy
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.settings import Settings
 from asrq_worker.policy import Outcome
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 WHISPER = {"fallback": "whisper", "whisper_model": "tiny.en", "lanes": "batch:2"}
 

@@ -14,7 +14,7 @@ from integration.worker.processes import Process, all_gone, worker
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker.embedded import EmbeddedValkey
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 
 @pytest.fixture

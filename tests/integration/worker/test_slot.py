@@ -21,7 +21,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
-from asrq_worker.reaper import Reaper
+from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/a.wav")
 

@@ -18,7 +18,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker import service
 from asrq_worker.foreground import Foreground
-from asrq_worker.slot import Slot
+from asrq_worker.queue.slot import Slot
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 

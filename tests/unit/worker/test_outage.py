@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from asrq_worker.outage import Outage
+from asrq_worker.queue.outage import Outage
 
 
 class Clock:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from asrq_jobs.request import LANES, PathAudio, Request
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
-from asrq_worker.execution import Execution, iso
-from asrq_worker.recovery import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
-from asrq_worker.snapshot import ENDED, Job, Places, Snapshot
+from asrq_worker.queue.execution import Execution, iso
+from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
+from asrq_worker.reaper.snapshot import ENDED, Job, Places, Snapshot
 
 AFTER_S = 15.0
 IDS = st.sampled_from("abcde")

@@ -27,10 +27,10 @@ from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Begun, iso
 from asrq_worker.logs import Log
 from asrq_worker.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
+from asrq_worker.queue.execution import Begun, iso
 from asrq_worker.spool import discard
 from asrq_worker.task import Taken, Task
 

@@ -15,7 +15,7 @@ from asrq_jobs.errors import UsageError
 from asrq_worker.cli import running
 
 if TYPE_CHECKING:
-    from asrq_worker.reaper import Report
+    from asrq_worker.reaper.reaper import Report
 
 
 @click.command(epilog="\b\nExamples:\n  asrq reaper\n  asrq reaper --once --dry-run")
@@ -38,11 +38,11 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
 
         running.tell_health(reaper_problem(config))
         return
-    from asrq_worker.courier import Courier
     from asrq_worker.monitor.reaper import ReaperMonitor
     from asrq_worker.monitor.registry import Metrics
     from asrq_worker.monitor.server import listening
-    from asrq_worker.reaper import Reaper
+    from asrq_worker.queue.courier import Courier
+    from asrq_worker.reaper.reaper import Reaper
 
     with connect(config) as redis, running.in_foreground(config) as foreground:
         with queue_errors(config):

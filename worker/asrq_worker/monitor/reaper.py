@@ -18,7 +18,7 @@ from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.readings import read_process
 from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.reaper import Report
+from asrq_worker.reaper.reaper import Report
 
 _Values = dict[tuple[str, ...], float]
 

@@ -12,8 +12,8 @@ from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
 from asrq_worker import faults
 from asrq_worker.backends.base import Transcript
-from asrq_worker.execution import Execution
 from asrq_worker.logs import Log
+from asrq_worker.queue.execution import Execution
 
 _TRANSCRIPT: TypeAdapter[Transcript] = TypeAdapter(Transcript)
 _log = Log("asrq.journal")

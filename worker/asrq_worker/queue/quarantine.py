@@ -14,7 +14,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
-from asrq_worker.execution import Execution, forget, iso
+from asrq_worker.queue.execution import Execution, forget, iso
 
 _KEPT_BYTES = 4096
 _OWN: Final[dict[Callable[[str], str], bytes]] = {

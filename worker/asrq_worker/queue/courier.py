@@ -27,7 +27,7 @@ from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker import reports
 from asrq_worker.audio import web
 from asrq_worker.logs import Log
-from asrq_worker.outage import Outage
+from asrq_worker.queue.outage import Outage
 
 _log = Log("asrq.courier")
 

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
-from asrq_worker.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
+from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
 

@@ -12,9 +12,9 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
-from asrq_worker.execution import Execution, iso
 from asrq_worker.outcome import decide
-from asrq_worker.snapshot import ENDED, MAY_RUN, Job, Snapshot
+from asrq_worker.queue.execution import Execution, iso
+from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
 from asrq_worker.task import Ended, attempt_limit
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots

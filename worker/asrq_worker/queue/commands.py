@@ -15,10 +15,10 @@ from asrq_jobs import keys
 from asrq_jobs.errors import SettingsError
 from asrq_worker import reports
 from asrq_worker.fleet import Fleet
-from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
 from asrq_worker.policy_watch import PolicyWatch
-from asrq_worker.slot import Slot
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.slot import Slot
 
 _log = Log("asrq.commands")
 _PAUSE_S = 1.0

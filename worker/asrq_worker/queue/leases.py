@@ -14,9 +14,9 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
 from asrq_worker import reports
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution
 from asrq_worker.logs import Log
-from asrq_worker.outage import Outage
+from asrq_worker.queue.execution import Execution
+from asrq_worker.queue.outage import Outage
 
 _log = Log("asrq.leases")
 

@@ -21,13 +21,14 @@ from redis.exceptions import RedisError, ResponseError
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_worker import reports, rollback
-from asrq_worker.lapses import recover
+from asrq_worker import reports
 from asrq_worker.logs import Log
-from asrq_worker.outage import Outage
-from asrq_worker.patrol import Patrol
-from asrq_worker.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
-from asrq_worker.repairs import repair
+from asrq_worker.queue.outage import Outage
+from asrq_worker.reaper import rollback
+from asrq_worker.reaper.lapses import recover
+from asrq_worker.reaper.patrol import Patrol
+from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
+from asrq_worker.reaper.repairs import repair
 
 _log = Log("asrq.reaper")
 

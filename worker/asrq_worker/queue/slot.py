@@ -23,14 +23,15 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
-from asrq_worker import faults, guard, quarantine, reports
-from asrq_worker.announcement import announcement
+from asrq_worker import faults, reports
 from asrq_worker.control import JobControl
-from asrq_worker.execution import Execution, give_back
-from asrq_worker.expiry import expire
-from asrq_worker.journal import RedisJournal
-from asrq_worker.leases import LeaseKeeper
 from asrq_worker.logs import Log
+from asrq_worker.queue import guard, quarantine
+from asrq_worker.queue.announcement import announcement
+from asrq_worker.queue.execution import Execution, give_back
+from asrq_worker.queue.expiry import expire
+from asrq_worker.queue.journal import RedisJournal
+from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.task import Ended, Taken, Task
 
 Observe = Callable[[Taken, Ended], None]

@@ -10,9 +10,9 @@ from redis.exceptions import ResponseError
 from asrq_jobs import keys, scripts
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_worker import expiry, quarantine
-from asrq_worker.execution import Execution, forget, give_back, iso
-from asrq_worker.recovery import Finding
+from asrq_worker.queue import expiry, quarantine
+from asrq_worker.queue.execution import Execution, forget, give_back, iso
+from asrq_worker.reaper.recovery import Finding
 
 
 def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) -> bool:

@@ -1,0 +1,1 @@
+"""Brings back what the dead held: looks, decides, repairs."""
