@@ -201,7 +201,7 @@ def test_options_and_their_defaults() -> None:
         {"url": " https://host:8443/asr/v1/ ", "beam_size": 5, "api_key": " sesame ", "api": "chat"}
     )
     assert (given.url, given.api, given.api_key) == ("https://host:8443/asr", "chat", "sesame")
-    assert (given.concurrency, given.timeout_s, given.languages) == (8, 50.0, frozenset(NAMES))
+    assert (given.concurrency, given.timeout_s, given.languages) == (4, 50.0, frozenset(NAMES))
     assert "sesame" not in repr(given), "the key is in no log"
     assert server_options.read({"url": "http://h", "languages": ["ru", "English"]}).languages == {"ru", "en"}
 
