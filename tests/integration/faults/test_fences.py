@@ -37,16 +37,6 @@ def settings(valkey_url: str) -> Settings:
     return Settings(redis_url=valkey_url, lease_s=3)
 
 
-@pytest.fixture
-def held(client: Client) -> Execution:
-    """A job that a slot has dequeued, begun, and left alone."""
-    client.submit(AUDIO, id="job")
-    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
-    execution = Execution("job", "first", "batch", "host.fake.batch.1")
-    assert execution.begin(client.redis, lease_s=3).verdict == "started"
-    return execution
-
-
 def test_a_begin_whose_answer_was_lost_may_be_sent_again(redis: Redis, held: Execution) -> None:
     before = events(redis, "job")
     again = held.begin(redis, lease_s=3)
