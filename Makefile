@@ -13,7 +13,7 @@ help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
 	@echo "make test                   run the whole test suite"
 	@echo "make chaos SECONDS=60       kill workers, children, reapers and the server at random; SEED=1 chooses how,"
-	@echo "                            BACKEND=whisper takes tiny.en instead of the fake backend"
+	@echo "                            BACKEND=whisper takes tiny.en instead of the fake backend, SERVER=redis redis-server"
 	@echo "make soak SECONDS=600       work, kill engines and restart workers for long; nothing may be left behind"
 	@echo "make lint                   style, types, import boundaries, generated docs"
 	@echo "make docs                   write the generated reference pages again, and the site into build/site"
@@ -25,11 +25,11 @@ demo: .venv/.run
 	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
 
 test: .venv/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --lua-coverage
 
 chaos: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) \
-	  --backend $(or $(BACKEND),fake)
+	  --backend $(or $(BACKEND),fake) --server $(or $(SERVER),valkey)
 
 soak: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600)

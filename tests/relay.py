@@ -1,77 +1,105 @@
-"""A network between a client and its server that a test can take down and bring back."""
+"""A network between a Redis server and those who talk to it, which a test can disturb."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
-from types import TracebackType
 from urllib.parse import urlsplit
 
 
 class Relay:
-    """Forwards a loopback port to a server; a context manager. Down, it drops and refuses connections."""
+    """Forwards a loopback port (`url`) to a server; a context manager. What it does may be changed at any time."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._server = (parts.hostname or "", parts.port or 6379)
+        self._parts = urlsplit(url)
+        self._listener: socket.socket | None = None
+        self._port = 0
         self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
-        self._up = True
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._open: set[socket.socket] = set()
+        self._lose: bytes | None = None
+        self.server = (self._parts.hostname or "", self._parts.port or 6379)
+        """Where new connections lead."""
+        self.delay_s = 0.0
+        """How much later each answer comes."""
+        self.accepted = 0
+        self.lost = threading.Event()
+        """Set when an answer has been lost."""
+
+    @property
+    def url(self) -> str:
+        """Its address, with the credentials of the server's; there is none before it was up."""
+        credentials, at, _ = self._parts.netloc.rpartition("@")
+        return self._parts._replace(netloc=f"{credentials}{at}127.0.0.1:{self._port}").geturl()
 
     def __enter__(self) -> Relay:
-        self._threads[0].start()
+        self.up()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.down()
-        _cut(self._listener)  # ends accept, as close alone would not
-        for thread in self._threads:
-            thread.join(timeout=10)
-        for connection in [*self._open, self._listener]:
-            connection.close()
-
-    def down(self) -> None:
-        """Cut every connection and every one that follows."""
-        with self._lock:
-            self._up = False
-            for connection in self._open:
-                _cut(connection)
 
     def up(self) -> None:
-        """Let new connections through again."""
+        """Listen, on the same port each time."""
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        self._port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def down(self) -> None:
+        """Refuse connections, and cut those that are open."""
+        if self._listener is not None:
+            _shut(self._listener)  # ends accept, as close alone would not
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut all connections; new ones are welcome."""
         with self._lock:
-            self._up = True
+            for each in self._open:
+                _shut(each)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                if not self._up:
-                    client.close()
-                    continue
-                server = socket.create_connection(self._server)
-                self._open += [client, server]
-            for source, target in ((client, server), (server, client)):
-                thread = threading.Thread(target=self._pump, args=(source, target), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+    def lose_answer(self, to: str) -> None:
+        """Cut the connection of the next command that has these words, after the server has run it."""
+        self._lose = to.encode()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        _cut(target)
+            while True:
+                near, _ = listener.accept()
+                self.accepted += 1
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with near, suppress(OSError), socket.create_connection(self.server) as far:
+            with self._lock:
+                self._open |= {near, far}
+            losing = threading.Event()
+            back = threading.Thread(target=self._answer, args=(far, near, losing), daemon=True)
+            back.start()
+            with suppress(OSError):
+                while data := near.recv(1 << 16):
+                    if self._lose is not None and self._lose in data:
+                        self._lose = None
+                        losing.set()
+                    far.sendall(data)
+            _shut(far)
+            back.join()
+            with self._lock:
+                self._open -= {near, far}
+
+    def _answer(self, far: socket.socket, near: socket.socket, losing: threading.Event) -> None:
+        with suppress(OSError):
+            while data := far.recv(1 << 16):
+                if losing.is_set():
+                    self.lost.set()
+                    break
+                time.sleep(self.delay_s)
+                near.sendall(data)
+        _shut(near)
 
 
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):  # it is cut already
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is shut already
         connection.shutdown(socket.SHUT_RDWR)

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from asrq_jobs import events, keys
 from asrq_jobs.errors import (
+    AsrqError,
     ErrorInfo,
     JobNotFoundError,
     JobStateError,
@@ -29,7 +30,7 @@ from asrq_jobs.request import LANES, BlobAudio, Lane, Request
 from asrq_jobs.result import Result
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
-from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted
+from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, missing, without_result
 
 _BLOCK_S = 2.0
 _FIRST_PAUSE_S = 0.1
@@ -177,13 +178,17 @@ def follow(
             yield event
         if not ended:
             continue
+        error: AsrqError | None = None
+        if not found:  # before the result is looked for: they are written in one step, so that one is there by then
+            status, worker = yield from patiently(("HMGET", keys.job(job_id), "status", "worker_name"))
+            error = without_result(job_id, status and FROM_RQ.get(status.decode(), "queued"), held=bool(worker))
         # The result, not the order of events, says that it is over: a paused worker may still add one, and a
         # job retried by hand has lost its result.
         text: bytes | None = yield from patiently(("GET", keys.result(job_id)))
         if text:
             return Result.from_json(text)
-        if not found and not (yield from patiently(("EXISTS", keys.job(job_id)))):
-            raise missing(job_id)
+        if error:
+            raise error
 
 
 def workers() -> Calls[dict[str, Any]]:
@@ -201,27 +206,16 @@ def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
 def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
-    at = time.time()
+    at = yield from server_time()
     outcome = Result(
         id=job_id,
         status="canceled",
         error=ErrorInfo(code="canceled", message="Canceled.", retryable=False, stage="queue"),
         completed_at=_iso(at),
     )
-    named = [
-        keys.job(job_id),
-        keys.queue(lane),
-        keys.registry("scheduled", lane),
-        keys.registry("canceled", lane),
-        keys.cancel(job_id),
-        keys.events(job_id),
-        keys.result(job_id),
-        keys.STATS,
-        keys.attempts(job_id),
-        keys.chunks(job_id),
-    ]
     event = Event(type="canceled", at=at)
-    raw: bytes = yield Script("cancel", named, [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s])
+    args: list[str | int] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
+    raw: bytes = yield Script("cancel", _keys(job_id, lane, "scheduled", keys.STATS), args)
     verdict = raw.decode()
     if verdict == "missing":
         raise missing(job_id)
@@ -233,20 +227,9 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
 def retry(job_id: str) -> Calls[None]:
     """Put a failed or canceled job back into its lane."""
     lane = yield from lane_of(job_id)
-    at = time.time()
-    named = [
-        keys.job(job_id),
-        keys.queue(lane),
-        keys.registry("failed", lane),
-        keys.registry("canceled", lane),
-        keys.cancel(job_id),
-        keys.events(job_id),
-        keys.result(job_id),
-        keys.attempts(job_id),
-        keys.chunks(job_id),
-    ]
+    at = yield from server_time()
     event = Event(type="queued", at=at, lane=lane)
-    raw: bytes = yield Script("retry", named, [job_id, event.to_json(), _iso(at)])
+    raw: bytes = yield Script("retry", _keys(job_id, lane, "failed"), [job_id, event.to_json(), _iso(at)])
     verdict = raw.decode()
     if verdict == "missing":
         raise missing(job_id)
@@ -285,12 +268,26 @@ def lane_of(job_id: str) -> Calls[str]:
     return keys.lane_of(origin.decode()) if origin else "batch"
 
 
-def missing(job_id: str) -> JobNotFoundError:
-    """Return the error for a job that is not there."""
-    return JobNotFoundError(
-        f"No job {job_id}: never submitted here, or its time to live has passed.",
-        hint="`asrq list` shows the jobs of this queue; check ASRQ_REDIS_URL.",
-    )
+def server_time() -> Calls[float]:
+    """Get the time by the clock of Redis, Unix s: that of a client may be wrong, and a job's waiting counts from it."""
+    answer: tuple[int, int] = yield ("TIME",)
+    return answer[0] + answer[1] / 1e6
+
+
+def _keys(job_id: str, lane: str, registry: str, *counters: str) -> list[str]:
+    """Name what cancel.lua and retry.lua work on."""
+    return [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.registry(registry, lane),
+        keys.registry("canceled", lane),
+        keys.cancel(job_id),
+        keys.events(job_id),
+        keys.result(job_id),
+        *counters,
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+    ]
 
 
 def _iso(at: float) -> str:

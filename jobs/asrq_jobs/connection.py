@@ -27,6 +27,16 @@ _RETRIED = [
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MasterDownError,
 ]
+_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+_CANNOT_SERVE = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+)
+_CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
 
 
 def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
@@ -83,20 +93,36 @@ def explain(error: Exception, settings: Settings) -> QueueError:
     if isinstance(error, redis.exceptions.NoPermissionError):
         hint = "The rights that each user of Redis needs are in docs/how-to/secure-redis.md."
         return QueueAuthError(f"Redis at {where} refused us: {text}.", hint=hint)
-    if isinstance(error, redis.exceptions.AuthenticationError) or (text.startswith(("NOAUTH", "WRONGPASS", "NOPERM"))):
+    if _turns_us_away(error):
         return QueueAuthError(f"Redis at {where} refused us: {text}.")
-    cannot_now = redis.exceptions.BusyLoadingError | redis.exceptions.ReadOnlyError | redis.exceptions.MasterDownError
-    if isinstance(error, cannot_now) or _says(text, "READONLY"):
-        return QueueRefusedError(f"Redis at {where} cannot serve now: {text}.")
-    if isinstance(error, redis.exceptions.OutOfMemoryError) or _says(text, "OOM"):
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or _says(error, "OOM"):
         return QueueRefusedError(
-            f"Redis at {where} is out of memory.", hint="Raise maxmemory, or wait until results and uploads expire."
+            f"Redis at {where} is full (out of memory).",
+            hint="Raise maxmemory, or wait until results and uploads expire.",
         )
-    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
+    if _cannot_serve(error):
+        return QueueRefusedError(
+            f"Redis at {where} cannot serve now: {text}.", hint="Try again soon; its own log says what keeps it."
+        )
+    if isinstance(error, _AWAY):
         return QueueUnreachableError(f"Redis at {where} does not answer: {text}.")
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.")
 
 
-def _says(text: str, code: str) -> bool:
-    """Whether an error answer that redis-py did not recognise has this code: Redis 6 wraps those met in a script."""
-    return bool(re.search(rf"(^|-){code}\b", text))
+def may_pass(error: Exception) -> bool:
+    """Whether to wait is of use: Redis is away or cannot serve now, rather than that it turns us or a command away."""
+    return not _turns_us_away(error) and (isinstance(error, _AWAY) or _cannot_serve(error))
+
+
+def _turns_us_away(error: Exception) -> bool:
+    classes = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError
+    return isinstance(error, classes) or _says(error, "NOAUTH|WRONGPASS|NOPERM")
+
+
+def _cannot_serve(error: Exception) -> bool:
+    return isinstance(error, _CANNOT_SERVE) or _says(error, _CANNOT_SERVE_CODES)
+
+
+def _says(error: Exception, codes: str) -> bool:
+    """Whether an answer that redis-py has no class for has one of these codes: Redis 6 wraps those met in a script."""
+    return bool(re.search(rf"(^|-)({codes})\b", str(error)))

@@ -5,18 +5,16 @@ Calls as in `asrq_jobs.calls`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 from asrq_jobs import keys
-from asrq_jobs.calls import Calls, Script, lane_of, missing, result
+from asrq_jobs.calls import Calls, Script, lane_of, result, server_time
 from asrq_jobs.errors import ErrorInfo, JobStateError
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.result import Attempt
-from asrq_jobs.states import FROM_RQ
+from asrq_jobs.states import FROM_RQ, missing
 
 
 class DeadLetter(BaseModel):
@@ -39,10 +37,9 @@ def letters(
     code: str | None = None,
     older_than_s: float | None = None,
     most: int | None = 100,
-    now: Callable[[], float] = time.time,
 ) -> Calls[list[DeadLetter]]:
     """List dead letters, newest first in each lane: `most` of each lane, all if None, of those that fit the rest."""
-    before = None if older_than_s is None else now() - older_than_s
+    before = None if older_than_s is None else (yield from server_time()) - older_than_s
     found: list[DeadLetter] = []
     for place in (lane,) if lane else LANES:
         wanted = 0

@@ -22,6 +22,8 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`. What belongs to a fai
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
     asrq:webhooks              zset    none                    end_execution.lua, expire.lua, the courier; score: due
+    asrq:spoilt:<key>          any     a week                  the reaper: what stood under a key that all jobs share
+                                                       and was of another type
     asrq:control               pub/sub                         cancel.lua, clients, `asrq backend` -> workers
 """
 
@@ -147,3 +149,8 @@ def blob(sha256: str) -> str:
 def outcomes(backend: str) -> str:
     """Recent outcomes of a backend, newest first."""
     return f"asrq:outcomes:{backend}"
+
+
+def spoilt(key: str) -> str:
+    """Where the rubbish is put that stood under a key."""
+    return f"asrq:spoilt:{key}"

@@ -80,7 +80,8 @@ def read(redis: Redis) -> Policy | None:
 def write(redis: Redis, before: Policy | None, after: Policy, *, reason: str, by: str | None = None) -> bool:
     """Put a policy in force and log the change; False if it has changed meanwhile from `before`."""
     by = by or f"{getpass.getuser()}@{socket.gethostname()}"
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    # Redis's clock: the outcomes since then decide about a rollback, and whoever changes the policy may be late.
+    now = datetime.fromtimestamp(redis.time()[0], UTC).isoformat(timespec="seconds")
     after = after.model_copy(update={"changed_at": now, "changed_by": by, "reason": reason})
     entry = {
         "at": now,

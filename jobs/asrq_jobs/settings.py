@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     # Queue
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS.")
     redis_timeout_s: Seconds = Field(default=5.0, description="Limit for connecting and for one answer.")
-    redis_retry_s: float = Field(default=30.0, ge=0, description="How long a waiting client rides out an outage.")
+    redis_retry_s: float = Field(
+        default=30.0, ge=0, description="How long clients that wait, and services that start, ride out an outage."
+    )
     result_ttl_s: int = Field(default=86_400, ge=60, description="How long results and events are kept.")
     failure_ttl_s: int = Field(default=604_800, ge=60, description="How long failed jobs are kept for a retry by hand.")
     blob_ttl_s: int = Field(default=86_400, ge=60, description="How long uploaded audio is kept.")

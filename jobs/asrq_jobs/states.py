@@ -1,4 +1,4 @@
-"""Where a job stands, in the protocol's words."""
+"""Where a job stands, in the protocol's words, and what it means that there is no job or no result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from asrq_jobs.errors import ErrorInfo
+from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, JobNotFoundError
 
 Status = Literal["queued", "processing", "completed", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("queued", "processing", "completed", "failed", "canceled")
@@ -50,3 +50,28 @@ class JobState(BaseModel):
     started_at: str | None = None
     ended_at: str | None = None
     error: ErrorInfo | None = None
+
+
+def missing(job_id: str) -> JobNotFoundError:
+    """Return the error for a job that is not there."""
+    return JobNotFoundError(
+        f"No job {job_id}: never submitted here, deleted, or its time to live has passed.",
+        hint="`asrq list` shows the jobs of this queue; check ASRQ_REDIS_URL.",
+    )
+
+
+def without_result(job_id: str, status: Status | None, *, held: bool) -> AsrqError | None:
+    """Decide whether a job that has no result will get none, None if it may; `held`: a worker has it.
+
+    RQ's own tools cancel and delete jobs without a result, and one that runs in name only: it ends as usual.
+    """
+    if status is None:
+        return missing(job_id)
+    if status == "canceled" and not held:
+        return CanceledError(
+            f"Job {job_id} was canceled by one of RQ's own tools, which leave no result.",
+            hint=f"To run it after all: asrq retry {job_id}",
+        )
+    if status in {"completed", "failed"}:
+        return JobNotFoundError(f"The result of job {job_id} has expired.", hint="Submit the audio again.")
+    return None

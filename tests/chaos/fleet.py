@@ -25,6 +25,8 @@ from asrq_jobs.settings import PREFIX
 
 _MARK = "_ASRQ_CHAOS"
 _READY_S = 60.0
+_REAPER_PAUSE_S = 12.0  # at most: long enough to lose the lead
+_LEADERLESS_S = 10.0  # how long at most nobody leads after the reaper that led was killed
 _TELLING = {  # which field of a line says more
     "engine.failed": "code",
     "engine.replacing": "reason",
@@ -65,9 +67,13 @@ class Fleet:
         self._workers: list[Process] = []
         self._former: list[Process] = []
         self._reapers: list[Process] = []
+        self._leaving: list[Process] = []
         self._to_undo: list[tuple[float, Callable[[], object]]] = []
         self.strikes: Counter[str] = Counter()
         self.killed_at: dict[str, float] = {}
+        """When each worker (by name) was killed at work."""
+        self.disturbed: list[tuple[float, float]] = []
+        """From when until when the server or the reapers could not be relied on."""
         self.failed_starts = 0
         self.odd_ends: list[str] = []
         self._actions: dict[Callable[[], bool], float] = {
@@ -107,11 +113,15 @@ class Fleet:
                     return
 
     def supervise(self) -> None:
-        """Start the workers again that have ended by themselves, as a service manager does."""
+        """Start again what has ended by itself, as a service manager does."""
+        for at, reaper in enumerate(self._reapers):
+            if reaper.process.poll() is not None:
+                self.odd_ends.append(f"a reaper ended by itself with code {reaper.ended(10)}: {_said(reaper)[-5:]}")
+                self._replace_reaper(at)
         for at, worker in enumerate(self._workers):
             if worker.process.poll() is None:
                 continue
-            code, said = worker.ended(10), [str(line["event"]) for line in worker.lines]
+            code, said = worker.ended(10), _said(worker)
             if "worker.ready" in said or not any(line.startswith("asrq: error:") for line in said):
                 self.odd_ends.append(f"a worker ended by itself with code {code}: {said[-5:]}")
             self.failed_starts += 1
@@ -123,16 +133,24 @@ class Fleet:
 
     def logged(self) -> Counter[str]:
         """How often the workers wrote each of the lines that tell how they met what was done to them."""
-        lines = [line for process in [*self._former, *self._workers] for line in process.lines]
-        told = [(line["event"], line.get(_TELLING[str(line["event"])])) for line in lines if line["event"] in _TELLING]
+        told = [
+            (line["event"], line.get(_TELLING[str(line["event"])])) for line in self._log() if line["event"] in _TELLING
+        ]
         return Counter(f"{event} {how}" for event, how in told)
+
+    def defects(self) -> list[str]:
+        """What was written that no fault from outside explains."""
+        lines = [line for line in self._log() if str(line["event"]).endswith((".defect", "(most recent call last):"))]
+        return sorted({f"a process logged {line['event']} {line.get('error', '')}" for line in lines})
 
     def drain(self) -> None:
         """End everything in good order."""
         for process in [*self._workers, *self._reapers]:
             process.process.send_signal(signal.SIGTERM)
-        for process in [*self._workers, *self._reapers]:
-            process.process.wait(60)
+        for process in [*self._workers, *self._reapers, *self._leaving]:
+            code = process.ended(60)
+            if code and not (code == -signal.SIGTERM and not process.lines):  # it came before the program could listen
+                self.odd_ends.append(f"a process that was to end did so with code {code}: {_said(process)[-5:]}")
 
     def everyone(self) -> list[psutil.Process]:
         """Every process of this run that is alive, children of the dead included."""
@@ -165,6 +183,13 @@ class Fleet:
         self._former.append(self._workers[at])
         self._workers[at] = self._worker(at)
 
+    def _replace_reaper(self, at: int) -> None:
+        self._former.append(self._reapers[at])
+        self._reapers[at] = Process("reaper", env=self._env)
+
+    def _log(self) -> list[dict[str, object]]:
+        return [line for process in [*self._former, *self._workers, *self._reapers] for line in process.lines]
+
     def _undo(self, now: float) -> None:
         for due, undo in list(self._to_undo):
             if due <= now:
@@ -182,10 +207,11 @@ class Fleet:
         at = self._some_worker()
         victim = self._workers[at]
         children = victim.children()
+        at_work = not _is_stopped(victim)
         victim.process.kill()
-        now = time.time()
-        ready = [line for line in victim.lines if line["event"] == "worker.ready"]
-        self.killed_at |= {str(line["name"]): now for line in ready}
+        if at_work:
+            ready = [line for line in victim.lines if line["event"] == "worker.ready"]
+            self.killed_at |= {str(line["name"]): time.time() for line in ready}
         victim.process.wait(10)
         for child in children:  # one that was stopped before it could ask to die with its parent does so now
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -197,11 +223,12 @@ class Fleet:
 
     def _drain_worker(self) -> bool:
         at = self._some_worker()
-        leaving = self._workers[at].process
-        if psutil.Process(leaving.pid).status() == psutil.STATUS_STOPPED:
+        leaving = self._workers[at]
+        if _is_stopped(leaving):
             return False
-        leaving.send_signal(signal.SIGTERM)
-        threading.Thread(target=leaving.wait, daemon=True).start()  # reaps it
+        leaving.process.send_signal(signal.SIGTERM)
+        threading.Thread(target=leaving.process.wait, daemon=True).start()  # reaps it
+        self._leaving.append(leaving)
         self._replace(at)
         return True
 
@@ -234,16 +261,20 @@ class Fleet:
         at = self._rng.randrange(len(self._reapers))
         self._reapers[at].process.kill()
         self._reapers[at].process.wait(10)
-        self._reapers[at] = Process("reaper", env=self._env)
+        self.disturbed.append((time.time(), time.time() + _LEADERLESS_S))
+        self._replace_reaper(at)
         return True
 
     def _pause_reaper(self) -> bool:
-        return self._pause(psutil.Process(self._rng.choice(self._reapers).process.pid), 12.0)
+        self.disturbed.append((time.time(), time.time() + _REAPER_PAUSE_S))
+        return self._pause(psutil.Process(self._rng.choice(self._reapers).process.pid), _REAPER_PAUSE_S)
 
     def _kill_server(self) -> bool:
+        since = time.time()
         self._server.kill()
         time.sleep(self._rng.uniform(0, 2))
         self._server.start()
+        self.disturbed.append((since, time.time()))
         return True
 
     def _fill_server(self) -> bool:
@@ -251,16 +282,26 @@ class Fleet:
         with Redis.from_url(self._server.url) as redis:
             used = cast("dict[str, int]", redis.info("memory"))["used_memory"]
             redis.config_set("maxmemory", int(used * self._rng.uniform(0.7, 1.0)))
-        self._undo_within(4.0, self._empty_server)
+        since = time.time()
+        self._undo_within(4.0, lambda: self._empty_server(since))
         return True
 
-    def _empty_server(self) -> None:
+    def _empty_server(self, full_since: float) -> None:
         with Redis.from_url(self._server.url) as redis:
             redis.config_set("maxmemory", 0)
+        self.disturbed.append((full_since, time.time()))
 
 
 def _name(action: Callable[[], bool]) -> str:
     return action.__name__.removeprefix("_")
+
+
+def _is_stopped(process: Process) -> bool:
+    return psutil.Process(process.process.pid).status() == psutil.STATUS_STOPPED
+
+
+def _said(process: Process) -> list[str]:
+    return [str(line["event"]) for line in process.lines]
 
 
 def _variables(settings: dict[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from chaos.fleet import Fleet
 from chaos.jobs import Stream
 from chaos.ledger import leftovers
 from chaos.receiver import Receiver
-from chaos.server import Server, redis_server, valkey
+from chaos.server import SERVERS, Server
 from chaos.subjects import subject
 from chaos.summary import Summary
 from integration.worker.processes import all_gone
@@ -51,7 +51,7 @@ class Plan:
 
 def run(plan: Plan, folder: Path) -> Summary:
     """Run a plan; `folder` holds the server's data, spools and logs."""
-    binary, under_test = {"valkey": valkey, "redis": redis_server}[plan.server](), subject(plan.backend)
+    binary, under_test = SERVERS[plan.server](), subject(plan.backend)
     missing = f"a {plan.server} server" if binary is None else under_test.missing
     if binary is None or missing:
         raise SystemExit(f"This machine lacks {missing}.")
@@ -85,9 +85,9 @@ def run(plan: Plan, folder: Path) -> Summary:
             fleet.drain()
             summary.strikes, summary.kills, summary.logged = fleet.strikes, fleet.kills, fleet.logged()
             summary.submissions_tried_again, summary.failed_starts = stream.refusals, fleet.failed_starts
-            summary.blame(fleet.odd_ends)
+            summary.blame([*fleet.odd_ends, *fleet.defects()])
             ended = (job for job in stream.jobs.values() if job.id not in unfinished)
-            summary.check(client, ended, texts, receiver, fleet.killed_at)
+            summary.check(client, ended, texts, receiver, fleet)
             summary.blame(["a webhook was not signed"] * receiver.forged)
             summary.blame(leftovers(client.redis))
             summary.blame(_left_on_this_machine(fleet, folder))
@@ -149,7 +149,7 @@ def _left_on_this_machine(fleet: Fleet, folder: Path) -> list[str]:
 def main() -> int:
     """Run what the command line says; the exit code says whether every promise was kept."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    choices = {"backend": ("fake", "whisper"), "server": ("valkey", "redis")}
+    choices = {"backend": ("fake", "whisper"), "server": tuple(SERVERS)}
     for name, default in asdict(Plan()).items():
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(default), default=default, choices=choices.get(name)

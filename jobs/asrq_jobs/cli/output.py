@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
 from asrq_jobs import formats
 from asrq_jobs.cli import colour, failure
-from asrq_jobs.errors import AsrqError, ErrorInfo, UsageError, from_info
+from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, UsageError, from_info
 from asrq_jobs.formats import Format
 from asrq_jobs.result import AudioInfo, Result
 
@@ -49,8 +49,9 @@ def choose(form: Format | None, *, as_json: bool, folder: Path | None, stdout: T
 
 
 def failed(job_id: str, error: AsrqError, *, name: str | None = None) -> Result:
-    """Return the document of something that failed before a worker saw it."""
-    return Result(id=job_id, status="failed", audio=AudioInfo(name=name), error=error.info())
+    """Return the document of something that ended without one: before a worker saw it, or by a foreign hand."""
+    status: Literal["failed", "canceled"] = "canceled" if isinstance(error, CanceledError) else "failed"
+    return Result(id=job_id, status=status, audio=AudioInfo(name=name), error=error.info())
 
 
 def echo_json(value: Any) -> None:

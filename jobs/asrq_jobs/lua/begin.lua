@@ -26,7 +26,7 @@
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
 -- retried by hand).
--- What all jobs share (registries) is written with pcall: spoilt by somebody, it must not keep a job from its start.
+-- What all jobs share (lists, registries) is written with pcall: spoilt by somebody, it must not keep a job from its start.
 
 local id = ARGV[1]
 local lease = ARGV[3] .. '/' .. id .. '/' .. ARGV[2]
@@ -40,7 +40,7 @@ if redis.call('ZSCORE', KEYS[4], lease) then
   return started()
 end
 local status = redis.call('HGET', KEYS[1], 'status')
-redis.call('LREM', KEYS[2], 1, id)
+redis.pcall('LREM', KEYS[2], 1, id)
 if not status then
   return {'gone', {}, 0, 0}
 end

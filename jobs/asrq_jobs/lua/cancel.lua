@@ -19,6 +19,8 @@
 -- Returns "canceled" (it was waiting and has ended), "requested" (it runs; its worker has been told),
 -- "ended" (it had ended before) or "missing".
 -- The id of a job that runs may still stand in its lane: put back while its slot was slow to begin it.
+-- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not hide that the
+-- job has ended.
 
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -27,7 +29,8 @@ end
 if status == 'finished' or status == 'failed' or status == 'canceled' or status == 'stopped' then
   return 'ended'
 end
-local waiting = redis.call('LREM', KEYS[2], 1, ARGV[1]) + redis.call('ZREM', KEYS[3], ARGV[1])
+local waiting = (tonumber(redis.pcall('LREM', KEYS[2], 1, ARGV[1])) or 0)
+  + (tonumber(redis.pcall('ZREM', KEYS[3], ARGV[1])) or 0)
 if waiting == 0 or status == 'started' then
   redis.call('SET', KEYS[5], '1', 'EX', ARGV[4])
   redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. ARGV[1] .. '"}')
@@ -37,9 +40,9 @@ redis.call('HSET', KEYS[1], 'status', 'canceled')
 for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
   redis.call('EXPIRE', key, ARGV[4])
 end
-redis.call('ZADD', KEYS[4], ARGV[5], ARGV[1])
+redis.pcall('ZADD', KEYS[4], ARGV[5], ARGV[1])
 redis.call('SET', KEYS[7], ARGV[2], 'EX', ARGV[4])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
 redis.call('EXPIRE', KEYS[6], ARGV[4])
-redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)  -- a counter that somebody spoilt must not hide that it has ended
+redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)
 return 'canceled'

@@ -16,7 +16,7 @@
 -- KEYS[13]  asrq:stats                     hash    counters
 -- KEYS[14]  asrq:blob:<sha256>            string  kept as long as the job may still need it: renewed unless it ends well
 -- KEYS[15]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
--- KEYS[16]  asrq:webhooks                  zset    receives the announcement, due at once
+-- KEYS[16]  asrq:webhooks                  zset    receives the announcement, due now
 -- ARGV[1]   id
 -- ARGV[2]   execution
 -- ARGV[3]   lane
@@ -35,7 +35,8 @@
 -- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the fence refused. The very same end of a job, sent again by a worker that lost our answer, is 1.
--- What all jobs share (registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
+-- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its
+-- end. One that goes on and found no place is put there by the reaper, which finds it on no list.
 
 local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
 local lease = ARGV[3] .. '/' .. id .. '/' .. execution
@@ -62,12 +63,12 @@ end
 
 if outcome == 'front' then
   redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[5], 'worker_name', '')
-  redis.call('LPUSH', KEYS[15], id)
+  redis.pcall('LPUSH', KEYS[15], id)
   return 1
 end
 if outcome == 'retry' then
   redis.call('HSET', KEYS[1], 'status', 'scheduled', 'worker_name', '')
-  redis.call('ZADD', KEYS[15], ARGV[6], id)
+  redis.pcall('ZADD', KEYS[15], ARGV[6], id)
   return 1
 end
 
@@ -77,7 +78,7 @@ redis.pcall('ZADD', KEYS[15], ARGV[6], id)
 redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
 redis.call('DEL', KEYS[12])
 if ARGV[16] ~= '' then
-  redis.pcall('ZADD', KEYS[16], 0, ARGV[16])
+  redis.pcall('ZADD', KEYS[16], redis.call('TIME')[1], ARGV[16])
 end
 if outcome ~= 'canceled' then
   redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',

@@ -18,5 +18,5 @@ if redis.call('HGET', KEYS[1], 'status') ~= 'scheduled' then
   return 0
 end
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[3])
-redis.call('RPUSH', KEYS[3], ARGV[1])
+redis.pcall('RPUSH', KEYS[3], ARGV[1])  -- where somebody has spoilt the lane, the reaper finds the job on no list
 return 1

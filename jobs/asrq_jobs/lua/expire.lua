@@ -12,7 +12,7 @@
 -- KEYS[10]  asrq:cancel:<id>                   string  a mark that came too late is removed
 -- KEYS[11]  asrq:stats                         hash    counters
 -- KEYS[12]  asrq:blob:<sha256>                 string  kept for a retry by hand
--- KEYS[13]  asrq:webhooks                      zset    receives the announcement, due at once
+-- KEYS[13]  asrq:webhooks                      zset    receives the announcement, due now
 -- ARGV[1]   id
 -- ARGV[2]   since    ISO 8601 as RQ writes it; the job expires only if it was enqueued before
 -- ARGV[3]   now      the same, for RQ's ended_at
@@ -25,15 +25,15 @@
 -- ARGV[10]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, or 0 if the job waits no more, or has not waited for so long.
--- What all jobs share (registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
+-- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
 
 local id = ARGV[1]
 local job = redis.call('HMGET', KEYS[1], 'status', 'enqueued_at')
 if job[1] ~= 'queued' or not job[2] or job[2] == '' or job[2] >= ARGV[2] then
   return 0
 end
-redis.call('LREM', KEYS[2], 0, id)
-redis.call('LREM', KEYS[3], 0, id)
+redis.pcall('LREM', KEYS[2], 0, id)
+redis.pcall('LREM', KEYS[3], 0, id)
 redis.call('HSET', KEYS[1], 'status', 'failed', 'ended_at', ARGV[3])
 redis.pcall('ZADD', KEYS[4], ARGV[8], id)
 redis.call('SET', KEYS[5], ARGV[4], 'EX', ARGV[7])
@@ -42,7 +42,7 @@ redis.call('XADD', KEYS[7], '*', 'event', ARGV[5])
 redis.call('DEL', KEYS[10])
 redis.pcall('HINCRBY', KEYS[11], 'expired', 1)
 if ARGV[10] ~= '' then
-  redis.pcall('ZADD', KEYS[13], 0, ARGV[10])
+  redis.pcall('ZADD', KEYS[13], redis.call('TIME')[1], ARGV[10])
 end
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[7], KEYS[8], KEYS[9]}) do
   redis.call('EXPIRE', key, ARGV[7])

@@ -62,7 +62,7 @@ end
 if redis.call('LREM', KEYS[2], 0, id) > 0 then
   changed = 1
 end
-local lost = not status and redis.call('EXISTS', KEYS[1], KEYS[7]) == 0
+local lost = redis.call('EXISTS', KEYS[1], KEYS[7]) == 0
 for _, key in ipairs({KEYS[1], KEYS[8], KEYS[9], KEYS[10]}) do
   if redis.call('TTL', key) == -1 then
     redis.call('EXPIRE', key, lost and 0 or ARGV[5])

@@ -14,5 +14,5 @@ end
 if redis.call('HGET', KEYS[1], 'status') ~= 'queued' then
   return 'dropped'
 end
-redis.call('LPUSH', KEYS[3], ARGV[1])
+redis.pcall('LPUSH', KEYS[3], ARGV[1])  -- where somebody has spoilt the lane, the reaper finds the job on no list
 return 'requeued'

@@ -15,6 +15,8 @@
 --
 -- The job hash receives attempts_before (a field that RQ ignores): attempts up to now do not count against the
 -- limit of the new round.
+-- What all jobs share (lanes, registries) is written with pcall: where somebody has spoilt it, the reaper finds the job on
+-- no list and puts it there.
 -- Returns "queued", "missing", or the status that does not allow a retry.
 
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -24,14 +26,14 @@ end
 if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then
   return status
 end
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[4], ARGV[1])
+redis.pcall('ZREM', KEYS[3], ARGV[1])
+redis.pcall('ZREM', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5], KEYS[7])
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[3], 'ended_at', '', 'started_at', '',
   'worker_name', '', 'attempts_before', redis.call('LLEN', KEYS[8]))
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
   redis.call('PERSIST', key)
 end
-redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.pcall('RPUSH', KEYS[2], ARGV[1])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[2])
 return 'queued'

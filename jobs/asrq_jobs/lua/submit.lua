@@ -34,7 +34,8 @@ local function invalid(message)
 end
 
 local function limit(name, default)
-  return tonumber(redis.call('HGET', KEYS[6], name)) or default
+  local set = tonumber(redis.pcall('HGET', KEYS[6], name))
+  return set and set >= 0 and set < 2 ^ 31 and math.floor(set) or default
 end
 
 -- Whether text is UTF-8 (RFC 3629). cjson does not look, and RQ's tools stop at a job that is not.
@@ -152,7 +153,7 @@ redis.call('HSET', KEYS[1],
 if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
 end
-redis.call('SADD', KEYS[3], KEYS[2])
+redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: spoilt by somebody, it must not cost a job its place
 depth = redis.call('RPUSH', KEYS[2], id)
 redis.call('XADD', KEYS[4], '*', 'event', string.format(
   '{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}', tonumber(clock[1]), tonumber(clock[2]), lane, depth))

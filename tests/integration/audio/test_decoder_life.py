@@ -23,6 +23,7 @@ from asrq_jobs.errors import (
     ShutdownError,
 )
 from asrq_worker.audio import decoder
+from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.process.child import Child, Message
@@ -84,6 +85,71 @@ def test_a_decoder_killed_at_rest_harms_nobody(single: DecoderPool, data: Path, 
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
+
+
+@posix
+@pytest.mark.parametrize("decoders", [1, 2])
+def test_decoders_killed_while_they_start_are_replaced(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoders: int
+) -> None:
+    killed = _kill_as_they_start(monkeypatch, 2)
+    pool = DecoderPool(decoders, memory_mb=4096, stall_s=20, max_s=3600)
+    pool.start()
+    try:
+        assert len(killed) == 2
+        assert len(pool.pids) == decoders
+        assert not set(killed) & set(pool.pids)
+        assert decodes(pool, data / "hello-en.flac", tmp_path).spans
+    finally:
+        pool.close()
+
+
+@posix
+def test_decoders_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = _kill_as_they_start(monkeypatch, 10)
+    pool = DecoderPool(2, memory_mb=4096, stall_s=20, max_s=3600)
+    with pytest.raises(DecoderCrashedError, match="SIGKILL") as raised:
+        pool.start()
+    assert raised.value.hint
+    assert (len(killed), pool.pids) == (3, ())
+    assert not any(map(is_alive, killed))
+
+
+def _kill_as_they_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    wait_ready, killed = DecodeProcess.wait_ready, list[int]()
+
+    def struck(self: DecodeProcess) -> None:
+        if len(killed) < times:
+            os.kill(self.pid, signal.SIGKILL)
+            killed.append(self.pid)
+        wait_ready(self)
+
+    monkeypatch.setattr(DecodeProcess, "wait_ready", struck)
+    return killed
+
+
+@posix
+def test_a_decoder_killed_as_soon_as_it_is_ready_is_not_given_a_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_ready, killed = DecodeProcess.wait_ready, list[int]()
+
+    def struck(self: DecodeProcess) -> None:
+        wait_ready(self)
+        if not killed:
+            os.kill(self.pid, signal.SIGKILL)
+            killed.append(self.pid)
+            while not self.gone:
+                time.sleep(0.01)  # its reader thread hears of it within a moment
+
+    monkeypatch.setattr(DecodeProcess, "wait_ready", struck)
+    pool = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)
+    pool.start()
+    try:
+        assert decodes(pool, data / "hello-en.flac", tmp_path).spans
+        assert killed[0] not in pool.pids
+    finally:
+        pool.close()
 
 
 @posix

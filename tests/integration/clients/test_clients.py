@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from relay import Relay
+from rq.job import Job
+from rq.serializers import JSONSerializer
 from scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
@@ -171,9 +174,26 @@ def test_an_outage_longer_than_a_moment(
 
 
 def test_every_error_has_words_for_people() -> None:
+    """And the same in each client."""
     source = (CLIENTS / "rust" / "src" / "error.rs").read_text(encoding="utf-8")
-    words = source.split("fn for_people")[1].split("\n    }\n}")[0]
-    assert [cls.code for cls in all_errors() if cls.code != "usage" and f'"{cls.code}"' not in words] == []
+    arms = source.split("fn for_people")[1].split("\n    }\n}")[0]
+    words = {code: sentence for codes, sentence in re.findall(r'((?:"\w+"[\s|]*)+)=>[\s{]*"(.+)"', arms)
+             for code in re.findall(r"\w+", codes)}  # fmt: skip
+    assert set(words) == {cls.code for cls in all_errors()} - {"usage"}
+    source = (CLIENTS / "node" / "asrq.mjs").read_text(encoding="utf-8")
+    table = source.split("const FOR_PEOPLE")[1].split("\n};")[0].replace('" +\n    "', "")
+    assert words == {code: sentence for sentence, codes in re.findall(r'"(.+?)":\s*"(.+)"', table)
+                     for code in codes.split()}  # fmt: skip
+
+
+def test_canceled_by_one_of_rqs_own_tools(start: Start, redis: Redis, client: Client, recording: Path) -> None:
+    program = start(recording)
+    assert program.stderr is not None
+    job_id = program.stderr.readline().split()[0]
+    Job.fetch(job_id, connection=redis, serializer=JSONSerializer).cancel()
+    out, err = program.communicate(timeout=20)
+    assert (out, program.returncode) == ("", 1)
+    assert "[canceled]" in err
 
 
 @pytest.mark.parametrize(

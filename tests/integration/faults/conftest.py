@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from chaos.server import SERVERS
+from needs import missing
 
 from asrq_jobs import Client, PathAudio, keys
 from asrq_worker.queue.execution import Execution
@@ -16,3 +18,22 @@ def held(client: Client) -> Execution:
     execution = Execution("job", "first", "batch", "host.fake.batch.1")
     assert execution.begin(client.redis, lease_s=3).verdict == "started"
     return execution
+
+
+def _found(kind: str) -> str:
+    path = SERVERS[kind]()
+    if path is None:
+        missing(f"a {kind} server")
+    return path
+
+
+@pytest.fixture(params=SERVERS)
+def binary(request: pytest.FixtureRequest) -> str:
+    """Path of a server; both kinds in turn."""
+    return _found(request.param)
+
+
+@pytest.fixture
+def binaries() -> list[str]:
+    """Paths of both, for what only waits and may be done to both at once."""
+    return [_found(kind) for kind in SERVERS]

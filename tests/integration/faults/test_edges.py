@@ -175,13 +175,16 @@ def test_a_commit_waits_for_its_queue(
     assert (failures, host.scripted.runs) == ([], ["job"])
 
 
-def test_what_a_stopping_slot_cannot_hand_in_is_recovered(
+def test_what_a_slot_in_a_hurry_cannot_hand_in_is_recovered(
     client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Execution, "end", away)
     client.submit(AUDIO, id="job")
-    with serving(redis, settings, lambda request, control, journal: transcribed(request)):
+    with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         until(lambda: redis.exists(keys.LEASES))
+        for slot in host.slots:
+            slot.stop()
+            slot.hurry()
     monkeypatch.undo()
     now = time.time() + settings.lease_s
     assert Reaper(redis, settings, clock=lambda: now).run_once().requeued == ("job",)
@@ -238,6 +241,23 @@ def test_it_survives_outages_and_defects_and_lets_another_lead(
     reaper.close()
     assert not redis.exists(keys.LEADER)
     assert not failures
+
+
+def test_after_a_standstill_it_counts_leases_anew(redis: Redis, settings: Settings, held: Execution) -> None:
+    now = time.time()
+    passing = iter([settings.lease_s * 5, 0.1, settings.lease_s])  # a machine that slept, and two looks
+    seen: list[Report] = []
+
+    def observe(report: Report) -> None:
+        nonlocal now
+        now += next(passing, 0.0)
+        seen.append(report)
+
+    reaper = Reaper(redis, settings, clock=lambda: now, observe=observe)
+    reaper.start()
+    until(lambda: len(seen) >= 4)
+    reaper.close()
+    assert [report.requeued for report in seen[:4]] == [(), (), (), (held.job_id,)]
 
 
 def test_it_tells_what_it_did(

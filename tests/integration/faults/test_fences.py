@@ -223,7 +223,7 @@ def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt(
 ) -> None:
     show = Slot.set_state
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise RedisConnectionError("away")
 
     def show_and_lose_the_connection(self: Slot, state: str, pipeline: Pipeline | None = None) -> None:

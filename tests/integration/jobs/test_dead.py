@@ -73,8 +73,8 @@ def test_what_is_none_is_said(letters: Client) -> None:
 def test_a_retried_one_keeps_its_history_and_is_none_any_more(letters: Client, redis: Redis, valkey_url: str) -> None:
     letters.retry("broken")
     assert [letter.id for letter in letters.dead_letters(lane="batch")] == ["unreadable"]
+    letters.cancel("waits")
     with serving(redis, Settings(redis_url=valkey_url), failing(InferenceError("Again."))):
-        letters.cancel("waits")
         letters.wait("broken", timeout_s=10)
     assert [attempt.number for attempt in letters.dead_letter("broken").attempts] == [1, 2]
 

@@ -139,6 +139,8 @@ class TestCheckThroughRedis:
         assert problem() == "No worker of box has announced itself."
         redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "loading"}))
         redis.hset(keys.HOSTS, "other-1a2b3c", json.dumps({"state": "draining"}))
+        for at, rubbish in enumerate((b"\xff", b"{", b"[]", b"{}", b"[" * 100_000)):
+            redis.hset(keys.HOSTS, b"box-\xff%d" % at, rubbish)
         assert problem() == "The worker is loading."
         redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "ready"}))
         assert problem() == "The worker is silent."  # no slot yet

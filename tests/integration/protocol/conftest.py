@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,13 @@ def server_url(request: pytest.FixtureRequest) -> str:
     with Redis.from_url(url) as redis:
         redis.flushall()
     return url
+
+
+@pytest.fixture(scope="session")
+def sent(pytestconfig: pytest.Config) -> Callable[[str, bytes], bytes]:
+    """What to send for a script of this name and text: the text, but for `--lua-coverage`."""
+    lua = pytestconfig.pluginmanager.get_plugin("lua_coverage")
+    return lua.marked if lua else lambda _, source: source
 
 
 @pytest.fixture(scope="session")

@@ -110,7 +110,7 @@ def test_dates_of_the_script(redis: Redis, moment: str) -> None:
     from asrq_jobs import scripts
 
     source = scripts.source("submit")
-    function = source[source.index("local function iso_time") : source.index("if not string.match(id")]
+    functions = source[: source.index("\nend\n\nif ")] + "\nend"  # all that stand before the first step
     then = datetime.fromisoformat(moment).replace(hour=23, minute=59, second=58, tzinfo=UTC)
-    got = redis.eval(f"{function}\nreturn iso_time(tonumber(ARGV[1]), 7)", 0, int(then.timestamp()))
+    got = redis.eval(f"{functions}\nreturn iso_time(tonumber(ARGV[1]), 7)", 0, int(then.timestamp()))
     assert got == f"{moment}T23:59:58.000007Z".encode()

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,8 +63,7 @@ class Resp:
         raise AssertionError(f"not RESP: {line!r}")
 
 
-def run_script(resp: Resp, name: str, keys: list[bytes], args: list[bytes]) -> Any:
-    source = SCRIPTS[name]
+def run_script(resp: Resp, source: bytes, keys: list[bytes], args: list[bytes]) -> Any:
     tail = [str(len(keys)).encode(), *keys, *args]
     try:
         return resp(b"EVALSHA", hashlib.sha1(source, usedforsecurity=False).hexdigest().encode(), *tail)
@@ -128,7 +128,7 @@ def check_form(kind: str, content: Any, got: Any, where: str) -> None:
 
 
 @pytest.mark.parametrize("vector", BOOK["vectors"], ids=lambda vector: vector["name"])
-def test_vector(vector: dict[str, Any], server_url: str) -> None:
+def test_vector(vector: dict[str, Any], server_url: str, sent: Callable[[str, bytes], bytes]) -> None:
     resp = Resp(server_url)
     try:
         for number, step in enumerate(vector["steps"], 1):
@@ -138,7 +138,7 @@ def test_vector(vector: dict[str, Any], server_url: str) -> None:
                     got = resp(*map(to_send, step["send"]))
                 else:
                     keys, args = [list(map(to_send, step[part])) for part in ("keys", "args")]
-                    got = run_script(resp, step["script"], keys, args)
+                    got = run_script(resp, sent(step["script"], SCRIPTS[step["script"]]), keys, args)
             except ServerError as error:
                 wrong = error
             check(step["expect"], wrong or got, f"{vector['name']}, step {number}")

@@ -20,7 +20,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect
 from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.settings import Settings
-from asrq_worker import doctor
+from asrq_worker.doctor import queue
 from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -115,6 +115,14 @@ def test_a_job_from_its_submission_to_its_end(
     assert denied() == []
 
 
+def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[object]]) -> None:
+    with Redis.from_url(_url(server, "admin")) as admin, connect(Settings(redis_url=_url(server, "reaper"))) as redis:
+        admin.set(keys.LEASES, "rubbish")
+        assert Reaper(redis, Settings()).run_once().spoilt == (keys.LEASES,)
+        assert admin.get(keys.spoilt(keys.LEASES)) == b"rubbish"
+    assert denied() == []
+
+
 def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[object]]) -> None:
     pytest.importorskip("rq_dashboard")
     from asrq_worker.dashboard import create_app
@@ -127,7 +135,7 @@ def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], li
 
 @pytest.mark.parametrize(("user", "known"), [("worker", True), ("client", False)])
 def test_the_doctor_says_what_it_may_not_see(server: Server, user: str, known: bool) -> None:
-    found = {check.name: check for check in doctor._queue(Settings(redis_url=_url(server, user)))}
+    found = {check.name: check for check in queue.examine(Settings(redis_url=_url(server, user)))}
     assert found["clock"].status == "ok"
     if known:
         assert found["redis"].status == found["persistence"].status == found["eviction"].status == "ok"

@@ -15,6 +15,8 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import Delivery
 from asrq_worker.control import JobControl
+from asrq_worker.doctor import queue
+from asrq_worker.doctor.check import Check
 from asrq_worker.inference import Journal
 from asrq_worker.queue.announcement import refuse_webhook
 from asrq_worker.queue.execution import Execution
@@ -30,7 +32,9 @@ def settings(valkey_url: str) -> Settings:
 
 
 def announced(redis: Redis) -> list[tuple[str, str, str | None]]:
-    found = [Delivery.model_validate_json(raw) for raw in redis.zrange(keys.WEBHOOKS, 0, -1)]
+    lying = redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
+    assert all(-5 < redis.time()[0] - due < 60 for _, due in lying)  # due when its job ended: none overtakes another
+    found = [Delivery.model_validate_json(raw) for raw, _ in lying]
     assert all(delivery.url == URL and delivery.tries == 0 for delivery in found)
     return [(delivery.notice.id, delivery.notice.status, delivery.notice.code) for delivery in found]
 
@@ -72,6 +76,35 @@ def test_the_reaper_announces_what_it_ends(client: Client, settings: Settings) -
     client.submit(AUDIO, id="late", webhook=URL, queue_ttl_s=1)
     Reaper(client.redis, settings, clock=lambda: time.time() + 10).run_once(whole=True)
     assert sorted(announced(client.redis)) == [("late", "failed", "expired"), ("lost", "failed", WorkerLostError.code)]
+
+
+def test_the_doctor_finds_what_nobody_delivers(client: Client, settings: Settings) -> None:
+    def found() -> Check:
+        return next(check for check in queue.examine(settings) if check.name == "webhooks")
+
+    with serving(client.redis, settings, work):
+        client.submit(AUDIO, id="good", webhook=URL)
+        client.wait("good", timeout_s=20)
+    assert found().status == "ok"
+    client.redis.zincrby(keys.WEBHOOKS, -3600, client.redis.zrange(keys.WEBHOOKS, 0, 0)[0])
+    assert found().status == "warn"
+    assert "1 due" in found().message
+    client.redis.delete(keys.WEBHOOKS)
+    client.redis.set(keys.WEBHOOKS, "rubbish")
+    assert not any(check.name in {"webhooks", "redis"} and check.status != "ok" for check in queue.examine(settings))
+
+
+def test_what_nobody_delivers_is_dropped_when_failed_jobs_are(client: Client, settings: Settings) -> None:
+    with serving(client.redis, settings, work):
+        client.submit(AUDIO, id="good", webhook=URL)
+        client.wait("good", timeout_s=20)
+    now = time.time() + settings.failure_ttl_s - 60
+    reaper = Reaper(client.redis, settings, clock=lambda: now)
+    reaper.run_once()
+    assert announced(client.redis) == [("good", "completed", None)]
+    now += 120
+    reaper.run_once()
+    assert announced(client.redis) == []
 
 
 def test_a_webhook_is_refused_where_none_are_made(client: Client) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import re
+import socket
+import subprocess
 import time
+import urllib.request
 from typing import Any
 
 import pytest
 from conftest import free_port
 from integration.worker.host import Gate, serving, transcribed
+from integration.worker.processes import PROGRAM
 from pydantic import SecretStr
 from redis import Redis
 
@@ -171,3 +177,25 @@ def test_a_job_that_is_not_there_and_a_queue_that_does_not_answer_are_said_in_a_
     assert away.status_code == 503
     assert "does not answer" in away.text
     assert "secret" not in away.text
+
+
+@pytest.mark.usefixtures("valkey_url")
+def test_it_listens_on_an_address_of_ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    command = [str(PROGRAM), "dashboard", "--host", "::1", "--port", "0"]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        address = program.stdout.readline().strip()
+        assert re.fullmatch(r"http://\[::1\]:\d+", address)
+        taken = [*command[:-1], address.rpartition(":")[2]]
+        refused = subprocess.run(taken, capture_output=True, text=True, timeout=30, check=False)
+        assert f"Cannot listen on {address.removeprefix('http://')}:" in refused.stderr
+        with urllib.request.urlopen(f"{address}/0/data/queues.json", timeout=10) as answer:  # noqa: S310  # our own
+            assert json.load(answer) == {"queues": []}
+    finally:
+        program.terminate()
+        program.wait(20)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import psutil
 import pytest
 from integration.worker.processes import PROGRAM, all_gone
 from needs import missing
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker import service
 from asrq_worker.foreground import Foreground
+from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.slot import Slot
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
@@ -88,3 +91,24 @@ def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(
         service.run(settings, foreground)
     assert client.workers() == {}
     assert psutil.Process().children() == before
+
+
+def test_what_cannot_be_handed_in_is_tried_as_long_as_there_is_grace_and_keeps_nobody_any_longer(
+    client: Client, valkey_url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, draining, tried_again = threading.Event(), threading.Event(), threading.Event()
+
+    def away(*_: object, **__: object) -> bool:
+        (tried_again if draining.is_set() else tried).set()
+        raise RedisConnectionError("away")
+
+    monkeypatch.setattr(Execution, "end", away)
+    settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1, grace_s=3)
+    worker = service.Service(settings, shutdown=lambda: None)
+    worker.start()
+    client.submit_file(data / "hello-en.flac")
+    assert tried.wait(30)
+    draining.set()
+    worker.close()
+    assert tried_again.is_set()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(worker.name)]

@@ -90,9 +90,12 @@ def submit(spoken: Path) -> Submit:
         lane: str = "batch",
         seconds: float = 1.0,
         start: float = 0.0,
-        told: Callable[[Step], None] = lambda _step: None,
+        told: Callable[[Step], None] | None = None,
     ) -> Future[ChunkDone]:
         first, last = round(start * 16_000), round((start + seconds) * 16_000)
-        return scheduler.submit(ChunkTask(job_id, lane, spoken, first, last, ChunkOptions("en", prompt=command), told))
+        heard = (told,) if told else ()
+        return scheduler.submit(
+            ChunkTask(job_id, lane, spoken, first, last, ChunkOptions("en", prompt=command), *heard)
+        )
 
     return queue

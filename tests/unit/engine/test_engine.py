@@ -31,7 +31,7 @@ from asrq_jobs.errors import (
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import incarnation
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import State, backoff_s
+from asrq_worker.engine.life import Failures, State, backoff_s, describe_exit
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.process.child import Child
 
@@ -324,6 +324,24 @@ def test_a_killed_parent_leaves_no_child() -> None:
 
 def test_the_pause_before_a_restart_doubles_up_to_its_limit() -> None:
     assert [backoff_s(failures) for failures in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_failure_lasts_when_the_process_after_the_restarted_one_does_not_load_either() -> None:
+    failures = Failures()
+    lasting = []
+    for _ in range(3):
+        failures.note(EngineCrashedError("It died."), has_loaded=True)
+        lasting.append(failures.lasting)
+    assert lasting == [False, False, True]
+    failures.loaded()
+    assert not failures.lasting
+    failures.note(ModelMissingError("It is not here."), has_loaded=False)
+    assert failures.lasting
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_end_of_a_process_is_told_in_words() -> None:
+    assert [describe_exit(code) for code in (3, -9, -999)] == ["exit code 3", "signal SIGKILL", "exit code -999"]
 
 
 def test_many_batches_at_once(make_engine: MakeEngine, ref: Ref) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError, ModelMissingError
+from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError, MalformedOutputError, ModelMissingError
 from asrq_worker.backends.base import BackendConfig, Capabilities, Identity, Transcript
 from asrq_worker.engine import incarnation, messages
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
@@ -32,7 +32,7 @@ class SilentChild:
     pid = 2**22 + 1  # no process has it
 
     def __init__(self, module: str, **given: Any) -> None:
-        self.say, self.die = given["on_message"], given["on_exit"]
+        self.say, self.die, self.env = given["on_message"], given["on_exit"], given["env"]
         self.killed = False
 
     def send(self, message: dict[str, Any]) -> bool:
@@ -45,12 +45,12 @@ class SilentChild:
 class Process:
     """An incarnation, its child, and what its holder heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, download: bool = False) -> None:
         self.loaded: list[Incarnation] = []
         self.ends: list[AsrqError] = []
         self.incarnation = Incarnation(
             "fake",
-            BackendConfig("fake", Path()),
+            BackendConfig("fake", Path(), download=download),
             Limits(start_s=100.0, stall_s=10.0, slowness=2.0),
             lock=threading.Condition(),
             on_loaded=self.loaded.append,
@@ -78,6 +78,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def process(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Process:
     monkeypatch.setattr(incarnation, "Child", SilentChild)
     return Process()
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_libraries_look_for_models_elsewhere_only_where_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, download: bool
+) -> None:
+    monkeypatch.setattr(incarnation, "Child", SilentChild)
+    assert ("HF_HUB_OFFLINE" in Process(download=download).child.env) is not download
 
 
 def test_batches_in_flight_lengthen_each_other(process: Process, clock: Clock, ref: Ref) -> None:
@@ -109,6 +117,42 @@ def test_a_load_beside_it_gives_a_batch_the_time_of_a_load_more(process: Process
     clock.now += 5
     process.begin(ref(seconds=1), beside_load=True)
     assert process.incarnation.deadline() == clock.now - 5 + 10 + 4 + 30
+
+
+def test_a_holder_that_comes_much_too_late_blames_itself(process: Process, clock: Clock, ref: Ref) -> None:
+    """The host was suspended: what was overdue meanwhile gets its time anew, and then no more."""
+    clock.now += 100 + incarnation.OVERSLEPT_S + 0.1
+    assert not process.incarnation.enforce(clock.now)
+    assert process.incarnation.deadline() == clock.now + 100
+    process.load()
+    process.begin(ref(seconds=1))
+    clock.now += 12 + incarnation.OVERSLEPT_S + 0.1
+    assert not process.incarnation.enforce(clock.now)
+    assert process.incarnation.deadline() == clock.now + 10
+    clock.now += 10
+    assert process.incarnation.enforce(clock.now)
+    process.child.die(-9)
+    assert isinstance(process.ends[0], EngineTimeoutError)
+
+
+def test_a_transcript_that_does_not_fit_fails_its_chunk_alone(process: Process, ref: Ref) -> None:
+    process.load()
+    number, future = process.incarnation.begin([ref(), ref()], beside_load=False)
+    done = messages.done(number, [Transcript("", None), Transcript("", None)], 2, 1.0)
+    done["items"][0]["transcript"]["text"] = 7
+    process.child.say(done)
+    malformed, fine = future.result(0).items
+    assert isinstance(malformed, MalformedOutputError)
+    assert "text" in malformed.message
+    assert fine == Transcript("", None)
+
+
+def test_a_message_of_another_kind_is_passed_over(process: Process, ref: Ref) -> None:
+    process.load()
+    future = process.begin(ref())
+    process.child.say({"op": "of a later version"})
+    assert not future.done()
+    assert not process.child.killed
 
 
 def test_a_load_that_ends_when_its_time_is_over_serves_nobody(process: Process, clock: Clock) -> None:

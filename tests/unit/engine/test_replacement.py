@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from asrq_jobs.errors import EngineCrashedError
 from asrq_worker.backends.base import Transcript
-from asrq_worker.engine import engine as engine_module
+from asrq_worker.engine import incarnation, life
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import NEVER, State, Wear
+from asrq_worker.engine.life import NEVER, State, Wear, put_off_s
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.process.child import Child
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
@@ -114,7 +117,7 @@ def test_where_there_is_no_room_for_two_the_old_one_ends_first(
 def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     make_engine: MakeEngine, ref: Ref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "PUT_OFF_S", 0.2)
+    monkeypatch.setattr(life, "FIRST_PUT_OFF_S", 0.2)
     loads = tmp_path / "loads"
     loads.touch()
     engine = make_engine(f"crash-unless:{loads}", wear=Wear(max_batches=1))
@@ -129,6 +132,49 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     until(lambda: engine.pid != old)
     assert transcribes(engine, ref())
     assert heard == []
+
+
+def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
+    make_engine: MakeEngine, ref: Ref, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(life, "FIRST_PUT_OFF_S", 0.05)
+    engine = make_engine(wear=Wear(max_batches=1))
+    engine.wait_ready(30)
+    old, heard = engine.pid, interruptions(engine)
+    start, tries = incarnation.Child, []
+
+    def short_of_processes(*given: Any, **more: Any) -> Child:
+        tries.append(time.monotonic())
+        if len(tries) < 4:
+            raise OSError("Resource temporarily unavailable")
+        return start(*given, **more)
+
+    monkeypatch.setattr(incarnation, "Child", short_of_processes)
+    assert transcribes(engine, ref())
+    until(lambda: engine.pid != old)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert all(pause >= at_least for pause, at_least in zip(pauses, [0.05, 0.1, 0.2], strict=True))
+    assert transcribes(engine, ref())
+    assert (heard, engine.replacements, engine.restarts, engine.error) == ([], {"batches": 1}, 0, None)
+
+
+def test_a_replacement_that_failed_is_put_off_for_longer_each_time() -> None:
+    assert [put_off_s(failures) for failures in range(1, 8)] == [10, 20, 40, 80, 160, 300, 300]
+
+
+def test_an_idle_engine_is_renewed_at_once_and_a_process_that_is_gone_is_not_renewed_again(
+    make_engine: MakeEngine, ref: Ref
+) -> None:
+    engine = make_engine()
+    engine.wait_ready(30)
+    old = engine.submit([ref()]).result(10).incarnation
+    engine.renew(old, "out_of_memory")
+    until(lambda: engine.pid not in {None, old.pid})
+    engine.wait_ready(30)
+    fresh = engine.pid
+    engine.renew(old, "out_of_memory")
+    assert transcribes(engine, ref())
+    assert (engine.pid, engine.replacements) == (fresh, {"out_of_memory": 1})
 
 
 def test_one_that_dies_while_its_successor_loads_is_followed_by_it(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,7 +25,10 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.engine.chunks import ChunkDone
 from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.incarnation import BatchDone
 from asrq_worker.engine.ladder import Step
+from asrq_worker.engine.life import Wear
+from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.scheduler import Scheduler
 
 MakeEngine = Callable[..., Engine]
@@ -46,19 +51,26 @@ def finish_order(futures: dict[str, Future[ChunkDone]]) -> tuple[list[str], thre
     return order, all_done
 
 
-def hold(scheduler: Scheduler, submit: Submit, job_id: str, folder: Path) -> tuple[Future[ChunkDone], Path]:
-    """Keep the engine busy with a chunk, from now on and until the returned file exists."""
+def hold(
+    scheduler: Scheduler, submit: Submit, job_id: str, folder: Path, then: str = "", **more: Any
+) -> tuple[Future[ChunkDone], Path]:
+    """Keep the engine busy with a chunk, from now on and until the returned file exists; `then` it does that."""
     began, go = folder / f"{job_id}-began", folder / "go"
-    future = submit(scheduler, job_id, f"touch:{began} until:{go}")
+    future = submit(scheduler, job_id, f"touch:{began} until:{go} {then}", **more)
     wait_for(began)
     return future, go
 
 
 def wait_for(file: Path) -> None:
     """Wait until another process has made a file."""
-    deadline = time.monotonic() + 10
-    while not file.exists():
-        assert time.monotonic() < deadline, f"{file.name} did not appear"
+    until(file.exists)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that nobody tells."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
@@ -239,12 +251,126 @@ def test_cancel_drops_what_waits_and_ignores_what_runs(
 
 def test_a_canceled_poison_is_not_tried_again(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
     scheduler = make_scheduler()
-    poison = submit(scheduler, "poison", f"until:{tmp_path / 'go'} crash")
+    poison, go = hold(scheduler, submit, "poison", tmp_path, then="crash")
     scheduler.cancel("poison")
-    (tmp_path / "go").touch()
-    assert submit(scheduler, "next").result(30).transcript.text
-    assert isinstance(poison.exception(), CanceledError)
-    assert scheduler._engine.restarts <= 1
+    assert isinstance(poison.exception(1), CanceledError)
+    queued = submit(scheduler, "next")
+    go.touch()
+    assert queued.result(30).transcript.text
+    assert scheduler._engine.restarts == 1
+
+
+def test_a_canceled_chunk_that_does_not_fit_takes_no_step(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler()
+    told: list[Step] = []
+    _, go = hold(scheduler, submit, "large", tmp_path, then="oom", told=told.append)
+    scheduler.cancel("large")
+    queued = submit(scheduler, "next")
+    go.touch()
+    assert queued.result(30).transcript.text
+    assert (told, scheduler.steps, scheduler._engine.replacements) == ([], {}, {})
+
+
+def test_a_batch_that_comes_while_the_engine_is_replaced_waits_for_the_next_process(
+    make_scheduler: MakeScheduler, submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = make_scheduler()
+    engine, accept, refused = scheduler._engine, scheduler._engine.submit, []
+
+    def not_ready_at_first(refs: list[ChunkRef]) -> Future[BatchDone]:
+        if len(refused) == 2:
+            return accept(refs)
+        refused.append(refs)
+        future: Future[BatchDone] = Future()
+        future.set_exception(EngineUnavailableError("The engine is not ready."))
+        return future
+
+    monkeypatch.setattr(engine, "submit", not_ready_at_first)
+    assert submit(scheduler, "job").result(10).retries == 0
+    assert len(refused) == 2
+
+
+class Flood:
+    """Jobs of a lane that never cease: for each that is done another comes, until it is stopped."""
+
+    def __init__(self, scheduler: Scheduler, submit: Submit, *, lane: str, jobs: int) -> None:
+        self._submit = lambda name: submit(scheduler, name, lane=lane)
+        self._numbers = itertools.count()
+        self.ends: list[str] = []
+        self.stopped = False
+        for _ in range(jobs):
+            self._come()
+
+    def _come(self) -> None:
+        self._submit(f"flood{next(self._numbers)}").add_done_callback(self._go)
+
+    def _go(self, done: Future[ChunkDone]) -> None:
+        self.ends.append("flood" if done.exception() is None else "failed")
+        if not self.stopped:
+            self._come()
+
+
+@pytest.fixture
+def flood(submit: Submit) -> Iterator[Callable[..., Flood]]:
+    """Begin floods that are stopped in the end."""
+    floods: list[Flood] = []
+
+    def begin(scheduler: Scheduler, *, lane: str, jobs: int) -> Flood:
+        floods.append(Flood(scheduler, submit, lane=lane, jobs=jobs))
+        return floods[-1]
+
+    yield begin
+    for each in floods:
+        each.stopped = True
+
+
+def test_a_file_ends_though_dictation_never_does(
+    make_scheduler: MakeScheduler, submit: Submit, flood: Callable[..., Flood], tmp_path: Path
+) -> None:
+    """It gets a fifth of the places."""
+    scheduler = make_scheduler()
+    _, go = hold(scheduler, submit, "first", tmp_path)
+    ends = flood(scheduler, lane="interactive", jobs=3).ends
+    for _ in range(4):
+        submit(scheduler, "file").add_done_callback(lambda _: ends.append("file"))
+    go.touch()
+    until(lambda: len(ends) >= 4 * 5)
+    assert ends[: 4 * 5] == [*["flood"] * 4, "file"] * 4
+
+
+def test_a_file_ends_though_clips_of_its_lane_never_do(
+    make_scheduler: MakeScheduler, submit: Submit, flood: Callable[..., Flood]
+) -> None:
+    scheduler = make_scheduler(parallel=2)
+    flood(scheduler, lane="batch", jobs=6)
+    file = [submit(scheduler, "file") for _ in range(4)]
+    assert all(chunk.result(30).retries == 0 for chunk in file)
+
+
+def test_what_killed_the_engine_gets_its_turn_alone_though_dictation_never_ceases(
+    make_scheduler: MakeScheduler, submit: Submit, flood: Callable[..., Flood], tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(parallel=3)
+    ends = flood(scheduler, lane="interactive", jobs=6).ends
+    innocent = submit(scheduler, "file", f"crash-once:{tmp_path / 'crashed'}")
+    poison = submit(scheduler, "other", "crash")
+    assert innocent.result(60).retries >= 1
+    assert isinstance(poison.exception(60), PoisonedError)
+    assert "failed" not in ends
+
+
+def test_an_engine_is_replaced_though_work_never_ceases(
+    make_scheduler: MakeScheduler, flood: Callable[..., Flood]
+) -> None:
+    """Where there is no room for two it takes nothing until the next one has loaded, and nothing fails."""
+    scheduler = make_scheduler(parallel=2, wear=Wear(max_batches=20), room_mb=lambda: 0)
+    ends = flood(scheduler, lane="interactive", jobs=6).ends
+    until(lambda: scheduler._engine.replacements["batches"] == 2)
+    assert len(ends) >= 2 * 20
+    assert "failed" not in ends
+    assert scheduler._engine.restarts == 0
 
 
 def test_chunks_wait_for_a_killed_engine(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
@@ -302,9 +428,7 @@ def test_closing_does_not_wait_for_an_engine_that_takes_no_batch(make_scheduler:
     psutil.Process(scheduler._engine.pid).suspend()
     stuck = submit(scheduler, "job", "x" * 10**6)
     began = time.monotonic()
-    while scheduler._queue:  # until the dispatcher holds it
-        assert time.monotonic() < began + 10
-        time.sleep(0.005)
+    until(lambda: not scheduler._queue)  # the dispatcher holds it
     scheduler.close()
     assert time.monotonic() - began < 10
     assert isinstance(stuck.exception(1), ShutdownError)

@@ -11,6 +11,8 @@ import pytest
 from asrq_jobs import calls
 from asrq_jobs.calls import Done, Pause
 from asrq_jobs.errors import (
+    AsrqError,
+    CanceledError,
     JobNotFoundError,
     QueueAuthError,
     QueueError,
@@ -20,6 +22,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_jobs.states import Status, without_result
 
 RESULT = Result(id="job", status="completed", text="done")
 AWAY = QueueUnreachableError("away")
@@ -75,9 +78,28 @@ def test_a_terminal_event_without_a_result_is_not_the_end() -> None:
 
 
 def test_silence_asks_whether_the_job_is_there() -> None:
-    assert commands(played([None, None, 1, {}, RESULT.to_json()])) == ["XREAD", "GET", "EXISTS", "XREAD", "GET"]
+    steps = played([None, [b"started", b"host"], None, {}, [b"finished", b"host"], RESULT.to_json()])
+    assert commands(steps) == ["XREAD", "HMGET", "GET"] * 2
+    assert steps[-1] == RESULT  # it ended after the silence
     with pytest.raises(JobNotFoundError):
-        played([None, None, 0])
+        played([None, [None, None], None])
+
+
+@pytest.mark.parametrize(
+    ("status", "held", "error"),
+    [
+        (None, False, JobNotFoundError),
+        ("queued", False, None),
+        ("processing", True, None),
+        ("canceled", False, CanceledError),
+        ("canceled", True, None),  # in name only: its worker goes on
+        ("completed", True, JobNotFoundError),
+        ("failed", True, JobNotFoundError),
+    ],
+)
+def test_a_job_without_a_result(status: Status | None, held: bool, error: type[AsrqError] | None) -> None:
+    found = without_result("job", status, held=held)
+    assert (type(found) if found else None) is error
 
 
 def test_an_outage_goes_on_after_the_last_event_with_growing_pauses() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import subprocess
 import threading
 from pathlib import Path
 
@@ -49,3 +50,19 @@ def test_a_child_that_nobody_can_listen_to_does_not_stay(monkeypatch: pytest.Mon
     with pytest.raises(OSError, match="can't start new thread"):
         Child("tell", on_message=lambda message: None, on_exit=lambda code: None)
     assert not [child for child in psutil.Process().children() if "tell" in child.cmdline()]
+
+
+def test_a_child_that_cannot_be_killed_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that sleeps in the kernel: nothing sees it end, and it must not keep whoever closes it."""
+    (tmp_path / "deaf.py").write_text("import time; time.sleep(600)", encoding="utf-8")
+    ended: queue.SimpleQueue[int] = queue.SimpleQueue()
+    child = Child("deaf", on_message=lambda message: None, on_exit=ended.put)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess.Popen, "kill", lambda process: None)
+        child.close(timeout_s=0.1)
+    assert psutil.pid_exists(child.pid)
+    assert f"Process {child.pid} does not end" in caplog.text
+    child.kill()
+    assert ended.get(timeout=10) != 0

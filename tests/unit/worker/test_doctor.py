@@ -7,29 +7,32 @@ from typing import Any
 
 import pytest
 
-from asrq_worker import doctor
-from asrq_worker.doctor import Check
+from asrq_worker.doctor import host, queue
+from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.examination import examine
 
 
 @pytest.mark.parametrize(
     ("check", "status"),
     [
-        (doctor.python((3, 11)), "ok"),
-        (doctor.python((3, 10)), "fail"),
-        (doctor.server({"redis_version": "6.2.0"}, "here"), "ok"),
-        (doctor.server({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "here"), "ok"),
-        (doctor.server({"redis_version": "6.0.16"}, "here"), "fail"),
-        (doctor.persistence({"aof_enabled": 1}), "ok"),
-        (doctor.persistence({"aof_enabled": 0}), "warn"),
-        (doctor.eviction({"maxmemory_policy": "noeviction"}), "ok"),
-        (doctor.eviction({"maxmemory_policy": "allkeys-lru"}), "fail"),
-        (doctor.clock(0.01, lease_s=15), "ok"),
-        (doctor.clock(-2.0, lease_s=15), "warn"),
-        (doctor.clock(6.0, lease_s=15), "fail"),
-        (doctor.memory(4000, model_mb=150, decoders=2), "ok"),
-        (doctor.memory(1000, model_mb=1500, decoders=2), "warn"),
-        (doctor.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name
-        (doctor.disk(2**20, Path("/tmp"), longest_s=14_400), "fail"),  # noqa: S108  # only a name
+        (host.python((3, 11)), "ok"),
+        (host.python((3, 10)), "fail"),
+        (queue.server({"redis_version": "6.2.0"}, "here"), "ok"),
+        (queue.server({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, "here"), "ok"),
+        (queue.server({"redis_version": "6.0.16"}, "here"), "fail"),
+        (queue.persistence({"aof_enabled": 1}), "ok"),
+        (queue.persistence({"aof_enabled": 0}), "warn"),
+        (queue.eviction({"maxmemory_policy": "noeviction"}), "ok"),
+        (queue.eviction({"maxmemory_policy": "allkeys-lru"}), "fail"),
+        (queue.webhooks(0, 0.0), "ok"),
+        (queue.webhooks(3, 1_764_000_000.0), "warn"),
+        (queue.clock(0.01, lease_s=15), "ok"),
+        (queue.clock(-2.0, lease_s=15), "warn"),
+        (queue.clock(6.0, lease_s=15), "fail"),
+        (host.memory(4000, model_mb=150, decoders=2), "ok"),
+        (host.memory(1000, model_mb=1500, decoders=2), "warn"),
+        (host.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name
+        (host.disk(2**20, Path("/tmp"), longest_s=14_400), "fail"),  # noqa: S108  # only a name
     ],
 )
 def test_judgements(check: Check, status: str) -> None:
@@ -44,8 +47,8 @@ def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pyte
 
     monkeypatch.setenv("ASRQ_REDIS_URL", "redis://:geheim@127.0.0.1:1/0")
     monkeypatch.setenv("ASRQ_MODEL", "tony")
-    monkeypatch.setattr(doctor, "_decoder", judged("decoder"))
-    found = {check.name: check for check in doctor.examine()}
+    monkeypatch.setattr(host, "_decoder", judged("decoder"))
+    found = {check.name: check for check in examine()}
     assert found["redis"].status == "fail"
     assert "geheim" not in found["redis"].message
     assert "ASRQ_REDIS_URL" in (found["redis"].mend or "")
@@ -56,7 +59,7 @@ def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pyte
 
 def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASRQ_BEAM_SIZE", "none")
-    last = list(doctor.examine())[-1]
+    last = list(examine())[-1]
     assert (last.name, last.status) == ("settings", "fail")
     assert "beam_size" in last.message
 
@@ -66,7 +69,7 @@ def test_a_host_without_whisper_needs_no_whisper_model(monkeypatch: pytest.Monke
     monkeypatch.setenv("ASRQ_MODEL", "fake")
     monkeypatch.setenv("ASRQ_MODEL_DIR", str(tmp_path))
     monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
-    found = [(check.name, check.status) for check in doctor.examine()]
+    found = [(check.name, check.status) for check in examine()]
     assert ("engine", "ok") in found
     assert "model" not in dict(found)
 
@@ -76,6 +79,6 @@ def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("ASRQ_MODEL", "fake")
     monkeypatch.setenv("ASRQ_FALLBACK", "whisper")
     monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
-    found = [(check.name, check.status) for check in doctor.examine()]
+    found = [(check.name, check.status) for check in examine()]
     assert ("engine", "ok") in found
     assert ("model", "fail") in found

@@ -22,13 +22,14 @@ class DecodeProcess:
     """A decoder. `sound`: it is ready for a file, rather than busy, dead or not yet up; `files`: how many it got;
     `confined`: the system keeps it from the network and from other programs.
 
-    `on_exit` is called in a thread of its own once the process is gone.
+    `gone` is set, and `on_exit` called in a thread of its own, once the process has ended.
     """
 
     def __init__(self, on_exit: Callable[[DecodeProcess], None]) -> None:
         self.sound = False
         self.files = 0
         self.confined = False
+        self.gone = False
         self._on_exit = on_exit
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         try:
@@ -37,6 +38,7 @@ class DecodeProcess:
             raise DecoderCrashedError(f"A decoder cannot be started: {error.strerror}.") from None
 
     def _exited(self, code: int) -> None:
+        self.gone = True
         self._messages.put({"op": "exit", "code": code})
         self._on_exit(self)
 
@@ -65,7 +67,10 @@ class DecodeProcess:
         if message["op"] == "error":
             raise from_info(ErrorInfo.model_validate(message["error"]))
         if message["op"] == "exit":
-            raise DecoderCrashedError(f"A decoder died while it started ({_describe(message['code'])}).")
+            raise DecoderCrashedError(
+                f"A decoder died while it started ({_describe(message['code'])}).",
+                hint="See what it said last on standard error; the host may be short of memory.",
+            )
         self.sound, self.confined = True, message["confined"]
 
     def run(

@@ -19,6 +19,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 _POLL_S = 0.2
 _LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder
+_START_TRIES = 3  # in a row, before a start is given up
 _FILES = 200  # then a decoder is replaced, so that leaks of native code stay small
 
 log = logging.getLogger(__name__)
@@ -81,18 +82,22 @@ class DecoderPool:
             ExtraMissingError: the packages for decoding are not installed.
             DecoderError: they do not start.
         """
-        fresh = [DecodeProcess(self._gone) for _ in range(self._count)]
-        with self._changed:
-            self._all.update(fresh)
+        failures = 0
         try:
-            for decoder in fresh:
-                decoder.wait_ready()
+            starting = [self._launch() for _ in range(self._count)]
+            while starting:
+                try:
+                    self._admit(starting.pop())
+                    failures = 0
+                except DecoderCrashedError as error:
+                    failures += 1
+                    if failures == _START_TRIES or self._closed.is_set():
+                        raise
+                    log.warning("%s Trying again.", error)
+                    starting.append(self._launch())
         except AsrqError:
             self.close()
             raise
-        with self._changed:
-            self._idle += fresh
-            self._changed.notify_all()
 
     def close(self) -> None:
         """End all decoders; those who wait for one, or for its result, get a ShutdownError."""
@@ -175,7 +180,8 @@ class DecoderPool:
             with self._changed:
                 self._busy -= 1
                 self._patient -= not urgent
-                keep = decoder.sound and decoder.files < _FILES and not self._closed.is_set()
+                fit = decoder.sound and not decoder.gone and decoder.files < _FILES
+                keep = fit and not self._closed.is_set()
                 if keep:
                     self._idle.append(decoder)
                 self._changed.notify_all()
@@ -224,30 +230,35 @@ class DecoderPool:
         pause_s = 1.0
         while not self._closed.is_set():
             try:
-                fresh = self._launch()
+                self._admit(self._launch())
             except AsrqError as error:
                 if not self._closed.is_set():
                     log.warning("A decoder does not start: %s Trying again in %g s.", error, pause_s)
                 self._closed.wait(pause_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-                continue
-            with self._changed:
-                if not self._closed.is_set():
-                    self._idle.append(fresh)
-                    self._changed.notify_all()
-                    return
-            self._drop(fresh)
+            else:
+                return
 
     def _launch(self) -> DecodeProcess:
         fresh = DecodeProcess(self._gone)
         with self._changed:
             self._all.add(fresh)
+        return fresh
+
+    def _admit(self, fresh: DecodeProcess) -> None:
+        """Let it take files once it can; one that fails is dropped."""
         try:
             fresh.wait_ready()
+            with self._changed:
+                if self._closed.is_set():
+                    raise ShutdownError("The worker is stopping.")
+                if fresh.gone:
+                    raise DecoderCrashedError("A decoder died as soon as it had started.")
+                self._idle.append(fresh)
+                self._changed.notify_all()
         except AsrqError:
             self._drop(fresh)
             raise
-        return fresh
 
     def _drop(self, decoder: DecodeProcess) -> None:
         with self._changed:

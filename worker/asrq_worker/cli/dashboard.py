@@ -11,6 +11,7 @@ from asrq_jobs import configuration
 from asrq_jobs.cli import failure
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
+from asrq_worker import endpoint
 from asrq_worker.cli import running
 
 
@@ -28,22 +29,21 @@ def dashboard(port: int, host: str) -> None:
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
     from asrq_worker.dashboard import is_private, make_server
+    from asrq_worker.queue.outage import Outage, ride_out
 
     config = configuration.load()
-    with connect(config) as redis, queue_errors(config):
-        redis.ping()
     with running.in_foreground(config) as foreground:
+        with connect(config) as redis, queue_errors(config):
+            ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
         _refuse_taken(host, port)
         server = make_server(config, host, port)
         serving = threading.Thread(target=server.serve_forever, name="dashboard")
         serving.start()
         foreground.started()
-        click.echo(f"http://{host}:{server.server_port}")
+        where = endpoint.written(host, server.server_port)
+        click.echo(f"http://{where}")
         if not is_private(host) and config.dashboard_password is None:
-            failure.note(
-                f"whoever reaches {host}:{server.server_port} sees file names and can requeue jobs: "
-                "set ASRQ_DASHBOARD_PASSWORD."
-            )
+            failure.note(f"whoever reaches {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD.")
         failure.note("ready; Ctrl-C stops.")
         foreground.wait()
         server.shutdown()
@@ -53,9 +53,9 @@ def dashboard(port: int, host: str) -> None:
 def _refuse_taken(host: str, port: int) -> None:
     # The server itself would end the process when it cannot listen.
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=endpoint.family(host)).close()
     except OSError as error:
         raise InUseError(
-            f"Cannot listen on {host}:{port}: {error.strerror}.",
+            f"Cannot listen on {endpoint.written(host, port)}: {error.strerror}.",
             hint="Choose another with --port; 0 takes a free one.",
         ) from None

@@ -20,7 +20,7 @@ def doctor(as_json: bool) -> None:
 
     Each fault comes with what mends it. The exit code is 1 if any check fails; a warning is no failure.
     """
-    from asrq_worker.doctor import examine
+    from asrq_worker.doctor.examination import examine
 
     any_failed = False
     for check in examine():

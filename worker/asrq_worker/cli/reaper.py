@@ -42,16 +42,17 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     from asrq_worker.monitor.registry import Metrics
     from asrq_worker.monitor.server import listening
     from asrq_worker.queue.courier import Courier
+    from asrq_worker.queue.outage import Outage, ride_out
     from asrq_worker.reaper.reaper import Reaper
 
     with connect(config) as redis, running.in_foreground(config) as foreground:
         with queue_errors(config):
-            redis.ping()
             if once:
                 once_only = Reaper(redis, config)
                 _show(once_only.run_once(whole=True, dry_run=dry_run), as_json=as_json)
                 once_only.resign()
                 return
+            ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
         monitor = ReaperMonitor(Metrics(), redis, config)
         with listening(config, monitor), Courier(redis, config):
             foreground.started()

@@ -25,15 +25,12 @@ from concurrent.futures import Future
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
-from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty
+from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty, put_off_s
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.succession import Succession
 from asrq_worker.logs import Log
 
 _log = Log("asrq.engine")
-
-PUT_OFF_S = 300.0
-"""Before a replacement that could not be loaded is tried again; meanwhile the old process serves on."""
 
 
 class Engine:
@@ -68,6 +65,7 @@ class Engine:
         self._processes = Succession()
         self._start_at = 0.0
         self._replace_at = 0.0
+        self._not_replaced = 0
         self._down_since = time.monotonic()
         self._closing = False
         self._watchdog = threading.Thread(target=self._watch, name="engine-watchdog", daemon=True)
@@ -257,6 +255,7 @@ class Engine:
             self._processes.retire(serving)
         self.loaded = process.loaded
         self.failures.loaded()
+        self._not_replaced = 0
         self._enter(State.READY)
 
     def _on_done(self) -> None:
@@ -281,8 +280,11 @@ class Engine:
         self._enter(State.FAILED if self._processes.serving is None else State.LOADING)
 
     def _put_off(self, error: AsrqError) -> None:
-        self._replace_at = time.monotonic() + PUT_OFF_S
-        _log.warning("engine.not_replaced", backend=self._backend, code=error.code, again_in_s=PUT_OFF_S)
+        """Try again to replace the one that serves after a pause; meanwhile it serves on."""
+        self._not_replaced += 1
+        pause_s = put_off_s(self._not_replaced)
+        self._replace_at = time.monotonic() + pause_s
+        _log.warning("engine.not_replaced", backend=self._backend, code=error.code, again_in_s=pause_s)
 
     def _note_replacement(self, reason: str, old: Incarnation) -> None:
         self.replacements[reason] += 1

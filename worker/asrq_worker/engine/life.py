@@ -14,6 +14,8 @@ from asrq_jobs.errors import AsrqError, SetupError
 
 FIRST_LOAD_TRIES = 3
 LONGEST_BACKOFF_S = 30.0
+FIRST_PUT_OFF_S = 10.0
+LONGEST_PUT_OFF_S = 300.0
 
 
 class State(StrEnum):
@@ -93,6 +95,14 @@ def plenty() -> float:
 def backoff_s(failures: int) -> float:
     """Return the pause before a restart after so many failures in a row: 0, 1, 2, 4 … 30 s."""
     return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)
+
+
+def put_off_s(failures: int) -> float:
+    """Return the pause before a replacement is tried again after so many failed in a row: 10, 20, 40 … 300 s.
+
+    Each try shares the cores with the process that serves on.
+    """
+    return min(FIRST_PUT_OFF_S * 2.0 ** (failures - 1), LONGEST_PUT_OFF_S)
 
 
 def describe_exit(code: int) -> str:

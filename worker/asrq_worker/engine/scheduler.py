@@ -23,7 +23,7 @@ from asrq_jobs.errors import (
     ShutdownError,
 )
 from asrq_worker.backends.base import SAMPLE_RATE
-from asrq_worker.engine.batching import Waiting, next_batch
+from asrq_worker.engine.batching import Turns, Waiting, next_batch
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.incarnation import BatchDone, Incarnation
@@ -48,7 +48,7 @@ class Scheduler:
         self._parallel_allowance = Allowance()
         self.steps: Counter[Step] = Counter()
         """How often each step of the ladder was taken."""
-        self._served: dict[str, int] = {}
+        self._turns = Turns()
         self._number = 0
         self._closing = False
         engine.listeners.append(self._wake)
@@ -72,6 +72,7 @@ class Scheduler:
             seconds = (task.stop - task.start) / SAMPLE_RATE
             waiting = Waiting(self._number, task.job_id, task.lane, seconds, task.options)
             self._queue[self._number] = Item(waiting, task, future, time.monotonic())
+            self._turns.join(task.job_id)
             self._changed.notify_all()
         return future
 
@@ -82,7 +83,7 @@ class Scheduler:
             settle = [item.fail(CanceledError("The job was canceled.")) for item in dropped]
             for item in dropped:
                 self._queue.pop(item.waiting.number, None)
-            self._forget_served()
+            self._forget_jobs()
         _call(settle)
 
     def alive(self, job_id: str) -> bool:
@@ -133,7 +134,7 @@ class Scheduler:
         chosen = next_batch(
             [item.waiting for item in self._queue.values()],
             [running.items[0].waiting for running in self._running.values()],
-            self._served,
+            self._turns,
             max_batch=self._batch_allowance.of(loaded.capabilities.max_batch),
             parallel=self._parallel_allowance.of(loaded.capabilities.parallel),
         )
@@ -147,8 +148,7 @@ class Scheduler:
         for item in items:
             del self._queue[item.waiting.number]
             item.dispatched = now
-            self._number += 1
-            self._served[item.task.job_id] = self._number
+        self._turns.give([item.waiting for item in items], [item.waiting for item in self._queue.values()])
         self._number += 1
         self._running[self._number] = Running(items, together)
         return self._number
@@ -184,7 +184,7 @@ class Scheduler:
                 settle = [item.fail(error) for item in running.items]
             else:
                 settle = self._killed(running, error)
-            self._forget_served()
+            self._forget_jobs()
             self._changed.notify_all()
         _call(settle)
 
@@ -238,9 +238,8 @@ class Scheduler:
         if not item.settled:
             self._queue[item.waiting.number] = item
 
-    def _forget_served(self) -> None:
-        here = {item.task.job_id for item in self._items()}
-        self._served = {job_id: last for job_id, last in self._served.items() if job_id in here}
+    def _forget_jobs(self) -> None:
+        self._turns.keep({item.task.job_id for item in self._items()})
 
 
 def _call(settle: list[Tell]) -> None:

@@ -13,6 +13,7 @@ from asrq_jobs import keys
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
+from asrq_worker import endpoint
 
 _TIMEOUT_S = 8.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one who listens on all addresses is asked
@@ -58,8 +59,11 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
     for name, status in entries.items():
         if not name.startswith(f"{host}-".encode()):
             continue
-        state = str(json.loads(status)["state"])
-        mine = [slot for slot in slots if slot.startswith(keys.rq_worker(f"{name.decode()}.").encode())]
+        try:
+            state = str(json.loads(status)["state"])
+        except (ValueError, KeyError, TypeError, RecursionError):  # written by hand
+            continue
+        mine = [slot for slot in slots if slot.startswith(keys.rq_worker("").encode() + name + b".")]
         # One that was killed leaves its entry, but its slots lapse; its successor has an entry of its own.
         if state == "draining" or (state == "ready" and mine and redis.exists(*mine) == len(mine)):
             return None
@@ -69,6 +73,7 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
 
 def _ask(settings: Settings) -> str | None:
     host, port = _ANY.get(settings.metrics_host, settings.metrics_host), settings.metrics_port
+    where = endpoint.written(host, port)
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -76,8 +81,8 @@ def _ask(settings: Settings) -> str | None:
         failed = [check["message"] for check in health["checks"] if not check["ok"]]
         return None if health["state"] == "draining" else " ".join(failed) or None
     except OSError as error:
-        return f"Nothing answers on {host}:{port}: {error.strerror or error}."
+        return f"Nothing answers on {where}: {error.strerror or error}."
     except (http.client.HTTPException, ValueError, KeyError, TypeError):
-        return f"What answers on {host}:{port} is no asrq."
+        return f"What answers on {where} is no asrq."
     finally:
         connection.close()

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
+from asrq_worker import endpoint, reports
 from asrq_worker.logs import Log
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.registry import CONTENT_TYPE, Metrics
@@ -77,12 +77,11 @@ class MonitorServer:
             "/healthz": lambda: _health(monitor.alive()),
             "/readyz": lambda: _health(monitor.ready()),
         }
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server = _Server((host, port), answers, family)
+            self._server = _Server((host, port), answers)
         except OSError as error:
             raise InUseError(
-                f"Cannot listen on {host}:{port} for metrics: {error.strerror}.",
+                f"Cannot listen on {endpoint.written(host, port)} for metrics: {error.strerror}.",
                 hint="Choose another with --metrics-port; each worker and reaper of a machine needs its own.",
             ) from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), name="monitor", daemon=True)
@@ -115,8 +114,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 32
 
-    def __init__(self, address: tuple[str, int], answers: dict[str, Callable[[], _Answer]], family: int) -> None:
-        self.address_family = family
+    def __init__(self, address: tuple[str, int], answers: dict[str, Callable[[], _Answer]]) -> None:
+        self.address_family = endpoint.family(address[0])
         self.answers = answers
         self._free = threading.BoundedSemaphore(_THREADS)
         self._lock = threading.Lock()

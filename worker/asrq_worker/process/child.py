@@ -86,7 +86,10 @@ class Child:
         self._process.kill()
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Let it end by closing its stdin, kill it if it does not, and wait until it is reaped."""
+        """Let it end by closing its stdin, kill it if it does not, and wait until it is reaped.
+
+        One that even then does not end (in a driver that hangs, say) must not keep us: it is told of and left behind.
+        """
         if self._write_lock.acquire(timeout=timeout_s):  # a child that does not read may hold a writer up
             try:
                 self._close_stdin()
@@ -95,7 +98,9 @@ class Child:
             self._reader.join(timeout_s)
         if self._reader.is_alive():
             self.kill()
-            self._reader.join()
+            self._reader.join(timeout_s)
+        if self._reader.is_alive():
+            log.error("Process %d does not end although it was killed; it is left behind.", self.pid)
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101  # we asked for a pipe

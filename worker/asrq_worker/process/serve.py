@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NoReturn
 
 from asrq_worker.process.stdio import Message, Stdio
+from asrq_worker.process.tied import die_with
 
 __all__ = ["Message", "serve"]
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message], None]]) -> NoReturn:
@@ -29,7 +26,7 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is that of Windows
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
-    _die_with_parent()
+    die_with(os.getppid())
     stdio = Stdio()
 
     def send(message: Message) -> None:
@@ -47,12 +44,3 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
     handle = make_handler(send)
     while True:
         handle(json.loads(messages.get()))
-
-
-def _die_with_parent() -> None:
-    """Linux: have the kernel kill us when the parent dies, even while native code holds this process up."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(0)

@@ -15,6 +15,7 @@ from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
 from asrq_worker import reports
 from asrq_worker.control import JobControl
 from asrq_worker.logs import Log
+from asrq_worker.queue import shared
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.outage import Outage
 
@@ -95,13 +96,20 @@ class LeaseKeeper:
             pipe.mget([keys.cancel(execution.job_id) for execution in held])
         if moving:
             pipe.zadd(keys.LEASES, {execution.lease: expiry for execution in moving}, xx=True)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            # What somebody has spoilt, even the leases themselves, is no outage: the reaper moves it out of the way.
+            if isinstance(answer, Exception) and not shared.is_wrong_type(answer):
+                raise answer
         if held:
             at = -3 if moving else -2
             self._look(held, answers[at], answers[at + 1])
 
-    def _look(self, held: dict[Execution, JobControl], scores: list[float | None], cancels: list[bytes | None]) -> None:
-        for (execution, control), score, cancel in zip(held.items(), scores, cancels, strict=True):
+    def _look(
+        self, held: dict[Execution, JobControl], scores: list[float | None] | Exception, cancels: list[bytes | None]
+    ) -> None:
+        known = [0.0] * len(held) if isinstance(scores, Exception) else scores
+        for (execution, control), score, cancel in zip(held.items(), known, cancels, strict=True):
             # It may have ended between the copy and the call, and with it its lease.
             if score is None and execution in self.held():
                 control.stop(LeaseLostError("The lease of this execution has lapsed; another one has the job."))

@@ -7,6 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from redis.exceptions import RedisError
+
+from asrq_jobs.connection import may_pass
 from asrq_worker.logs import Log
 
 _log = Log("asrq.queue")
@@ -59,3 +62,22 @@ class Outage:
             if self._told:
                 _log.info("queue.back", after_s=round(self._clock() - self._since, 1))
             self._since, self._told = None, False
+
+
+def ride_out(attempt: Callable[[], object], outage: Outage, *, within_s: float) -> None:
+    """Attempt something that a start needs of the queue, again and again while that is away or cannot serve.
+
+    Raises:
+        RedisError, OSError: it refuses, which no waiting mends, or the time is over.
+    """
+    give_up_at = time.monotonic() + within_s
+    while True:
+        try:
+            attempt()
+        except (RedisError, OSError) as error:
+            if not may_pass(error) or time.monotonic() >= give_up_at:
+                raise
+            time.sleep(outage.failed(error))
+        else:
+            outage.over()
+            return

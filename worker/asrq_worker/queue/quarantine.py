@@ -14,6 +14,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_worker.queue import shared
 from asrq_worker.queue.execution import Execution, forget, iso
 
 _KEPT_BYTES = 4096
@@ -35,7 +36,7 @@ def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
 
     Where a key is spoilt that all jobs share, none of them is to blame, and none must end for it.
     """
-    if "WRONGTYPE" not in str(error):
+    if not shared.is_wrong_type(error):
         return False
     pipe = redis.pipeline(transaction=False)
     for key in _OWN:

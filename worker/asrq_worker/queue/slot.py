@@ -16,6 +16,7 @@ from rq import Queue, SimpleWorker
 from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
+from rq.utils import now
 from rq.worker.base import WorkerStatus
 from rq.worker_registration import register
 
@@ -66,7 +67,7 @@ class Slot(SimpleWorker):
             name=name,
             connection=redis,
             serializer=JSONSerializer,
-            worker_ttl=_WORKER_TTL_S,
+            worker_ttl=max(_WORKER_TTL_S, int(settings.lease_s)),
         )
         self.lane = lane
         self._redis = redis
@@ -75,6 +76,7 @@ class Slot(SimpleWorker):
         self._settings = settings
         self._observe = observe
         self._stopping = threading.Event()
+        self._hurrying = threading.Event()
         self._registered = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -93,13 +95,17 @@ class Slot(SimpleWorker):
         """Take nothing new; what runs goes on."""
         self._stopping.set()
 
+    def hurry(self) -> None:
+        """Wait for an outage no longer: what Redis does not take at once is left for others to do again."""
+        self._hurrying.set()
+
     def join(self, timeout_s: float) -> bool:
         """Wait until the slot has ended; False if it has not."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def beat(self, pipe: RedisPipeline) -> None:
-        """Queue RQ's heartbeat of this worker on a pipeline, once it is registered: RQ takes the key for a namesake.
+        """Queue RQ's heartbeat of this worker on a pipeline, while it is registered.
 
         It registers anew: Redis forgets a host that was suspended, and may itself have lost its data.
         """
@@ -112,9 +118,7 @@ class Slot(SimpleWorker):
         while not self._stopping.is_set():
             try:
                 if not self._registered:
-                    self.register_birth()
-                    self.set_state(WorkerStatus.IDLE)
-                    self._registered = True
+                    self._register()
                 self._serve_one()
                 self._keeper.outage.over()
             except (RedisError, OSError) as error:
@@ -129,9 +133,18 @@ class Slot(SimpleWorker):
         except (RedisError, OSError) as error:
             self._keeper.outage.failed(error)
 
+    def _register(self) -> None:
+        """Tell RQ's tools of this worker. RQ's own way, if it fails halfway, takes what it has left for a namesake."""
+        self.birth_date = self.last_heartbeat = now()
+        self._registered = True
+        pipe = self._redis.pipeline(transaction=False)
+        self.beat(pipe)
+        self.set_state(WorkerStatus.IDLE, pipeline=pipe)
+        pipe.execute(raise_on_error=False)  # what somebody has spoilt is only shown; each heartbeat tells it anew
+
     def _take(self) -> str | None:
         """Dequeue an id; None if none came in time, or none is to be taken."""
-        if is_suspended(self._redis, self):
+        if is_suspended(self._redis):
             self.set_state(WorkerStatus.SUSPENDED)
             self._stopping.wait(_PAUSE_S)
             return None
@@ -205,7 +218,7 @@ class Slot(SimpleWorker):
         self.set_state(WorkerStatus.BUSY, pipeline=pipe)
         pipe.exists(keys.cancel(job_id))
         try:
-            if pipe.execute()[-1]:
+            if pipe.execute(raise_on_error=False)[-1] == 1:
                 control.stop(CanceledError("Canceled as it began."))
         except (RedisError, OSError) as error:
             self._keeper.outage.failed(error)
@@ -227,7 +240,7 @@ class Slot(SimpleWorker):
     def _end(self, execution: Execution, request: Request, ended: Ended) -> bool:
         """Write the end; False if another execution has the job.
 
-        While Redis is away, keep trying as long as this process lives: the work is done.
+        While Redis is away, keep trying until told to hurry: the work is done.
         """
         if ended.verdict is None:
             return False
@@ -253,7 +266,7 @@ class Slot(SimpleWorker):
                 if not waited:
                     _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)
                 waited = True
-                if self._stopping.wait(self._keeper.outage.failed(error)):
+                if self._hurrying.wait(self._keeper.outage.failed(error)):
                     raise
             else:
                 if not kept:

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
+from asrq_worker.queue import shared
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
@@ -21,6 +22,7 @@ _GONE, _ENDLESS = -2, -1  # what TTL answers
 _ABSURD_S = 1e9  # no request may ask for so long; whoever writes to Redis may write anything
 _STEP = 500  # waiting jobs of each lane, and keys, that one look adds: it stays short whatever the queue holds
 _MOST = 200  # due retries of one look: each is acted upon on its own
+_SHA256 = re.compile("[0-9a-f]{64}")
 _TRACES = (keys.events, keys.attempts, keys.chunks)
 _OF_A_JOB = re.compile(f"(?:{'|'.join(re.escape(of('')) for of in (keys.job, *_TRACES))})(.+)", re.DOTALL)
 
@@ -43,12 +45,12 @@ class Patrol:
         for lane in LANES:
             pipe.lrange(keys.queue(lane), 0, -1)
             pipe.lrange(keys.intermediate(lane), 0, -1)
-            pipe.zrangebyscore(keys.registry("scheduled", lane), 0, now, start=0, num=_MOST)
+            pipe.zrangebyscore(keys.registry("scheduled", lane), "-inf", now, start=0, num=_MOST)
             pipe.zrange(keys.registry("wip", lane), 0, -1)
         pipe.zrange(keys.LEASES, 0, -1, withscores=True)
         pipe.hgetall(keys.HOSTS)
         pipe.smembers(keys.RQ_WORKERS)
-        *listed, leases, hosts, workers = pipe.execute()
+        *listed, leases, hosts, workers = map(_read, pipe.execute(raise_on_error=False))
         lanes: dict[str, Places] = {lane: _places(listed[4 * at : 4 * at + 4]) for at, lane in enumerate(LANES)}
         ids, blobs = set(again), set[str]()
         for name, places in lanes.items():
@@ -68,7 +70,7 @@ class Patrol:
             leases={_text(lease): expiry for lease, expiry in leases},
             jobs=jobs,
             blobs=self._each(sorted(blobs), lambda pipe, sha256: pipe.ttl(keys.blob(sha256))),
-            hosts={_text(name): _text(announced) for name, announced in hosts.items()},
+            hosts={_text(name): _text(announced) for name, announced in dict(hosts).items()},
             slots={
                 key.removeprefix(keys.rq_worker("")): bool(there)
                 for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
@@ -124,6 +126,15 @@ class Patrol:
         return answers
 
 
+def _read(answer: Any) -> Any:
+    """What one key answered; nothing where it holds another type, which is moved away before the next look."""
+    if shared.is_wrong_type(answer):
+        return ()
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def _places(answers: Sequence[Sequence[bytes]]) -> Places:
     waiting, dequeued, due, started = (tuple(map(_text, answer)) for answer in answers)
     pairs = (entry.rpartition(":") for entry in started)
@@ -142,7 +153,7 @@ def _job(fields: Sequence[bytes | None] | None, *, ttl_s: int) -> Job:
         lane=lane if lane in LANES and origin == keys.queue_name(lane) else None,
         enqueued_at=enqueued_at,
         queue_ttl_s=queue_ttl_s if isinstance(queue_ttl_s, int | float) and 0 < queue_ttl_s < _ABSURD_S else None,
-        blob=blob if isinstance(blob, str) else None,
+        blob=blob if isinstance(blob, str) and _SHA256.fullmatch(blob) else None,
         expires=ttl_s != _ENDLESS,
     )
 

@@ -23,6 +23,7 @@ from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.logs import Log
+from asrq_worker.queue import shared
 from asrq_worker.queue.outage import Outage
 from asrq_worker.reaper import rollback
 from asrq_worker.reaper.lapses import recover
@@ -65,6 +66,8 @@ class Report:
     """Workers that were killed long ago."""
     rolled_back: tuple[str, ...] = ()
     """Backends that were on trial and failed it."""
+    spoilt: tuple[str, ...] = ()
+    """Keys that all jobs share and that held another type: moved out of the way."""
     suspected: tuple[str, ...] = ()
     """What looked wrong, and is repaired if it looks so for the length of a lease."""
 
@@ -87,6 +90,7 @@ class Reaper:
         self._clock = clock
         self._token = uuid.uuid4().hex
         self._outage = Outage()
+        self._looked_at = float("inf")
         self._leases_count_from = 0.0
         self._patrol = Patrol(redis)
         self._doubts: dict[Finding, float] = {}
@@ -122,10 +126,11 @@ class Reaper:
         Raises:
             redis.exceptions.RedisError: Redis does not answer.
         """
+        now = self._clock()  # before Redis is asked: while it keeps us waiting, nobody can renew
+        spoilt = tuple(shared.spoilt(self._redis)) if dry_run else shared.set_aside(self._redis)
         if not dry_run and not self._lead():
             self._doubts.clear()  # what was not looked at all the time has to be seen anew
-            return Report(leading=False)
-        now = self._clock()
+            return Report(leading=False, spoilt=spoilt)
         again = {finding.subject for finding in self._doubts if finding.kind == "reconciled"}
         seen = self._patrol.look(again, now=now, whole=whole)
         done: dict[str, list[str]] = {}
@@ -144,7 +149,8 @@ class Reaper:
         if not dry_run:
             self._tidy(now)
         suspected = sorted(finding.subject for finding in self._doubts)
-        return Report(True, **{kind: tuple(ids) for kind, ids in done.items()}, suspected=tuple(suspected))
+        found = {kind: tuple(ids) for kind, ids in done.items()}
+        return Report(True, **found, spoilt=spoilt, suspected=tuple(suspected))
 
     def _sure(self, found: list[Finding], now: float) -> list[Finding]:
         doubtful = {finding for finding in found if finding.kind in DOUBTFUL}
@@ -168,30 +174,33 @@ class Reaper:
         for_ms = int(max(10.0, self._settings.reaper_interval_s * 3) * 1000)
         if self._redis.set(keys.LEADER, self._token, nx=True, px=for_ms):
             return True
-        if cast("bytes | None", self._redis.get(keys.LEADER)) != self._token.encode():
-            return False
-        self._redis.pexpire(keys.LEADER, for_ms)
-        return True
+        mine = cast("bytes | None", self._redis.get(keys.LEADER)) == self._token.encode()
+        if mine or not 0 <= self._redis.pttl(keys.LEADER) <= for_ms:  # nobody is to lead for good without looking
+            self._redis.pexpire(keys.LEADER, for_ms)
+        return mine
 
     def _tidy(self, now: float) -> None:
-        """Forget registry entries that have lapsed, as RQ's own maintenance would."""
+        """Forget registry entries that have lapsed, as RQ's maintenance would, and webhooks that nobody delivers."""
         for lane in LANES:
             for kind in ("finished", "failed", "canceled"):
                 with self._apart(keys.registry(kind, lane)):
                     self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
+        with self._apart(keys.WEBHOOKS):
+            if dropped := self._redis.zremrangebyscore(keys.WEBHOOKS, "-inf", now - self._settings.failure_ttl_s):
+                _log.error("webhooks.dropped", count=dropped, reason="no reaper has a webhook secret")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._notice_standstill()
                 report = self.run_once()
                 self._log(report)
-                self._observe(report)
+                with self._apart("metrics"):
+                    self._observe(report)
                 self._outage.over()
             except (RedisError, OSError) as error:
                 self._outage.failed(error)
-                # Nobody could renew meanwhile: that is no sign of death, and work that is done can still be handed in.
-                self._leases_count_from = self._clock() + self._settings.lease_s
-                self._doubts.clear()
+                self._count_anew()
             except Exception as error:  # noqa: BLE001  # a defect of ours must not end the reaper
                 _log.error("reaper.defect", error=error)
                 reports.capture(error)
@@ -200,6 +209,23 @@ class Reaper:
             self.resign()
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
+
+    def _notice_standstill(self) -> None:
+        """Count leases anew if Redis or this machine has stood still since the last look: no error tells of that.
+
+        Where every look takes so long, those that do not count are followed by one that does.
+        """
+        now = self._clock()
+        late_s = now - self._looked_at - self._settings.reaper_interval_s
+        if late_s > self._settings.lease_s / 3 and self._looked_at >= self._leases_count_from:
+            _log.warning("reaper.late", by_s=round(late_s, 1))
+            self._count_anew()
+        self._looked_at = now
+
+    def _count_anew(self) -> None:
+        """Nobody could renew meanwhile: that is no sign of death, and work that is done can still be handed in."""
+        self._leases_count_from = self._clock() + self._settings.lease_s
+        self._doubts.clear()
 
     def _log(self, report: Report) -> None:
         done = {

@@ -194,5 +194,5 @@ def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
 def _at(announced: str) -> float:
     try:
         return float(json.loads(announced)["at"])
-    except (ValueError, KeyError, TypeError):  # written by hand
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # written by hand
         return 0.0

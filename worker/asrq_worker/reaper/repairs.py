@@ -49,7 +49,7 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
             done = _forget_execution(redis, subject)
         case "hosts":
             done = redis.hdel(keys.HOSTS, subject)
-        case "slots":
+        case _:  # "slots", the last of them
             done = _forget_slot(redis, subject)
     return done
 
@@ -83,5 +83,5 @@ def _forget_execution(redis: Redis, lease: str) -> bool:
 def _forget_slot(redis: Redis, name: str) -> bool:
     pipe = redis.pipeline(transaction=True)
     for registered in (keys.RQ_WORKERS, *map(keys.rq_workers, LANES)):
-        pipe.srem(registered, keys.rq_worker(name))
+        pipe.srem(registered, keys.rq_worker(name), name)  # the latter, if it was written by hand
     return any(pipe.execute())

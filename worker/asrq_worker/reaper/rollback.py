@@ -12,6 +12,7 @@ from asrq_jobs import keys
 from asrq_jobs import policy as policies
 from asrq_worker.logs import Log
 from asrq_worker.policy import Outcome, verdict
+from asrq_worker.queue import shared
 
 _log = Log("asrq.reaper")
 
@@ -29,6 +30,8 @@ def judge(redis: Redis, *, now: float, dry_run: bool = False) -> str | None:
     if current is None or current.on_trial is None or current.changed_at is None:
         return None
     usual = current.backend if current.canary else current.fallback or current.backend
+    if not dry_run:
+        shared.set_aside(redis, {keys.outcomes(name): "list" for name in (current.on_trial, usual)})
     since = datetime.fromisoformat(current.changed_at).timestamp()
     reason = verdict(_outcomes(redis, current.on_trial), _outcomes(redis, usual), now=now, since=since)
     if reason is None or dry_run:

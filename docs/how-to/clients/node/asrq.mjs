@@ -34,7 +34,38 @@ const TERMINAL = new Set(["completed", "failed", "canceled"]);
  *   for the end of one while a job is followed, which goes on meanwhile
  */
 
-/** What went wrong, in the protocol's terms: decide by `code`, show `message` and `hint`. */
+/** Sentences for people, each with the codes that it is for. @type {Record<string, string>} */
+const FOR_PEOPLE = {
+  "The recording is empty. Check the microphone and record again.": "audio_empty",
+  "This file cannot be played. Choose another, or convert it.": "audio_unreadable",
+  "This file holds no sound.": "no_audio_stream",
+  "This file is too large. Send it compressed, for example as opus or mp3.": "audio_too_large",
+  "This recording is too long. Cut it into parts.": "audio_too_long",
+  "The file is not there any more.": "audio_not_found",
+  "The server may not read from there. Send the file itself.": "path_not_allowed url_not_allowed",
+  "The address could not be read. Try again later.": "fetch_failed",
+  "This recording makes the recogniser fail each time. Please report it.": "poisoned",
+  "This language is not known.": "unknown_language",
+  "The server cannot do this with its model. Choose other options.": "unsupported_option not_served",
+  "It took longer than allowed. Allow more time, or send less at once.": "deadline_exceeded",
+  "The server was too busy to take it in time. Try again.": "expired",
+  "Canceled.": "canceled",
+  "The upload was lost. Send the recording again.": "blob_missing audio_mismatch",
+  "The server does not have this job (any more).": "job_conflict job_not_found job_state",
+  "The server cannot be reached. Check the network and the address.": "queue_unreachable",
+  "The server is starting or out of memory. Try again in a moment.": "queue_refused",
+  "The server has too much to do. Try again in a moment.": "queue_full",
+  "It takes longer than you wanted to wait.": "wait_timeout",
+  "The server refuses this user or password. Check the settings.": "queue_auth",
+  "The server is not set up for this. Ask its operator.":
+    "model_missing model_invalid device_unavailable extra_missing invalid_settings in_use server_refused",
+  "The server is out of order just now. Try again in a moment.": "engine_unavailable out_of_memory server_unreachable server_failed",
+  "The server failed. Try again.": "engine_crashed engine_timeout malformed_output condemned_output inference_failed " +
+    "decoder_crashed decoder_timeout worker_lost shutdown lease_lost",
+  "Something is wrong with this program or the server. Please report it.": "invalid_request foreign_function malformed_job internal",
+};
+
+/** What went wrong, in the protocol's terms: decide by `code`, show `for_people` and, below, `message` and `hint`. */
 export class AsrqError extends Error {
   /** @param {ErrorInfo} info */
   constructor({ code, message, retryable = false, hint = null }) {
@@ -44,6 +75,12 @@ export class AsrqError extends Error {
     this.hint = hint;
   }
 
+  /** One sentence for the person at the screen: what to do, without the machine's words. */
+  get for_people() {
+    const known = Object.keys(FOR_PEOPLE).find((sentence) => FOR_PEOPLE[sentence].split(" ").includes(this.code));
+    return known ?? (this.retryable ? "Something failed that may work later. Try again." : "It did not work.");
+  }
+
   /** @param {unknown} cause what ioredis threw */
   static from(cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
@@ -51,6 +88,23 @@ export class AsrqError extends Error {
     if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable: true });
     return new AsrqError({ code: "queue_unreachable", message: `Redis does not answer: ${message}`, retryable: true });
   }
+}
+
+/**
+ * Whether a job that has no result will get none, by its status and worker.
+ * @param {string} id
+ * @param {(string | null)[]} standing
+ */
+function without_result(id, [status, worker]) {
+  // RQ's own tools leave no result. One that runs they cancel in name only: it ends as usual.
+  if ((status === "canceled" || status === "stopped") && !worker) {
+    return new AsrqError({ code: "canceled", message: `The job ${id} was canceled.` });
+  }
+  if (status === null) return new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
+  if (status === "finished" || status === "failed") {
+    return new AsrqError({ code: "job_not_found", message: `The result of ${id} has expired.` });
+  }
+  return null;
 }
 
 /** Connects when first needed, and again after an outage. Each job that is followed has a connection of its own. */
@@ -171,12 +225,13 @@ export class Client {
           ended ||= TERMINAL.has(event.type);
           yield event;
         }
+        // Before the result is looked for: they are written in one step, so that one is there by then.
+        const standing = () => redis.hmget(`rq:job:${id}`, "status", "worker_name");
+        const lost = entries.length === 0 ? without_result(id, await this.#call(standing, give_up, signal)) : null;
         // The result says that it is over: a job that somebody retried by hand has lost its own.
         const result = ended ? await this.#call(() => redis.get(`asrq:result:${id}`), give_up, signal) : null;
         if (result !== null) return JSON.parse(result);
-        if (entries.length === 0 && !(await this.#call(() => redis.exists(`rq:job:${id}`), give_up, signal))) {
-          throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
-        }
+        if (lost !== null) throw lost;
       }
     } finally {
       signal?.removeEventListener("abort", stop);
@@ -194,11 +249,11 @@ export class Client {
     const lane = (origin ?? "asrq-batch").slice("asrq-".length);
     const keys = [`rq:job:${id}`, `rq:queue:asrq-${lane}`, `rq:scheduled:asrq-${lane}`, `rq:canceled:asrq-${lane}`,
       `asrq:cancel:${id}`, `asrq:events:${id}`, `asrq:result:${id}`, "asrq:stats", `asrq:attempts:${id}`, `asrq:chunks:${id}`];
-    const now = Date.now() / 1000;
+    const now = Number((await this.#call(() => this.#redis.time()))[0]); // our own clock may be wrong
     const error = { code: "canceled", message: "Canceled.", retryable: false, stage: "queue" };
     const result = JSON.stringify({ schema: "asrq.result/1", id, status: "canceled", error });
     const event = JSON.stringify({ type: "canceled", at: now });
-    const verdict = await this.#script("cancel", ...keys, id, result, event, KEEP_S, Math.ceil(now) + KEEP_S);
+    const verdict = await this.#script("cancel", ...keys, id, result, event, KEEP_S, now + KEEP_S);
     if (verdict === "missing") throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
     if (verdict === "ended") throw new AsrqError({ code: "job_state", message: `The job ${id} has ended already.` });
     return /** @type {"canceled" | "requested"} */ (verdict);

@@ -60,7 +60,7 @@ try {
   console.log(options.cancel === undefined ? await transcribe(client, options) : await client.cancel(options.cancel));
 } catch (error) {
   if (!(error instanceof AsrqError)) throw error;
-  console.error(`${error.message} [${error.code}]${error.hint ? `\n  ${error.hint}` : ""}`);
+  console.error(`${error.for_people}\n  ${error.message} [${error.code}]${error.hint ? `\n  ${error.hint}` : ""}`);
   process.exitCode = EXIT[error.code] ?? 1;
 } finally {
   client?.close();

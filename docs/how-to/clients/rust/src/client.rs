@@ -149,7 +149,7 @@ impl Client {
     pub fn follow(&mut self, id: &str, limit: Duration, mut on_event: impl FnMut(&Event)) -> Outcome<Json> {
         let deadline = Instant::now() + limit;
         let longest_block = LONGEST_BLOCK.min(self.limits.answer / 2); // waiting must not look like an outage
-        let (stream, result) = (format!("asrq:events:{id}"), format!("asrq:result:{id}"));
+        let (stream, result, job) = (format!("asrq:events:{id}"), format!("asrq:result:{id}"), format!("rq:job:{id}"));
         let mut last = "0".to_string();
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).min(longest_block);
@@ -169,6 +169,11 @@ impl Client {
                 ended |= event.is_terminal();
                 on_event(&event);
             }
+            // Before the result is looked for: they are written in one step, so that one is there by then.
+            let standing = match entries {
+                [] => self.call_until(give_up, &[b"HMGET", job.as_bytes(), b"status", b"worker_name"])?,
+                _ => Value::Null,
+            };
             // The result says that it is over: a job that somebody retried by hand has lost its own.
             if ended {
                 match self.call_until(give_up, &[b"GET", result.as_bytes()])? {
@@ -176,9 +181,8 @@ impl Client {
                     document => return parsed(&document),
                 }
             }
-            let job = format!("rq:job:{id}");
-            if entries.is_empty() && self.call_until(give_up, &[b"EXISTS", job.as_bytes()])? == Value::Integer(0) {
-                return Err(Error::new("job_not_found", format!("There is no job {id}."), false));
+            if let Some(error) = without_result(id, &standing) {
+                return Err(error);
             }
         }
     }
@@ -211,9 +215,10 @@ impl Client {
             ("status", "canceled".into()),
             ("error", error),
         ]);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let event = object([("type", "canceled".into()), ("at", now.as_secs_f64().into())]);
-        let (ttl, expiry) = (KEEP_S.to_string(), (now.as_secs() + KEEP_S).to_string());
+        let clock = self.call(&[b"TIME"])?; // ours may be wrong
+        let now: u64 = clock.items().first().and_then(Value::text).and_then(|s| s.parse().ok()).unwrap_or_default();
+        let event = object([("type", "canceled".into()), ("at", (now as f64).into())]);
+        let (ttl, expiry) = (KEEP_S.to_string(), (now + KEEP_S).to_string());
         let args = [id, &result.to_string(), &event.to_string(), &ttl, &expiry];
         match self.script(CANCEL, &keys, &args)?.text().as_deref() {
             Some("missing") => Err(Error::new("job_not_found", format!("There is no job {id}."), false)),
@@ -261,6 +266,23 @@ impl Client {
         let value = connection.call(parts).map_err(|error| Error::unreachable(&error))?;
         self.connection = Some(connection); // kept only while it is in a known state
         Ok(value)
+    }
+}
+
+/// Whether a job that has no result will get none, by its status and worker.
+fn without_result(id: &str, standing: &Value) -> Option<Error> {
+    let [status, worker] = standing.items() else { return None };
+    let held = worker.text().is_some_and(|name| !name.is_empty());
+    match status.text().as_deref() {
+        // RQ's own tools leave no result. One that runs they cancel in name only: it ends as usual.
+        Some("canceled" | "stopped") if !held => {
+            Some(Error::new("canceled", format!("The job {id} was canceled."), false))
+        }
+        None => Some(Error::new("job_not_found", format!("There is no job {id}."), false)),
+        Some("finished" | "failed") => {
+            Some(Error::new("job_not_found", format!("The result of {id} has expired."), false))
+        }
+        _ => None,
     }
 }
 

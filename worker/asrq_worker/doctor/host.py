@@ -1,4 +1,4 @@
-"""Checks of this machine and its queue, each with what mends it."""
+"""Checks of this machine: what a worker needs of it, from Python to the disk."""
 
 from __future__ import annotations
 
@@ -6,49 +6,20 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 import wave
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from redis import Redis
-from redis.exceptions import NoPermissionError
-
-from asrq_jobs import configuration
-from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import AsrqError, ExtraMissingError, SettingsError
+from asrq_jobs.errors import AsrqError, ExtraMissingError
 from asrq_jobs.settings import Settings
-
-Status = Literal["ok", "warn", "fail"]
+from asrq_worker.doctor.check import Check
 
 _OLDEST_PYTHON = (3, 11)
-_OLDEST_REDIS = (6, 2)
-_SKEW_WARN_S = 1.0
 _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
 
 
-@dataclass(frozen=True)
-class Check:
-    """One finding: `mend` is what to do about it, None where nothing is to be done."""
-
-    name: str
-    status: Status
-    message: str
-    mend: str | None = None
-
-
-def examine() -> Iterator[Check]:
+def examine(config: Settings) -> Iterator[Check]:
     """Yield the findings, each as soon as it is known."""
-    yield python(sys.version_info[:2])
-    try:
-        config = configuration.load()
-    except SettingsError as error:
-        yield Check("settings", "fail", error.message, error.hint)
-        return
-    yield Check("settings", "ok", "Settings are valid.")
-    yield from _queue(config)
     yield from _backends(config)
     yield _guarded("decoder", lambda: _decoder(config))
     yield _disk(config)
@@ -61,95 +32,12 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return Check(name, "fail", error.message, error.hint)
 
 
-def python(version: tuple[int, ...]) -> Check:
+def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
     """Judge the version of Python."""
     shown = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}."
     if version < _OLDEST_PYTHON:
         return Check("python", "fail", shown, "Install Python 3.11 or newer.")
     return Check("python", "ok", shown)
-
-
-def _queue(config: Settings) -> Iterator[Check]:
-    where = configuration.mask_url(config.redis_url)
-    try:
-        with connect(config) as redis, queue_errors(config):
-            ahead_s = _clock_ahead_s(redis)
-            info = _info(redis)
-    except AsrqError as error:
-        yield Check("redis", "fail", error.message, error.hint)
-        return
-    if info is None:
-        yield Check(
-            "redis",
-            "warn",
-            f"Redis at {where} answers, but tells this user nothing of itself: persistence and eviction are unknown.",
-            "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
-        )
-        yield clock(ahead_s, lease_s=config.lease_s)
-        return
-    yield server(info, where)
-    yield persistence(info)
-    yield eviction(info)
-    yield clock(ahead_s, lease_s=config.lease_s)
-
-
-def _info(redis: Redis) -> dict[str, Any] | None:
-    try:
-        return redis.info()
-    except NoPermissionError:
-        return None
-
-
-def _clock_ahead_s(redis: Redis) -> float:
-    before = time.time()
-    seconds, microseconds = redis.time()
-    return (before + time.time()) / 2 - (seconds + microseconds / 1e6)
-
-
-def server(info: dict[str, Any], where: str) -> Check:
-    """Judge the server by its INFO."""
-    version = str(info.get("redis_version", "0"))
-    named = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
-        return Check("redis", "fail", f"{named} at {where} is too old.", "Install Redis 6.2 or newer, or Valkey.")
-    return Check("redis", "ok", f"{named} at {where} answers.")
-
-
-def persistence(info: dict[str, Any]) -> Check:
-    """Judge by INFO whether jobs survive a restart of the server."""
-    if int(info.get("aof_enabled", 0)):
-        return Check("persistence", "ok", "The append-only file is on: jobs survive a restart of Redis.")
-    return Check(
-        "persistence",
-        "warn",
-        "The append-only file is off: jobs are lost when Redis restarts.",
-        "Set appendonly yes in redis.conf, now: redis-cli CONFIG SET appendonly yes (asrq up: name a --data folder).",
-    )
-
-
-def eviction(info: dict[str, Any]) -> Check:
-    """Judge by INFO whether Redis may throw jobs away."""
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy == "noeviction":
-        return Check("eviction", "ok", "Redis refuses rather than evicts when memory runs out (noeviction).")
-    return Check(
-        "eviction",
-        "fail",
-        f"Redis may throw jobs away when memory runs out (maxmemory-policy {policy}).",
-        "Set maxmemory-policy noeviction in redis.conf, now: redis-cli CONFIG SET maxmemory-policy noeviction",
-    )
-
-
-def clock(ahead_s: float, *, lease_s: float) -> Check:
-    """Judge this machine's clock by that of Redis: leases are times."""
-    off = abs(ahead_s)
-    message = f"The clock is {off:.1f} s {'ahead of' if ahead_s > 0 else 'behind'} that of Redis."
-    mend = "Synchronise both clocks, for example: timedatectl set-ntp true"
-    if off >= lease_s / 3:
-        return Check("clock", "fail", f"{message} Leases of {lease_s:g} s cannot be trusted.", mend)
-    if off >= _SKEW_WARN_S:
-        return Check("clock", "warn", message, mend)
-    return Check("clock", "ok", f"The clock agrees with that of Redis within {max(off, 0.001):.3f} s.")
 
 
 def _backends(config: Settings) -> Iterator[Check]:

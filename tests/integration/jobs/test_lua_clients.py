@@ -1,0 +1,235 @@
+"""The scripts that clients run, branch by branch, also where the published vectors do not go."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from integration.jobs.lua_state import Server, State
+
+from asrq_jobs import scripts
+
+LANES = ("rq:queue:asrq-<lane>", "rq:scheduled:asrq-<lane>")
+WAITS: State = {
+    "rq:job:<id>": {"status": "queued"},
+    "rq:queue:asrq-<lane>": ["job", "next", "job"],
+    "rq:scheduled:asrq-<lane>": {"other": 1},
+    "asrq:events:<id>": [{"event": "queued"}],
+    "asrq:attempts:<id>": ["1"],
+    "asrq:chunks:<id>": {"0-1": "text"},
+}
+CANCELED: State = {
+    "rq:job:<id>": ({"status": "canceled"}, 600),
+    "rq:queue:asrq-<lane>": ["next", "job"],
+    "rq:canceled:asrq-<lane>": {"job": 1600},
+    "asrq:result:<id>": ("result", 600),
+    "asrq:events:<id>": ([{"event": "queued"}, {"event": "event"}], 600),
+    "asrq:stats": {"canceled": "1"},
+    "asrq:attempts:<id>": (["1"], 600),
+    "asrq:chunks:<id>": ({"0-1": "text"}, 600),
+}
+
+
+def cancel(server: Server) -> str:
+    answer: str = server.run("cancel", "job", "result", "event", 600, 1600)
+    return answer
+
+
+def test_a_job_that_waits_is_canceled(server: Server) -> None:
+    server.put(WAITS)
+    assert cancel(server) == "canceled"
+    assert server.changed() == CANCELED
+
+
+def test_a_job_that_waits_for_its_retry_is_canceled(server: Server) -> None:
+    server.put(
+        WAITS
+        | {"rq:job:<id>": {"status": "scheduled"}, "rq:queue:asrq-<lane>": ["next"]}
+        | {"rq:scheduled:asrq-<lane>": {"other": 1, "job": 1}}
+    )
+    assert cancel(server) == "canceled"
+    expected = CANCELED | {"rq:scheduled:asrq-<lane>": {"other": 1}}
+    assert server.changed() == {name: held for name, held in expected.items() if name != "rq:queue:asrq-<lane>"}
+
+
+@pytest.mark.parametrize("spoilt", LANES)
+def test_a_job_that_waits_is_canceled_though_what_all_share_is_spoilt(server: Server, spoilt: str) -> None:
+    """Both places of a job that waits cannot be spoilt: it would be in neither."""
+    shared = (spoilt, "rq:canceled:asrq-<lane>", "asrq:stats")
+    (place,) = set(LANES) - {spoilt}
+    waits: State = {"rq:queue:asrq-<lane>": ["job"], "rq:scheduled:asrq-<lane>": {"job": 1}}
+    server.put(WAITS | {place: waits[place]} | dict.fromkeys(shared, "spoilt"))
+    assert cancel(server) == "canceled"
+    assert server.changed() == {name: held for name, held in CANCELED.items() if name not in shared} | {place: None}
+
+
+@pytest.mark.parametrize(
+    ("status", "lane"), [("queued", ["next"]), ("started", ["next"]), ("started", ["next", "job"])]
+)
+def test_a_job_that_was_taken_is_marked_and_its_worker_told(server: Server, status: str, lane: list[str]) -> None:
+    server.put(WAITS | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": lane})
+    with server.redis.pubsub(ignore_subscribe_messages=True) as heard:
+        heard.subscribe("asrq:control")
+        heard.get_message(timeout=5)
+        assert cancel(server) == "requested"
+        message = heard.get_message(timeout=5)
+    assert message is not None
+    assert json.loads(message["data"]) == {"command": "cancel", "id": "job"}
+    assert server.changed() == {"asrq:cancel:<id>": ("1", 600)} | (
+        {"rq:queue:asrq-<lane>": ["next"]} if "job" in lane else {}
+    )
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
+def test_a_job_that_has_ended_is_not_canceled(server: Server, status: str) -> None:
+    server.put(WAITS | {"rq:job:<id>": {"status": status}})
+    assert cancel(server) == "ended"
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize(("left", "answer"), [({"asrq:result:<id>": "result"}, "ended"), ({}, "missing")])
+def test_a_job_that_is_gone_is_not_canceled(server: Server, left: State, answer: str) -> None:
+    server.put({name: held for name, held in WAITS.items() if name != "rq:job:<id>"} | left)
+    assert cancel(server) == answer
+    assert server.changed() == {}
+
+
+DEAD: State = {
+    "rq:job:<id>": ({"status": "failed", "worker_name": "w", "ended_at": "then", "started_at": "then"}, 500),
+    "rq:queue:asrq-<lane>": ["next"],
+    "rq:failed:asrq-<lane>": {"job": 1, "other": 1},
+    "rq:canceled:asrq-<lane>": {"job": 1, "other": 1},
+    "asrq:cancel:<id>": "1",
+    "asrq:events:<id>": ([{"event": "failed"}], 500),
+    "asrq:result:<id>": ("result", 500),
+    "asrq:attempts:<id>": (["1", "2"], 500),
+    "asrq:chunks:<id>": ({"0-1": "text"}, 500),
+}
+RETRIED: State = {
+    "rq:job:<id>": {
+        "status": "queued", "enqueued_at": "now", "ended_at": "", "started_at": "", "worker_name": "",
+        "attempts_before": "2",
+    },
+    "rq:queue:asrq-<lane>": ["next", "job"],
+    "rq:failed:asrq-<lane>": {"other": 1},
+    "rq:canceled:asrq-<lane>": {"other": 1},
+    "asrq:cancel:<id>": None,
+    "asrq:events:<id>": [{"event": "failed"}, {"event": "event"}],
+    "asrq:result:<id>": None,
+    "asrq:attempts:<id>": ["1", "2"],
+    "asrq:chunks:<id>": {"0-1": "text"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["failed", "canceled", "stopped"])
+def test_a_dead_job_is_retried(server: Server, status: str) -> None:
+    server.put(DEAD | {"rq:job:<id>": (DEAD["rq:job:<id>"][0] | {"status": status}, 500)})
+    assert server.run("retry", "job", "event", "now") == "queued"
+    assert server.changed() == RETRIED
+
+
+def test_a_dead_job_is_retried_though_what_all_share_is_spoilt(server: Server) -> None:
+    shared = ("rq:queue:asrq-<lane>", "rq:failed:asrq-<lane>", "rq:canceled:asrq-<lane>")
+    server.put(DEAD | dict.fromkeys(shared, "spoilt"))
+    assert server.run("retry", "job", "event", "now") == "queued"
+    assert server.changed() == {name: held for name, held in RETRIED.items() if name not in shared}
+
+
+@pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", None])
+def test_what_has_not_failed_is_neither_retried_nor_purged(server: Server, status: str | None) -> None:
+    server.put(WAITS | {"rq:job:<id>": {"status": status}} if status else {})
+    assert server.run("retry", "job", "event", "now") == (status or "missing")
+    assert server.run("purge", "job") == (status or "missing")
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize("status", ["canceled", "stopped"])
+def test_only_what_has_failed_is_purged(server: Server, status: str) -> None:
+    server.put(DEAD | {"rq:job:<id>": {"status": status}})
+    assert server.run("purge", "job") == status
+    assert server.changed() == {}
+
+
+def test_a_job_that_is_gone_leaves_the_registry_once(server: Server) -> None:
+    server.put({"rq:failed:asrq-<lane>": {"job": 1, "other": 1}})
+    assert server.run("purge", "job") == "purged"
+    assert server.run("purge", "job") == "missing"
+    assert server.changed() == {"rq:failed:asrq-<lane>": {"other": 1}}
+
+
+def test_a_dead_job_is_purged(server: Server) -> None:
+    server.put(DEAD | {"rq:results:<id>": [{"type": "2"}]})
+    assert server.run("purge", "job") == "purged"
+    kept = {"rq:queue:asrq-<lane>", "rq:canceled:asrq-<lane>", "asrq:cancel:<id>", "rq:failed:asrq-<lane>"}
+    gone = dict.fromkeys({*DEAD, "rq:results:<id>"} - kept)
+    assert server.changed() == gone | {"rq:failed:asrq-<lane>": {"other": 1}}
+
+
+def document(**fields: Any) -> str:
+    """A request with this and a path."""
+    return json.dumps({"schema": "asrq.request/1", "id": "job", "audio": {"kind": "path", "path": "/a.wav"}} | fields)
+
+
+def submit(server: Server, **fields: Any) -> dict[str, Any]:
+    """Submit it under the keys that it has."""
+    named = ["rq:job:job", "rq:queue:asrq-batch", "rq:queues", "asrq:events:job", "asrq:result:job", "asrq:limits", "-"]
+    answer: dict[str, Any] = json.loads(
+        scripts.load(server.redis, "submit")(named, ["job", "batch", document(**fields)])
+    )
+    return answer
+
+
+@pytest.mark.parametrize("meta", [None, "{", "7", '"text"', "{}", '{"request_sha1": "another"}'])
+def test_an_id_that_is_taken_stays_so_whatever_its_meta_says(server: Server, meta: str | None) -> None:
+    server.put({"rq:job:job": {"status": "queued"} | ({"meta": meta} if meta else {})})
+    assert submit(server)["error"]["code"] == "job_conflict"
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [(0.9, "-1"), (1, "1"), (90.7, "90"), (86_400, "86400"), (86_400.1, "-1"), ("90", "-1"), (None, "-1")],
+)
+def test_what_rq_is_told_of_a_time_limit(server: Server, asked: object, stored: str) -> None:
+    submit(server, timeout_s=asked)
+    assert server.changed()["rq:job:job"]["timeout"] == stored
+
+
+def test_what_is_not_of_its_type_or_kind_is_not_heeded(server: Server) -> None:
+    server.put({"-": "where an upload would be named"})
+    audio = {"kind": "path", "path": "C:\\talks\\a@b.wav", "name": 7, "sha256": "of no upload"}
+    submit(server, audio=audio, task=["x"], language=None, queue_ttl_s="60")
+    assert "-" not in server.changed()
+    stored = server.changed()["rq:job:job"]
+    assert stored["description"] == "transcribe a@b.wav (auto)"
+    assert json.loads(stored["meta"]).keys() == {"lane", "request_sha1"}
+
+
+@pytest.mark.parametrize(("size", "taken"), [(262_144, True), (262_145, False)])
+def test_a_request_has_at_most_256_kib(server: Server, size: int, taken: bool) -> None:
+    padding = size - len(document(prompt=""))
+    assert submit(server, prompt="x" * padding).get("created", False) == taken
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ("0", "0"),
+        ("60.9", "60"),
+        ("2147483647", "2147483647"),
+        ("2147483648", "86400"),
+        ("-1", "86400"),
+        ("x", "86400"),
+    ],
+)
+def test_a_limit_that_is_none_is_not_heeded(server: Server, limit: str, kept: str) -> None:
+    server.put({"asrq:limits": {"result_ttl": limit}})
+    submit(server)
+    assert server.changed()["rq:job:job"]["result_ttl"] == kept
+
+
+def test_a_job_is_submitted_though_what_all_share_is_spoilt(server: Server) -> None:
+    server.put({"asrq:limits": "spoilt", "rq:queues": "spoilt"})
+    assert submit(server) == {"id": "job", "status": "queued", "created": True, "depth": 1}
+    assert server.changed()["rq:queue:asrq-batch"] == ["job"]

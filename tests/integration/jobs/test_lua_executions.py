@@ -1,0 +1,271 @@
+"""The scripts of a running job, branch by branch: what the server holds before and after."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from integration.jobs.lua_state import Server, State, announced
+
+BEGIN = ("job", "run", "batch", "w", "1000.5", "now", 1030, 5000)
+
+WAITS: State = {
+    "rq:job:<id>": ({"status": "queued", "attempts_before": "1"}, 900),
+    "rq:queue:asrq-<lane>:intermediate": ["job", "job", "other"],
+    "asrq:attempts:<id>": (["{}"], 900),
+    "asrq:events:<id>": ([{"event": "{}"}], 900),
+    "asrq:cancel:<id>": "1",
+}
+TAKEN_OUT: State = {"rq:queue:asrq-<lane>:intermediate": ["job", "other"]}
+
+BEGUN: State = TAKEN_OUT | {
+    "rq:job:<id>": {
+        "status": "started", "attempts_before": "1", "started_at": "now", "last_heartbeat": "now", "worker_name": "w"
+    },
+    "rq:wip:asrq-<lane>": {"job:run": 6000.5},
+    "asrq:leases": {"batch/job/run": 1030},
+    "asrq:events:<id>": [
+        {"event": "{}"},
+        {"event": '{"type":"started","at":1000.5,"lane":"batch","attempt":2,"worker":"w"}'},
+    ],
+    "rq:execution:<id>:<execution>": (
+        {"id": "run", "job_id": "job", "created_at": "1000.5", "last_heartbeat": "1000.5", "worker_name": "w"}, 5000
+    ),
+    "rq:executions:<id>": ({"run": 6000.5}, 5000),
+    "rq:worker:<worker>:executions": ({"job:run"}, 5000),
+}  # fmt: skip
+
+
+def begun(server: Server) -> State:
+    """What has changed, after a look at the new attempt: its JSON has no order."""
+    changed = server.changed()
+    _, attempt = changed.pop("asrq:attempts:<id>")
+    assert json.loads(attempt) == {"number": 2, "worker": "w", "started_at": "now"}
+    return changed
+
+
+def test_a_job_begins(server: Server) -> None:
+    server.put(WAITS)
+    verdict, attempts, canceled, earlier = server.run("begin", *BEGIN)
+    assert (verdict, len(attempts), canceled, earlier) == ("started", 2, 1, 1)
+    assert begun(server) == BEGUN
+
+
+@pytest.mark.parametrize("result", ["{", "7", '"text"', '{"status":"failed"}'])
+def test_a_job_begins_though_there_is_a_result_that_is_none(server: Server, result: str) -> None:
+    server.put(WAITS | {"asrq:result:<id>": result})
+    assert server.run("begin", *BEGIN)[0] == "started"
+    assert begun(server) == BEGUN | {"asrq:result:<id>": None}
+
+
+def test_a_job_begins_though_what_all_share_is_spoilt(server: Server) -> None:
+    shared = ("rq:queue:asrq-<lane>:intermediate", "rq:wip:asrq-<lane>", "rq:worker:<worker>:executions")
+    server.put(WAITS | dict.fromkeys(shared, "spoilt"))
+    assert server.run("begin", *BEGIN)[0] == "started"
+    expected = {name: held for name, held in BEGUN.items() if name not in shared}
+    assert begun(server) == expected | {"rq:worker:<worker>:executions": ("spoilt", 5000)}
+
+
+def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
+    server.put({"asrq:leases": {"batch/job/run": 1030}, "rq:job:<id>": {"status": "started"}} | TAKEN_OUT)
+    assert server.run("begin", *BEGIN) == ["started", [], 0, 0]
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize(
+    ("job", "verdict"), [(None, "gone"), ({"status": "started"}, "taken"), ({"status": "finished"}, "taken")]
+)
+def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: State | None, verdict: str) -> None:
+    """Also where another execution holds it."""
+    held: State = {"asrq:leases": {"batch/job/other": 1030}}
+    server.put(WAITS | held | {"rq:job:<id>": job} if job else TAKEN_OUT | {"asrq:cancel:<id>": "1"})
+    assert server.run("begin", *BEGIN) == [verdict, [], 0, 0]
+    assert server.changed() == (TAKEN_OUT if job else {"rq:queue:asrq-<lane>:intermediate": ["other"]})
+
+
+@pytest.mark.parametrize("registry", [None, "spoilt"])
+def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | None) -> None:
+    spoilt = {"rq:finished:asrq-<lane>": registry} if registry else {}
+    server.put(WAITS | spoilt | {"asrq:result:<id>": '{"status":"completed"}'})
+    assert server.run("begin", *BEGIN) == ["done", [], 0, 0]
+    listed = {} if registry else {"rq:finished:asrq-<lane>": {"job": 6000.5}}
+    assert server.changed() == TAKEN_OUT | listed | {
+        "rq:job:<id>": ({"status": "finished", "attempts_before": "1"}, 900)
+    }
+
+
+NOTE = ("batch/job/run", "event", "0-1", "text", 700)
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        (NOTE, {"asrq:events:<id>": [{"event": "event"}], "asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
+        (("batch/job/run", "event", "", "", 700), {"asrq:events:<id>": [{"event": "event"}]}),
+        (("batch/job/run", "", "0-1", "text", 700), {"asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
+        (("batch/job/other", *NOTE[1:]), {}),
+    ],
+    ids=["both", "event", "chunk", "fenced"],
+)
+def test_a_note_is_taken_of_what_holds_its_lease(server: Server, given: tuple[str | int, ...], changes: State) -> None:
+    server.put({"asrq:leases": {"batch/job/run": 1030}})
+    assert server.run("note", *given) == int(bool(changes))
+    assert server.changed() == changes
+
+
+HELD: State = {
+    "rq:job:<id>": {"status": "started", "worker_name": "w"},
+    "asrq:leases": {"batch/job/run": 1030, "batch/job/other": 1030},
+    "rq:wip:asrq-<lane>": {"job:run": 1, "job:other": 1},
+    "rq:execution:<id>:<execution>": {"id": "run"},
+    "rq:executions:<id>": {"run": 1, "other": 1},
+    "rq:worker:<worker>:executions": {"job:run", "job:other"},
+    "asrq:attempts:<id>": ["1", "2"],
+    "asrq:events:<id>": [{"event": "started"}],
+    "asrq:chunks:<id>": {"0-1": "text"},
+    "asrq:cancel:<id>": "1",
+    "asrq:blob:<sha256>": ("audio", 300),
+    "destination": ["next"],
+}
+LET_GO: State = {
+    "asrq:leases": {"batch/job/other": 1030},
+    "rq:wip:asrq-<lane>": {"job:other": 1},
+    "rq:execution:<id>:<execution>": None,
+    "rq:executions:<id>": {"other": 1},
+    "rq:worker:<worker>:executions": {"job:other"},
+    "asrq:attempts:<id>": ["1", "2 ended"],
+    "asrq:events:<id>": [{"event": "started"}, {"event": "event"}],
+}
+KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000)}
+ENDED: State = LET_GO | {
+    "asrq:result:<id>": ("result", 600),
+    "asrq:cancel:<id>": None,
+    "destination": {"job": 1600},
+    "asrq:attempts:<id>": (["1", "2 ended"], 600),
+    "asrq:events:<id>": ([{"event": "started"}, {"event": "event"}], 600),
+    "asrq:chunks:<id>": ({"0-1": "text"}, 600),
+}
+
+
+def end(server: Server, outcome: str, *, attempt: str = "2 ended", lapsed_by: str = "", announcement: str = "") -> int:
+    ends = outcome not in {"retry", "front"}
+    answer: int = server.run(
+        "end_execution", "job", "run", "batch", outcome, "now", 1600, 600, attempt, "event", "result" if ends else "",
+        "field", "value", "w", lapsed_by, 2000, announcement,
+    )  # fmt: skip
+    return answer
+
+
+def ended_as(status: str) -> State:
+    job = {"status": status, "worker_name": "w", "ended_at": "now", "last_heartbeat": "now"}
+    return {"rq:job:<id>": (job, 600)}
+
+
+def told(kind: str) -> State:
+    entry = {"type": kind, "worker_name": "w", "field": "value", "execution_id": "run"}
+    return {"rq:results:<id>": ([entry], 600)}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes"),
+    [
+        ("completed", ENDED | ended_as("finished") | told("1") | {"asrq:chunks:<id>": None}),
+        ("failed", ENDED | ended_as("failed") | told("2") | KEPT),
+        ("canceled", ENDED | ended_as("canceled")),
+    ],
+)
+@pytest.mark.parametrize("announcement", ["", "announcement"])
+def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcement: str) -> None:
+    server.put({name: held for name, held in HELD.items() if name != "destination"})
+    assert end(server, outcome, announcement=announcement) == 1
+    expected = changes | announced(announcement) | {"asrq:stats": {outcome: "1"}}
+    assert server.changed() == expected
+    assert end(server, outcome, announcement=announcement) == 1, "the same end, sent again"
+    assert server.changed() == expected
+    server.redis.set("asrq:result:<id>", "another")
+    assert end(server, outcome) == 0, "another end"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes"),
+    [
+        ("front", {
+            "rq:job:<id>": {"status": "queued", "enqueued_at": "now", "worker_name": ""}, "destination": ["job", "next"]
+        }),
+        ("retry", {"rq:job:<id>": {"status": "scheduled", "worker_name": ""}, "destination": {"job": 1600}}),
+    ],
+)  # fmt: skip
+def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> None:
+    held = HELD if outcome == "front" else {name: held for name, held in HELD.items() if name != "destination"}
+    server.put(held)
+    assert end(server, outcome) == 1
+    assert server.changed() == LET_GO | KEPT | changes | {"asrq:stats": {outcome: "1"}}
+    assert end(server, outcome) == 0, "what gives a job back is not repeated"
+
+
+def test_an_attempt_that_is_not_to_count_is_removed(server: Server) -> None:
+    server.put(HELD)
+    end(server, "front", attempt="")
+    assert server.changed()["asrq:attempts:<id>"] == ["1"]
+
+
+def test_a_job_ends_without_a_history(server: Server) -> None:
+    server.put({name: held for name, held in HELD.items() if name not in {"destination", "asrq:attempts:<id>"}})
+    assert end(server, "failed") == 1
+    assert "asrq:attempts:<id>" not in server.changed()
+
+
+def test_a_job_ends_though_what_all_share_is_spoilt(server: Server) -> None:
+    shared = ("rq:wip:asrq-<lane>", "rq:worker:<worker>:executions", "asrq:stats", "asrq:webhooks", "destination")
+    server.put(HELD | dict.fromkeys(shared, "spoilt"))
+    assert end(server, "failed", announcement="announcement") == 1
+    expected = ENDED | ended_as("failed") | told("2") | KEPT
+    assert server.changed() == {name: held for name, held in expected.items() if name not in shared}
+
+
+@pytest.mark.parametrize("outcome", ["front", "retry"])
+def test_a_job_is_given_back_though_it_finds_no_place(server: Server, outcome: str) -> None:
+    server.put(HELD | {"destination": "spoilt"})
+    assert end(server, outcome) == 1
+    assert server.changed()["rq:job:<id>"]["status"] in {"queued", "scheduled"}
+    assert "destination" not in server.changed()
+
+
+@pytest.mark.parametrize(("lapsed_by", "ends"), [("", 1), ("1029.9", 0), ("1030", 1)])
+def test_the_reaper_ends_what_has_lapsed(server: Server, lapsed_by: str, ends: int) -> None:
+    server.put(HELD)
+    assert end(server, "front", lapsed_by=lapsed_by) == ends
+    assert bool(server.changed()) == bool(ends)
+
+
+def test_an_execution_without_a_lease_ends_nothing(server: Server) -> None:
+    server.put(HELD | {"asrq:leases": {"batch/job/other": 1030}, "asrq:result:<id>": ""})
+    assert end(server, "failed") == 0
+    assert end(server, "front", lapsed_by="2000") == 0
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "answer", "changes"),
+    [
+        ({"rq:queue:asrq-<lane>:intermediate": ["other"]}, "none", {}),
+        ({"rq:queue:asrq-<lane>:intermediate": ["job", "job"]}, "dropped", {
+            "rq:queue:asrq-<lane>:intermediate": ["job"]
+        }),
+        ({"rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "started"}}, "dropped", {
+            "rq:queue:asrq-<lane>:intermediate": None
+        }),
+        ({
+            "rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "queued"},
+            "rq:queue:asrq-<lane>": ["next"],
+        }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None, "rq:queue:asrq-<lane>": ["job", "next"]}),
+        ({
+            "rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "queued"},
+            "rq:queue:asrq-<lane>": "spoilt",
+        }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None}),
+    ],
+)  # fmt: skip
+def test_an_id_that_was_dequeued_and_not_begun(server: Server, before: State, answer: str, changes: State) -> None:
+    server.put(before)
+    assert server.run("recover_dequeued", "job") == answer
+    assert server.changed() == changes

@@ -1,0 +1,232 @@
+"""The scripts of the reaper and the courier, branch by branch: what the server holds before and after."""
+
+from __future__ import annotations
+
+import pytest
+from integration.jobs.lua_state import Server, State, announced
+
+
+@pytest.mark.parametrize(
+    ("due", "status", "answer", "changes"),
+    [
+        (100, "scheduled", 1, {
+            "rq:scheduled:asrq-<lane>": {"other": 1},
+            "rq:queue:asrq-<lane>": ["next", "job"],
+            "rq:job:<id>": {"status": "queued", "enqueued_at": "now"},
+        }),
+        (100.1, "scheduled", 0, {}),
+        (None, "scheduled", 0, {}),
+        (100, "canceled", 0, {"rq:scheduled:asrq-<lane>": {"other": 1}}),
+    ],
+    ids=["due", "early", "unlisted", "canceled"],
+)  # fmt: skip
+def test_a_retry_moves_when_it_is_due(
+    server: Server, due: float | None, status: str, answer: int, changes: State
+) -> None:
+    listed = {"other": 1.0} if due is None else {"other": 1.0, "job": due}
+    server.put(
+        {"rq:job:<id>": {"status": status}, "rq:scheduled:asrq-<lane>": listed, "rq:queue:asrq-<lane>": ["next"]}
+    )
+    assert server.run("enqueue_due", "job", 100, "now") == answer
+    assert server.changed() == changes
+
+
+def test_a_retry_whose_lane_is_spoilt_waits_where_the_reaper_finds_it(server: Server) -> None:
+    server.put(
+        {"rq:job:<id>": {"status": "scheduled"}, "rq:scheduled:asrq-<lane>": {"job": 1}}
+        | {"rq:queue:asrq-<lane>": "spoilt"}
+    )
+    assert server.run("enqueue_due", "job", 100, "now") == 1
+    assert server.changed() == {
+        "rq:job:<id>": {"status": "queued", "enqueued_at": "now"}, "rq:scheduled:asrq-<lane>": None
+    }  # fmt: skip
+
+
+WAITED: State = {
+    "rq:job:<id>": {"status": "queued", "enqueued_at": "2026-01-01"},
+    "rq:queue:asrq-<lane>": ["job", "next", "job"],
+    "rq:queue:asrq-<lane>:intermediate": ["other", "job"],
+    "asrq:events:<id>": [{"event": "queued"}],
+    "asrq:attempts:<id>": ["1"],
+    "asrq:chunks:<id>": {"0-1": "text"},
+    "asrq:cancel:<id>": "1",
+    "asrq:blob:<sha256>": ("audio", 300),
+}
+EXPIRED: State = {
+    "rq:job:<id>": ({"status": "failed", "enqueued_at": "2026-01-01", "ended_at": "now"}, 600),
+    "rq:queue:asrq-<lane>": ["next"],
+    "rq:queue:asrq-<lane>:intermediate": ["other"],
+    "rq:failed:asrq-<lane>": {"job": 1600},
+    "asrq:result:<id>": ("result", 600),
+    "rq:results:<id>": ([{"type": "2", "exc_string": "exc"}], 600),
+    "asrq:events:<id>": ([{"event": "queued"}, {"event": "event"}], 600),
+    "asrq:attempts:<id>": (["1"], 600),
+    "asrq:chunks:<id>": ({"0-1": "text"}, 600),
+    "asrq:cancel:<id>": None,
+    "asrq:stats": {"expired": "1"},
+    "asrq:blob:<sha256>": ("audio", 2000),
+}
+
+
+def expire(server: Server, *, announcement: str = "") -> int:
+    answer: int = server.run(
+        "expire", "job", "2026-01-02", "now", "result", "event", "exc", 600, 1600, 2000, announcement
+    )
+    return answer
+
+
+@pytest.mark.parametrize("announcement", ["", "announcement"])
+def test_a_job_that_waited_for_too_long_ends(server: Server, announcement: str) -> None:
+    server.put(WAITED)
+    assert expire(server, announcement=announcement) == 1
+    expected = EXPIRED | announced(announcement)
+    assert server.changed() == expected
+    assert expire(server) == 0
+    assert server.changed() == expected
+
+
+def test_a_job_that_waited_for_too_long_ends_though_what_all_share_is_spoilt(server: Server) -> None:
+    lanes = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate")
+    shared = (*lanes, "rq:failed:asrq-<lane>", "asrq:stats", "asrq:webhooks")
+    server.put(WAITED | dict.fromkeys(shared, "spoilt"))
+    assert expire(server, announcement="announcement") == 1
+    assert server.changed() == {name: held for name, held in EXPIRED.items() if name not in shared}
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"status": "started", "enqueued_at": "2026-01-01"},
+        {"status": "queued"},
+        {"status": "queued", "enqueued_at": ""},
+        {"status": "queued", "enqueued_at": "2026-01-02"},
+        {"status": "queued", "enqueued_at": "2026-01-03"},
+    ],
+)
+def test_a_job_that_did_not_wait_for_too_long_goes_on(server: Server, job: State) -> None:
+    server.put(WAITED | {"rq:job:<id>": job})
+    assert expire(server) == 0
+    assert server.changed() == {}
+
+
+def reconcile(server: Server) -> int:
+    answer: int = server.run("reconcile", "job", "batch", 1000, "made-up", 600)
+    return answer
+
+
+LEFT: State = {
+    "asrq:events:<id>": [{"event": "event"}], "asrq:attempts:<id>": ["1"], "asrq:chunks:<id>": {"0-1": "text"}
+}  # fmt: skip
+QUEUED: State = {"rq:job:<id>": {"status": "queued"}, "rq:queue:asrq-<lane>": ["next"]}
+SCHEDULED: State = {"rq:job:<id>": {"status": "scheduled"}}
+STARTED: State = {"rq:job:<id>": {"status": "started"}, "asrq:leases": {"batch/jobs/run": 1, "interactive/job/run": 1}}
+
+
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        (QUEUED | {"rq:queue:asrq-<lane>": ["next", "job"]}, {}),
+        (QUEUED | {"rq:queue:asrq-<lane>:intermediate": ["job"]}, {}),
+        (QUEUED, {"rq:queue:asrq-<lane>": ["job", "next"]}),
+        (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"job": 2000}}, {}),
+        (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"other": 2000}}, {
+            "rq:scheduled:asrq-<lane>": {"other": 2000, "job": 1000}
+        }),
+        (STARTED | {"asrq:leases": {"batch/job/run": 1, "batch/jobs/run": 2}}, {}),
+        (STARTED, {"asrq:leases": STARTED["asrq:leases"] | {"batch/job/made-up": 1000}}),
+        (STARTED | {"rq:executions:<id>": {"first": 1, "last": 2}}, {
+            "asrq:leases": STARTED["asrq:leases"] | {"batch/job/last": 1000}
+        }),
+    ],
+    ids=["queued", "taken", "queued nowhere", "scheduled", "scheduled nowhere", "started", "lost", "lost, RQ knows"],
+)  # fmt: skip
+def test_a_job_that_goes_on_is_where_its_status_says(server: Server, before: State, changes: State) -> None:
+    server.put(LEFT | before)
+    assert reconcile(server) == int(bool(changes))
+    assert server.changed() == changes
+    assert reconcile(server) == 0, "nothing is amiss any more"
+    assert server.changed() == changes
+
+
+@pytest.mark.parametrize("name", ["rq:job:<id>", "asrq:events:<id>", "asrq:attempts:<id>"])
+@pytest.mark.parametrize(
+    "there",
+    [
+        QUEUED | {"rq:queue:asrq-<lane>": ["job"]},
+        SCHEDULED | {"rq:scheduled:asrq-<lane>": {"job": 2000}},
+        STARTED | {"asrq:leases": {"batch/job/run": 1}},
+    ],
+    ids=["queued", "scheduled", "started"],
+)
+def test_a_job_that_goes_on_does_not_expire(server: Server, there: State, name: str) -> None:
+    kept = LEFT | there | {"asrq:chunks:<id>": ({"0-1": "text"}, 500)}
+    server.put(kept | {name: (kept[name], 500)})
+    assert reconcile(server) == 1
+    assert server.changed() == {name: kept[name]}
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
+def test_what_is_left_of_a_job_that_has_ended_expires(server: Server, status: str) -> None:
+    job = {"rq:job:<id>": {"status": status}}
+    server.put(LEFT | job | {"rq:queue:asrq-<lane>": ["job", "next", "job"]})
+    assert reconcile(server) == 1
+    expiring = {name: (value, 600) for name, value in (LEFT | job).items()}
+    assert server.changed() == expiring | {"rq:queue:asrq-<lane>": ["next"]}
+    assert reconcile(server) == 0
+
+
+@pytest.mark.parametrize("name", ["rq:job:<id>", *LEFT, None])
+def test_each_thing_that_is_amiss_counts(server: Server, name: str | None) -> None:
+    held = {name: (value, 500) for name, value in LEFT.items()} | {"rq:job:<id>": ({"status": "failed"}, 500)}
+    amiss = {name: held[name][0]} if name else {"rq:queue:asrq-<lane>": ["job", "next"]}
+    server.put(held | amiss)
+    assert reconcile(server) == 1
+    assert server.changed() == ({name: (held[name][0], 600)} if name else {"rq:queue:asrq-<lane>": ["next"]})
+
+
+def test_what_is_left_of_a_job_that_is_no_more_is_removed(server: Server) -> None:
+    server.put(LEFT)
+    assert reconcile(server) == 1
+    assert server.changed() == dict.fromkeys(LEFT)
+
+
+@pytest.mark.parametrize("there", [{"asrq:result:<id>": "result"}, {"rq:job:<id>": {"data": "x"}}])
+def test_what_is_left_beside_a_result_or_a_job_without_a_status_expires(server: Server, there: State) -> None:
+    server.put(LEFT | there)
+    assert reconcile(server) == 1
+    mended = LEFT | {name: value for name, value in there.items() if name.startswith("rq:")}
+    assert server.changed() == {name: (value, 600) for name, value in mended.items()}
+
+
+def test_a_status_that_nobody_knows_is_left_alone(server: Server) -> None:
+    server.put(LEFT | {"rq:job:<id>": {"status": "deferred"}, "rq:queue:asrq-<lane>": ["job"]})
+    assert reconcile(server) == 0
+    assert server.changed() == {}
+
+
+def test_the_delivery_that_is_due_longest_is_claimed(server: Server) -> None:
+    server.put({"asrq:webhooks": {"later": 101, "second": 2, "first": 1}})
+    assert server.run("claim_webhook", 100, 220) == "first"
+    assert server.run("claim_webhook", 100, 220) == "second"
+    assert server.run("claim_webhook", 100, 220) is None
+    assert server.changed() == {"asrq:webhooks": {"later": 101, "second": 220, "first": 220}}
+
+
+@pytest.mark.parametrize(
+    ("counter", "changes"),
+    [
+        ("", {"asrq:webhooks": {"other": 1, "tried": 300}}),
+        ("webhooks_delivered", {"asrq:webhooks": {"other": 1}, "asrq:stats": {"webhooks_delivered": "1"}}),
+    ],
+)
+def test_a_delivery_is_settled_once(server: Server, counter: str, changes: State) -> None:
+    server.put({"asrq:webhooks": {"claimed": 220, "other": 1}})
+    assert server.run("settle_webhook", "claimed", counter, "tried", 300) == 1
+    assert server.run("settle_webhook", "claimed", counter, "tried", 300) == 0
+    assert server.changed() == changes
+
+
+def test_a_delivery_is_settled_though_the_counters_are_spoilt(server: Server) -> None:
+    server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "spoilt"})
+    assert server.run("settle_webhook", "claimed", "webhooks_delivered", "tried", 300) == 1
+    assert server.changed() == {"asrq:webhooks": {"other": 1}}

@@ -1,0 +1,39 @@
+"""What tests of spoilt keys do: spoil them, and run a reaper that is soon sure of its doubts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from redis import Redis
+
+from asrq_jobs.settings import Settings
+from asrq_worker.queue import shared
+from asrq_worker.reaper.reaper import Reaper
+
+
+@contextmanager
+def reaping(redis: Redis, settings: Settings) -> Iterator[None]:
+    """Run a reaper that is soon sure of its doubts."""
+    reaper = Reaper(redis, settings.model_copy(update={"lease_s": 1.0, "reaper_interval_s": 0.1}))
+    reaper.start()
+    try:
+        yield
+    finally:
+        reaper.close()
+
+
+def spoil(redis: Redis, key: str) -> None:
+    redis.delete(key)
+    if shared.TYPES.get(key) == "string":
+        redis.rpush(key, "rubbish")
+    else:
+        redis.set(key, "rubbish")
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)  # what is awaited sends no signal

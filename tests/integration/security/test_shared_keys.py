@@ -1,0 +1,158 @@
+"""What becomes of a worker and its jobs when somebody writes over a key that all of them share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chaos.ledger import contradictions
+from integration.security.spoiling import reaping, spoil, until
+from redis import Redis
+
+from asrq_jobs import Client, keys
+from asrq_jobs.request import LANES, BlobAudio, Lane
+from asrq_jobs.settings import Settings
+from asrq_worker.queue import shared
+from asrq_worker.service import Service
+
+
+@pytest.fixture(scope="module")
+def service(_valkey: str) -> Iterator[Service]:
+    """One worker for all of it, in this process: it has to go on."""
+    settings = Settings(
+        redis_url=_valkey, backend="fake", fallback="none", lanes="interactive:1,batch:1", decoders=1, lease_s=3
+    )
+    running = Service(settings, shutdown=lambda: None)
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def blob(client: Client, data: Path) -> BlobAudio:
+    return client.upload(data / "hello-en.flac")
+
+
+def defects(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.message.endswith(".defect")]
+
+
+@pytest.mark.parametrize("key", shared.TYPES)
+def test_one_spoilt_key_costs_no_job(
+    client: Client, service: Service, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    lane: Lane = "interactive" if "interactive" in key else "batch"
+    other: Lane = "batch" if lane == "interactive" else "interactive"
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    client.submit(blob, id="runs", lane=lane, prompt=f"touch:{begun} until:{gate}")
+    until(begun.exists)
+    client.submit(blob, id="waits", lane=lane)
+    spoil(client.redis, key)
+    client.submit(blob, id="other", lane=other)
+    service._keeper.keep()
+    gate.touch()
+    # Without a reaper, all goes on but what needs that very key.
+    needed = {
+        keys.LEASES: {"runs", "waits", "other"},
+        keys.queue(lane): {"waits"},
+        keys.intermediate(lane): {"waits"},
+    }.get(key, set[str]())
+    for job_id in {"runs", "waits", "other"} - needed:
+        assert client.wait(job_id, timeout_s=20).status == "completed", job_id
+    with reaping(client.redis, client.settings):
+        until(lambda: client.redis.exists(keys.spoilt(key)))
+        client.submit(blob, id="after", lane=lane)
+        for job_id in ("runs", "waits", "other", "after"):
+            assert client.wait(job_id, timeout_s=20).status == "completed", job_id
+            assert contradictions(client, job_id) == []
+    assert client.redis.type(key) in {b"none", shared.TYPES[key].encode()}
+    assert client.redis.ttl(keys.spoilt(key)) > 0
+    (told,) = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "queue.spoilt"]
+    assert (told["key"], told["moved_to"]) == (key, keys.spoilt(key))
+    assert defects(caplog) == []
+
+
+RUBBISH: tuple[bytes, ...] = (
+    b"", b"\xff", b":", b"/", b"a/b/c", b"batch//", b"batch/a\xff/b", b"{", b"7", b'{"at": 1' + b"0" * 400 + b"}",
+    b"[" * 100_000, b'{"at": [], "state": {}}', b"rq:worker:", b"x" * 100_000,
+)  # fmt: skip
+
+
+def litter(redis: Redis, key: str, kind: str) -> None:
+    if kind == "zset":
+        scores = (float("-inf"), -1.0, 0.0, 1.0)
+        redis.zadd(key, {member: scores[at % len(scores)] for at, member in enumerate(RUBBISH)})
+    elif kind == "hash":
+        redis.hset(key, mapping={member: member for member in RUBBISH})
+    elif kind == "list":
+        redis.rpush(key, *RUBBISH)
+    elif kind == "set":
+        redis.sadd(key, *RUBBISH)
+    elif kind == "stream":
+        for member in RUBBISH:
+            redis.xadd(key, {member: member})
+    else:
+        redis.set(key, b"[" * 100_000)
+
+
+def test_absurd_members_of_all_of_them_cost_no_job(
+    client: Client, service: Service, blob: BlobAudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key, kind in shared.TYPES.items():
+        if key != keys.LEADER:
+            litter(client.redis, key, kind)
+    client.submit(blob, id="odd", lane="batch")
+    client.redis.hset(keys.job("odd"), "meta", json.dumps({"blob": "\ud800"}))
+    with reaping(client.redis, client.settings):
+        for lane in LANES:
+            client.submit(blob, id=f"good-{lane}", lane=lane)
+            assert client.wait(f"good-{lane}", timeout_s=20).status == "completed"
+        assert client.wait("odd", timeout_s=20).status == "completed"
+        for key in (keys.LEASES, *(of(lane) for lane in LANES for of in (keys.queue, keys.intermediate))):
+            until(lambda key=key: not client.redis.exists(key))
+        until(lambda: client.redis.hkeys(keys.HOSTS) == [service.name.encode()])
+    assert defects(caplog) == []
+
+
+def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
+    redis: Redis, client: Client, service: Service, blob: BlobAudio
+) -> None:
+    spoil(redis, keys.queue("batch"))
+    spoil(redis, keys.registry("canceled", "batch"))
+    redis.hset(keys.job("lost"), mapping={"status": "queued", "origin": "asrq-batch"})
+    assert client.cancel("lost") == "requested", "it is on no list; whoever begins it will see the mark"
+    redis.delete(keys.queue("batch"))
+    client.redis.set("rq:suspended", 1)
+    until(lambda: all(redis.hget(keys.rq_worker(slot.name), "state") == b"suspended" for slot in service._slots))
+    client.submit(blob, id="job")
+    assert client.cancel("job") == "canceled"
+    assert contradictions(client, "job") == []
+    spoil(redis, keys.queue("batch"))
+    client.retry("job")
+    redis.delete("rq:suspended")
+    with reaping(redis, client.settings):
+        assert client.wait("job", timeout_s=20).status == "completed"
+
+
+def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Service) -> None:
+    spoil(redis, keys.LIMITS)
+    service._publish_limits()
+    usual = redis.hgetall(keys.LIMITS)
+    assert usual.keys() >= {b"depth:batch", b"depth:interactive", b"blob_ttl"}
+    redis.hset(keys.LIMITS, "depth:batch", 7)
+    redis.hdel(keys.LIMITS, "blob_ttl")
+    service._keeper.keep()
+    assert redis.hgetall(keys.LIMITS) == usual | {b"depth:batch": b"7"}, (
+        "what others set stays, what is lost comes back"
+    )
+
+
+def test_the_registration_of_a_slot_that_is_spoilt_keeps_it_from_nothing(
+    client: Client, service: Service, blob: BlobAudio
+) -> None:
+    for slot in service._slots:
+        spoil(client.redis, slot.key)
+    jobs = [client.submit(blob, lane=lane) for lane in LANES for _ in range(2)]
+    assert [client.wait(job.id, timeout_s=20).status for job in jobs] == ["completed"] * 4

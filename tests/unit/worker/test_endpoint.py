@@ -1,0 +1,23 @@
+"""How addresses to listen on are written."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from asrq_worker import endpoint
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "written"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1:9181"),
+        ("gpu-1", socket.AF_INET, "gpu-1:9181"),
+        ("::1", socket.AF_INET6, "[::1]:9181"),
+        ("::", socket.AF_INET6, "[::]:9181"),
+    ],
+)
+def test_an_endpoint(host: str, family: socket.AddressFamily, written: str) -> None:
+    assert endpoint.family(host) == family
+    assert endpoint.written(host, 9181) == written

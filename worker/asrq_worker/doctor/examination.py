@@ -1,0 +1,23 @@
+"""`asrq doctor`: all checks of this machine and its queue, each with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asrq_jobs import configuration
+from asrq_jobs.errors import SettingsError
+from asrq_worker.doctor import host, queue
+from asrq_worker.doctor.check import Check
+
+
+def examine() -> Iterator[Check]:
+    """Yield the findings, each as soon as it is known."""
+    yield host.python()
+    try:
+        config = configuration.load()
+    except SettingsError as error:
+        yield Check("settings", "fail", error.message, error.hint)
+        return
+    yield Check("settings", "ok", "Settings are valid.")
+    yield from queue.examine(config)
+    yield from host.examine(config)

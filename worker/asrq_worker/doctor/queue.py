@@ -1,0 +1,163 @@
+"""Checks of Redis: whether it can be trusted with jobs, and what goes wrong in the queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from asrq_jobs import configuration, keys
+from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.errors import AsrqError
+from asrq_jobs.settings import Settings
+from asrq_worker.doctor.check import Check
+from asrq_worker.queue import shared
+
+_OLDEST_REDIS = (6, 2)
+_SKEW_WARN_S = 1.0
+_OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
+
+
+def examine(config: Settings) -> Iterator[Check]:
+    """Yield the findings."""
+    where = configuration.mask_url(config.redis_url)
+    try:
+        with connect(config) as redis, queue_errors(config):
+            ahead_s = _clock_ahead_s(redis)
+            info = _info(redis)
+            rubbish = _rubbish(redis)
+            overdue = _overdue_webhooks(redis)
+    except AsrqError as error:
+        yield Check("redis", "fail", error.message, error.hint)
+        return
+    if info is None:
+        yield Check(
+            "redis",
+            "warn",
+            f"Redis at {where} answers, but tells this user nothing of itself: persistence and eviction are unknown.",
+            "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
+        )
+        yield clock(ahead_s, lease_s=config.lease_s)
+        return
+    yield server(info, where)
+    yield persistence(info)
+    yield eviction(info)
+    yield clock(ahead_s, lease_s=config.lease_s)
+    if rubbish is not None:
+        yield shared_keys(*rubbish)
+    if overdue is not None:
+        yield webhooks(*overdue)
+
+
+def _info(redis: Redis) -> dict[str, Any] | None:
+    try:
+        return redis.info()
+    except NoPermissionError:
+        return None
+
+
+def _rubbish(redis: Redis) -> tuple[Mapping[str, str], Collection[str]] | None:
+    try:
+        return shared.spoilt(redis), shared.left_aside(redis)
+    except NoPermissionError:
+        return None
+
+
+def _overdue_webhooks(redis: Redis) -> tuple[int, float] | None:
+    before = redis.time()[0] - _OVERDUE_S
+    try:
+        waiting = redis.zcount(keys.WEBHOOKS, 0, before)  # whatever is due earlier was written by hand
+        first = redis.zrangebyscore(keys.WEBHOOKS, 0, before, start=0, num=1, withscores=True)
+    except ResponseError:  # no right to look, or of another type, which is a finding of its own
+        return None
+    return waiting, float(first[0][1]) if first else 0.0
+
+
+def _clock_ahead_s(redis: Redis) -> float:
+    before = time.time()
+    seconds, microseconds = redis.time()
+    return (before + time.time()) / 2 - (seconds + microseconds / 1e6)
+
+
+def server(info: dict[str, Any], where: str) -> Check:
+    """Judge the server by its INFO."""
+    version = str(info.get("redis_version", "0"))
+    named = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
+        return Check("redis", "fail", f"{named} at {where} is too old.", "Install Redis 6.2 or newer, or Valkey.")
+    return Check("redis", "ok", f"{named} at {where} answers.")
+
+
+def persistence(info: dict[str, Any]) -> Check:
+    """Judge by INFO whether jobs survive a restart of the server."""
+    if int(info.get("aof_enabled", 0)):
+        return Check("persistence", "ok", "The append-only file is on: jobs survive a restart of Redis.")
+    return Check(
+        "persistence",
+        "warn",
+        "The append-only file is off: jobs are lost when Redis restarts.",
+        "Set appendonly yes in redis.conf, now: redis-cli CONFIG SET appendonly yes (asrq up: name a --data folder).",
+    )
+
+
+def eviction(info: dict[str, Any]) -> Check:
+    """Judge by INFO whether Redis may throw jobs away."""
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return Check("eviction", "ok", "Redis refuses rather than evicts when memory runs out (noeviction).")
+    return Check(
+        "eviction",
+        "fail",
+        f"Redis may throw jobs away when memory runs out (maxmemory-policy {policy}).",
+        "Set maxmemory-policy noeviction in redis.conf, now: redis-cli CONFIG SET maxmemory-policy noeviction",
+    )
+
+
+def shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
+    """Judge what stands under the keys that all jobs share, and what was moved from there."""
+    if spoilt:
+        held = ", ".join(f"{key} (a {found}, not a {shared.TYPES[key]})" for key, found in spoilt.items())
+        return Check(
+            "shared keys",
+            "fail",
+            f"Something foreign stands where all jobs have to look: {held}.",
+            f"Start a reaper, which moves it out of the way, or: redis-cli DEL {' '.join(spoilt)}",
+        )
+    if left_aside:
+        return Check(
+            "shared keys",
+            "warn",
+            f"Something foreign stood where all jobs have to look, and was moved: {', '.join(left_aside)}.",
+            "See who can write to Redis (docs/how-to/secure-redis.md); once you have looked at it: "
+            f"redis-cli DEL {' '.join(left_aside)}",
+        )
+    return Check("shared keys", "ok", "Nothing foreign stands under the keys that all jobs share.")
+
+
+def webhooks(overdue: int, since: float) -> Check:
+    """Judge the deliveries that nobody took in time, the first of which has been due `since` then (Unix s)."""
+    if not overdue:
+        return Check("webhooks", "ok", "No webhook waits for a reaper to deliver it.")
+    when = datetime.fromtimestamp(since).astimezone().isoformat(sep=" ", timespec="minutes")
+    return Check(
+        "webhooks",
+        "warn",
+        f"No reaper delivers webhooks: {overdue} due for a minute or longer, the first since {when}.",
+        f"Start asrq reaper with the workers' ASRQ_WEBHOOK_SECRET, or throw them away: redis-cli DEL {keys.WEBHOOKS}",
+    )
+
+
+def clock(ahead_s: float, *, lease_s: float) -> Check:
+    """Judge this machine's clock by that of Redis: leases are times."""
+    off = abs(ahead_s)
+    message = f"The clock is {off:.1f} s {'ahead of' if ahead_s > 0 else 'behind'} that of Redis."
+    mend = "Synchronise both clocks, for example: timedatectl set-ntp true"
+    if off >= lease_s / 3:
+        return Check("clock", "fail", f"{message} Leases of {lease_s:g} s cannot be trusted.", mend)
+    if off >= _SKEW_WARN_S:
+        return Check("clock", "warn", message, mend)
+    return Check("clock", "ok", f"The clock agrees with that of Redis within {max(off, 0.001):.3f} s.")

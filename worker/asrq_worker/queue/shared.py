@@ -1,0 +1,96 @@
+"""What all jobs share in Redis. A key of it that holds something of another type is moved out of the way.
+
+Whoever can write to Redis can write over such a key. What stood there is lost by that, whatever is done; but as long as
+the rubbish stays, nobody can use the key either. What belongs there comes back by itself: the reaper finds jobs that
+are on no list and executions without a lease, workers register and announce themselves anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from redis import Redis
+from redis.client import Pipeline
+
+from asrq_jobs import keys
+from asrq_jobs.request import LANES
+from asrq_worker.logs import Log
+
+_log = Log("asrq.queue")
+
+_KEPT_S = 7 * 86_400
+_REGISTRIES = ("wip", "scheduled", "finished", "failed", "canceled")
+TYPES: Final[Mapping[str, str]] = {
+    keys.LEASES: "zset",
+    keys.WEBHOOKS: "zset",
+    keys.LIMITS: "hash",
+    keys.HOSTS: "hash",
+    keys.STATS: "hash",
+    keys.LEADER: "string",
+    keys.POLICY: "string",
+    keys.POLICY_LOG: "stream",
+    keys.SHADOW: "stream",
+    keys.RQ_QUEUES: "set",
+    keys.RQ_WORKERS: "set",
+    **{keys.rq_workers(lane): "set" for lane in LANES},
+    **{of(lane): "list" for lane in LANES for of in (keys.queue, keys.intermediate)},
+    **{keys.registry(kind, lane): "zset" for lane in LANES for kind in _REGISTRIES},
+}
+"""The keys that all jobs share, with the types of what they hold."""
+
+
+def is_wrong_type(answer: object) -> bool:
+    """Whether Redis refused a command because its key holds another type."""
+    return isinstance(answer, Exception) and "WRONGTYPE" in str(answer)
+
+
+def spoilt(redis: Redis, types: Mapping[str, str] = TYPES) -> dict[str, str]:
+    """Return which of the keys hold another type, and which.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    pipe = redis.pipeline(transaction=False)
+    for key in types:
+        pipe.type(key)
+    held = {key: cast("bytes", found).decode() for key, found in zip(types, pipe.execute(), strict=True)}
+    return {key: found for key, found in held.items() if found not in {"none", types[key]}}
+
+
+def left_aside(redis: Redis) -> tuple[str, ...]:
+    """Return the names under which there is something that was moved out of the way.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    names = tuple(map(keys.spoilt, TYPES))
+    pipe = redis.pipeline(transaction=False)
+    for name in names:
+        pipe.exists(name)
+    return tuple(name for name, there in zip(names, pipe.execute(), strict=True) if there)
+
+
+def set_aside(redis: Redis, types: Mapping[str, str] = TYPES) -> tuple[str, ...]:
+    """Move those of the keys that hold another type out of the way, where they stay for a week; return their names.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    return tuple(key for key, found in spoilt(redis, types).items() if _moved(redis, key, found))
+
+
+def _moved(redis: Redis, key: str, found: str) -> bool:
+    aside = keys.spoilt(key)
+
+    def move(pipe: Pipeline) -> None:
+        still_there = cast("bytes", pipe.type(key)) == found.encode()  # immediate while watching
+        pipe.multi()
+        if still_there:
+            pipe.rename(key, aside)
+            pipe.expire(aside, _KEPT_S)
+
+    if not redis.transaction(move, key):
+        return False
+    _log.error("queue.spoilt", key=key, held=found, moved_to=aside, mend=f"look who wrote it; redis-cli DEL {aside}")
+    return True
