@@ -260,6 +260,27 @@ def test_after_a_standstill_it_counts_leases_anew(redis: Redis, settings: Settin
     assert [report.requeued for report in seen[:4]] == [(), (), (), (held.job_id,)]
 
 
+def test_outages_that_come_and_go_do_not_keep_it_from_recovering(
+    redis: Redis, settings: Settings, held: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = time.time(), 0
+    lead = Reaper._lead
+
+    def lead_or_fail(self: Reaper) -> bool:
+        nonlocal now, looks
+        now += settings.lease_s * 0.6
+        looks += 1
+        return lead(self) if looks % 2 else cast("bool", away())
+
+    monkeypatch.setattr(Reaper, "_lead", lead_or_fail)
+    seen: list[Report] = []
+    reaper = Reaper(redis, settings, clock=lambda: now, observe=seen.append)
+    reaper.start()
+    until(lambda: seen and seen[-1].requeued)
+    reaper.close()
+    assert redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
+
+
 def test_it_tells_what_it_did(
     client: Client, redis: Redis, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -91,6 +91,7 @@ class Reaper:
         self._token = uuid.uuid4().hex
         self._outage = Outage()
         self._looked_at = float("inf")
+        self._leases_counted = True
         self._leases_count_from = 0.0
         self._patrol = Patrol(redis)
         self._doubts: dict[Finding, float] = {}
@@ -197,6 +198,7 @@ class Reaper:
                 self._log(report)
                 with self._apart("metrics"):
                     self._observe(report)
+                self._leases_counted = self._looked_at >= self._leases_count_from
                 self._outage.over()
             except (RedisError, OSError) as error:
                 self._outage.failed(error)
@@ -211,21 +213,22 @@ class Reaper:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
     def _notice_standstill(self) -> None:
-        """Count leases anew if Redis or this machine has stood still since the last look: no error tells of that.
-
-        Where every look takes so long, those that do not count are followed by one that does.
-        """
+        """Count leases anew if Redis or this machine has stood still since the last look: no error tells of that."""
         now = self._clock()
         late_s = now - self._looked_at - self._settings.reaper_interval_s
-        if late_s > self._settings.lease_s / 3 and self._looked_at >= self._leases_count_from:
+        if late_s > self._settings.lease_s / 3:
             _log.warning("reaper.late", by_s=round(late_s, 1))
             self._count_anew()
         self._looked_at = now
 
     def _count_anew(self) -> None:
-        """Nobody could renew meanwhile: that is no sign of death, and work that is done can still be handed in."""
-        self._leases_count_from = self._clock() + self._settings.lease_s
-        self._doubts.clear()
+        """Nobody could renew meanwhile: that is no sign of death, and work that is done can still be handed in.
+
+        Not twice in a row: outages that come and go must not keep the dead from being found.
+        """
+        if self._leases_counted:
+            self._leases_count_from = self._clock() + self._settings.lease_s
+            self._doubts.clear()
 
     def _log(self, report: Report) -> None:
         done = {
