@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +58,3 @@ def staged(
                 finally:
                     reaper.close()
             assert leftovers(client.redis) == []
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for what sends no signal."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)

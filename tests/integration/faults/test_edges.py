@@ -14,6 +14,7 @@ from integration.worker.host import serving, transcribed
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from waiting import until
 
 from asrq_jobs import Client, keys, scripts
 from asrq_jobs import policy as policies
@@ -54,13 +55,6 @@ def odd(*_: object, **__: object) -> Any:
 
 def defect(*_: object, **__: object) -> Any:
     raise ZeroDivisionError
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)  # what is awaited sends no signal
 
 
 class FirstTimes:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 from chaos.server import Server
-from integration.faults.stage import AUDIO, PASSWORD, Stage, staged, until
+from integration.faults.stage import AUDIO, PASSWORD, Stage, staged
 from integration.worker.host import Gate, transcribed
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, RedisError
+from waiting import until
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import soundfile
 from chaos.ledger import contradictions, events, leftovers
 from integration.worker.processes import Process, all_gone, worker
 from redis import Redis
+from waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.connection import connect
@@ -123,13 +124,6 @@ def _reap(rescuer: Rescuer, *, later_s: float = 0.0) -> None:
     rescuer.redis.delete(keys.LEADER)
 
 
-def _until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)  # what is awaited sends no signal
-
-
 def _stopped(process: Process) -> bool:
     return psutil.Process(process.process.pid).status() == psutil.STATUS_STOPPED
 
@@ -176,7 +170,7 @@ def test_killed_while_it_hands_back_at_shutdown(
     begun, go = tmp_path / "begun", tmp_path / "go"
     with victim(rescuer.settings.redis_url, point, monkeypatch) as process:
         client.submit(blob, id="job", prompt=f"touch:{begun} until:{go}")
-        _until(begun.exists)
+        until(begun.exists)
         assert process.end(signal.SIGTERM) == -signal.SIGKILL
     go.touch()
     _reap(rescuer)
@@ -215,7 +209,7 @@ def test_killed_while_it_cancels(
     begun = tmp_path / "begun"
     with victim(rescuer.settings.redis_url, point, monkeypatch) as process:
         client.submit(blob, id="job", prompt=f"touch:{begun} until:{tmp_path / 'never'}")
-        _until(begun.exists)
+        until(begun.exists)
         assert client.cancel("job") == "requested"
         assert process.ended(30) == -signal.SIGKILL
     _reap(rescuer)
@@ -250,7 +244,7 @@ def test_paused_past_its_lease_it_is_fenced_and_serves_on(
 ) -> None:
     with victim(rescuer.settings.redis_url, f"{point}:1:stop", monkeypatch) as process:
         client.submit(blob, id="job")
-        _until(lambda: _stopped(process))
+        until(lambda: _stopped(process))
         _reap(rescuer)
         with rescuer.serving():
             result = client.wait("job", timeout_s=20)
@@ -260,7 +254,7 @@ def test_paused_past_its_lease_it_is_fenced_and_serves_on(
         if point == "dequeued":
             process.wait_for("job.not_begun")
         else:  # the lease keeper may be the first to notice
-            _until(lambda: {"commit.fenced", "job.abandoned"} & {line["event"] for line in process.lines})
+            until(lambda: {"commit.fenced", "job.abandoned"} & {line["event"] for line in process.lines})
         following = client.wait("next", timeout_s=20)
         assert (following.text, following.worker and following.worker.pid) == (undisturbed.text, process.process.pid)
         assert process.end() == 0
@@ -280,11 +274,11 @@ def test_an_execution_that_lost_its_job_leaves_the_next_one_on_the_same_host_alo
     late = JobControl()
     with ThreadPoolExecutor() as slots:
         first = slots.submit(rescuer.machine.pipeline.run, request, late, Nowhere())
-        _until(begun.exists)
+        until(begun.exists)
         scheduler = rescuer.machine.fleet.enlist("fake").scheduler
         alone = len(scheduler._queue)
         second = slots.submit(rescuer.machine.pipeline.run, request, JobControl(), Nowhere())
-        _until(lambda: len(scheduler._queue) > alone)
+        until(lambda: len(scheduler._queue) > alone)
         late.stop(LeaseLostError("Another execution has the job."))
         assert isinstance(first.exception(20), LeaseLostError)
         go.touch()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 
@@ -32,11 +30,3 @@ def failing(port: int, path: str = "/readyz") -> list[str]:
     names = [check["name"] for check in document["checks"] if not check["ok"]]
     assert (status == 200) == document["ok"] == (not names)
     return names
-
-
-def until(what: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something that only another process can tell, and only when asked."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REPO, free_port
-from integration.monitor.asking import fetch, until
+from integration.monitor.asking import fetch
 from integration.worker.processes import Process, worker
 from needs import missing
+from waiting import until
 
 from asrq_jobs import Client
 

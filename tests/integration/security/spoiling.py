@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import Redis
@@ -30,10 +29,3 @@ def spoil(redis: Redis, key: str) -> None:
         redis.rpush(key, "rubbish")
     else:
         redis.set(key, "rubbish")
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)  # what is awaited sends no signal

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from integration.worker.processes import Process, worker
 from redis import Redis
+from waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import QueueFullError
@@ -51,7 +52,7 @@ def hostile(client: Client, running: Process, data: Path) -> Iterator[Redis]:
         for lane in ("interactive", "batch"):
             client.submit(blob, id=f"good-{lane}", lane=lane)
             assert client.wait(f"good-{lane}", timeout_s=20).status == "completed"
-        _until(lambda: not [key for key in _waiting(client.redis) if client.redis.exists(key)])
+        until(lambda: not [key for key in _waiting(client.redis) if client.redis.exists(key)])
     finally:
         reaper.close()
     assert running.process.poll() is None
@@ -64,13 +65,6 @@ def _waiting(redis: Redis) -> list[str]:
         keys.LEASES,
         *(key for lane in ("interactive", "batch") for key in (keys.queue(lane), keys.intermediate(lane))),
     ]
-
-
-def _until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)  # what is awaited sends no signal
 
 
 def _request(job_id: str, **fields: object) -> dict[str, object]:
@@ -278,11 +272,11 @@ def test_a_key_that_changes_its_type_while_the_job_runs(
 ) -> None:
     begun, gate = tmp_path / "begun", tmp_path / "gate"
     client.submit(client.upload(data / "hello-en.flac"), id="hostile", prompt=f"touch:{begun} until:{gate}")
-    _until(begun.exists)
+    until(begun.exists)
     hostile.delete(keys.events("hostile"))
     hostile.set(keys.events("hostile"), "x")
     gate.touch()
-    _until(lambda: client.result("hostile") is not None)
+    until(lambda: client.result("hostile") is not None)
     assert _code(client, "hostile") == "malformed_job"
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from chaos.ledger import contradictions
-from integration.security.spoiling import reaping, spoil, until
+from integration.security.spoiling import reaping, spoil
 from redis import Redis
+from waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane

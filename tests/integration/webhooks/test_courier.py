@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from redis import Redis
 from redis.commands.core import Script
+from waiting import until
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings
@@ -84,14 +85,6 @@ def left(redis: Redis) -> list[tuple[Delivery, float]]:
 
 def broken(*_: object, **__: object) -> None:
     raise ZeroDivisionError
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for what sends no signal."""
-    deadline = time.monotonic() + 10
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from integration.worker.processes import Process, all_gone, worker
 from needs import missing
+from waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_worker import models
@@ -23,13 +23,6 @@ ENGINE = "asrq_worker.engine.child"
 @pytest.fixture
 def blob(client: Client, data: Path) -> BlobAudio:
     return client.upload(data / "hello-en.flac")
-
-
-def _until(holds: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _whisper() -> dict[str, Any]:
@@ -46,7 +39,7 @@ def test_whisper_is_replaced_while_jobs_run(client: Client, valkey_url: str, blo
     with worker(valkey_url, **_whisper(), lanes="batch:3", engine_max_batches=3) as running:
         first = running.child(ENGINE)
         results = [client.wait(job.id, timeout_s=60) for job in [client.submit(blob) for _ in range(7)]]
-        _until(lambda: not first.is_running())
+        until(lambda: not first.is_running())
         replaced = _said(running, "engine.replacing")
         assert client.wait(client.submit(blob).id, timeout_s=60).text == results[0].text
         children = running.children()
@@ -92,11 +85,11 @@ def test_an_engine_that_does_not_come_back_leaves_new_jobs_to_the_fallback(
         engines = [child for child in running.children() if ENGINE in child.cmdline()]
         for engine in engines:
             engine.kill()
-        _until(lambda: sum(line.get("backend") == "fake" for line in _said(running, "engine.failed")) >= 3)
+        until(lambda: sum(line.get("backend") == "fake" for line in _said(running, "engine.failed")) >= 3)
         result = client.wait(client.submit(blob).id, timeout_s=30)
-        _until(lambda: _engine_state(client, "fake") == "failed")
+        until(lambda: _engine_state(client, "fake") == "failed")
         loads.touch()
-        _until(lambda: _engine_state(client, "fake") == "ready")
+        until(lambda: _engine_state(client, "fake") == "ready")
         again = client.wait(client.submit(blob).id, timeout_s=30)
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
@@ -120,7 +113,7 @@ def test_sigterm_does_not_wait_for_an_engine_that_hangs(
     began = tmp_path / "began"
     with worker(valkey_url, lanes="batch:1", grace_s=0) as running:
         job = client.submit(blob, prompt=f"touch:{began} until:{tmp_path / 'never'}")
-        _until(began.exists)
+        until(began.exists)
         children = running.children()
         running.child(ENGINE).send_signal(signal.SIGSTOP)
         began_at = time.monotonic()

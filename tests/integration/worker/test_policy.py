@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from integration.worker.processes import worker
+from waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys, policy
 from asrq_jobs.policy import Policy, Share
@@ -152,14 +152,7 @@ def test_an_engine_is_loaded_and_unloaded_by_command(client: Client, valkey_url:
         client.wait(client.submit(blob).id, timeout_s=60)
         while client.command("load", "fake") == 0:  # the worker has not subscribed yet
             time.sleep(0.05)
-        _until(lambda: engines() == {"whisper": "ready", "fake": "ready"})
+        until(lambda: engines() == {"whisper": "ready", "fake": "ready"})
         assert client.command("unload", "fake") == 1
-        _until(lambda: engines() == {"whisper": "ready"})
+        until(lambda: engines() == {"whisper": "ready"})
         assert running.end() == 0
-
-
-def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)  # what is awaited sends no signal

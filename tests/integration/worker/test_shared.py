@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.security.spoiling import reaping, spoil, until
+from integration.security.spoiling import reaping, spoil
 from integration.worker.host import serving, transcribed
 from redis import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
+from waiting import until
 
 from asrq_jobs import Client, keys, policy
 from asrq_jobs.errors import BlobMissingError, CanceledError, QueueFullError

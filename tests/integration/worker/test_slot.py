@@ -13,6 +13,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
+from waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError, JobStateError
@@ -72,7 +73,7 @@ def test_rq_sees_a_finished_job_with_a_pointer_to_the_result(client: Client, red
 
 def test_rq_sees_the_slot_as_a_worker_and_forgets_it_afterwards(redis: Redis, settings: Settings) -> None:
     with serving(redis, settings, _done) as host:
-        _until(lambda: Worker.all(connection=redis, serializer=JSONSerializer))
+        until(lambda: Worker.all(connection=redis, serializer=JSONSerializer))
         worker = Worker.all(connection=redis, serializer=JSONSerializer)[0]
         assert (worker.name, worker.queue_names()) == (host.slots[0].name, ["asrq-batch"])
     assert Worker.all(connection=redis) == []
@@ -197,7 +198,7 @@ def test_a_lost_lease_stops_the_work(client: Client, redis: Redis, settings: Set
 
     client.submit(AUDIO, id="lost")
     with serving(redis, settings, work) as host:
-        _until(host.keeper.held)
+        until(host.keeper.held)
         redis.delete(keys.LEASES)
         assert stopped.wait(10)
     assert client.result("lost") is None
@@ -335,14 +336,7 @@ def test_suspended_slots_take_nothing(client: Client, redis: Redis, settings: Se
     suspend(redis)
     client.submit(AUDIO, id="later")
     with serving(redis, settings, _done) as host:
-        _until(lambda: redis.hget(host.slots[0].key, "state") == b"suspended")
+        until(lambda: redis.hget(host.slots[0].key, "state") == b"suspended")
         assert client.state("later").status == "queued"
         resume(redis)
         assert client.wait("later", timeout_s=10).status == "completed"
-
-
-def _until(condition: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)  # what is awaited sends no signal

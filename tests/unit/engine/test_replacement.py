@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 from asrq_jobs.errors import EngineCrashedError
 from asrq_worker.backends.base import Transcript
@@ -22,13 +23,6 @@ from asrq_worker.process.child import Child
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
-
-
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def interruptions(engine: Engine) -> list[State]:

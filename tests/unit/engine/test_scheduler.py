@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 from asrq_jobs.errors import (
     CanceledError,
@@ -64,14 +65,6 @@ def hold(
 def wait_for(file: Path) -> None:
     """Wait until another process has made a file."""
     until(file.exists)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that nobody tells."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_chunk_comes_back_with_what_it_took(make_scheduler: MakeScheduler, submit: Submit) -> None:
