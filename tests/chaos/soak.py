@@ -18,16 +18,15 @@ import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 import psutil
-import soundfile
-from chaos.jobs import DATA
+from chaos.jobs import clips
 from chaos.ledger import leftovers
 from chaos.server import Server, valkey
 
 from asrq_jobs import BlobAudio, Client
+from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
 from asrq_worker.reaper.reaper import Reaper
 from asrq_worker.service import Service
@@ -86,9 +85,12 @@ def soak(plan: Plan, settings: Settings) -> Summary:
     """Run rounds against the queue in the settings, which nobody else uses; their `spool_dir` must be set."""
     began, summary = time.monotonic(), Summary()
     with Client(settings) as client:
-        clip = client.upload(_clip())
+        clip = client.upload(clips(("hello-en",))["short"][0])
         while summary.rounds < plan.rounds or time.monotonic() - began < plan.seconds:
-            _round(plan, settings, client, clip, summary)
+            try:
+                _round(plan, settings, client, clip, summary)
+            except AsrqError as error:
+                summary.problems.append(f"round {summary.rounds}: {error}")
             now = _holdings()
             if summary.first is not None:
                 summary.problems += [f"round {summary.rounds}: {found}" for found in now.excess(summary.first)]
@@ -153,14 +155,6 @@ def _submit(client: Client, clip: BlobAudio, number: int) -> str:
 def _ending(client: Client, job_id: str) -> str:
     result = client.wait(job_id, timeout_s=_PATIENCE_S)
     return result.error.code if result.error else result.status
-
-
-def _clip() -> bytes:
-    """A second of speech: enough for one chunk, and decoded at once."""
-    samples, rate = soundfile.read(DATA / "hello-en.flac", dtype="int16")
-    file = BytesIO()
-    soundfile.write(file, samples[:rate], rate, format="WAV")
-    return file.getvalue()
 
 
 def _holdings() -> Holdings:
