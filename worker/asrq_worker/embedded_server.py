@@ -32,6 +32,7 @@ from asrq_worker.locking import take
 _STOP_S = 8.0
 _LOOK_S = 0.2
 _POLL_S = 0.05
+_LETS_GO_S = 2.0
 _LONGEST_LOAD_S = 600.0  # of its data
 _held: list[IO[bytes]] = []  # locks that live as long as this process
 
@@ -141,8 +142,15 @@ def _end_orphan(data: Path) -> None:
 
 
 def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Whether something listens there and goes on doing so: a server that was killed takes a moment to let go."""
+    give_up_at = time.monotonic() + _LETS_GO_S
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return False
+        if time.monotonic() > give_up_at:
+            return True
+        time.sleep(_POLL_S)
 
 
 def _free_port() -> int:
