@@ -7,12 +7,12 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import until
 
 from asrq_jobs.errors import (
     AudioUnreadableError,
@@ -80,10 +80,7 @@ def test_a_decoder_killed_at_work_is_reported_and_replaced(
 def test_a_decoder_killed_at_rest_harms_nobody(single: DecoderPool, data: Path, tmp_path: Path) -> None:
     (pid,) = single.pids
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while pid in single.pids:  # its reader thread hears of it within a moment
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: pid not in single.pids)
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
 
 
@@ -139,8 +136,7 @@ def test_a_decoder_killed_as_soon_as_it_is_ready_is_not_given_a_file(
         if not killed:
             os.kill(self.pid, signal.SIGKILL)
             killed.append(self.pid)
-            while not self.gone:
-                time.sleep(0.01)  # its reader thread hears of it within a moment
+            until(lambda: self.gone)
 
     monkeypatch.setattr(DecodeProcess, "wait_ready", struck)
     pool = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)

@@ -198,7 +198,9 @@ def test_a_latency_of_two_seconds(binaries: list[str], tmp_path: Path) -> None:
             stage.all_is_well("slow")
 
 
-def test_a_server_that_stands_still_for_longer_than_a_lease(binaries: list[str], tmp_path: Path) -> None:
+def test_a_server_that_stands_still_for_longer_than_a_lease(
+    binaries: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """No connection breaks and no call fails, only the answers come late."""
     gate = Gate()
     with ExitStack() as both:
@@ -211,7 +213,7 @@ def test_a_server_that_stands_still_for_longer_than_a_lease(binaries: list[str],
         time.sleep(3.5)  # the lease is what passes
         for stage in stages:
             stage.server.resume()
-        time.sleep(0.5)  # some looks of the reaper
+        until(lambda: _told(caplog, "reaper.late") >= len(stages))
         gate.open.set()
         for stage in stages:
             stage.all_is_well("runs")
