@@ -292,3 +292,23 @@ def test_a_reader_that_goes_away_is_no_drama(asrq: Asrq, audio: Path) -> None:
             [Path(sys.executable).with_name("asrq"), "list"], stdout=nobody, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", [("worker",), ("reaper",), ("dashboard",), ("up",), ("demo",)])
+@pytest.mark.parametrize("prefix", ["team", "", "no prefix at all!"])
+def test_keys_of_rq_under_another_name_are_refused(
+    asrq: Asrq, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], prefix: str
+) -> None:
+    """RQ would keep workers and registries there, and the jobs would be elsewhere."""
+    monkeypatch.setenv("RQ_KEY_PREFIX", prefix)
+    done = asrq(*command)
+    assert done.returncode == 2
+    assert f"RQ_KEY_PREFIX is {prefix!r}" in done.stderr
+    assert "env -u RQ_KEY_PREFIX" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_clients_do_not_mind_the_keys_of_rq(asrq: Asrq, audio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RQ_KEY_PREFIX", "team")
+    assert asrq("submit", audio).returncode == 0
+    assert asrq("list").stdout.count("queued") == 1

@@ -28,6 +28,7 @@ def dashboard(port: int, host: str) -> None:
 
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
+    running.refuse_other_keys()
     from asrq_worker.dashboard import is_private, make_server
     from asrq_worker.queue.outage import Outage, ride_out
 

@@ -37,6 +37,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
 
     Leaves nothing running and nothing on disk but the cache of models.
     """
+    running.refuse_other_keys()
     from asrq_worker import up
 
     if audio is not None and not audio.is_file():

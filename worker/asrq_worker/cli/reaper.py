@@ -32,6 +32,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     """
     if (dry_run or as_json) and not once:
         raise UsageError("--dry-run and --json need --once.", hint="asrq reaper --once --dry-run")
+    running.refuse_other_keys()
     config = configuration.load(metrics_port=metrics_port)
     if check:
         from asrq_worker.monitor.check import reaper_problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,12 +11,15 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure
+from asrq_jobs.errors import SettingsError
 from asrq_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from asrq_worker.foreground import Foreground
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_RQ_PREFIX = "RQ_KEY_PREFIX"
 
 
 def model_options(command: Decorated) -> Decorated:
@@ -49,6 +53,22 @@ def quietly(**overrides: Any) -> Settings:
     """Load settings for a command that speaks to a person: logs only warnings, unless a log level was chosen."""
     chosen = configuration.origins()["log_level"] != "default"
     return configuration.load(**overrides, log_level=None if chosen else "warning")
+
+
+def refuse_other_keys() -> None:
+    """Refuse to run where RQ, told by its own variable, would keep workers and registries under keys of another name.
+
+    Called before RQ is imported, which reads the variable then.
+
+    Raises:
+        SettingsError: it would.
+    """
+    prefix = os.environ.get(_RQ_PREFIX, "rq")
+    if prefix != "rq":
+        raise SettingsError(
+            f"{_RQ_PREFIX} is {prefix!r} in the environment, but asrq's jobs are under rq: in Redis.",
+            hint=f"Start asrq without it: env -u {_RQ_PREFIX} asrq …",
+        )
 
 
 def tell_health(problem: str | None) -> None:

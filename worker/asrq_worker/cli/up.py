@@ -42,6 +42,7 @@ def up(
 
     Prints ASRQ_REDIS_URL=… for other clients once jobs are taken. Valkey listens on loopback only.
     """
+    running.refuse_other_keys()
     from asrq_worker import parent
     from asrq_worker import up as everything
 

@@ -22,6 +22,7 @@ def worker(lanes: str | None, model: str | None, backend: str | None, metrics_po
     The first SIGTERM or Ctrl-C takes nothing new, finishes what runs within ASRQ_GRACE_S and hands the rest back;
     the second does not wait.
     """
+    running.refuse_other_keys()
     config = configuration.load(lanes=lanes, model=model, backend=backend, metrics_port=metrics_port)
     if check:
         from asrq_worker.monitor.check import worker_problem
