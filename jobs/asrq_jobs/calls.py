@@ -100,7 +100,7 @@ def submit(request: Request) -> Calls[Submitted]:
     answer = json.loads((yield Script("submit", submission, [request.id, request.lane, request.to_json()])))
     if "error" in answer:
         raise from_info(ErrorInfo.model_validate(answer["error"]))
-    return Submitted(**{**answer, "status": FROM_RQ[answer["status"]]})
+    return Submitted(**{**answer, "status": FROM_RQ.get(answer["status"], "queued")})
 
 
 def state(job_id: str) -> Calls[JobState]:

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from asrq_jobs import languages
 from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
@@ -20,6 +20,17 @@ LANES: tuple[Lane, ...] = ("interactive", "batch")
 Task = Literal["transcribe", "translate"]
 
 
+def _number(value: object) -> object:
+    """Refuse what pydantic would take for a number though it is none, as submit.lua does."""
+    if isinstance(value, bool | str | bytes):
+        raise ValueError("must be a number")  # noqa: TRY004  # what pydantic turns into an error of the field
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_number)]
+"""A number without a fraction; 90.0 is one, as JSON does not tell it from 90."""
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +40,7 @@ class BlobAudio(_Document):
 
     kind: Literal["blob"] = "blob"
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the bytes; also their key.")
-    bytes: int = Field(ge=0, description="Length of the uploaded file in bytes.")
+    bytes: Whole = Field(ge=0, description="Length of the uploaded file in bytes.")
     name: str | None = Field(default=None, max_length=255, description="File name, for people only.")
 
 
@@ -53,12 +64,12 @@ Audio = Annotated[BlobAudio | PathAudio | UrlAudio, Field(discriminator="kind")]
 class Request(_Document):
     """One transcription job as a client submits it."""
 
-    schema_: Literal["asrq.request/1"] = Field(default=REQUEST_SCHEMA, alias="schema")
+    schema_: Literal["asrq.request/1"] = Field(alias="schema")
     id: str = Field(pattern=JOB_ID_PATTERN, description="Unique; submitting the same id twice gives one job.")
     lane: Lane = Field(default="batch", description="interactive is served first and from slots of its own.")
     audio: Audio
     task: Task = Field(default="transcribe", description="translate gives English text.")
-    language: str = Field(default=languages.AUTO, description="ISO 639-1 code, or auto to detect.")
+    language: str = Field(default=languages.AUTO, max_length=64, description="ISO 639-1 code, or auto to detect.")
     backend: str | None = Field(default=None, max_length=64, description="null: whatever the worker serves.")
     model: str | None = Field(default=None, max_length=512, description="null: whatever the worker serves.")
     word_timestamps: bool = False
@@ -66,13 +77,13 @@ class Request(_Document):
     hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
         default=(), max_length=200, description="Names and terms to expect."
     )
-    timeout_s: int | None = Field(
+    timeout_s: Whole | None = Field(
         default=None,
         ge=1,
         le=86_400,
         description="Longest one attempt may run, in seconds; null: by audio length.",
     )
-    queue_ttl_s: int | None = Field(
+    queue_ttl_s: Whole | None = Field(
         default=None,
         ge=1,
         le=2_592_000,
@@ -84,14 +95,14 @@ class Request(_Document):
         pattern=r"^https?://",
         description="URL that is told by a POST when the job has completed or failed, where the operator allows it.",
     )
-    retries: int | None = Field(
+    retries: Whole | None = Field(
         default=None,
         ge=0,
         le=20,
         description="Further attempts after a retryable failure; null: the worker's setting.",
     )
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     @field_validator("language")
     @classmethod
@@ -116,11 +127,11 @@ class Request(_Document):
     @classmethod
     def build(cls, **fields: Any) -> Request:
         """Make a request from keyword arguments, with the same errors as `parse`."""
-        return cls.parse(fields)
+        return cls.parse({"schema": REQUEST_SCHEMA} | fields)
 
     def to_json(self) -> str:
-        """Return the document as compact JSON text."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+        """Return the document as compact JSON text; fields that are null are left out, each job that waits holds it."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
 
 
 def _explain(error: ValidationError) -> InvalidRequestError:

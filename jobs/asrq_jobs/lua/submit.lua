@@ -6,7 +6,7 @@
 -- KEYS[1]  rq:job:<id>              hash    the RQ job to write
 -- KEYS[2]  rq:queue:asrq-<lane>     list    the lane; ids are pushed at the tail
 -- KEYS[3]  rq:queues                set     the lane's key is added, so that RQ's tools list it
--- KEYS[4]  asrq:events:<id>         stream  receives the `queued` event
+-- KEYS[4]  asrq:events:<id>         stream  begins with the `queued` event; <key>:new is used on the way
 -- KEYS[5]  asrq:result:<id>         string  read only: an ended job whose hash is gone still counts as submitted
 -- KEYS[6]  asrq:limits              hash    read only: depth:<lane>, result_ttl, failure_ttl, blob_ttl (workers write it)
 -- KEYS[7]  asrq:blob:<sha256>       string  read only but for its TTL; any unused name where the audio is no blob
@@ -24,6 +24,13 @@
 
 local id, lane, request = ARGV[1], ARGV[2], ARGV[3]
 
+local function given(value, default)
+  if value == nil then
+    return default
+  end
+  return value
+end
+
 local function refuse(code, stage, retryable, message, hint)
   return cjson.encode({error = {code = code, stage = stage, retryable = retryable, message = message, hint = hint}})
 end
@@ -38,13 +45,69 @@ local function limit(name, default)
   return set and set >= 0 and set < 2 ^ 31 and math.floor(set) or default
 end
 
--- Whether text is UTF-8 (RFC 3629). cjson does not look, and RQ's tools stop at a job that is not.
-local function utf8(text)
-  for _, sequence in ipairs({'[\194-\223]', '\224[\160-\191]', '[\225-\236\238\239][\128-\191]', '\237[\128-\159]',
-    '\240[\144-\191][\128-\191]', '[\241-\243][\128-\191][\128-\191]', '\244[\128-\143][\128-\191]'}) do
-    text = string.gsub(text, sequence .. '[\128-\191]', ' ')
+-- All forms of UTF-8 beyond ASCII (RFC 3629, section 4), each with its first and last leading byte.
+local forms = {
+  {194, 223, '[\194-\223][\128-\191]'},
+  {224, 224, '\224[\160-\191][\128-\191]'}, {225, 236, '[\225-\236][\128-\191][\128-\191]'},
+  {237, 237, '\237[\128-\159][\128-\191]'}, {238, 239, '[\238\239][\128-\191][\128-\191]'},
+  {240, 240, '\240[\144-\191][\128-\191][\128-\191]'}, {241, 243, '[\241-\243][\128-\191][\128-\191][\128-\191]'},
+  {244, 244, '\244[\128-\143][\128-\191][\128-\191]'},
+}
+
+local function ascii(text)
+  local _, last = string.find(text, '^[^\128-\255]*')
+  return last == #text
+end
+
+local function holds(text, first, last)
+  for code = first, last do
+    if string.find(text, string.char(code), 1, true) then
+      return true
+    end
   end
-  return not string.find(text, '[\128-\255]')
+  return false
+end
+
+-- Whether text is UTF-8. A pass over the text is what costs time, so forms that do not occur get none.
+local function utf8(text)
+  for _, form in ipairs(forms) do
+    if not ascii(text) and holds(text, form[1], form[2]) then
+      text = string.gsub(text, form[3], ' ')
+    end
+  end
+  return ascii(text)
+end
+
+-- Whether what cjson has read is JSON to other readers as well (RFC 8259): cjson stops at a zero byte, and takes control
+-- characters in strings and numbers that begin or end with the point.
+local function strict(text)
+  if holds(text, 0, 8) or holds(text, 11, 12) or holds(text, 14, 31) then
+    return false
+  end
+  if string.find(text, '\\', 1, true) then
+    text = string.gsub(text, '\\.', '')
+  end
+  local bare = string.gsub(text, '%b""', '')
+  if holds(text, 9, 13) then  -- spaces, unless they are in a string
+    local _, all = string.gsub(text, '[\t\n\r]', '')
+    local _, between = string.gsub(bare, '[\t\n\r]', '')
+    if all ~= between then
+      return false
+    end
+  end
+  return not (string.find(bare, '%D%.') or string.find(bare, '%.%D'))
+end
+
+local function is_text(value, least, most)
+  if type(value) ~= 'string' or #value > 4 * most then
+    return false
+  end
+  local length = select(2, string.gsub(value, '[^\128-\191]', ''))
+  return length >= least and length <= most
+end
+
+local function is_whole(value, most)
+  return type(value) == 'number' and value >= 1 and value <= most and value == math.floor(value)
 end
 
 -- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -72,43 +135,80 @@ end
 if #request > 262144 then
   return invalid('The request document is larger than 256 KiB.')
 end
-local parsed, doc = pcall(cjson.decode, request)
-if not parsed or type(doc) ~= 'table' or not utf8(request) then
+local json = cjson.new()
+json.decode_invalid_numbers(false)
+json.decode_max_depth(16)
+local parsed, doc = pcall(json.decode, request)
+if not parsed or type(doc) ~= 'table' or not utf8(request) or not strict(request) then
   return invalid('The request is not a JSON object in UTF-8.')
 end
 if doc.schema ~= 'asrq.request/1' then
   return invalid('Field \'schema\': must be "asrq.request/1".')
 end
-if doc.id ~= id or (doc.lane or 'batch') ~= lane then
+if doc.id ~= id or given(doc.lane, 'batch') ~= lane then
   return invalid('The id and lane of the request differ from those it is submitted under.')
 end
 local audio = doc.audio
 if type(audio) ~= 'table' or (audio.kind ~= 'blob' and audio.kind ~= 'path' and audio.kind ~= 'url') then
   return invalid('Field \'audio.kind\': must be blob, path or url.')
 end
+if audio.kind == 'blob' then
+  if type(audio.sha256) ~= 'string' or #audio.sha256 ~= 64 or string.find(audio.sha256, '[^0-9a-f]') then
+    return invalid('Field \'audio.sha256\': must be 64 hexadecimal digits in lower case.')
+  end
+  if given(audio.name, cjson.null) ~= cjson.null and not is_text(audio.name, 0, 255) then
+    return invalid('Field \'audio.name\': must be text of at most 255 characters, or null.')
+  end
+elseif not is_text(audio[audio.kind], 1, 4096) then
+  return invalid('Field \'audio.' .. audio.kind .. '\': must be text of 1 to 4096 characters.')
+end
+local task, language = given(doc.task, 'transcribe'), given(doc.language, 'auto')
+if task ~= 'transcribe' and task ~= 'translate' then
+  return invalid('Field \'task\': must be transcribe or translate.')
+end
+if not is_text(language, 0, 64) then
+  return invalid('Field \'language\': must be a code or name of a language of at most 64 characters, or auto.')
+end
+for _, field in ipairs({{'timeout_s', 86400}, {'queue_ttl_s', 2592000}}) do
+  local name, most = unpack(field)
+  if given(doc[name], cjson.null) ~= cjson.null and not is_whole(doc[name], most) then
+    return invalid('Field \'' .. name .. '\': must be a whole number from 1 to ' .. most .. ', or null.')
+  end
+end
 
 local names = {'rq:job:' .. id, 'rq:queue:asrq-' .. lane, 'rq:queues', 'asrq:events:' .. id, 'asrq:result:' .. id,
-  'asrq:limits', audio.kind == 'blob' and 'asrq:blob:' .. tostring(audio.sha256) or KEYS[7]}
+  'asrq:limits', audio.kind == 'blob' and 'asrq:blob:' .. audio.sha256 or KEYS[7]}
 for index, name in ipairs(names) do
   if KEYS[index] ~= name then
     return invalid('KEYS[' .. index .. '] must be ' .. name .. '.')
   end
 end
 
+local function taken(by)
+  return refuse('job_conflict', 'queue', false, 'The job id ' .. id .. ' is taken by ' .. by .. '.',
+    'Use another id; the same id with the same request is accepted again.')
+end
+
 local fingerprint = redis.sha1hex(request)
-local found = redis.call('HMGET', KEYS[1], 'status', 'meta')
+local found, kept = redis.pcall('HMGET', KEYS[1], 'status', 'meta'), redis.pcall('GET', KEYS[5])
+if found.err or type(kept) == 'table' then
+  return taken('something that is no job')
+end
 if found[1] then
   local readable, meta = pcall(cjson.decode, found[2] or '')
   if not readable or type(meta) ~= 'table' or meta.request_sha1 ~= fingerprint then
-    return refuse('job_conflict', 'queue', false, 'The job id ' .. id .. ' is taken by a different request.',
-      'Use another id; the same id with the same request is accepted again.')
+    return taken('a different request')
   end
   return cjson.encode({id = id, status = found[1], created = false})
 end
-local kept = redis.call('GET', KEYS[5])
 if kept then
-  local status = cjson.decode(kept).status
-  return cjson.encode({id = id, status = status == 'completed' and 'finished' or status, created = false})
+  local readable, result = pcall(cjson.decode, kept)
+  local status = readable and type(result) == 'table' and
+    ({completed = 'finished', failed = 'failed', canceled = 'canceled'})[given(result.status, '')]
+  if not status then
+    return taken('something that is no job')
+  end
+  return cjson.encode({id = id, status = status, created = false})
 end
 
 local depth = redis.call('LLEN', KEYS[2])
@@ -125,26 +225,23 @@ if audio.kind == 'blob' then
   end
 end
 
-local function text(value)
-  return type(value) == 'string' and value or nil
-end
-
 -- Dashboards show the description, so the parts of a URL that may hold secrets (login, query) stay out of it.
-local source = text(audio.path) or string.gsub(text(audio.url) or '', '[?#].*', '')
-local name = text(audio.name) or string.match(source, audio.kind == 'url' and '([^/@]+)/*$' or '([^/\\]+)$')
-local timeout = type(doc.timeout_s) == 'number' and doc.timeout_s or -1
-timeout = timeout >= 1 and timeout <= 86400 and timeout or -1
+local name = audio.kind == 'blob' and audio.name ~= cjson.null and audio.name
+  or audio.kind == 'path' and string.match(audio.path, '([^/\\]+)$')
+  or audio.kind == 'url' and string.match(string.gsub(audio.url, '[?#].*', ''), '([^/@]+)/*$')
+  or audio.kind
 -- What the reaper has to know of a job that waits: the upload to keep, and for how long it may wait.
 local meta = {lane = lane, request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
-  queue_ttl_s = type(doc.queue_ttl_s) == 'number' and doc.queue_ttl_s or nil}
+  queue_ttl_s = doc.queue_ttl_s ~= cjson.null and doc.queue_ttl_s or nil}
 local clock = redis.call('TIME')
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
 redis.call('HSET', KEYS[1],
   'created_at', now, 'enqueued_at', now, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
   'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
-  'description', (text(doc.task) or 'transcribe') .. ' ' .. (name or audio.kind) .. ' (' .. (text(doc.language) or 'auto') .. ')',
-  'origin', 'asrq-' .. lane, 'status', 'queued', 'timeout', string.format('%d', timeout),
+  'description', task .. ' ' .. name .. ' (' .. language .. ')',
+  'origin', 'asrq-' .. lane, 'status', 'queued',
+  'timeout', string.format('%d', tonumber(given(doc.timeout_s, -1)) or -1),
   'result_ttl', string.format('%d', limit('result_ttl', 86400)),
   'failure_ttl', string.format('%d', limit('failure_ttl', 604800)),
   'meta', cjson.encode(meta),
@@ -155,6 +252,14 @@ if audio.kind == 'blob' then  -- not before: the first write of a script is the 
 end
 redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: spoilt by somebody, it must not cost a job its place
 depth = redis.call('RPUSH', KEYS[2], id)
-redis.call('XADD', KEYS[4], '*', 'event', string.format(
-  '{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}', tonumber(clock[1]), tonumber(clock[2]), lane, depth))
+local event = string.format('{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}',
+  tonumber(clock[1]), tonumber(clock[2]), lane, depth)
+-- A new stream takes 4 KiB at once, its copy only what it holds. Whatever stood there before is not of this job.
+local new = KEYS[4] .. ':new'
+redis.call('DEL', KEYS[4], new)
+redis.call('XADD', new, '*', 'event', event)
+if redis.pcall('COPY', new, KEYS[4]) ~= 1 then  -- a user of Redis that was given its rights before has not this one
+  redis.call('XADD', KEYS[4], '*', 'event', event)
+end
+redis.call('DEL', new)
 return cjson.encode({id = id, status = 'queued', created = true, depth = depth})

@@ -15,6 +15,7 @@ from asrq_jobs.request import BlobAudio, PathAudio, Request
 from asrq_jobs.result import Result
 
 PATH = {"kind": "path", "path": "/a.wav"}
+REQUEST = {"schema": "asrq.request/1", "id": "a", "audio": PATH}
 
 
 def test_a_request_survives_its_json() -> None:
@@ -22,6 +23,7 @@ def test_a_request_survives_its_json() -> None:
     assert Request.parse(json.loads(request.to_json())) == request
     assert request.language == "de"
     assert json.loads(request.to_json())["schema"] == "asrq.request/1"
+    assert "null" not in request.to_json(), "a job that waits takes no room for what it does not say"
 
 
 @pytest.mark.parametrize(
@@ -32,18 +34,26 @@ def test_a_request_survives_its_json() -> None:
         ({"retries": 21}, "'retries'"),
         ({"audio": {"kind": "tape"}}, "'audio'"),
         ({"schema": "asrq.request/2"}, "'schema'"),
+        ({"retries": True}, "'retries'"),
+        ({"timeout_s": "90"}, "'timeout_s'"),
+        ({"audio": {"kind": "blob", "sha256": "0" * 64, "bytes": "1"}}, "'audio.blob.bytes'"),
         ({"hotwords": [""]}, "'hotwords.0'"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, object], told: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        Request.parse({"id": "a", "audio": PATH, **change})
+        Request.parse(REQUEST | change)
     assert told in caught.value.message
+
+
+def test_a_document_says_which_it_is() -> None:
+    with pytest.raises(InvalidRequestError, match="'schema'"):
+        Request.parse({"id": "a", "audio": PATH})
 
 
 def test_an_unknown_field_of_a_request_is_refused_with_the_nearest() -> None:
     with pytest.raises(InvalidRequestError, match="'langauge'") as caught:
-        Request.parse({"id": "a", "audio": PATH, "langauge": "ru"})
+        Request.parse(REQUEST | {"langauge": "ru"})
     assert caught.value.hint == "Did you mean 'language'?"
 
 

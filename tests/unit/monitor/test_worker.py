@@ -27,7 +27,7 @@ from asrq_worker.task import Ended, Taken
 
 STARTED = "2026-11-22T10:00:02.000000Z"
 TAKEN = Taken(
-    Request(id="a", lane="interactive", audio=PathAudio(path="/a.wav")),
+    Request.build(id="a", lane="interactive", audio=PathAudio(path="/a.wav")),
     Begun("started", (Attempt(number=1, worker="w", started_at=STARTED),), canceled=False, earlier=0),
     created_at=None,
     enqueued_at="2026-11-22T10:00:00.000000Z",
