@@ -21,7 +21,7 @@ from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece, split, split_again
 from asrq_worker.backends import guards
-from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Identity, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Samples, Transcript
 from asrq_worker.control import JobControl
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.ladder import Step, can_be_split
@@ -104,7 +104,7 @@ def transcribe(
     control = job.control
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
-    hearing = _Hearing(job, decoded, berth, loaded.identity, options)
+    hearing = _Hearing(job, decoded, berth, loaded, options)
     control.expect(lease_s)
     try:
         hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
@@ -130,15 +130,13 @@ def transcribe(
 class _Hearing:
     """The pieces of one job on their way through one engine."""
 
-    def __init__(
-        self, job: Job, decoded: DecodedAudio, berth: Berth, identity: Identity, options: ChunkOptions
-    ) -> None:
+    def __init__(self, job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, options: ChunkOptions) -> None:
         self._job = job
         self._decoded = decoded
         self._berth = berth
         self._options = options
-        self._suffix = checkpoint_suffix(options, identity)
-        self._finished = _finished(job.journal.load(), self._suffix) if decoded.spans else {}
+        self._loaded = loaded
+        self._finished = self._finished_before() if decoded.spans else {}
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], Piece] = {}
@@ -161,6 +159,20 @@ class _Hearing:
                 self.pending[self._submit(piece)] = piece
             self.progress.audio_s += piece.seconds
 
+    def _finished_before(self) -> dict[Piece, Transcript]:
+        """Return what earlier attempts heard of the same samples; the file of the job may have changed since."""
+        found = {}
+        for key, transcript in self._job.journal.load().items():
+            if place := re.fullmatch(r"(\d{1,12})-(\d{1,12})-\w+", key, re.ASCII):
+                piece = Piece(int(place[1]), int(place[2]))
+                if piece.start < piece.stop <= self._decoded.samples and self._checkpoint(piece) == key:
+                    found[piece] = transcript
+        return found
+
+    def _checkpoint(self, piece: Piece) -> str:
+        samples = self._decoded.read(piece.start, piece.stop)
+        return checkpoint_key(piece, samples, self._options, self._loaded.fingerprint)
+
     def settle(self, future: Future[ChunkDone]) -> None:
         """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
 
@@ -175,7 +187,7 @@ class _Hearing:
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._job.journal.save(f"{piece.start}-{piece.stop}-{self._suffix}", chunk.transcript)
+        self._job.journal.save(self._checkpoint(piece), chunk.transcript)
         self.progress.chunk(piece, chunk.transcript)
 
     def tell_steps(self) -> None:
@@ -227,18 +239,13 @@ def condemn(heard: Heard) -> None:
         raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
 
 
-def checkpoint_suffix(options: ChunkOptions, identity: Identity) -> str:
-    """Name all that a chunk's text depends on but its place, so that no other model's work is reused."""
-    depends = repr((sorted(asdict(options).items()), identity.backend, identity.model, identity.model_revision))
-    return hashlib.sha256(depends.encode()).hexdigest()[:16]
-
-
-def _finished(checkpoints: dict[str, Transcript], suffix: str) -> dict[Piece, Transcript]:
-    found = {}
-    for key, transcript in checkpoints.items():
-        if place := re.fullmatch(rf"(\d{{1,12}})-(\d{{1,12}})-{suffix}", key, re.ASCII):
-            found[Piece(int(place[1]), int(place[2]))] = transcript
-    return found
+def checkpoint_key(piece: Piece, samples: Samples, options: ChunkOptions, fingerprint: str) -> str:
+    """Name a finished piece by all that its text depends on, so that neither another recording's nor another model's
+    is reused: its place, what is heard there, what is asked, and by what it was heard (`engine.fingerprint`).
+    """
+    depends = hashlib.sha256(repr((sorted(asdict(options).items()), fingerprint)).encode())
+    depends.update(samples.astype("<f4", copy=False).tobytes())
+    return f"{piece.start}-{piece.stop}-{depends.hexdigest()[:32]}"
 
 
 def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:

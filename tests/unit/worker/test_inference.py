@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker import inference
 from asrq_worker.audio.decoder import DecodedAudio
-from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Transcript
+from asrq_worker.audio.split import Piece
+from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Identity, Transcript
 from asrq_worker.control import JobControl
 from asrq_worker.engine.engine import Engine
+from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job
 
@@ -105,16 +108,58 @@ def test_parts_that_are_done_stay_done_where_there_is_more_memory(
     berth: Berth, decoded: DecodedAudio, fits_s: int
 ) -> None:
     """A worker dies between the parts, or parts of parts; the next one has room for the whole, and hears the rest."""
-    whole, parts = Notes(), Notes()
-    hear(berth, decoded, whole)
+    parts, loaded = Notes(), berth.engine.wait_ready(30)
     hear(berth, decoded, parts, f"oom-over:{fits_s}")
-    suffix = next(iter(whole.saved)).rpartition("-")[2]
     for key, transcript in parts.saved.items():
-        start, stop, _ = key.split("-")
-        resumed = hear(berth, decoded, Notes({f"{start}-{stop}-{suffix}": transcript}))
-        assert (int(start) / SAMPLE_RATE, int(stop) / SAMPLE_RATE) in places(resumed)
+        start, stop = map(int, key.split("-")[:2])
+        samples = decoded.read(start, stop)
+        without = inference.checkpoint_key(Piece(start, stop), samples, ChunkOptions("en"), loaded.fingerprint)
+        resumed = hear(berth, decoded, Notes({without: transcript}))
+        assert (start / SAMPLE_RATE, stop / SAMPLE_RATE) in places(resumed)
         assert len(resumed.work) == len(resumed.placed) - 1
         assert_each_sample_once(places(resumed))
+
+
+def test_nothing_of_another_recording_is_reused(berth: Berth, decoded: DecodedAudio) -> None:
+    """The file at the path was replaced between two attempts: same length, same pauses, other words at the end."""
+    notes = Notes()
+    before = hear(berth, decoded, notes)
+    samples = np.fromfile(decoded.path, "<f4")
+    samples[35 * SAMPLE_RATE :] *= -1
+    samples.tofile(decoded.path)
+    after = hear(berth, decoded, Notes(notes.saved))
+    assert places(after) == places(before)
+    assert [one == other for one, other in zip(before.placed, after.placed, strict=True)] == [True, False]
+    assert len(after.work) == 1, "what is the same as before is not heard again"
+    assert after.placed == hear(berth, decoded, Notes()).placed
+
+
+def test_checkpoints_are_known_by_all_that_decides_their_text(tmp_path: Path) -> None:
+    piece, samples = Piece(0, 4), np.zeros(4, np.float32)
+    config, identity = BackendConfig("base", tmp_path), Identity("whisper", "1.2.1", "base", None, "cpu", "int8")
+    base = (piece, samples, ChunkOptions("en"), fingerprint(identity, config, ()))
+    others = [
+        (Piece(1, 5), *base[1:]),
+        (piece, samples + np.float32(1e-6), *base[2:]),
+        *((piece, samples, asked, base[3]) for asked in (ChunkOptions(), ChunkOptions("en", prompt="Grafana"))),
+        *(
+            (*base[:3], fingerprint(other, config, ()))
+            for other in (
+                replace(identity, backend="server"),
+                replace(identity, backend_version="1.2.2"),
+                replace(identity, model="tiny"),
+                replace(identity, model_revision="b4c2"),
+                replace(identity, compute_type="float32"),
+            )
+        ),
+        (*base[:3], fingerprint(identity, replace(config, options={"beam_size": 1}), ())),
+        (*base[:3], fingerprint(identity, replace(config, options={"url": "http://127.0.0.1:1"}), ())),
+        (*base[:3], fingerprint(identity, config, ("numpy",))),
+    ]
+    names = {inference.checkpoint_key(*depends) for depends in (base, *others)}
+    assert len(names) == 1 + len(others)
+    secret = replace(config, options={"api_key": "secret"}, cpu_threads=2)
+    assert fingerprint(identity, secret, ()) == base[3], "neither a key nor the number of threads changes a text"
 
 
 def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:

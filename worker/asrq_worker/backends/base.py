@@ -146,6 +146,8 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions may change a text; what earlier versions heard is not reused."""
 
     def __init__(self, config: BackendConfig) -> None:
         self.config = config

@@ -67,6 +67,7 @@ class QwenBackend(Backend):
     """Options: see `Options`. One batch at a time: the package is not thread-safe."""
 
     name: ClassVar[str] = "qwen"
+    packages: ClassVar[tuple[str, ...]] = ("qwen-asr", "torch", "transformers")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)

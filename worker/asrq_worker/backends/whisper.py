@@ -50,6 +50,7 @@ class WhisperBackend(Backend):
     """
 
     name: ClassVar[str] = "whisper"
+    packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2", "tokenizers", "numpy")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)

@@ -15,6 +15,7 @@ from asrq_jobs.errors import AsrqError, InferenceError, InternalError, OutOfMemo
 from asrq_worker.backends.base import Backend, Chunk
 from asrq_worker.backends.registry import backend_class
 from asrq_worker.engine import messages
+from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.engine.messages import ChunkRef, Message
 from asrq_worker.process.serve import serve
 
@@ -57,7 +58,8 @@ class EngineChild:
             self._send(messages.failed(error))
             os._exit(1)  # native threads that a half-loaded model left behind must not hold the process
         self._pool = ThreadPoolExecutor(capabilities.parallel, thread_name_prefix="batch")
-        self._send(messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s)))
+        decides = fingerprint(identity, order.config, self._backend.packages)
+        self._send(messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s, decides)))
 
     def _transcribe(self, number: int, refs: tuple[ChunkRef, ...]) -> None:
         assert self._backend is not None  # noqa: S101  # loaded before the pool exists

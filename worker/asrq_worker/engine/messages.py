@@ -4,7 +4,8 @@ To the child:
     {"op": "load", "backend": name, "config": BackendConfig}
     {"op": "batch", "id": n, "chunks": [ChunkRef, …]}
 From the child:
-    {"op": "loaded", "identity": Identity, "capabilities": Capabilities, "load_s": s, "warm_s": s}
+    {"op": "loaded", "identity": Identity, "capabilities": Capabilities, "load_s": s, "warm_s": s,
+     "fingerprint": text}
     {"op": "failed", "error": ErrorInfo}                        it could not load; the child ends
     {"op": "done", "id": n, "items": [item, …], "inference_s": s}
     {"op": "log", "level": n, "logger": name, "message": text}
@@ -58,6 +59,8 @@ class Loaded:
     capabilities: Capabilities
     load_s: float
     warm_s: float
+    fingerprint: str = ""
+    """Differs where the same samples and options may get another text; see `engine.fingerprint`."""
 
 
 _load = TypeAdapter(Load)

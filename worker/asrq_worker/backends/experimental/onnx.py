@@ -81,6 +81,7 @@ class OnnxBackend(Backend):
     """Options: `kind`, a key of `KINDS`. `config.model` is a folder; nothing is ever downloaded."""
 
     name: ClassVar[str] = "onnx"
+    packages: ClassVar[tuple[str, ...]] = ("onnx-asr", "onnxruntime")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
