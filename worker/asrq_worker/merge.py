@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asrq_jobs.result import Segment, Word
@@ -38,20 +38,20 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
     """Join chunks that are ordered by time.
 
     The language is the one with the most seconds of recognised speech; its probability the mean over its chunks,
-    weighted by length, or None where the backend gave none.
+    weighted by length, or None where the backend gave none. Times lie within their chunk, in order: whatever a backend
+    says, nothing begins before what precedes it, or ends after the next has begun or the audio has ended.
     """
     segments: list[Segment] = []
-    text = ""
+    words: list[Word] = []
     for chunk in chunks:
-        found = chunk.transcript
-        text = join(text, found.text)
-        for timed in found.segments or _whole(chunk):
-            segments.append(_segment(len(segments), chunk, timed, word_timestamps=word_timestamps))
+        for segment in _segments(chunk, len(segments), word_timestamps=word_timestamps):
+            segments.append(segment)
+            words += segment.words or ()
     language, probability = _language(chunks)
     return Merged(
-        text=text,
+        text=_joined([chunk.transcript.text for chunk in chunks]),
         segments=tuple(segments),
-        words=tuple(word for segment in segments for word in segment.words or ()),
+        words=tuple(words),
         language=language,
         language_probability=probability,
         warnings=tuple(dict.fromkeys(warning for chunk in chunks for warning in chunk.transcript.warnings)),
@@ -61,10 +61,16 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
 
 def join(left: str, right: str) -> str:
     """Join two texts with a space, or without one between characters of scripts that write none."""
-    left, right = left.rstrip(), right.strip()
-    if not left or not right:
-        return left or right
-    return left + ("" if _unspaced(left[-1]) and _unspaced(right[0]) else " ") + right
+    return _joined([left.rstrip(), right])
+
+
+def _joined(texts: Sequence[str]) -> str:
+    parts: list[str] = []
+    for text in filter(None, map(str.strip, texts)):
+        if parts and not (_unspaced(parts[-1][-1]) and _unspaced(text[0])):
+            parts.append(" ")
+        parts.append(text)
+    return "".join(parts)
 
 
 def _unspaced(character: str) -> bool:
@@ -78,30 +84,52 @@ def _whole(chunk: Placed) -> tuple[TimedSegment, ...]:
     return (TimedSegment(start=0.0, end=chunk.end - chunk.start, text=text),) if text.strip() else ()
 
 
-def _segment(number: int, chunk: Placed, timed: TimedSegment, *, word_timestamps: bool) -> Segment:
-    return Segment(
-        id=number,
-        seek=round(chunk.start * 100),
-        start=round(chunk.start + timed.start, _DIGITS),
-        end=round(chunk.start + timed.end, _DIGITS),
-        text=timed.text,
-        tokens=timed.tokens,
-        temperature=timed.temperature,
-        avg_logprob=timed.avg_logprob,
-        compression_ratio=timed.compression_ratio,
-        no_speech_prob=timed.no_speech_prob,
-        language=chunk.transcript.language,
-        words=tuple(_word(chunk.start, word) for word in timed.words or ()) if word_timestamps else None,
+def _segments(chunk: Placed, number: int, *, word_timestamps: bool) -> list[Segment]:
+    """Return a chunk's segments, numbered from `number`."""
+    found = chunk.transcript.segments or _whole(chunk)
+    words = [word for timed in found for word in timed.words or ()] if word_timestamps else []
+    spans, word_spans = _in_order(chunk, found), iter(_in_order(chunk, words))
+    return [
+        Segment(
+            id=number + index,
+            seek=round(chunk.start * 100),
+            start=start,
+            end=end,
+            text=timed.text,
+            tokens=timed.tokens,
+            temperature=timed.temperature,
+            avg_logprob=timed.avg_logprob,
+            compression_ratio=timed.compression_ratio,
+            no_speech_prob=timed.no_speech_prob,
+            language=chunk.transcript.language,
+            words=_words(timed, word_spans) if word_timestamps else None,
+        )
+        for index, (timed, (start, end)) in enumerate(zip(found, spans, strict=True))
+    ]
+
+
+def _words(segment: TimedSegment, spans: Iterator[tuple[float, float]]) -> tuple[Word, ...]:
+    return tuple(
+        Word(word=word.word, start=start, end=end, probability=word.probability)
+        for word, (start, end) in zip(segment.words or (), spans, strict=False)
     )
 
 
-def _word(offset: float, word: TimedWord) -> Word:
-    return Word(
-        word=word.word,
-        start=round(offset + word.start, _DIGITS),
-        end=round(offset + word.end, _DIGITS),
-        probability=word.probability,
-    )
+def _in_order(chunk: Placed, timed: Sequence[TimedSegment | TimedWord]) -> list[tuple[float, float]]:
+    """Return starts and ends from the start of the audio: within the chunk, none negative, none before the last one.
+
+    Of two that overlap, the first ends where the second begins; one that would begin earlier begins at its end.
+    """
+    low, high = round(chunk.start, _DIGITS), round(chunk.end, _DIGITS)
+    spans: list[tuple[float, float]] = []
+    for each in timed:
+        start, end = (min(max(round(chunk.start + seconds, _DIGITS), low), high) for seconds in (each.start, each.end))
+        if spans:
+            before, until = spans[-1]
+            start = start if start >= before else until
+            spans[-1] = before, min(until, start)
+        spans.append((start, max(start, end)))
+    return spans
 
 
 def _language(chunks: Sequence[Placed]) -> tuple[str | None, float | None]:

@@ -81,3 +81,34 @@ def test_warnings_are_told_once_and_truncation_is_kept() -> None:
     )
     assert merged.warnings == ("repetition", "no_speech")
     assert merged.truncated
+
+
+@pytest.mark.parametrize(
+    ("given", "merged"),
+    [
+        ([(0.0, 2.0), (2.0, 4.0)], [(1.0, 3.0), (3.0, 5.0)]),
+        ([(-0.5, 2.0), (2.0, 99.0)], [(1.0, 3.0), (3.0, 5.0)]),  # outside of the chunk
+        ([(0.0, 3.0), (2.0, 4.0)], [(1.0, 3.0), (3.0, 5.0)]),  # they overlap
+        ([(0.0, 4.0), (1.0, 2.0)], [(1.0, 2.0), (2.0, 3.0)]),  # one within the other
+        ([(2.0, 3.0), (0.0, 1.0)], [(3.0, 4.0), (4.0, 4.0)]),  # the wrong way round
+        ([(3.0, 1.0), (4.0, 4.0)], [(4.0, 4.0), (5.0, 5.0)]),  # an end before its start
+        ([(50.0, 51.0), (2.0, 60.0)], [(5.0, 5.0), (5.0, 5.0)]),
+    ],
+)
+def test_times_lie_in_their_chunk_and_in_order(
+    given: list[tuple[float, float]], merged: list[tuple[float, float]]
+) -> None:
+    chunk = Transcript("a b", "en", segments=tuple(TimedSegment(*span, f" {n}") for n, span in enumerate(given)))
+    words = tuple(TimedWord(f" {n}", *span) for n, span in enumerate(given))
+    timed = Transcript("a b", "en", segments=(TimedSegment(0.0, 4.0, " a b", words=words),))
+    of_segments = merge([Placed(1.0, 5.0, chunk)], word_timestamps=False).segments
+    assert [(s.start, s.end) for s in of_segments] == merged
+    assert [(w.start, w.end) for w in merge([Placed(1.0, 5.0, timed)], word_timestamps=True).words] == merged
+
+
+def test_rounding_moves_no_end_past_the_end_of_the_audio() -> None:
+    seconds = 80_007 / 16_000  # 5.0004375: the duration is told as 5.0
+    segment = TimedSegment(0.0, 3.0, " a", words=(TimedWord(" a", 0.0, 3.0),))
+    placed = [Placed(2.0006, seconds, Transcript("a", "en", segments=(segment,)))]
+    merged = merge(placed, word_timestamps=True)
+    assert merged.segments[0].end == merged.words[0].end == round(seconds, 3)
