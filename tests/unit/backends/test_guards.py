@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop
+from asrq_worker.backends.server_messages import strip_leaked
 
 EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 RU = "Съешь же ещё этих мягких французских булок, да выпей чаю, сказал он и, не дожидаясь ответа, вышел в сад."
@@ -168,3 +171,32 @@ def test_samples_that_are_not_finite_become_silence() -> None:
     assert is_silent(clean(np.full(4, np.nan, np.float32)))
     assert is_silent(np.zeros(0, np.float32))
     assert is_silent(np.full(16, 2**-15, np.float32))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: "thank you " * (n // 10),
+        lambda n: "".join(f"{at * at % 10_007:07} " for at in range(n // 8)),
+        lambda n: "谢谢大家好" * (n // 5),
+        lambda n: "".join(chr(0x4E00 + at * at % 5000) for at in range(n)),
+        lambda n: "a b " * (n // 8) + "c " * (n // 4),
+        lambda n: "language" + " " * n,
+        lambda n: ("language" + " " * 90 + "<asr_text>") * (n // 108),
+        lambda n: "".join(f"language {at:09}<asr_text>" for at in range(n // 28)),
+    ],
+    ids=["loop", "words", "loop without spaces", "no spaces", "two loops", "blanks", "markup", "languages"],
+)
+def test_what_is_judged_costs_time_in_proportion_to_its_length(make: Callable[[int], str]) -> None:
+    """A megabyte is a tenth of a second, since four times the text takes about four times as long and not sixteen."""
+
+    def cost(text: str) -> float:
+        took = []
+        for _ in range(5):
+            began = time.thread_time()
+            judge(text, language="ru", seconds=28.0)
+            strip_leaked(text)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    assert cost(make(200_000)) < 9 * cost(make(50_000))

@@ -10,6 +10,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -109,8 +110,8 @@ def compression_ratio(text: str) -> float:
     As for Whisper (Radford et al. 2022, section 4.5), but each character is one byte, since UTF-8 alone would
     make Russian text look twice as repetitive as English, and texts are taken in windows.
     """
-    codes = {character: code % 256 for code, character in enumerate(sorted(set(text)))}
-    data = bytes(codes[character] for character in text)
+    codes = {ord(character): code % 256 for code, character in enumerate(sorted(set(text)))}
+    data = text.translate(codes).encode("latin-1")
     starts = range(0, max(len(data) - _WINDOW // 2, 1), _WINDOW // 2)
     windows = [data[start : start + _WINDOW] for start in starts]
     return max((len(window) / len(zlib.compress(window)) for window in windows if window), default=0.0)
@@ -122,17 +123,19 @@ def longest_loop(text: str) -> tuple[str, int]:
     Words are compared without case and punctuation; in scripts that write no spaces each character is a word.
     """
     tokens = _tokens(text)
+    numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    said = np.array([numbers[token] for token in tokens], np.int64)
     best, best_size = ("", 0), 0
     for size in range(1, min(_LONGEST_UNIT, len(tokens) // _RUN_REPEATS) + 1):
-        start = 0
-        while start + size <= len(tokens):
-            unit = tokens[start : start + size]
-            repeats = 1
-            while tokens[start + repeats * size : start + (repeats + 1) * size] == unit:
-                repeats += 1
-            if repeats >= _RUN_REPEATS and repeats * size > best_size:
-                best, best_size = (" ".join(unit), repeats), repeats * size
-            start += (repeats - 1) * size + 1
+        # Where each token equals the one a unit later, for so long, the unit is repeated.
+        equal = np.concatenate(([False], said[size:] == said[:-size], [False]))
+        starts, ends = np.flatnonzero(equal[1:] > equal[:-1]), np.flatnonzero(equal[1:] < equal[:-1])
+        if not len(starts):
+            continue
+        longest = int(np.argmax((ends - starts) // size))
+        start, repeats = int(starts[longest]), int(ends[longest] - starts[longest]) // size + 1
+        if repeats >= _RUN_REPEATS and repeats * size > best_size:
+            best, best_size = (" ".join(tokens[start : start + size]), repeats), repeats * size
     return best
 
 
@@ -178,9 +181,14 @@ def _wrong_script(scripts: Counter[str], language: str | None) -> Finding | None
 
 def _scripts(text: str) -> Counter[str]:
     """Count letters by script."""
-    return Counter(_script(character) for character in text if character.isalpha())
+    scripts: Counter[str] = Counter()
+    for character, count in Counter(text).items():
+        if character.isalpha():
+            scripts[_script(character)] += count
+    return scripts
 
 
+@lru_cache(4096)  # a text has few characters, many times
 def _script(character: str) -> str:
     """Return the first word of a character's Unicode name, which for a letter is its script."""
     return unicodedata.name(character, "").partition(" ")[0]

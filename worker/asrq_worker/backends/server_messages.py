@@ -91,7 +91,10 @@ class _Models(_Answer):
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
 # Qwen3-ASR writes `language English<asr_text>` before its text, `language None` where it hears no speech.
-_LEAKED = re.compile(r"(?:\blanguage\s+([^<>\n]{1,80}?)\s*)?<asr_text>|</asr_text>")
+_TAG = re.compile(r"(</?asr_text>)")
+_NAMED = re.compile(r"\blanguage\s+(?=\S)([^<>\n]+)\Z")
+_LONGEST_NAME = 100  # characters: what stands before a tag is searched no further back
+_MOST_NAMES = 8
 _CONTROL = re.compile(r"<\|[^|<>]*\|>|</?asr_text>")
 
 
@@ -185,8 +188,19 @@ def read_models(body: bytes) -> tuple[str, ...]:
 
 def strip_leaked(text: str) -> tuple[str, str | None]:
     """Return a text without Qwen3-ASR's markup, and the first language that the markup names, as a code."""
-    named = (_code(name) for name in _LEAKED.findall(text) if name)
-    return " ".join(_LEAKED.sub(" ", text).split()), next(filter(None, named), None)
+    parts, names = _unmarked(text)
+    return " ".join(" ".join(parts).split()), next(filter(None, map(_code, names[:_MOST_NAMES])), None)
+
+
+def _unmarked(text: str) -> tuple[list[str], list[str]]:
+    """Return what stands between the markup, and the languages that it names."""
+    parts, names = _TAG.split(text), []
+    for place, tag in enumerate(parts):
+        before = parts[place - 1]
+        if tag == "<asr_text>" and (named := _NAMED.search(before, len(before) - _LONGEST_NAME)):
+            names.append(named[1])
+            parts[place - 1] = before[: named.start()]
+    return parts[::2], names
 
 
 def _code(name: str | None) -> str | None:
@@ -228,7 +242,7 @@ def _timed(answer: _Transcription, text: str, seconds: float) -> tuple[TimedSegm
             begun = [n for n, segment in enumerate(segments) if segment.start <= (word.start + word.end) / 2]
             own[begun[-1] if begun else 0].append(word)
     # Some servers leave out the space before each segment's text, without which they do not join.
-    texts = [_LEAKED.sub("", segment.text) for segment in segments]
+    texts = ["".join(_unmarked(segment.text)[0]) for segment in segments]
     if " ".join("".join(texts).split()) != text:
         texts = [f" {part.strip()}" for part in texts]
     return tuple(
