@@ -115,9 +115,15 @@ def test_someone_who_watches_sees_bars_and_then_the_text(live: str, hello: Path)
     assert text.rstrip().endswith("when you leave.")
 
 
-def test_transcribe_needs_no_queue_and_gives_the_same_bytes(asrq: Asrq, hello: Path, tmp_path: Path) -> None:
+def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
+    asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the environment says about threads, and however many cores there are."""
     (tmp_path / "text.wav").write_text("This is no audio.", encoding="utf-8")
-    runs = [asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--json") for _ in range(2)]
+    runs = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        runs.append(asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--json"))
     for run in runs:
         assert (run.returncode, run.stderr) == (1, "")
     first, second = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from asrq_jobs.errors import AsrqError
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, Chunk, ChunkOptions, Samples, Transcript
 
 AUTO = ChunkOptions()
+
+_PROBABILITIES = {"avg_logprob", "no_speech_prob", "language_probability", "probability"}
 
 
 def read(path: Path) -> Samples:
@@ -52,6 +55,21 @@ def check(transcript: Transcript, longest: float) -> None:
         for word in segment.words or ():
             assert 0 <= word.start <= word.end <= longest
             assert word.probability is None or 0 <= word.probability <= 1
+
+
+def assert_same(heard: Transcript, other: Transcript) -> None:
+    """Assert what is promised of the same samples in two processes: text, tokens and times; probabilities nearly.
+
+    Nothing of ours differs between them. Libraries may add up in another order, and int8 makes percents of last bits.
+    """
+
+    def nearly(fields: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: pytest.approx(value, abs=0.05) if name in _PROBABILITIES and value is not None else value
+            for name, value in fields.items()
+        }
+
+    assert json.loads(json.dumps(asdict(heard)), object_hook=nearly) == json.loads(json.dumps(asdict(other)))
 
 
 def words(text: str) -> list[str]:

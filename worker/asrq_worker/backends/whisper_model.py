@@ -23,6 +23,8 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import TranscriptionOptions
 from numpy.typing import NDArray
 
+from asrq_worker.backends.mel import MelFilters
+
 REPETITIVE = 2.4
 """zlib ratio of a text above which it counts as repeating itself (OpenAI's value)."""
 IMPROBABLE = -1.0
@@ -78,6 +80,7 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
 
     def __init__(self, path: str, *, margin_s: float | None, **options: Any) -> None:
         super().__init__(path, local_files_only=True, **options)
+        self.feature_extractor.mel_filters = MelFilters(self.feature_extractor.mel_filters)
         self._margin_s = margin_s
         self._thread = _PerThread()
 
