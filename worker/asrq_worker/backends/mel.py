@@ -12,7 +12,7 @@ class MelFilters:
     """Stands in for the matrix of filters in a log-Mel front end: `filters @ power`.
 
     A product of matrices is summed by BLAS, in an order that depends on how many threads it has, and int8 models make
-    percents of the last bits. Most of the matrix is 0, so summing each filter's own bins, in their order, takes no longer.
+    percents of the last bits. Most of the matrix is 0: to sum each filter's own bins, in their order, takes no longer.
     """
 
     def __init__(self, weights: Matrix) -> None:
