@@ -41,6 +41,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── ModelInvalidError        model_invalid
     │   ├── DeviceUnavailableError   device_unavailable
     │   ├── InUseError               in_use
+    │   ├── StorageError             storage_unusable
     │   └── ServerRefusedError       server_refused
     ├── EngineError                  the model's process; retryable, on another worker if need be
     │   ├── EngineCrashedError       engine_crashed
@@ -347,6 +348,12 @@ class InUseError(SetupError):
     """The port to listen on, or the folder to keep data in, is taken by another program."""
 
     code = "in_use"
+
+
+class StorageError(SetupError):
+    """A folder that has to be written cannot be, or what was kept in it cannot be read."""
+
+    code = "storage_unusable"
 
 
 class ServerRefusedError(SetupError):

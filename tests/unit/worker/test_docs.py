@@ -30,6 +30,9 @@ def test_nothing_is_left_out() -> None:
     assert "### asrq models fetch\n" in pages["cli.md"]
     assert all(f"| `{cls.code}` |" in pages["errors.md"] for cls in all_errors())
     assert all(f"\n## {group}\n" in pages["settings.md"] for group in docs._GROUPS.values())
+    decisions = [path.relative_to(docs.DOCS).as_posix() for path in (docs.DOCS / "explanation/decisions").glob("*.md")]
+    assert len(decisions) >= 13
+    assert all(pages["../index.md"].count(f"]({page})\n") == 1 for page in decisions)
 
 
 def test_pages_do_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,11 +52,13 @@ def test_the_request_schema_is_what_the_model_accepts() -> None:
 def test_check_tells_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(docs, "FOLDER", tmp_path)
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    monkeypatch.setattr(docs, "FOLDER", folder)
     assert docs.main([]) == 0
     assert docs.main(["--check"]) == 0
-    (tmp_path / "errors.md").write_text("old", encoding="utf-8")
-    (tmp_path / "cli.md").unlink()
+    (folder / "errors.md").write_text("old", encoding="utf-8")
+    (folder / "cli.md").unlink()
     assert docs.main(["--check"]) == 1
     told = capsys.readouterr().err
     assert "errors.md" in told

@@ -97,6 +97,11 @@ def backoff_s(failures: int) -> float:
     return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)
 
 
+def failures_in_a_row(before: int, age_s: float) -> int:
+    """Count the end of a process of that age: one that lasted longer than the longest pause begins a new row."""
+    return 1 if age_s > LONGEST_BACKOFF_S else before + 1
+
+
 def put_off_s(failures: int) -> float:
     """Return the pause before a replacement is tried again after so many failed in a row: 10, 20, 40 … 300 s.
 

@@ -58,7 +58,8 @@ const FOR_PEOPLE = {
   "It takes longer than you wanted to wait.": "wait_timeout",
   "The server refuses this user or password. Check the settings.": "queue_auth",
   "The server is not set up for this. Ask its operator.":
-    "model_missing model_invalid device_unavailable extra_missing invalid_settings in_use server_refused",
+    "model_missing model_invalid device_unavailable extra_missing invalid_settings in_use server_refused " +
+    "storage_unusable",
   "The server is out of order just now. Try again in a moment.": "engine_unavailable out_of_memory server_unreachable server_failed",
   "The server failed. Try again.": "engine_crashed engine_timeout malformed_output condemned_output inference_failed " +
     "decoder_crashed decoder_timeout worker_lost shutdown lease_lost",

@@ -69,7 +69,9 @@ impl Error {
             "wait_timeout" => "It takes longer than you wanted to wait.",
             "queue_auth" => "The server refuses this user or password. Check the settings.",
             "model_missing" | "model_invalid" | "device_unavailable" | "extra_missing" | "invalid_settings"
-            | "in_use" | "server_refused" => "The server is not set up for this. Ask its operator.",
+            | "in_use" | "storage_unusable" | "server_refused" => {
+                "The server is not set up for this. Ask its operator."
+            }
             "engine_unavailable" | "out_of_memory" | "server_unreachable" | "server_failed" => {
                 "The server is out of order just now. Try again in a moment."
             }
