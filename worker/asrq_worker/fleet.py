@@ -136,7 +136,7 @@ class Fleet:
     def usable(self, name: str) -> bool:
         """Whether the backend is not known to fail just now: it can be loaded, and its circuit is closed."""
         berth = self.find(name)
-        return berth is None or (not berth.engine.failures.lasting and berth.breaker.allow())
+        return berth is None or (not berth.engine.failures.lasting and berth.breaker.allows())
 
     def ready(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""

@@ -20,6 +20,7 @@ from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.control import JobControl
+from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.logs import Log
@@ -176,37 +177,51 @@ class Pipeline:
         raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
     def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
-        """Serve a job on one backend; what becomes of it is observed and moves the backend's circuit."""
-        began = time.monotonic()
+        """Serve a job on one backend."""
         with self._fleet.at_work(name) as berth:
             try:
-                heard = self._hear(job, decoded, berth, rest)
+                return self._hear(job, decoded, berth, self._loaded(job, berth, rest), rest)
             except AsrqError as error:
                 reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
-                if falls_back(error, trial=False):
-                    if berth.engine.loaded is not None or berth.engine.final:  # still loading is no failure
-                        berth.breaker.failed()
-                    self._observe(name, Outcome(at=time.time(), code=error.code))
                 raise
-            berth.breaker.succeeded()
-        self._observe(name, Outcome(at=time.time(), rtfx=decoded.seconds / max(time.monotonic() - began, 1e-3)))
-        return heard
 
-    def _hear(self, job: Job, decoded: DecodedAudio, berth: Berth, rest: tuple[str, ...]) -> Heard:
+    def _loaded(self, job: Job, berth: Berth, rest: tuple[str, ...]) -> Loaded:
         if berth.engine.loaded is None and any(self._fleet.ready(other) for other in rest):
             raise EngineUnavailableError(f"The backend {berth.name} is still loading.")
-        loaded = inference.ready(berth, job.control, within_s=self._settings.engine_start_s)
-        heard = inference.transcribe(
-            job,
-            decoded,
-            berth,
-            loaded,
-            chunk_s=self._settings.chunk_s,
-            lease_s=self._settings.lease_s,
-            stand_in=bool(rest),
-        )
-        if rest:
-            inference.condemn(heard)
+        return inference.ready(berth, job.control, within_s=self._settings.engine_start_s)
+
+    def _hear(self, job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, rest: tuple[str, ...]) -> Heard:
+        """Have a loaded backend hear the audio.
+
+        What becomes of it is observed and moves the backend's circuit, and nothing else does: that a backend loads,
+        that it is left alone, or that no chunk went to it says nothing of how well it does.
+        """
+        call = berth.breaker.begin(anyway=not rest)
+        if call is None:
+            raise EngineUnavailableError(f"The backend {berth.name} has failed again and again just now.")
+        began = time.monotonic()
+        with call:
+            try:
+                heard = inference.transcribe(
+                    job,
+                    decoded,
+                    berth,
+                    loaded,
+                    chunk_s=self._settings.chunk_s,
+                    lease_s=self._settings.lease_s,
+                    stand_in=bool(rest),
+                )
+                if rest:
+                    inference.condemn(heard)
+            except AsrqError as error:
+                if falls_back(error, trial=False):
+                    call.failed()
+                    self._observe(berth.name, Outcome(at=time.time(), code=error.code))
+                raise
+            if heard.work:
+                call.succeeded()
+                rtfx = decoded.seconds / max(time.monotonic() - began, 1e-3)
+                self._observe(berth.name, Outcome(at=time.time(), rtfx=rtfx))
         return heard
 
 

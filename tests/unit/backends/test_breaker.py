@@ -31,7 +31,7 @@ def breaker(clock: Clock) -> CircuitBreaker:
 
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:
     for _ in range(3):
-        assert breaker.allow()
+        assert breaker.begin()
         breaker.failed()
     return breaker
 
@@ -41,22 +41,57 @@ def test_it_opens_after_failures_in_a_row_only(breaker: CircuitBreaker) -> None:
         breaker.failed()
         breaker.failed()
         breaker.succeeded()
-        assert (breaker.state, breaker.allow(), breaker.pause_left_s()) == (State.CLOSED, True, 0)
+        assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (State.CLOSED, True, 0)
     opened(breaker)
-    assert (breaker.state, breaker.allow(), breaker.pause_left_s()) == (State.OPEN, False, 5)
+    assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (State.OPEN, False, 5)
 
 
 def test_one_probe_decides(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 4.9
-    assert not breaker.allow()
+    assert breaker.begin() is None
     clock.now += 0.1
     assert breaker.state is State.HALF_OPEN
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(lambda _: breaker.allow(), range(64))) == 1
-    breaker.succeeded()
+        probes = list(filter(None, threads.map(lambda _: breaker.begin(), range(64))))
+    assert len(probes) == 1
+    probes[0].succeeded()
     assert breaker.state is State.CLOSED
-    assert breaker.allow()
+    assert breaker.begin()
+
+
+def test_looking_is_free(breaker: CircuitBreaker, clock: Clock) -> None:
+    opened(breaker)
+    assert not breaker.allows()
+    clock.now += 5
+    assert all(breaker.allows() for _ in range(10))
+    assert breaker.begin()
+    assert not breaker.allows()
+
+
+def test_a_probe_that_comes_to_nothing_is_given_back(breaker: CircuitBreaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += 5
+    with pytest.raises(KeyError), breaker.begin() or pytest.fail("no probe"):
+        raise KeyError
+    assert breaker.state is State.HALF_OPEN
+    probe = breaker.begin()
+    assert probe is not None
+    with breaker.begin(anyway=True) or pytest.fail("no call"):
+        pass
+    assert not breaker.allows(), "a call that was made anyway has no probe to give back"
+    with probe:
+        probe.failed()
+    assert (breaker.state, breaker.pause_left_s()) == (State.OPEN, 10)
+    clock.now += 10
+    assert breaker.allows()
+
+
+def test_where_there_is_no_other_way_a_call_is_made(breaker: CircuitBreaker) -> None:
+    call = opened(breaker).begin(anyway=True)
+    assert call is not None
+    call.succeeded()
+    assert breaker.state is State.CLOSED
 
 
 def test_pauses_double_up_to_a_limit_and_start_anew_after_a_success(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -65,12 +100,12 @@ def test_pauses_double_up_to_a_limit_and_start_anew_after_a_success(breaker: Cir
     for _ in range(4):
         pauses.append(breaker.pause_left_s())
         clock.now += breaker.pause_left_s()
-        assert breaker.allow()
+        assert breaker.begin()
         breaker.failed()
         assert breaker.state is State.OPEN
     assert pauses == [5, 10, 18, 18]
     clock.now += 18
-    assert breaker.allow()
+    assert breaker.begin()
     breaker.succeeded()
     assert opened(breaker).pause_left_s() == 5
 
@@ -78,12 +113,15 @@ def test_pauses_double_up_to_a_limit_and_start_anew_after_a_success(breaker: Cir
 def test_a_probe_that_says_nothing_is_replaced(breaker: CircuitBreaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 5
-    assert breaker.allow()
+    late = breaker.begin()
+    assert late
     clock.now += 4
-    assert not breaker.allow()
+    assert breaker.begin() is None
     clock.now += 1
-    assert breaker.allow()
-    assert not breaker.allow()
+    assert breaker.begin()
+    with late:
+        pass
+    assert breaker.begin() is None, "it has none to give back any more"
 
 
 def test_late_reports(breaker: CircuitBreaker) -> None:

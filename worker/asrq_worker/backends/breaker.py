@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from types import TracebackType
 
 FAILURES = 5
 PAUSE_S = 5.0
@@ -25,8 +26,34 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+class Call:
+    """One call, from `CircuitBreaker.begin`: a context in which to say how it went.
+
+    A call that says nothing says nothing of the other side either; if it was the probe, another may be.
+    """
+
+    def __init__(self, breaker: CircuitBreaker) -> None:
+        self._breaker = breaker
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._breaker.over(self)
+
+    def succeeded(self) -> None:
+        """Say that it went well."""
+        self._breaker.succeeded()
+
+    def failed(self) -> None:
+        """Say that it failed."""
+        self._breaker.failed()
+
+
 class CircuitBreaker:
-    """Thread-safe. Before each call ask `allow`; after it say `succeeded` or `failed`.
+    """Thread-safe. Each call goes through `begin`; to ask `allows` costs nothing.
 
     `failures` in a row open it for `pause_s`; each probe that fails doubles the pause, up to `longest_pause_s`.
     """
@@ -48,6 +75,7 @@ class CircuitBreaker:
         self._pause_s = pause_s
         self._probe_at: float | None = None
         self._probe_until = 0.0
+        self._probe: Call | None = None
 
     @property
     def state(self) -> State:
@@ -55,18 +83,31 @@ class CircuitBreaker:
         with self._lock:
             return self._state(self._clock())
 
-    def allow(self) -> bool:
-        """Whether to make a call now; half-open, only the first who asks may.
+    def allows(self) -> bool:
+        """Whether a call could begin now."""
+        with self._lock:
+            return self._allows(self._clock())
 
-        A probe that reports nothing within a pause gives its place to another.
+    def begin(self, *, anyway: bool = False) -> Call | None:
+        """Begin a call, or return None if none is to be made now; half-open, the first to begin is the probe.
+
+        A probe that says nothing within a pause gives its place to another. `anyway`: the call is made whatever the
+        state, because there is no other way.
         """
         with self._lock:
             now = self._clock()
-            state = self._state(now)
-            if state is State.HALF_OPEN and now >= self._probe_until:
-                self._probe_until = now + self._pause_s
-                return True
-            return state is State.CLOSED
+            if not self._allows(now):
+                return Call(self) if anyway else None
+            call = Call(self)
+            if self._state(now) is State.HALF_OPEN:
+                self._probe, self._probe_until = call, now + self._pause_s
+            return call
+
+    def over(self, call: Call) -> None:
+        """Let another be the probe, if this call still is."""
+        with self._lock:
+            if self._probe is call:
+                self._probe, self._probe_until = None, 0.0
 
     def succeeded(self) -> None:
         """Report a call that went well: closes the breaker."""
@@ -93,6 +134,10 @@ class CircuitBreaker:
         with self._lock:
             return 0.0 if self._probe_at is None else max(self._probe_at - self._clock(), 0.0)
 
+    def _allows(self, now: float) -> bool:
+        state = self._state(now)
+        return state is State.CLOSED or (state is State.HALF_OPEN and now >= self._probe_until)
+
     def _state(self, now: float) -> State:
         if self._probe_at is None:
             return State.CLOSED
@@ -100,4 +145,4 @@ class CircuitBreaker:
 
     def _open(self, now: float) -> None:
         self._probe_at = now + self._pause_s
-        self._probe_until = 0.0
+        self._probe, self._probe_until = None, 0.0

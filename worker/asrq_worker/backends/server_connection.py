@@ -103,20 +103,21 @@ class Connection:
     async def _again_and_again(self, method: str, path: str, content: dict[str, Any], deadline: float) -> Answer:
         failures = 0
         failure: AsrqError | None = None
-        while self._breaker.allow():
+        while call := self._breaker.begin():
             asked_s = None
             try:
-                answer = await self._once(method, path, content)
+                with call:
+                    answer = await self._once(method, path, content)
+                    if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
+                        call.failed()
+                    else:
+                        call.succeeded()
             except httpx.TransportError as error:
                 self._breaker.failed()
                 failure = ServerUnreachableError(
                     f"The inference server {self._options.url} cannot be reached: {str(error) or type(error).__name__}."
                 )
             else:
-                if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-                    self._breaker.failed()
-                else:
-                    self._breaker.succeeded()
                 if answer.status not in server_retry.AGAIN:
                     return answer
                 asked_s = server_retry.retry_after_s(answer.headers.get("retry-after"), datetime.now(UTC))

@@ -1,0 +1,213 @@
+"""A job on the backends of one host: which one it goes to, and what is told of each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from asrq_jobs.errors import CanceledError, InferenceError
+from asrq_jobs.policy import Policy
+from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
+from asrq_worker.backends.breaker import State
+from asrq_worker.control import JobControl
+from asrq_worker.engine.engine import Engine
+from asrq_worker.fleet import Fleet
+from asrq_worker.pipeline import Pipeline
+from asrq_worker.policy import Outcome
+from asrq_worker.shadow import Shadow, _Nowhere
+from asrq_worker.spool import Spool
+
+SECONDS = 5
+
+
+class OneFile:
+    """Stands where audio is fetched and decoded: always the same, `spans` being the speech in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.spans: tuple[tuple[int, int], ...] = ((0, SECONDS * SAMPLE_RATE),)
+
+    def fetch(self, _audio: object, _check: object) -> LocalAudio:
+        return LocalAudio(self._folder / "a.wav", 1, "0" * 64, "a.wav", temporary=False)
+
+    def decode(self, _source: Path, samples: Path, **_: object) -> DecodedAudio:
+        noise = np.random.default_rng(1).normal(scale=0.1, size=SECONDS * SAMPLE_RATE)
+        noise.astype("<f4").tofile(samples)
+        return DecodedAudio(samples, len(noise), self.spans, "wav", "pcm", SAMPLE_RATE, 1, ())
+
+
+@dataclass
+class Host:
+    """One host. `models`: what its backends load, as commands to the fake one; `told`: what it was told of them."""
+
+    policy: Policy
+    models: dict[str, str]
+    told: list[tuple[str, Outcome]] = field(default_factory=list)
+    audio: OneFile = field(init=False)
+    fleet: Fleet = field(init=False)
+    pipeline: Pipeline = field(init=False)
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
+
+    def run(self, control: JobControl | None = None, **fields: Any) -> Result:
+        request = Request.build(
+            id=f"job-{next(self.numbers)}", audio=PathAudio(path="/a.wav"), **{"language": "en"} | fields
+        )
+        return self.pipeline.run(request, control or JobControl(), _Nowhere())
+
+    def served(self) -> list[tuple[str, str | None]]:
+        return [(name, outcome.code) for name, outcome in self.told]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Callable[[Policy, dict[str, str]], Host]]:
+    """Make a host."""
+    hosts: list[Host] = []
+    settings, spool = Settings(engine_start_s=30), Spool(tmp_path)
+
+    def make(policy: Policy, models: dict[str, str]) -> Host:
+        made = Host(policy, models)
+        made.audio = OneFile(tmp_path)
+        made.fleet = Fleet(lambda name: Engine("fake", BackendConfig(made.models[name], tmp_path)))
+        made.pipeline = Pipeline(
+            settings,
+            spool,
+            cast("Source", made.audio),
+            cast("DecoderPool", made.audio),
+            made.fleet,
+            lambda: made.policy,
+            Shadow(made.fleet, lambda _comparison: None, chunk_s=28, lease_s=15, start_s=1),
+            lambda name, outcome: made.told.append((name, outcome)),
+            webhooks=False,
+        )
+        hosts.append(made)
+        return made
+
+    yield make
+    for made in hosts:
+        made.fleet.close()
+    spool.close()
+
+
+MakeHost = Callable[[Policy, dict[str, str]], Host]
+BOTH = Policy(backend="new", fallback="old")
+
+
+def test_a_backend_that_loads_is_not_judged(host: MakeHost, tmp_path: Path) -> None:
+    loads = tmp_path / "loads"
+    here = host(BOTH, {"new": f"until:{loads}", "old": "m"})
+    here.fleet.enlist("old").engine.wait_ready(30)
+    results = [here.run() for _ in range(20)]
+    assert {(result.status, result.fallback_from) for result in results} == {("completed", "new")}
+    assert set(here.served()) == {("old", None)}
+    loads.touch()
+    here.fleet.enlist("new").engine.wait_ready(30)
+    assert here.run().fallback_from is None
+    assert here.served()[20:] == [("new", None)], "nothing was held against it meanwhile"
+
+
+def test_a_backend_that_does_not_load_here_is_not_judged(host: MakeHost) -> None:
+    here = host(BOTH, {"new": "missing", "old": "m"})
+    assert [here.run().warnings for _ in range(3)] == [
+        ("fallback:model_missing",),
+        ("fallback:engine_unavailable",),  # known by now
+        ("fallback:engine_unavailable",),
+    ]
+    assert here.served() == [("old", None)] * 3
+
+
+def test_the_time_that_a_backend_loads_is_not_its_speed(host: MakeHost, tmp_path: Path) -> None:
+    loads, waits_s = tmp_path / "loads", 3.0
+    here = host(Policy(backend="new"), {"new": f"until:{loads}"})
+    here.fleet.enlist("new")
+    opener = threading.Timer(waits_s, loads.touch)
+    opener.start()
+    began = time.monotonic()
+    here.run()
+    took_s = time.monotonic() - began
+    ((_, outcome),) = here.told
+    assert outcome.rtfx is not None
+    assert SECONDS / outcome.rtfx < took_s - waits_s / 2
+
+
+def test_what_fails_on_a_backend_is_held_against_it(host: MakeHost) -> None:
+    here = host(BOTH, {"new": "m", "old": "m"})
+    here.fleet.enlist("old").engine.wait_ready(30)
+    here.fleet.enlist("new").engine.wait_ready(30)
+    with pytest.raises(InferenceError):
+        here.run(prompt="fail")
+    assert here.served() == [("new", "inference_failed"), ("old", "inference_failed")]
+
+
+@pytest.fixture
+def resting(host: MakeHost) -> Host:
+    """A host whose new backend has failed five times; its pause is over."""
+    here = host(BOTH, {"new": "m", "old": "m"})
+    for name in ("old", "new"):
+        here.fleet.enlist(name).engine.wait_ready(30)
+    breaker = here.fleet.enlist("new").breaker
+    for _ in range(5):
+        breaker.failed()
+    breaker._clock = lambda: time.monotonic() + 60
+    assert breaker.state is State.HALF_OPEN
+    return here
+
+
+def test_to_look_at_a_backend_spends_no_probe(resting: Host) -> None:
+    resting.policy = Policy(backend="old", fallback="new")
+    for _ in range(3):
+        assert resting.run().fallback_from is None
+    assert resting.fleet.usable("new")
+    resting.policy = BOTH
+    result = resting.run()
+    assert (result.fallback_from, result.warnings) == (None, ())
+    assert resting.fleet.enlist("new").breaker.state is State.CLOSED
+
+
+@pytest.mark.parametrize("why", ["canceled", "silence"])
+def test_a_probe_that_never_came_to_the_backend_is_given_back(resting: Host, why: str) -> None:
+    before = list(resting.told)
+    if why == "canceled":
+        control = JobControl()
+        decode = resting.audio.decode
+
+        def canceled_meanwhile(*args: Any, **options: Any) -> DecodedAudio:
+            control.stop(CanceledError("Canceled."))
+            return decode(*args, **options)
+
+        resting.audio.decode = canceled_meanwhile  # type: ignore[method-assign]  # the moment that counts
+        with pytest.raises(CanceledError):
+            resting.run(control)
+        resting.audio.decode = decode  # type: ignore[method-assign]
+    else:
+        resting.audio.spans = ()
+        assert resting.run().text == ""
+        resting.audio.spans = ((0, SECONDS * SAMPLE_RATE),)
+    assert resting.told == before
+    assert resting.fleet.enlist("new").breaker.state is State.HALF_OPEN
+    assert resting.run().fallback_from is None
+
+
+def test_while_one_probes_the_others_go_to_the_fallback(resting: Host, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    results: list[Result] = []
+    probe = threading.Thread(target=lambda: results.append(resting.run(prompt=f"touch:{begun} until:{gate}")))
+    probe.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    assert resting.run().fallback_from == "new"
+    gate.touch()
+    probe.join(30)
+    assert [result.fallback_from for result in results] == [None]
+    assert resting.run().fallback_from is None
