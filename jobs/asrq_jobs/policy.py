@@ -15,11 +15,12 @@ import statistics
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from redis import Redis
 from redis.client import Pipeline
 
 from asrq_jobs import keys
+from asrq_jobs.request import Request
 
 BackendName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 NONE = "none"
@@ -42,7 +43,7 @@ class Share(BaseModel):
 
 class Policy(BaseModel):
     """Which backend serves, which one stands in for it, which one is tried on a share of the jobs (canary), and which
-    one only runs beside (shadow)."""
+    one only runs beside (shadow). None of these is the one that serves: what says so is read as if it said nothing."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -54,17 +55,34 @@ class Policy(BaseModel):
     changed_by: str | None = None
     reason: str | None = None
 
+    @field_validator("fallback")
+    @classmethod
+    def _another(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value == info.data.get("backend") else value
+
+    @field_validator("canary", "shadow")
+    @classmethod
+    def _beside_another(cls, value: Share | None, info: ValidationInfo) -> Share | None:
+        return None if value is not None and value.backend == info.data.get("backend") else value
+
     def rolled_back(self) -> Policy:
         """Return the policy with nothing on trial: the fallback serves, or, if only a canary ran, what served."""
         serving = self.backend if self.canary is not None else self.fallback or self.backend
         return Policy(backend=serving, fallback=self.fallback)
+
+    def shadow_of(self, request: Request, served: str) -> str | None:
+        """The backend that is to hear a job too, after `served` has; not itself, whatever brought the job there."""
+        shadow = self.shadow
+        if shadow is None or shadow.backend == served or request.backend is not None:
+            return None
+        return shadow.backend if shadow.takes(request.id) else None
 
     @property
     def on_trial(self) -> str | None:
         """The backend whose failure would be a reason to roll back: the canary, or what serves if it is no fallback."""
         if self.canary is not None:
             return self.canary.backend
-        return self.backend if self.fallback not in {None, self.backend} else None
+        return self.backend if self.fallback is not None else None
 
 
 def read(redis: Redis) -> Policy | None:

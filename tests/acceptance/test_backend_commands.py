@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from conftest import REPO, Asrq
 
 
@@ -51,6 +52,47 @@ def test_a_canary_is_a_percentage(asrq: Asrq, valkey_url: str) -> None:
     assert json.loads(asrq("backend", "show", "--json").stdout)["policy"]["canary"] is None
     wrong = asrq("backend", "canary", "qwen", "0.05")
     assert (wrong.returncode, "[usage]" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("backend", "set", "qwne"),
+        ("backend", "set", "whisper", "--fallback", "Qwem"),
+        ("backend", "canary", "qwne", "5%"),
+        ("backend", "shadow", "qwne", "5%"),
+        ("models", "load", "qwne"),
+    ],
+    ids=" ".join,
+)
+def test_a_backend_that_nobody_knows_is_refused(asrq: Asrq, valkey_url: str, command: tuple[str, ...]) -> None:
+    done = asrq(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "[not_served]" in done.stderr
+    assert "Did you mean qwen?" in done.stderr
+    assert "settings" in asrq("backend", "show").stdout, "nothing has changed"
+
+
+@pytest.mark.parametrize("name", ["Foo Bar", "", "x" * 300])
+def test_a_name_that_is_like_none_is_answered_with_all(asrq: Asrq, valkey_url: str, name: str) -> None:
+    done = asrq("backend", "set", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Backends: whisper, qwen, server, onnx." in done.stderr
+
+
+def test_no_backend_runs_beside_itself(asrq: Asrq, valkey_url: str) -> None:
+    assert asrq("backend", "set", "qwen").returncode == 0
+    for command in (
+        ("set", "server", "--fallback", "server"), ("canary", "qwen", "5%"), ("shadow", "qwen", "5%")
+    ):  # fmt: skip
+        done = asrq("backend", *command)
+        assert (done.returncode, done.stdout, "[usage]" in done.stderr) == (2, "", True)
+    for command in (("canary", "qwen", "0%"), ("shadow", "qwen", "0%")):  # ending what does not run is no mistake
+        assert asrq("backend", *command).returncode == 0
+    assert asrq("backend", "set", "whisper").returncode == 0
+    assert asrq("backend", "show").stdout.splitlines()[:2] == ["backend   whisper", "fallback  none"]
+    assert asrq("backend", "set", "qwen").returncode == 0
+    assert asrq("backend", "show").stdout.splitlines()[:2] == ["backend   qwen", "fallback  whisper"]
 
 
 def test_without_a_policy_the_settings_count(asrq: Asrq, valkey_url: str) -> None:

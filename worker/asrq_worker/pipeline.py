@@ -101,9 +101,9 @@ class Pipeline:
             if request.timeout_s is None:
                 control.limit(600.0 + self._settings.job_slowness * decoded.seconds)
             served = self._serve(job, decoded, chosen)
-            shadow = self._policy().shadow
-            if shadow is not None and shadow.takes(request.id) and request.backend is None:
-                taken_over = self._shadow.follow(job, decoded, served.heard, shadow.backend)
+            shadow = self._policy().shadow_of(request, served.heard.loaded.identity.backend)
+            if shadow is not None:
+                taken_over = self._shadow.follow(job, decoded, served.heard, shadow)
         finally:
             if not taken_over:
                 discard(decoded.path)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from asrq_jobs import configuration, policy
+from asrq_jobs import configuration, policy, serving
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
@@ -53,11 +53,14 @@ def show(as_json: bool) -> None:
 def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
     """Let the backend NAME serve all jobs."""
 
+    if name == fallback:
+        raise UsageError(f"{name} cannot stand in for itself.", hint="Name another --fallback, or none.")
+
     def change(current: Policy) -> Policy:
         stand_in = fallback or current.fallback or current.backend
         return Policy(backend=name, fallback=None if stand_in == policy.NONE else stand_in)
 
-    _change(change, reason=f"set {name}", as_json=as_json)
+    _change(change, name, *([fallback] if fallback else []), reason=f"set {name}", as_json=as_json)
 
 
 @backend.command(epilog="\b\nExamples:\n  asrq backend canary qwen 5%\n  asrq backend canary qwen 0%")
@@ -69,10 +72,9 @@ def canary(name: str, share: str, as_json: bool) -> None:
     part = _share(share)
 
     def change(current: Policy) -> Policy:
-        trial = Share(backend=name, share=part) if part else None
-        return current.model_copy(update={"canary": trial, "fallback": current.fallback or current.backend})
+        return current.model_copy(update={"canary": _beside(current, name, part)})
 
-    _change(change, reason=f"canary {name} {share}", as_json=as_json)
+    _change(change, name, reason=f"canary {name} {share}", as_json=as_json)
 
 
 @backend.command(epilog="\b\nExample:\n  asrq backend shadow qwen 10%")
@@ -84,9 +86,9 @@ def shadow(name: str, share: str, as_json: bool) -> None:
     part = _share(share)
 
     def change(current: Policy) -> Policy:
-        return current.model_copy(update={"shadow": Share(backend=name, share=part) if part else None})
+        return current.model_copy(update={"shadow": _beside(current, name, part)})
 
-    _change(change, reason=f"shadow {name} {share}", as_json=as_json)
+    _change(change, name, reason=f"shadow {name} {share}", as_json=as_json)
 
 
 @backend.command(epilog="\b\nExample:\n  asrq backend rollback")
@@ -96,9 +98,21 @@ def rollback(as_json: bool) -> None:
     _change(Policy.rolled_back, reason="rollback", as_json=as_json)
 
 
-def _change(change: Callable[[Policy], Policy], *, reason: str, as_json: bool) -> None:
+def _beside(current: Policy, name: str, part: float) -> Share | None:
+    """Return the share of a backend that runs beside the one that serves; None for no part."""
+    if part and name == current.backend:
+        raise UsageError(f"{name} serves already.", hint="Name a backend to be tried beside it.")
+    return Share(backend=name, share=part) if part else None
+
+
+def _change(change: Callable[[Policy], Policy], *named: str, reason: str, as_json: bool) -> None:
+    """Put a changed policy in force; the backends that the user has `named` must exist."""
     config = configuration.load()
     with Client(config) as client, queue_errors(config):
+        workers = client.workers()
+        for name in named:
+            if name != policy.NONE:
+                serving.refuse_unknown(name, workers)
         before = policy.read(client.redis)
         after = change(before or Policy(backend=config.backend, fallback=config.fallback_backend))
         if not policy.write(client.redis, before, after, reason=reason):

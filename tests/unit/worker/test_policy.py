@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from asrq_jobs.errors import (
 )
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.serving import BACKENDS
+from asrq_worker.backends import registry
 from asrq_worker.policy import FEWEST, Outcome, Route, falls_back, route, verdict
 
 NOW = 1_000_000.0
@@ -51,6 +55,26 @@ def test_a_job_may_ask_for_what_is_here_and_nothing_else() -> None:
     assert route(_request(backend="qwen"), policy, _always) == Route("qwen", ("qwen",))
     with pytest.raises(NotServedError, match="server"):
         route(_request(backend="server"), policy, _always)
+
+
+def test_no_backend_stands_in_for_itself_nor_runs_beside_itself() -> None:
+    share = {"backend": "whisper", "share": 0.5}
+    written = {"backend": "whisper", "fallback": "whisper", "canary": share, "shadow": share}
+    assert Policy.model_validate_json(json.dumps(written)) == Policy(backend="whisper")
+
+
+def test_a_shadow_hears_its_share_of_what_another_backend_has_served() -> None:
+    policy = Policy(backend="whisper", canary=Share(backend="qwen", share=0.5), shadow=Share(backend="qwen", share=1))
+    assert policy.shadow_of(_request(), "whisper") == "qwen"
+    assert policy.shadow_of(_request(), "qwen") is None, "it was served by the canary"
+    assert policy.shadow_of(_request(backend="whisper"), "whisper") is None
+    few = Policy(backend="whisper", shadow=Share(backend="qwen", share=0.01))
+    assert sum(few.shadow_of(_request(f"job-{n}"), "whisper") == "qwen" for n in range(1000)) < 50
+    assert Policy(backend="whisper").shadow_of(_request(), "whisper") is None
+
+
+def test_the_backends_that_clients_know_are_those_that_workers_have() -> None:
+    assert registry.names() == BACKENDS
 
 
 @given(share=st.floats(0.01, 1), ids=st.lists(st.text("abc123_-", min_size=1, max_size=12), min_size=1, max_size=30))

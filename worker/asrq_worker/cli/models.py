@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from asrq_jobs import configuration
+from asrq_jobs import configuration, serving
 from asrq_jobs.cli import options
 from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
@@ -109,6 +109,8 @@ def unload(backend: str, as_json: bool) -> None:
 
 def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) -> None:
     with Client(configuration.load()) as client:
+        if command == "load":
+            serving.refuse_unknown(backend, client.workers())
         heard = client.command(command, backend)
     if as_json:
         echo_json({"workers": heard})
