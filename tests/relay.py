@@ -103,3 +103,34 @@ class Relay:
 def _shut(connection: socket.socket) -> None:
     with suppress(OSError):  # it is shut already
         connection.shutdown(socket.SHUT_RDWR)
+
+
+class Silence:
+    """A server that accepts connections and never says a word; a context manager."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.accepted = 0
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def __enter__(self) -> Silence:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        _shut(self._listener)
+        self._listener.close()
+        for each in self._open:
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                each, _ = self._listener.accept()
+                self.accepted += 1
+                self._open.append(each)

@@ -9,16 +9,14 @@ from typing import Any
 
 import redis.exceptions
 from redis import Redis, asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
 
 from asrq_jobs.configuration import mask_url
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.retries import AsyncRetry, Retry
 from asrq_jobs.settings import Settings
 
-_CAP_S = 2.0
-_BACKOFF = ExponentialWithJitterBackoff(base=0.05, cap=_CAP_S)
+_BACKOFF = ExponentialWithJitterBackoff(base=0.05, cap=2.0)
 _RETRIED = [
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
@@ -42,24 +40,22 @@ _CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
 def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
     """Return a client; nothing is sent before its first command.
 
-    Each command is tried again with exponential backoff for about `retry_s` seconds when the connection is
-    refused, drops or times out, the operating system reports a network error, or the server has become a replica.
+    Each command is tried again with exponential backoff for `retry_s` seconds, and at least once, when the connection
+    is refused, drops or times out, the operating system reports a network error, or the server has become a
+    replica; 0: it is not. So one that is not answered at all takes at most twice `redis_timeout_s`.
     """
     return Redis.from_url(
         settings.redis_url,
         **_options(settings),
         max_connections=max_connections,
-        retry=Retry(_BACKOFF, _tries(retry_s)),
+        retry=Retry(retry_s, _BACKOFF, _RETRIED),
     )
 
 
 def connect_async(settings: Settings, *, retry_s: float = 1.0) -> asyncio.Redis:
     """Return the same for asyncio."""
-    return asyncio.Redis.from_url(settings.redis_url, **_options(settings), retry=AsyncRetry(_BACKOFF, _tries(retry_s)))
-
-
-def _tries(retry_s: float) -> int:
-    return 5 + int(retry_s / _CAP_S)  # the first five waits are short, the others about the cap
+    retry = AsyncRetry(retry_s, _BACKOFF, _RETRIED)
+    return asyncio.Redis.from_url(settings.redis_url, **_options(settings), retry=retry)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -68,7 +64,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         "socket_connect_timeout": settings.redis_timeout_s,
         "socket_keepalive": True,
         "health_check_interval": 30,
-        "retry_on_error": _RETRIED,
         "encoding_errors": "surrogateescape",  # a name read as text is written as the same bytes
     }
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from asrq_jobs.connection import connect, explain
 from asrq_jobs.settings import Settings
@@ -22,8 +20,7 @@ class RedisProbe:
     def __init__(self, settings: Settings) -> None:
         hasty = {"redis_timeout_s": min(settings.redis_timeout_s, _TIMEOUT_S)}
         self._settings = settings.model_copy(update=hasty)
-        self._redis = connect(self._settings)
-        self._redis.set_retry(Retry(NoBackoff(), 0))
+        self._redis = connect(self._settings, retry_s=0)
         self._lock = threading.Lock()
         self._asked = float("-inf")
         self._error: str | None = None
