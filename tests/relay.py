@@ -24,6 +24,8 @@ class Relay:
         self.delay_s = 0.0
         """How much later each answer comes."""
         self.accepted = 0
+        self._mute: set[socket.socket] = set()
+        self._mutes_all = False
         self.lost = threading.Event()
         """Set when an answer has been lost."""
 
@@ -59,6 +61,12 @@ class Relay:
         with self._lock:
             for each in self._open:
                 _shut(each)
+
+    def say_nothing(self, *, also_to_those_that_come: bool) -> None:
+        """Let no answer through any more, on the connections that are open, and on later ones if so."""
+        with self._lock:
+            self._mute |= self._open
+            self._mutes_all = also_to_those_that_come
 
     def lose_answer(self, to: str) -> None:
         """Cut the connection of the next command that has these words, after the server has run it."""
@@ -96,7 +104,8 @@ class Relay:
                     self.lost.set()
                     break
                 time.sleep(self.delay_s)
-                near.sendall(data)
+                if not (self._mutes_all or near in self._mute):
+                    near.sendall(data)
         _shut(near)
 
 

@@ -1,13 +1,20 @@
-"""Signals of a long-running command: the first asks it to end in good order, the second not to wait."""
+"""Signals of a long-running command: the first asks it to end in good order, the second not to wait.
+
+A failure that the command cannot go on after ends it in the same way.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 from types import FrameType, TracebackType
 
+from asrq_jobs.errors import AsrqError
+
 _STEP_S = 0.2
+_ABORT_S = 30.0  # what hangs while it is given up must not keep the process
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
 if sys.platform == "win32":
     _SIGNALS.append(signal.SIGBREAK)  # the only one that a program there can send to another
@@ -27,6 +34,8 @@ class Foreground:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.hurry = threading.Event()
+        self.failure: AsrqError | None = None
+        """Why the command was given up."""
         self._started = False
         self._previous: dict[int, signal.Handlers | int | object] = {}
 
@@ -41,6 +50,18 @@ class Foreground:
         """
         while not self.stop.wait(_STEP_S):
             pass
+
+    def abort(self, failure: AsrqError) -> None:
+        """Have the command end at once, from any thread, because of a failure; the first one stays."""
+        self.failure = self.failure or failure
+        backstop = threading.Timer(_ABORT_S, os._exit, (1,))
+        backstop.daemon = True
+        backstop.start()
+        self.hurry.set()
+        if self._started:
+            self.stop.set()
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)  # which breaks the start off
 
     def __enter__(self) -> Foreground:
         for number in _SIGNALS:

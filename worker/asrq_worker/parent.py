@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from asrq_worker.supervision import Supervised
+
 _POLL_S = 0.2
 
 
@@ -27,7 +29,7 @@ def watch(on_end: Callable[[], None]) -> None:
         wait()
         on_end()
 
-    threading.Thread(target=run, name="parent-watch", daemon=True).start()
+    Supervised("parent-watch", run, ends=True).start()
 
 
 def _wait_to_be_adopted() -> None:

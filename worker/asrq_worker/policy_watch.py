@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import RedisError
 
 from asrq_jobs import policy
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log
+from asrq_worker.queue.loop import Loop
+from asrq_worker.queue.outage import Outage
 
 _log = Log("asrq.policy")
 
@@ -26,15 +24,13 @@ class PolicyWatch:
     While Redis is away, or holds something that is no policy, the last one stays in force.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, outage: Outage) -> None:
         self._redis = redis
         self._settings = settings
         self._own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
         self._current = self._own
         self._fleet: Fleet | None = None
-        self._stopping = False
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="policy", daemon=True)
+        self.loop = Loop("policy", self._follow, outage, _log, longest_pause_s=_LOOK_S)
 
     def current(self) -> Policy:
         """Return the policy in force."""
@@ -43,38 +39,23 @@ class PolicyWatch:
     def start(self, fleet: Fleet) -> None:
         """Follow the policy, and have the engines that it names loaded before they are needed."""
         self._fleet = fleet
-        self._thread.start()
+        self.loop.start()
 
     def look(self) -> None:
         """Look now: the policy has changed."""
-        self._wake.set()
+        self.loop.soon()
 
     def close(self) -> None:
         """Follow it no more."""
-        self._stopping = True
-        self._wake.set()
-        self._thread.join()
+        self.loop.close()
 
-    def _run(self) -> None:
-        while not self._stopping:
-            try:
-                self._follow()
-            except Exception as error:  # noqa: BLE001  # a defect here must not freeze the policy
-                _log.error("policy.defect", error=error)
-                reports.capture(error)
-            self._wake.wait(_LOOK_S)
-            self._wake.clear()
-
-    def _follow(self) -> None:
+    def _follow(self) -> float:
         assert self._fleet is not None  # noqa: S101  # `start` has set it
         try:
             found = policy.read(self._redis) or self._own
         except ValidationError:
             _log.warning("policy.malformed")
-            return
-        except (RedisError, OSError) as error:  # the slots tell of an outage
-            _log.debug("policy.unread", reason=type(error).__name__)
-            return
+            return _LOOK_S
         serving = {found.backend, *(share.backend for share in (found.canary, found.shadow) if share)}
         if found != self._current:
             _log.info(
@@ -91,3 +72,4 @@ class PolicyWatch:
             self._current = found
         keep = serving | ({found.fallback} if found.fallback and self._settings.fallback_warm else set())
         self._fleet.retire(keep, idle_s=self._settings.engine_idle_s)
+        return _LOOK_S

@@ -32,16 +32,17 @@ from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.queue import shared
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.queue.outage import ride_out
+from asrq_worker.queue.outage import answers, ride_out
 from asrq_worker.queue.slot import Slot
 from asrq_worker.shadow import Comparison
+from asrq_worker.supervision import wind_down, within
 from asrq_worker.task import Task
 
 _log = Log("asrq.service")
 
-_LOOK_S = 0.05
 _OUTCOMES = 500
 _COMPARISONS = 1000
+_FAREWELL_S = 1.0  # for the last words to Redis
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
 
@@ -59,7 +60,8 @@ class Service:
         self._settings = settings
         self.monitor = WorkerMonitor(metrics or Metrics(), settings)
         self._redis: Redis = connect(settings)
-        self._policy = PolicyWatch(self._redis, settings)
+        self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
+        self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
         self._machine = Machine(
             settings,
             redis=self._redis,
@@ -74,7 +76,6 @@ class Service:
         task = Task(self._machine.pipeline, settings, info)
         self._state = "starting"
         self._slots: list[Slot] = []
-        self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         for lane, count in settings.slots.items():
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
@@ -84,7 +85,6 @@ class Service:
             policy=self._policy.current,
             fleet=self._machine.fleet,
             keeper=self._keeper,
-            slots=self._slots,
         )
         self._commands = CommandListener(
             self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
@@ -106,7 +106,7 @@ class Service:
             served = self._machine.wait_ready()
             loaded()
         except BaseException:
-            self._withdraw()
+            within(_FAREWELL_S, self._withdraw)
             self._machine.close()
             raise
         self._policy.start(self._machine.fleet)
@@ -131,33 +131,37 @@ class Service:
     def close(self, *, hurry: threading.Event | None = None) -> None:
         """Take nothing new, let what runs finish within the grace time, hand the rest back, end the children.
 
-        Setting `hurry` ends the grace time early.
+        Setting `hurry` ends the grace time early. Nothing here waits for a Redis that does not answer, unless a job is
+        still to be handed in or back.
         """
         grace_s = self._settings.grace_s
-        self._announce("draining")
         for slot in self._slots:
             slot.stop()
+        self._state = "draining"
+        self._keeper.loop.soon()  # tells
         _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
-        if not self._join(grace_s, hurry or threading.Event()):
+        slots = [slot.loop for slot in self._slots]
+
+        def heard() -> bool:
+            return answers(self._settings)
+
+        if not wind_down(slots, busy_s=grace_s, hurry=hurry, worth_waiting=heard):
             for slot in self._slots:
                 slot.hurry()
             self._keeper.stop_all(ShutdownError("The worker is stopping."))
-            if not self._join(_HAND_BACK_S, threading.Event()):
+            if not wind_down(slots, busy_s=_HAND_BACK_S, worth_waiting=heard):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
-        self._commands.close()
-        self._policy.close()
-        self._keeper.close()
+        others = [self._commands.loop, self._policy.loop, self._keeper.loop]
+        for loop in others:
+            loop.stop()
         self._machine.close()
-        self._withdraw()
+        if all(loop.join(0) for loop in slots):
+            wind_down(others, worth_waiting=heard)
+            within(_FAREWELL_S, self._withdraw)
+        else:
+            _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
-
-    def _join(self, within_s: float, hurry: threading.Event) -> bool:
-        deadline = time.monotonic() + within_s
-        while not all(slot.join(0) for slot in self._slots):
-            if time.monotonic() >= deadline or hurry.wait(_LOOK_S):
-                return False
-        return True
 
     def _publish_limits(self) -> None:
         shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})

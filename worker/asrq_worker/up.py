@@ -42,11 +42,9 @@ def run(
         metrics = Metrics()
         watching = ReaperMonitor(metrics, redis, settings)
         reaper = Reaper(redis, settings, observe=watching.looked)
-        reaper.start()
         try:
-            with Courier(redis, settings):
+            with Courier(redis, settings), reaper:
                 service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
         finally:
-            reaper.close()
             watching.close()
             redis.close()

@@ -135,7 +135,7 @@ def test_neither_a_defect_nor_an_outage_costs_a_slot(
         serve(self)
 
     monkeypatch.setattr(Slot, "_serve_one", serve_one)
-    monkeypatch.setattr("asrq_worker.queue.slot._PAUSE_S", 0.01)
+    monkeypatch.setattr("asrq_worker.queue.loop._PAUSE_S", 0.01)
     monkeypatch.setattr(Slot, "register_death", away)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):

@@ -21,11 +21,11 @@ PROGRAM = Path(sys.executable).with_name("asrq")
 class Process:
     """An `asrq` process and its log."""
 
-    def __init__(self, *arguments: str, env: dict[str, str]) -> None:
+    def __init__(self, *arguments: str, env: dict[str, str], program: str | Path = PROGRAM) -> None:
         self.lines: list[dict[str, object]] = []
         self._news = threading.Condition()
         self.process = subprocess.Popen(
-            [PROGRAM, *arguments],
+            [program, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**os.environ, "ASRQ_LOG_FORMAT": "json", **env},

@@ -50,7 +50,7 @@ class Host:
 
 @pytest.fixture
 def host(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    monkeypatch.setattr(commands, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(commands, "_LOOK_S", 0.05)
     host = Host(redis)
     host.listener.start()
     while redis.pubsub_numsub(keys.CONTROL, PUBSUB_CHANNEL_TEMPLATE % SLOT) != [

@@ -31,11 +31,12 @@ def test_a_worker_serves_when_it_is_ready_warm_and_reaches_redis() -> None:
 
 def test_a_reaper_is_to_be_restarted_only_if_redis_is_not_to_blame() -> None:
     def lives(silent_s: float, error: str | None = None) -> bool:
-        return health.reaper_lives("leading", silent_s=silent_s, patience_s=60, redis_error=error).ok
+        return health.reaper_lives("leading", silent_s=silent_s, patience_s=60, redis_error=error, ended=[]).ok
 
     assert lives(59)
     assert not lives(61)
     assert lives(61, "Redis does not answer.")
+    assert not health.reaper_lives("leading", silent_s=0, patience_s=60, redis_error=None, ended=["courier"]).ok
 
 
 def test_a_reaper_serves_once_it_has_looked() -> None:

@@ -15,6 +15,7 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result, Timings
 from asrq_jobs.settings import Settings
+from asrq_worker import supervision
 from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.engine.life import State
 from asrq_worker.fleet import Fleet
@@ -122,14 +123,13 @@ class Berth(SimpleNamespace):
         )
 
 
-def watched(monitor: WorkerMonitor, *berths: Berth, state: str = "ready", renewing: bool = True) -> WorkerMonitor:
+def watched(monitor: WorkerMonitor, *berths: Berth) -> WorkerMonitor:
     """Have the monitor watch these engines."""
     monitor.watch(
-        state=lambda: state,
+        state=lambda: "ready",
         policy=lambda: Policy(backend="qwen", fallback="whisper"),
         fleet=cast("Fleet", SimpleNamespace(berths=lambda: berths)),
-        keeper=cast("LeaseKeeper", SimpleNamespace(alive=renewing, held=dict)),
-        slots=[],
+        keeper=cast("LeaseKeeper", SimpleNamespace(held=dict)),
     )
     return monitor
 
@@ -172,6 +172,9 @@ def test_an_engine_that_was_given_up_is_no_reason_to_restart_the_worker(monitor:
     assert failing(watched(monitor, Berth(final=True, loaded=None, within_limits=lambda: False))) == []
 
 
-def test_a_worker_that_renews_no_leases_is_to_be_restarted(monitor: WorkerMonitor) -> None:
-    assert failing(watched(monitor, Berth(), renewing=False)) == ["threads"]
-    assert failing(watched(monitor, Berth(), renewing=False, state="draining")) == []
+def test_a_worker_without_one_of_its_threads_is_to_be_restarted(
+    monitor: WorkerMonitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "missing", lambda: ["leases"])
+    assert failing(watched(monitor, Berth())) == ["threads"]
+    assert "leases" in monitor.alive().checks[-1].message

@@ -16,10 +16,12 @@ import numpy as np
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.supervision import Supervised
 
 _POLL_S = 0.2
 _LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder
 _START_TRIES = 3  # in a row, before a start is given up
+_END_S = 5.0  # for a start that is under way when the pool closes
 _FILES = 200  # then a decoder is replaced, so that leaks of native code stay small
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class DecoderPool:
         self._idle: list[DecodeProcess] = []
         self._waiting: list[tuple[bool, int]] = []
         self._arrivals = itertools.count()
-        self._replacements: list[threading.Thread] = []
+        self._replacements: list[Supervised] = []
         self._busy = 0
         self._patient = 0  # decoders that work for callers who are not urgent
 
@@ -109,7 +111,7 @@ class DecoderPool:
         for decoder in decoders:
             decoder.kill()
         for thread in replacements:
-            thread.join()
+            thread.join(_END_S)
         with self._changed:
             self._all.clear()
 
@@ -222,8 +224,8 @@ class DecoderPool:
         with self._changed:
             if self._closed.is_set():
                 return
-            self._replacements = [thread for thread in self._replacements if thread.is_alive()]
-            self._replacements.append(threading.Thread(target=self._replace, name="decoder-replacement", daemon=True))
+            self._replacements = [thread for thread in self._replacements if thread.alive]
+            self._replacements.append(Supervised("decoder-replacement", self._replace, ends=True))
             self._replacements[-1].start()
 
     def _replace(self) -> None:

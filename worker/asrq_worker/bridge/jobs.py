@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import threading
@@ -32,6 +33,7 @@ from asrq_worker.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
 from asrq_worker.queue.execution import Begun, iso
 from asrq_worker.spool import discard
+from asrq_worker.supervision import Supervised
 from asrq_worker.task import Taken, Task
 
 _log = Log("asrq.bridge")
@@ -121,7 +123,7 @@ class Jobs:
         """Begin to run jobs; what was added before has waited."""
         for lane in self._waiting:
             for number in range(1, self._settings.slots[lane] + 1):
-                threading.Thread(target=self._serve, args=(lane,), name=f"{lane}.{number}", daemon=True).start()
+                Supervised(f"{lane}.{number}", functools.partial(self._serve, lane)).start()
 
     def check(self, request: Request) -> None:
         """Say whether a request can be added.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from asrq_jobs.errors import AsrqError, CanceledError, InternalError
 from asrq_jobs.request import BlobAudio, Request
@@ -17,6 +16,7 @@ from asrq_worker.bridge.uploads import Uploads
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
 from asrq_worker.process.stdio import Message, Stdio, lines
+from asrq_worker.supervision import Supervised, within
 
 _log = Log("asrq.bridge")
 
@@ -47,14 +47,14 @@ class Bridge:
             SetupError, EngineError, DecoderError, InternalError: nothing can be served.
         """
         for work in (self._load, self._read):
-            threading.Thread(target=work, name=f"bridge{work.__name__}", daemon=True).start()
+            Supervised(f"bridge{work.__name__}", work, ends=True).start()
         warm = {self._settings.backend, self._settings.fallback_backend if self._settings.fallback_warm else None}
         # Not without a limit: a signal that strikes just before the wait is handled when the main thread runs again.
         while not self._stop.wait(_LOOK_S):
             self._machine.fleet.retire(filter(None, warm), idle_s=self._settings.engine_idle_s)
         # An application that does not read, or a child that does not die, must not keep us.
-        _within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
-        _within(_CLOSE_S, self._machine.close)
+        within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
+        within(_CLOSE_S, self._machine.close)
         if self._failure is not None:
             raise self._failure
 
@@ -133,10 +133,3 @@ def _defect(where: str, error: Exception) -> InternalError:
     _log.error(f"bridge.{where}_defect", error=error)
     reports.capture(error)
     return InternalError(f"A defect in asrq ({type(error).__name__}); its traceback is on standard error.")
-
-
-def _within(seconds: float, do: Callable[[], None]) -> None:
-    """Do it, but wait for it no longer than that."""
-    thread = threading.Thread(target=do, name="bridge-end", daemon=True)
-    thread.start()
-    thread.join(seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import click
 
@@ -13,6 +12,8 @@ from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
 from asrq_worker import endpoint
 from asrq_worker.cli import running
+
+_END_S = 2.0
 
 
 @click.command(epilog="\b\nExample:\n  asrq dashboard --port 9181")
@@ -31,6 +32,7 @@ def dashboard(port: int, host: str) -> None:
     running.refuse_other_keys()
     from asrq_worker.dashboard import is_private, make_server
     from asrq_worker.queue.outage import Outage, ride_out
+    from asrq_worker.supervision import Supervised
 
     config = configuration.load()
     with running.in_foreground(config) as foreground:
@@ -38,7 +40,7 @@ def dashboard(port: int, host: str) -> None:
             ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
         _refuse_taken(host, port)
         server = make_server(config, host, port)
-        serving = threading.Thread(target=server.serve_forever, name="dashboard")
+        serving = Supervised("dashboard", server.serve_forever)
         serving.start()
         foreground.started()
         where = endpoint.written(host, server.server_port)
@@ -47,8 +49,9 @@ def dashboard(port: int, host: str) -> None:
             failure.note(f"whoever reaches {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD.")
         failure.note("ready; Ctrl-C stops.")
         foreground.wait()
+        serving.stop()
         server.shutdown()
-        serving.join()
+        serving.join(_END_S)
 
 
 def _refuse_taken(host: str, port: int) -> None:

@@ -55,9 +55,11 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
                 return
             ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
         monitor = ReaperMonitor(Metrics(), redis, config)
-        with listening(config, monitor), Courier(redis, config):
+        running_reaper, courier = Reaper(redis, config, observe=monitor.looked), Courier(redis, config)
+        with listening(config, monitor), courier, running_reaper:
             foreground.started()
-            Reaper(redis, config, observe=monitor.looked).run(foreground.stop)
+            foreground.wait()
+            courier.stop()
 
 
 def _show(report: Report, *, as_json: bool) -> None:

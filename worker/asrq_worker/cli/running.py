@@ -81,18 +81,27 @@ def tell_health(problem: str | None) -> None:
 def in_foreground(config: Settings) -> Iterator[Foreground]:
     """Set up logs and error reports, and turn signals into an orderly end; a signal during the start ends it, too.
 
+    So does a thread that ends although the process cannot do without it.
+
     Raises:
+        InternalError: such a thread has ended.
         SetupError: error reports are configured, and the DSN is wrong or the extra not installed.
     """
-    from asrq_worker import logs, reports
+    from asrq_worker import logs, reports, supervision
     from asrq_worker.foreground import Foreground, StartInterruptedError
 
     logs.configure(config)
     reports.configure(config)
+    foreground = Foreground()
+    supervision.on_failure(foreground.abort)
     try:
-        with Foreground() as foreground:
+        with foreground:
             yield foreground
     except StartInterruptedError:
-        failure.note("stopped before it was ready.")
+        if foreground.failure is None:
+            failure.note("stopped before it was ready.")
     finally:
+        supervision.on_failure(None)
         reports.close()
+    if foreground.failure is not None:
+        raise foreground.failure

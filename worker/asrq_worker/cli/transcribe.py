@@ -87,7 +87,11 @@ def _files(given: tuple[str, ...], *, recursive: bool) -> list[Path]:
 
 
 def _stop_on_signal(stop_all: Callable[[AsrqError], None]) -> None:
-    """Let SIGINT and SIGTERM end the command soon: running jobs would otherwise be finished first."""
+    """Let SIGINT and SIGTERM end the command soon: running jobs would otherwise be finished first.
+
+    So does a thread that ends although nothing goes on without it.
+    """
+    from asrq_worker import supervision
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -97,3 +101,4 @@ def _stop_on_signal(stop_all: Callable[[AsrqError], None]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
+    supervision.on_failure(stop_all)

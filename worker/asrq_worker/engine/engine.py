@@ -29,8 +29,11 @@ from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty, put_of
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.succession import Succession
 from asrq_worker.logs import Log
+from asrq_worker.supervision import Supervised
 
 _log = Log("asrq.engine")
+
+_WATCHDOG_S = 5.0  # it may be starting a process
 
 
 class Engine:
@@ -68,7 +71,7 @@ class Engine:
         self._not_replaced = 0
         self._down_since = time.monotonic()
         self._closing = False
-        self._watchdog = threading.Thread(target=self._watch, name="engine-watchdog", daemon=True)
+        self._watchdog = Supervised("engine-watchdog", self._watch)
 
     def start(self) -> None:
         """Begin to load the model; `wait_ready` tells the outcome."""
@@ -152,9 +155,9 @@ class Engine:
         """End the processes and wait until they are gone; batches in flight fail with ShutdownError."""
         with self._changed:
             self._closing = True
+            self._watchdog.stop()
             self._changed.notify_all()
-        if self._watchdog.ident is not None:
-            self._watchdog.join()
+        self._watchdog.join(_WATCHDOG_S)
         with self._changed:
             processes = list(self._processes)
             for each in processes:

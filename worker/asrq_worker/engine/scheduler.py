@@ -30,6 +30,7 @@ from asrq_worker.engine.incarnation import BatchDone, Incarnation
 from asrq_worker.engine.ladder import Allowance, Step, next_step
 from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
 
@@ -52,7 +53,7 @@ class Scheduler:
         self._number = 0
         self._closing = False
         engine.listeners.append(self._wake)
-        self._thread = threading.Thread(target=self._dispatch, name="scheduler", daemon=True)
+        self._thread = Supervised("scheduler", self._dispatch)
         self._thread.start()
 
     def submit(self, task: ChunkTask) -> Future[ChunkDone]:
@@ -90,12 +91,13 @@ class Scheduler:
         """Whether the job has chunks here, and the engine is within the limits of what it is doing."""
         with self._changed:
             here = any(item.task.job_id == job_id and not item.settled for item in self._items())
-        return here and self._thread.is_alive() and self._engine.within_limits()
+        return here and self._thread.alive and self._engine.within_limits()
 
     def close(self) -> None:
         """Fail everything that is not done with ShutdownError, at once, even if the engine does not take its batch."""
         with self._changed:
             self._closing = True
+            self._thread.stop()
             settle = [item.fail(ShutdownError("The worker is stopping.")) for item in self._items()]
             self._queue.clear()
             self._changed.notify_all()

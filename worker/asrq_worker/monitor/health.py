@@ -45,7 +45,7 @@ def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) ->
         state,
         (
             Check("engine", not hanging, f"Hanging: {', '.join(hanging)}." if hanging else "No engine hangs."),
-            Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run."),
+            threads_run(ended),
         ),
     )
 
@@ -71,13 +71,15 @@ def worker_serves(state: str, *, serving: Sequence[str], warm: Collection[str], 
     )
 
 
-def reaper_lives(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
+def reaper_lives(
+    state: str, *, silent_s: float, patience_s: float, redis_error: str | None, ended: Sequence[str]
+) -> Health:
     """Judge whether a reaper is to be restarted: it has not looked for too long although Redis answers.
 
-    `silent_s` is the time since its last look, or since its start.
+    `silent_s` is the time since its last look, or since its start; `ended` names threads that should run and do not.
     """
     ok = silent_s <= patience_s or redis_error is not None
-    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."),))
+    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."), threads_run(ended)))
 
 
 def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
@@ -85,6 +87,11 @@ def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error
     ok = state != "starting" and silent_s <= patience_s
     message = "It has not looked yet." if state == "starting" else f"The last look was {silent_s:.0f} s ago."
     return Health(state, (Check("rounds", ok, message), redis_answers(redis_error)))
+
+
+def threads_run(ended: Sequence[str]) -> Check:
+    """Judge the threads that the process cannot do without."""
+    return Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run.")
 
 
 def redis_answers(error: str | None) -> Check:

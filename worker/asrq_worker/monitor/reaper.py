@@ -12,6 +12,7 @@ from redis import Redis
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
+from asrq_worker import supervision
 from asrq_worker.monitor import catalogue, health
 from asrq_worker.monitor.backlog import Backlog, BacklogEstimate, LaneFacts
 from asrq_worker.monitor.health import Health
@@ -84,7 +85,11 @@ class ReaperMonitor:
     def alive(self) -> Health:
         """Whether nothing is wrong that a restart would mend."""
         return health.reaper_lives(
-            self._state(), silent_s=self._silent_s(), patience_s=self._patience_s, redis_error=self._probe.error()
+            self._state(),
+            silent_s=self._silent_s(),
+            patience_s=self._patience_s,
+            redis_error=self._probe.error(),
+            ended=supervision.missing(),
         )
 
     def ready(self) -> Health:

@@ -23,12 +23,13 @@ from asrq_worker import endpoint, reports
 from asrq_worker.logs import Log
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.registry import CONTENT_TYPE, Metrics
+from asrq_worker.supervision import Supervised
 
 _log = Log("asrq.monitor")
 
 _THREADS = 8
 _PATIENCE_S = 10.0  # for a whole request and its answer
-_LOOK_S = 0.5
+_LOOK_S = 0.2
 
 
 class Monitor(Protocol):
@@ -64,7 +65,7 @@ def listening(settings: Settings, monitor: Monitor) -> Iterator[None]:
 
 
 class MonitorServer:
-    """Serves until closed. Nothing in it waits for a client: `close` takes at most half a second."""
+    """Serves until closed. Nothing in it waits for a client: `close` takes a moment."""
 
     def __init__(self, host: str, port: int, monitor: Monitor) -> None:
         """Listen at once; port 0 takes a free one.
@@ -84,7 +85,7 @@ class MonitorServer:
                 f"Cannot listen on {endpoint.written(host, port)} for metrics: {error.strerror}.",
                 hint="Choose another with --metrics-port; each worker and reaper of a machine needs its own.",
             ) from None
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_LOOK_S,), name="monitor", daemon=True)
+        self._thread = Supervised("monitor", lambda: self._server.serve_forever(_LOOK_S))
         self._thread.start()
 
     @property
@@ -94,8 +95,9 @@ class MonitorServer:
 
     def close(self) -> None:
         """Stop listening and cut off whoever is connected."""
+        self._thread.stop()
         self._server.shutdown()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
         self._server.cut_off(time.monotonic() + _PATIENCE_S)
         self._server.server_close()
 
@@ -146,7 +148,7 @@ class _Server(ThreadingHTTPServer):
         self._free.release()
 
     def service_actions(self) -> None:
-        """Called twice a second."""
+        """Called some times a second."""
         self.cut_off(time.monotonic())
 
     def cut_off(self, now: float) -> None:

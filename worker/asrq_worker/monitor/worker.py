@@ -10,6 +10,7 @@ from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError
 from asrq_jobs.policy import Policy
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_worker import supervision
 from asrq_worker.backends.breaker import State as CircuitState
 from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.life import State
@@ -21,7 +22,6 @@ from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.policy import Outcome
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.queue.slot import Slot
 from asrq_worker.task import Ended, Taken
 
 _Values = dict[tuple[str, ...], float]
@@ -45,10 +45,9 @@ class WorkerMonitor:
         policy: Callable[[], Policy],
         fleet: Fleet,
         keeper: LeaseKeeper,
-        slots: Sequence[Slot],
     ) -> None:
         """Say what to look at; before that nothing may ask. `state` and `policy` return what is so now."""
-        self._state, self._policy, self._fleet, self._keeper, self._slots = state, policy, fleet, keeper, slots
+        self._state, self._policy, self._fleet, self._keeper = state, policy, fleet, keeper
         read = self.metrics.read
         read_process(self.metrics)
         read_devices(self.metrics)
@@ -100,7 +99,7 @@ class WorkerMonitor:
         """Whether nothing is wrong that a restart would mend."""
         state = self._state()
         hanging = [berth.name for berth in self._fleet.berths() if self._hangs(berth)]
-        return health.worker_lives(state, hanging=hanging, ended=self._ended_threads() if state == "ready" else [])
+        return health.worker_lives(state, hanging=hanging, ended=supervision.missing())
 
     def ready(self) -> Health:
         """Whether the worker takes jobs, and can do them."""
@@ -112,11 +111,6 @@ class WorkerMonitor:
     def close(self) -> None:
         """Close the connection to Redis."""
         self._probe.close()
-
-    def _ended_threads(self) -> list[str]:
-        """Names of those that must run as long as the worker is ready."""
-        slots = [slot.name for slot in self._slots if slot.join(0)]
-        return slots if self._keeper.alive else ["leases", *slots]
 
     def _hangs(self, berth: Berth) -> bool:
         """Whether an engine is past its deadlines, or was killed and never came back."""

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from asrq_worker.supervision import Supervised
+
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
@@ -56,7 +58,7 @@ class Child:
             # ONNX Runtime, which finds the speech, tells its maker about each use unless this is set.
             env={"ORT_DISABLE_TELEMETRY": "1", **os.environ, **(env or {})},
         ).result()
-        self._reader = threading.Thread(target=self._read, name=f"{module}-{self.pid}", daemon=True)
+        self._reader = Supervised(f"{module}-{self.pid}", self._read, ends=True)
         try:
             self._reader.start()
         except RuntimeError as error:  # the limit for processes counts threads as well
@@ -96,10 +98,10 @@ class Child:
             finally:
                 self._write_lock.release()
             self._reader.join(timeout_s)
-        if self._reader.is_alive():
+        if self._reader.alive:
             self.kill()
             self._reader.join(timeout_s)
-        if self._reader.is_alive():
+        if self._reader.alive:
             log.error("Process %d does not end although it was killed; it is left behind.", self.pid)
 
     def _read(self) -> None:

@@ -36,9 +36,11 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
     messages: SimpleQueue[bytes] = SimpleQueue()
 
     def receive() -> None:
-        for line in stdio.incoming:
-            messages.put(line)
-        os._exit(0)
+        try:
+            for line in stdio.incoming:
+                messages.put(line)
+        finally:
+            os._exit(0)
 
     threading.Thread(target=receive, name="receive", daemon=True).start()
     handle = make_handler(send)

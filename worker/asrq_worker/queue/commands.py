@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from asrq_jobs import keys
 from asrq_jobs.errors import SettingsError
-from asrq_worker import reports
 from asrq_worker.fleet import Fleet
 from asrq_worker.logs import Log
 from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.slot import Slot
 
 _log = Log("asrq.commands")
-_PAUSE_S = 1.0
+_LOOK_S = 1.0
 
 
 class CommandListener:
@@ -43,35 +41,27 @@ class CommandListener:
         self._fleet = fleet
         self._slots = {PUBSUB_CHANNEL_TEMPLATE % slot.name: slot for slot in slots}
         self._shutdown = shutdown
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
+        self.loop = Loop("commands", self._listen, keeper.outage, _log)
 
     def start(self) -> None:
         """Start listening."""
-        self._thread.start()
+        self.loop.start()
 
     def close(self) -> None:
         """Stop listening."""
-        self._stopping.set()
-        self._thread.join()
+        self.loop.close()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with self._redis.pubsub() as pubsub:
-                    pubsub.subscribe(keys.CONTROL, *self._slots)
-                    while not self._stopping.is_set():
-                        message = pubsub.get_message(timeout=_PAUSE_S)
-                        if message is not None and message["type"] == "message":
-                            self._handle(message)
-                        elif message is not None:  # subscribed: what was said before is in the marks
-                            self._keeper.keep()
-            except (RedisError, OSError) as error:
-                self._stopping.wait(self._keeper.outage.failed(error))
-            except Exception as error:  # noqa: BLE001  # a defect here must not leave the host deaf
-                _log.error("commands.defect", error=error)
-                reports.capture(error)
-                self._stopping.wait(_PAUSE_S)
+    def _listen(self) -> float:
+        """Listen until told to stop, or until the connection breaks."""
+        with self._redis.pubsub() as pubsub:
+            pubsub.subscribe(keys.CONTROL, *self._slots)
+            while not self.loop.stopping.is_set():
+                message = pubsub.get_message(timeout=_LOOK_S)
+                if message is not None and message["type"] == "message":
+                    self._handle(message)
+                elif message is not None:  # subscribed: what was said before is in the marks
+                    self._keeper.keep()
+        return 0.0
 
     def _handle(self, message: dict[str, Any]) -> None:
         try:

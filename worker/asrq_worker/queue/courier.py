@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import random
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -18,7 +17,6 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import RedisError
 
 from asrq_jobs import __version__, keys, scripts
 from asrq_jobs.errors import AsrqError
@@ -27,7 +25,9 @@ from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker import reports
 from asrq_worker.audio import web
 from asrq_worker.logs import Log
-from asrq_worker.queue.outage import Outage
+from asrq_worker.queue.loop import Loop
+from asrq_worker.queue.outage import Outage, answers
+from asrq_worker.supervision import wind_down
 
 _log = Log("asrq.courier")
 
@@ -60,48 +60,48 @@ class Courier:
 
     def __init__(self, redis: Redis, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
+        self._settings = settings
         self._secret = settings.webhook_secret
         self._private_hosts = settings.webhook_private_hosts
         self._clock = clock
         self._outage = Outage()
         self._resting: dict[str, float] = {}  # hosts that failed slowly, and until when a try there fails at once
-        self._stopping = threading.Event()
-        # Daemons: none may keep the program from ending.
-        self._threads = [threading.Thread(target=self._run, name="courier", daemon=True) for _ in range(_AT_ONCE)]
+        self.loops = [self._loop() for _ in range(_AT_ONCE)]
 
     def __enter__(self) -> Courier:
         """Begin, if the operator has enabled webhooks."""
         if self._secret is not None:
-            for thread in self._threads:
-                thread.start()
+            for loop in self.loops:
+                loop.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the tries that are under way a moment to finish; what does not is due again for the next courier."""
-        self._stopping.set()
-        deadline = time.monotonic() + _PATIENCE_S
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        self.stop()
+        wind_down(self.loops, busy_s=_PATIENCE_S, worth_waiting=lambda: answers(self._settings))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
+    def stop(self) -> None:
+        """Take nothing new."""
+        for loop in self.loops:
+            loop.stop()
+
+    def _loop(self) -> Loop:
+        def step() -> float:
+            raw = self._claim()
+            self._outage.over()
+            if raw is None:
+                return _POLL_S
+            loop.busy = True
             try:
-                raw = self._claim()
-                self._outage.over()
-                if raw is None:
-                    self._stopping.wait(_POLL_S)
-                else:
-                    self._deliver(raw)
-            except (RedisError, OSError) as error:
-                self._stopping.wait(self._outage.failed(error))
-            except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the others their deliveries
-                if not self._stopping.is_set():  # else it was left behind, and its connection closed under it
-                    _log.error("courier.defect", error=error)
-                    reports.capture(error)
-                    self._stopping.wait(_POLL_S)
+                self._deliver(raw)
+            finally:
+                loop.busy = False
+            return 0.0
+
+        loop = Loop("courier", step, self._outage, _log)
+        return loop
 
     def _claim(self) -> bytes | None:
         now = self._clock()

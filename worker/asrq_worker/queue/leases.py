@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterable
 
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import RedisError
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
-from asrq_worker import reports
 from asrq_worker.control import JobControl
 from asrq_worker.logs import Log
 from asrq_worker.queue import shared
 from asrq_worker.queue.execution import Execution
+from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.outage import Outage
 
 _log = Log("asrq.leases")
@@ -38,22 +37,15 @@ class LeaseKeeper:
         self._heartbeats = tuple(heartbeats)
         self._lock = threading.Lock()
         self._held: dict[Execution, JobControl] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self.loop = Loop("leases", self._renew, self.outage, _log, longest_pause_s=lease_s / 3)
 
     def start(self) -> None:
         """Start renewing."""
-        self._thread.start()
+        self.loop.start()
 
     def close(self) -> None:
         """Stop renewing; what is still held will lapse."""
-        self._stopping.set()
-        self._thread.join()
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
+        self.loop.close()
 
     def hold(self, execution: Execution, control: JobControl) -> None:
         """Renew the lease of this execution from now on."""
@@ -116,15 +108,7 @@ class LeaseKeeper:
             if cancel is not None:
                 control.stop(CanceledError("Canceled while it ran."))
 
-    def _run(self) -> None:
-        pause_s = self._lease_s / 3
-        while not self._stopping.wait(pause_s):
-            pause_s = self._lease_s / 3
-            try:
-                self.keep()
-                self.outage.over()
-            except (RedisError, OSError) as error:
-                pause_s = min(pause_s, self.outage.failed(error))
-            except Exception as error:  # noqa: BLE001  # a defect here must not cost every running job its lease
-                _log.error("leases.defect", error=error)
-                reports.capture(error)
+    def _renew(self) -> float:
+        self.keep()
+        self.outage.over()
+        return self._lease_s / 3

@@ -6,11 +6,14 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from asrq_jobs.connection import may_pass
+from asrq_jobs.connection import connect, may_pass
+from asrq_jobs.settings import Settings
 from asrq_worker.logs import Log
+from asrq_worker.supervision import within
 
 _log = Log("asrq.queue")
 
@@ -19,6 +22,7 @@ _LONGEST_PAUSE_S = 5.0  # well below a lease, so that what is held can still be 
 _FIRST_SILENCE_S = 5.0
 _OVER_S = 60.0  # without a failure: the next one is news
 _LONGEST_SILENCE_S = 600.0
+_AT_ONCE_S = 0.3
 
 
 class Outage:
@@ -81,3 +85,17 @@ def ride_out(attempt: Callable[[], object], outage: Outage, *, within_s: float) 
         else:
             outage.over()
             return
+
+
+def answers(settings: Settings) -> bool:
+    """Whether Redis answers at once."""
+    heard = threading.Event()
+
+    def ask() -> None:
+        hasty = settings.model_copy(update={"redis_timeout_s": _AT_ONCE_S})
+        with suppress(RedisError, OSError), connect(hasty, retry_s=0) as redis:
+            redis.ping()
+            heard.set()
+
+    within(_AT_ONCE_S, ask)
+    return heard.is_set()

@@ -24,7 +24,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
-from asrq_worker import faults, reports
+from asrq_worker import faults
 from asrq_worker.control import JobControl
 from asrq_worker.logs import Log
 from asrq_worker.queue import guard, quarantine
@@ -33,6 +33,7 @@ from asrq_worker.queue.execution import Execution, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.loop import Loop
 from asrq_worker.task import Ended, Taken, Task
 
 Observe = Callable[[Taken, Ended], None]
@@ -75,10 +76,10 @@ class Slot(SimpleWorker):
         self._keeper = keeper
         self._settings = settings
         self._observe = observe
-        self._stopping = threading.Event()
         self._hurrying = threading.Event()
         self._registered = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.loop = Loop(name, self._step, keeper.outage, _log, kind="slot", finish=self._deregister)
+        self._stopping = self.loop.stopping
 
     def _set_connection(self, connection: Redis) -> Redis:
         return connection  # RQ would raise the socket timeout of the pool; ours is above the longest blocking call
@@ -89,11 +90,11 @@ class Slot(SimpleWorker):
 
     def start(self) -> None:
         """Start taking jobs."""
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """Take nothing new; what runs goes on."""
-        self._stopping.set()
+        self.loop.stop()
 
     def hurry(self) -> None:
         """Wait for an outage no longer: what Redis does not take at once is left for others to do again."""
@@ -101,8 +102,7 @@ class Slot(SimpleWorker):
 
     def join(self, timeout_s: float) -> bool:
         """Wait until the slot has ended; False if it has not."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self.loop.join(timeout_s)
 
     def beat(self, pipe: RedisPipeline) -> None:
         """Queue RQ's heartbeat of this worker on a pipeline, while it is registered.
@@ -114,24 +114,19 @@ class Slot(SimpleWorker):
             pipe.hset(self.key, mapping=self.serialize())
             self.heartbeat(pipeline=pipe)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                if not self._registered:
-                    self._register()
-                self._serve_one()
-                self._keeper.outage.over()
-            except (RedisError, OSError) as error:
-                self._stopping.wait(self._keeper.outage.failed(error))
-            except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the host a slot
-                _log.error("slot.defect", error=error, slot=self.name)
-                reports.capture(error)
-                self._stopping.wait(_PAUSE_S)
-        self._registered = False
+    def _step(self) -> float:
         try:
-            self.register_death()
-        except (RedisError, OSError) as error:
-            self._keeper.outage.failed(error)
+            if not self._registered:
+                self._register()
+            self._serve_one()
+        finally:
+            self.loop.busy = False
+        self._keeper.outage.over()
+        return 0.0
+
+    def _deregister(self) -> None:
+        self._registered = False
+        self.register_death()
 
     def _register(self) -> None:
         """Tell RQ's tools of this worker. RQ's own way, if it fails halfway, takes what it has left for a namesake."""
@@ -152,6 +147,7 @@ class Slot(SimpleWorker):
             _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
         except DequeueTimeout:
             return None
+        self.loop.busy = True  # first, so that whoever stops us either sees it or is seen below
         try:
             job_id = raw_id.decode()
         except UnicodeDecodeError:  # no id, and so no job

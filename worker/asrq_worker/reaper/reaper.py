@@ -7,12 +7,12 @@ that are gone) a part at a time.
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 from typing import cast
 
 from redis import Redis
@@ -24,12 +24,14 @@ from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.logs import Log
 from asrq_worker.queue import shared
-from asrq_worker.queue.outage import Outage
+from asrq_worker.queue.loop import Loop
+from asrq_worker.queue.outage import Outage, answers
 from asrq_worker.reaper import rollback
 from asrq_worker.reaper.lapses import recover
 from asrq_worker.reaper.patrol import Patrol
 from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
 from asrq_worker.reaper.repairs import repair
+from asrq_worker.supervision import wind_down
 
 _log = Log("asrq.reaper")
 
@@ -95,22 +97,32 @@ class Reaper:
         self._leases_count_from = 0.0
         self._patrol = Patrol(redis)
         self._doubts: dict[Finding, float] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self.loop = Loop(
+            "reaper",
+            self._round,
+            self._outage,
+            _log,
+            longest_pause_s=settings.reaper_interval_s,
+            finish=self.resign,
+        )
 
     def start(self) -> None:
         """Run in a thread of its own."""
-        self._thread.start()
+        self.loop.start()
 
     def close(self) -> None:
         """Stop, and let another lead at once."""
-        self._stopping.set()
-        self._thread.join()
+        self.loop.stop()
+        wind_down([self.loop], worth_waiting=lambda: answers(self._settings))
 
-    def run(self, stopping: threading.Event) -> None:
-        """Run in this thread until `stopping` is set."""
-        self._stopping = stopping
-        self._run()
+    def __enter__(self) -> Reaper:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def resign(self) -> None:
         """Let another lead at once; it would, anyway, some seconds after the last round.
@@ -190,27 +202,19 @@ class Reaper:
             if dropped := self._redis.zremrangebyscore(keys.WEBHOOKS, "-inf", now - self._settings.failure_ttl_s):
                 _log.error("webhooks.dropped", count=dropped, reason="no reaper has a webhook secret")
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._notice_standstill()
-                report = self.run_once()
-                self._log(report)
-                with self._apart("metrics"):
-                    self._observe(report)
-                self._leases_counted = self._looked_at >= self._leases_count_from
-                self._outage.over()
-            except (RedisError, OSError) as error:
-                self._outage.failed(error)
-                self._count_anew()
-            except Exception as error:  # noqa: BLE001  # a defect of ours must not end the reaper
-                _log.error("reaper.defect", error=error)
-                reports.capture(error)
-            self._stopping.wait(self._settings.reaper_interval_s)
+    def _round(self) -> float:
         try:
-            self.resign()
-        except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", reason=type(error).__name__)
+            self._notice_standstill()
+            report = self.run_once()
+            self._log(report)
+            with self._apart("metrics"):
+                self._observe(report)
+            self._leases_counted = self._looked_at >= self._leases_count_from
+            self._outage.over()
+        except (RedisError, OSError):
+            self._count_anew()
+            raise
+        return self._settings.reaper_interval_s
 
     def _notice_standstill(self) -> None:
         """Count leases anew if Redis or this machine has stood still since the last look: no error tells of that."""
