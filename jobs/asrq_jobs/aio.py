@@ -95,9 +95,12 @@ class AsyncClient:
         """Wait until the job ends and return its result, whatever its status; rides out outages."""
         return await self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
 
-    async def workers(self) -> dict[str, Any]:
-        """Return what each worker announced last: its state, lanes, running jobs and engines, by name."""
-        return await self._run(calls.workers())
+    async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
+        """Return what each worker announced last, by name: its state, lanes, running jobs, engines, what it can serve.
+
+        Those that have stopped a short while ago are left out, unless `stopped`.
+        """
+        return await self._run(calls.workers(stopped=stopped))
 
     async def command(self, command: Literal["load", "unload"], backend: str) -> int:
         """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""

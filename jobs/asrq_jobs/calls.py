@@ -35,6 +35,8 @@ from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, mis
 _BLOCK_S = 2.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+STOPPED = "stopped"
+"""State of a worker that has stopped in good order: its jobs wait for its return for a while."""
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -115,12 +117,16 @@ def state(job_id: str) -> Calls[JobState]:
     status = FROM_RQ.get(fields.get("status", ""), "queued")
     lane = keys.lane_of(fields.get("origin", ""))
     position: int | None = (yield ("LPOS", keys.queue(lane), job_id)) if status == "queued" else None
+    need = fields.get("waits_for") if status == "queued" and position is None else None
+    if need is not None:
+        position = yield ("LPOS", keys.waiting(lane, need), job_id)
     attempts: int = yield ("LLEN", keys.attempts(job_id))
     return JobState(
         id=job_id,
         status=status,
         lane=lane,
         position=None if position is None else position + 1,
+        waits_for=None if position is None else need,
         attempt=attempts,
         description=fields.get("description"),
         worker=fields.get("worker_name") or None,
@@ -191,10 +197,15 @@ def follow(
             raise error
 
 
-def workers() -> Calls[dict[str, Any]]:
-    """Get what each worker announced last, by name."""
+def workers(*, stopped: bool = False) -> Calls[dict[str, Any]]:
+    """Get what each worker announced last, by name; with `stopped` also those that have stopped a short while ago."""
     announced: dict[bytes, bytes] = yield ("HGETALL", keys.HOSTS)
-    return {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
+    found = {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
+    return {name: status for name, status in found.items() if stopped or not _has_stopped(status)}
+
+
+def _has_stopped(announced: Any) -> bool:
+    return isinstance(announced, dict) and announced.get("state") == STOPPED
 
 
 def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
@@ -255,6 +266,9 @@ def jobs(status: Status | None, most: int) -> Calls[list[JobState]]:
 def _ids(lane: Lane, status: Status, most: int) -> Calls[list[str]]:
     if status == "queued":
         waiting: list[bytes] = yield ("LRANGE", keys.queue(lane), 0, most - 1)
+        queues: list[bytes] = yield ("SMEMBERS", keys.RQ_QUEUES)
+        for need in keys.needs(lane, queues):
+            waiting += yield ("LRANGE", keys.waiting(lane, need), 0, most - 1)
         later: list[bytes] = yield ("ZRANGE", keys.registry("scheduled", lane), 0, most - 1)
         return [raw.decode() for raw in [*waiting, *later]][:most]
     kind = {"processing": "wip", "completed": "finished"}.get(status, status)

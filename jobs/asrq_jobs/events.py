@@ -22,6 +22,7 @@ class Event(BaseModel):
     at: float
     lane: str | None = None
     depth: int | None = None
+    waits_for: str | None = None
     attempt: int | None = None
     worker: str | None = None
     stage: Literal["fetch", "decode", "inference"] | None = None

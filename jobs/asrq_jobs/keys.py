@@ -1,6 +1,8 @@
 """Every Redis key, built in one place.
 
 RQ's own keys keep RQ 3's format; ours start with `asrq:`. What belongs to a failed job lives for ASRQ_FAILURE_TTL_S.
+Jobs of a lane that a worker could not serve wait in lists of their own, `rq:queue:asrq-<lane>@<need>`, registered in
+`rq:queues` like any queue.
 
     key                        type    TTL                     owner (who writes)
     asrq:result:<id>           string  ASRQ_RESULT_TTL_S       end_execution.lua, expire.lua, cancel.lua, the quarantine
@@ -11,7 +13,8 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`. What belongs to a fai
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
     asrq:limits                hash    none                    the worker at start: depth:<lane>, times to live
-    asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, …)
+    asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, what it
+                                                       can serve, …)
     asrq:reaper:leader         string  lease of the leader     the reaper
     asrq:stats                 hash    none                    counters: completed, failed, retry, front, refused,
                                                        canceled, expired, webhooks_delivered, webhooks_given_up,
@@ -28,6 +31,8 @@ RQ's own keys keep RQ 3's format; ours start with `asrq:`. What belongs to a fai
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from asrq_jobs.request import Lane
 
@@ -69,6 +74,17 @@ def lane_of(queue: str) -> str:
 def queue(lane: Lane | str) -> str:
     """List of job ids that wait in a lane (RQ)."""
     return f"rq:queue:{queue_name(lane)}"
+
+
+def waiting(lane: Lane | str, need: str) -> str:
+    """List of the ids of a lane's jobs that wait for a worker that can do what they need (RQ)."""
+    return f"{queue(lane)}@{need}"
+
+
+def needs(lane: Lane | str, queues: Iterable[bytes]) -> list[str]:
+    """Of the lists that `rq:queues` names, what the jobs need that wait in those of a lane; sorted."""
+    prefix = waiting(lane, "").encode()
+    return sorted(name.removeprefix(prefix).decode(errors="replace") for name in queues if name.startswith(prefix))
 
 
 def intermediate(lane: Lane | str) -> str:

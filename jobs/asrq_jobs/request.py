@@ -70,8 +70,14 @@ class Request(_Document):
     audio: Audio
     task: Task = Field(default="transcribe", description="translate gives English text.")
     language: str = Field(default=languages.AUTO, max_length=64, description="ISO 639-1 code, or auto to detect.")
-    backend: str | None = Field(default=None, max_length=64, description="null: whatever the worker serves.")
-    model: str | None = Field(default=None, max_length=512, description="null: whatever the worker serves.")
+    backend: str | None = Field(
+        default=None, max_length=64, description="null: whatever the worker serves; else only a worker with it will do."
+    )
+    model: str | None = Field(
+        default=None,
+        max_length=512,
+        description="null: whatever the worker serves; else only a worker with it will do.",
+    )
     word_timestamps: bool = False
     prompt: str | None = Field(default=None, max_length=4000, description="Text that precedes the speech.")
     hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(

@@ -10,8 +10,8 @@ from redis import Redis
 from redis.commands.core import Script
 
 ScriptName = Literal[
-    "begin", "cancel", "claim_webhook", "end_execution", "enqueue_due", "expire", "note", "purge", "reconcile",
-    "recover_dequeued", "retry", "settle_webhook", "submit",
+    "begin", "cancel", "claim_webhook", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
+    "reconcile", "recover_dequeued", "retry", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Which backends there are, as far as a client can know: those that come with asrq, and those that workers say."""
+"""What a client can know of who serves its jobs: the backends that come with asrq, and what workers have announced."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import NotServedError
 
 BACKENDS: Final = ("whisper", "qwen", "server", "onnx")
 """Those that come with asrq."""
+
+_SILENT_S = 60.0  # workers announce themselves every few seconds
 
 
 def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
     """Refuse the name of a backend that nobody knows; `workers` is what each announced last, by name.
 
     Raises:
-        NotServedError: it neither comes with asrq, nor does a worker say that it serves it.
+        NotServedError: it neither comes with asrq, nor does a worker say that it has or serves it.
     """
-    known = dict.fromkeys((*BACKENDS, *_served(workers)))
+    known = dict.fromkeys((*BACKENDS, *(name for announced in workers.values() for name in _names(announced))))
     if backend in known:
         return
     near = difflib.get_close_matches(backend.lower(), known, n=2)
@@ -28,8 +31,38 @@ def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
     )
 
 
-def _served(workers: Mapping[str, Any]) -> Iterator[str]:
-    for announced in workers.values():
-        engines = announced.get("engines") if isinstance(announced, dict) else None
-        if isinstance(engines, dict):
-            yield from engines
+def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], *, now: float) -> str | None:
+    """Return a sentence if no worker that runs now (Unix s) serves a backend and a model; None: any of them.
+
+    `workers` is what each announced last, those that have stopped a short while ago included.
+    """
+    able = [
+        announced
+        for announced in workers.values()
+        for offer in _offers(announced)
+        if "error" not in offer and backend in {None, offer.get("backend")} and model in {None, offer.get("model")}
+    ]
+    if any(_runs(announced, now) for announced in able):
+        return None
+    names = (("backend", backend), ("model", model))
+    what = " with ".join(f"the {kind} {name}" for kind, name in names if name is not None)
+    if able:
+        return f"no worker that serves {what} runs now: the job waits for one"
+    return f"no worker that is registered serves {what}: if another one takes the job, it fails"
+
+
+def _names(announced: Any) -> Iterator[str]:
+    installed = announced.get("backends") if isinstance(announced, dict) else None
+    yield from map(str, installed if isinstance(installed, list) else ())
+    yield from (str(offer.get("backend")) for offer in _offers(announced))
+
+
+def _offers(announced: Any) -> Iterator[dict[str, Any]]:
+    """What a worker says that it serves; nothing, if somebody else has written it."""
+    serves = announced.get("serves") if isinstance(announced, dict) else None
+    yield from (offer for offer in serves if isinstance(offer, dict)) if isinstance(serves, list) else ()
+
+
+def _runs(announced: dict[str, Any], now: float) -> bool:
+    at = announced.get("at")
+    return announced.get("state") != STOPPED and isinstance(at, int | float) and now - at < _SILENT_S

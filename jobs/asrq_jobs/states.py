@@ -35,7 +35,11 @@ class Submitted(BaseModel):
 
 
 class JobState(BaseModel):
-    """Where a job stands now."""
+    """Where a job stands now.
+
+    `position` is its place among those that wait, `waits_for` what a worker must be able to do if it waits apart from
+    its lane, for a worker that can do it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,6 +47,7 @@ class JobState(BaseModel):
     status: Status
     lane: str | None = None
     position: int | None = None
+    waits_for: str | None = None
     attempt: int = 0
     description: str | None = None
     worker: str | None = None

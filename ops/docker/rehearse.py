@@ -27,7 +27,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from asrq_jobs import Client, Settings, keys
+from asrq_jobs import Client, Settings
 from asrq_worker.embedded import EmbeddedValkey
 
 REPO = Path(__file__).resolve().parents[2]
@@ -221,7 +221,7 @@ def try_worker(image: Image) -> None:
             began = time.monotonic()
             code = process.wait(45)
             print(f"healthy: {healthy}; after SIGTERM: code {code} in {time.monotonic() - began:.1f} s", flush=True)
-            left = client.redis.hlen(keys.HOSTS)
+            left = client.workers()
         if result.status != "completed" or not healthy or code != 0 or left:
             raise SystemExit("the worker's image does not do its work")
 

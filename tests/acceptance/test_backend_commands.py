@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 from conftest import REPO, Asrq
+from integration.worker.host import registration
+
+from asrq_jobs import Client, keys
+from asrq_jobs.request import PathAudio, Request
+from asrq_worker.queue.router import pass_on
+from asrq_worker.routing import Offer
 
 
 def _commands(page: str) -> list[list[str]]:
@@ -97,3 +103,34 @@ def test_no_backend_runs_beside_itself(asrq: Asrq, valkey_url: str) -> None:
 
 def test_without_a_policy_the_settings_count(asrq: Asrq, valkey_url: str) -> None:
     assert "settings" in asrq("backend", "show").stdout
+
+
+def test_a_job_for_a_backend_that_nobody_knows_is_refused_before_anything_is_sent(
+    asrq: Asrq, client: Client, data: Path
+) -> None:
+    done = asrq("submit", data / "hello-en.flac", "--backend", "qwne")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "[not_served]" in done.stderr
+    assert "Did you mean qwen?" in done.stderr
+    assert client.redis.keys("*") == []
+
+
+def test_what_a_job_waits_for_is_said(asrq: Asrq, client: Client, data: Path) -> None:
+    """At its submission, and as long as it waits: here by hand, in the place of workers."""
+    done = asrq("submit", data / "hello-en.flac", "--backend", "qwen", "--id", "job")
+    assert (done.returncode, done.stdout) == (0, "job\n")
+    assert "no worker that is registered serves the backend qwen: if another one takes the job, it fails" in done.stderr
+    client.redis.hset(keys.HOSTS, "gpu", registration(client.settings, [Offer(backend="qwen", model="m")]))
+    assert asrq("submit", data / "hello-en.flac", "--backend", "qwen", "--model", "m").stderr == ""
+    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    pass_on(client.redis, Request.build(id="job", audio=PathAudio(path="/a.wav"), backend="qwen"))
+    row = asrq("status", "job").stdout.rstrip("\n").split("\t")
+    assert (row[1:4], row[-1]) == (["queued", "batch", "1"], "qwen")
+    shown = json.loads(asrq("status", "job", "--json").stdout)
+    assert (shown["status"], shown["position"], shown["waits_for"]) == ("queued", 1, "qwen")
+    listed = [line.split("\t") for line in asrq("list").stdout.splitlines()]
+    assert [(line[0], line[-1]) for line in listed if line[0] == "job"] == [("job", "qwen")]
+    assert asrq("cancel", "job").stdout == "job  canceled\n"
+    told = asrq("events", "job").stdout.splitlines()
+    assert [line.split("  ", 1)[1].split()[0] for line in told] == ["queued", "queued", "canceled"]
+    assert "waits for a worker with qwen" in told[1]

@@ -90,6 +90,13 @@ class JsonQueue(Queue):
         kwargs["job_class"] = JsonJob
         super().__init__(*args, **kwargs)
 
+    def fetch_job(self, job_id: str) -> JsonJob | None:
+        """Return a job that waits here, also apart from the lane that it belongs to; None if there is none."""
+        try:
+            return cast("JsonJob", JsonJob.fetch(job_id, connection=self.connection, serializer=JSONSerializer))
+        except NoSuchJobError:
+            return None
+
 
 class JsonWorker(Worker):
     """A worker whose jobs are read as JSON."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from asrq_jobs.errors import ShutdownError
+from asrq_jobs.errors import AsrqError, ShutdownError
+from asrq_jobs.policy import Policy
 from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.backends.device import free_memory_mb
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.life import State
+from asrq_worker.engine.messages import Loaded
 from asrq_worker.engine.scheduler import Scheduler
 from asrq_worker.logs import Log
+from asrq_worker.routing import Offer
 
 _log = Log("asrq.fleet")
 
@@ -47,18 +50,23 @@ class Berth:
 class Fleet:
     """Thread-safe."""
 
-    def __init__(self, make: Callable[[str], Engine], *, budget_mb: int = 0) -> None:
-        """`make` builds the engine of a backend; it must not start it.
+    def __init__(
+        self, make: Callable[[str], Engine], *, model_of: Callable[[str], str] = str, budget_mb: int = 0
+    ) -> None:
+        """`make` builds the engine of a backend; it must not start it. `model_of` names the model that it will load.
 
         `budget_mb` limits the resident memory of all engines: before one is started, those that are idle are ended, the
         longest idle first, until what is left and what the new one took last time fit; `retire` sees to what nobody
         could know before it was loaded. 0: no limit.
         """
         self._make = make
+        self._model_of = model_of
         self._budget_mb = budget_mb
         self._took_mb: dict[str, int] = {}
         self._lock = threading.Lock()
         self._berths: dict[str, Berth] = {}
+        self._loaded: dict[str, Loaded] = {}
+        self._broken: dict[str, AsrqError] = {}
         self._closed = False
 
     def enlist(self, name: str) -> Berth:
@@ -107,7 +115,7 @@ class Fleet:
             berth = self._berths.get(name)
             if berth is None or berth.jobs:
                 return False
-            del self._berths[name]
+            self._remove(berth)
         _end([berth], "asked")
         return True
 
@@ -122,7 +130,7 @@ class Fleet:
             if not self._budget_mb or sum(memory.values()) + needed_mb <= self._budget_mb:
                 break
             if not berth.jobs:
-                going.append(self._berths.pop(berth.name))
+                going.append(self._remove(berth))
                 del memory[berth.name]
         return going
 
@@ -137,6 +145,47 @@ class Fleet:
         """Whether the backend is not known to fail just now: it can be loaded, and its circuit is closed."""
         berth = self.find(name)
         return berth is None or (not berth.engine.failures.lasting and berth.breaker.allows())
+
+    def offers(self, policy: Policy) -> tuple[Offer, ...]:
+        """Return what this host can serve, the backend that serves first.
+
+        What a backend turned out to be able to do, or why it cannot be loaded, holds until it is loaded again, also
+        when its engine is gone.
+        """
+        canary = policy.canary.backend if policy.canary else None
+        with self._lock:
+            for berth in self._berths.values():
+                self._note(berth)
+            names = dict.fromkeys(name for name in (policy.backend, policy.fallback, canary) if name)
+            return tuple(self._offer(name, on_request=name not in {policy.backend, policy.fallback}) for name in names)
+
+    def _offer(self, name: str, *, on_request: bool) -> Offer:
+        loaded, error = self._loaded.get(name), self._broken.get(name)
+        return Offer(
+            backend=name,
+            model=loaded.identity.model if loaded else self._model_of(name),
+            on_request=on_request,
+            capabilities=loaded.capabilities if loaded else None,
+            error=error.info() if error else None,
+        )
+
+    def _note(self, berth: Berth) -> None:
+        engine = berth.engine
+        if engine.loaded is not None:
+            self._loaded[berth.name] = engine.loaded
+        if engine.failures.lasting and engine.failures.last is not None:
+            self._broken[berth.name] = engine.failures.last
+        elif engine.state is State.READY:
+            self._broken.pop(berth.name, None)
+
+    def _remove(self, berth: Berth) -> Berth:
+        self._note(berth)
+        return self._berths.pop(berth.name)
+
+    def try_anew(self, name: str) -> None:
+        """Start the engine of a backend that could not be loaded, unless that is tried now, or was a minute ago."""
+        with suppress(ShutdownError):
+            self.enlist(name)
 
     def ready(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
@@ -190,7 +239,7 @@ class Fleet:
                 and (berth.engine.final or name not in kept)
             ]
             for berth in idle:
-                del self._berths[berth.name]
+                self._remove(berth)
             going = self._make_room(self._longest_idle()[:-1], 0)
         _end(idle, "idle")
         _end(going, "memory")

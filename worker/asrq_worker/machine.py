@@ -50,6 +50,7 @@ class Machine:
         self._settings = settings
         self.fleet = Fleet(
             lambda backend: make_engine(settings, backend, room_mb=self.fleet.room_mb),
+            model_of=settings.model_of,
             budget_mb=settings.engine_memory_mb,
         )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)

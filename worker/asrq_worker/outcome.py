@@ -35,16 +35,25 @@ class Outcome:
     counts: bool = True
 
 
-def decide(error: AsrqError, *, attempts: int, max_attempts: int, retry_delay_s: float, jitter: float) -> Outcome:
+def decide(
+    error: AsrqError,
+    *,
+    attempts: int,
+    max_attempts: int,
+    retry_delay_s: float,
+    jitter: float,
+    elsewhere: bool = False,
+) -> Outcome:
     """Decide by the error that ended the attempt.
 
     `attempts` counts this one; `jitter` is a random number in [0, 1) that spreads retries over half their delay.
+    `elsewhere`: this worker cannot serve the job, and another one can.
     """
     if isinstance(error, LeaseLostError):
         return Outcome("abandon")
     if isinstance(error, CanceledError):
         return Outcome("canceled")
-    if isinstance(error, ShutdownError):
+    if elsewhere or isinstance(error, ShutdownError):
         return Outcome("front", counts=False)
     if not error.retryable or attempts >= max_attempts:
         return Outcome("failed")

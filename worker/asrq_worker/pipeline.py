@@ -16,7 +16,6 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker import inference, reports
-from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.control import JobControl
@@ -25,8 +24,9 @@ from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.logs import Log
 from asrq_worker.merge import merge
-from asrq_worker.policy import Outcome, Route, falls_back, route
+from asrq_worker.policy import Outcome, Route, cannot, falls_back, route
 from asrq_worker.queue.announcement import refuse_webhook
+from asrq_worker.routing import Offer
 from asrq_worker.shadow import Shadow
 from asrq_worker.spool import Spool, discard
 
@@ -87,8 +87,9 @@ class Pipeline:
         refuse_webhook(request, enabled=self._webhooks)
         if request.timeout_s is not None:
             control.limit(request.timeout_s)
-        chosen = route(request, self._policy(), self._fleet.usable)
-        self._refuse_early(request, chosen)
+        policy = self._policy()
+        chosen = route(request, policy, self._fleet.offers(policy), self._fleet.usable)
+        self._fleet.enlist(chosen.candidates[0])  # it loads while the audio is fetched
         control.expect(_QUEUED_PATIENCE_S)
         local = self._source.fetch(request.audio, control.check)
         try:
@@ -124,11 +125,9 @@ class Pipeline:
             **(asdict(loaded.identity) if loaded else {}),
         )
 
-    def _refuse_early(self, request: Request, chosen: Route) -> None:
-        """Refuse what the serving backend cannot do before any work, if it is loaded and not merely on trial."""
-        loaded = self._fleet.enlist(chosen.candidates[0]).engine.loaded
-        if loaded is not None and not chosen.trial:
-            admit(request, loaded.identity, loaded.capabilities)
+    def offers(self) -> tuple[Offer, ...]:
+        """Return what can be served here, as far as is known now."""
+        return self._fleet.offers(self._policy())
 
     def _decode(self, local: LocalAudio, request: Request, control: JobControl, journal: Journal) -> DecodedAudio:
         told = 0.0
@@ -156,24 +155,28 @@ class Pipeline:
             raise
 
     def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
-        first: AsrqError | None = None
-        because = None if chosen.candidates[0] == chosen.wanted else EngineUnavailableError.code
+        first, wanted = chosen.refused, chosen.wanted
+        because = None if chosen.candidates[0] == wanted else EngineUnavailableError.code
         for name in chosen.candidates:
             rest = chosen.candidates[chosen.candidates.index(name) + 1 :]
             try:
                 heard = self._try(job, decoded, name, rest)
             except AsrqError as error:
-                if not rest and first is not None and isinstance(error, SetupError):
+                if not rest and first is not None and (cannot(error) or isinstance(error, SetupError)):
                     raise first from error  # that the fallback is not installed is not what the user asked about
-                if not rest or not falls_back(error, trial=chosen.trial):
+                if not rest or not (falls_back(error) or cannot(error)):
                     raise
-                first, because = first or error, error.code
+                first = first or error
+                if cannot(error):  # nobody knew before it was loaded; it is as if it had been left out
+                    wanted = rest[0] if name == wanted else wanted
+                    continue
+                because = error.code
                 _log.warning("job.falls_back", id=job.request.id, backend=name, to=rest[0], code=error.code)
                 job.journal.event(
                     Event(type="progress", at=time.time(), stage="inference", fallback_from=name, error=error.info())
                 )
             else:
-                return _Served(heard, None if name == chosen.wanted else chosen.wanted, because)
+                return _Served(heard, None if name == wanted else wanted, because if name != wanted else None)
         raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
     def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
@@ -214,7 +217,7 @@ class Pipeline:
                 if rest:
                     inference.condemn(heard)
             except AsrqError as error:
-                if falls_back(error, trial=False):
+                if falls_back(error):
                     call.failed()
                     self._observe(berth.name, Outcome(at=time.time(), code=error.code))
                 raise

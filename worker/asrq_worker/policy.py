@@ -17,6 +17,7 @@ from asrq_jobs.errors import (
 )
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request
+from asrq_worker.routing import Need, Offer, admits, not_here
 
 WINDOW_S = 600.0
 FEWEST = 20
@@ -28,13 +29,13 @@ SLOWER = 2.0
 class Route:
     """Backends to try, in order.
 
-    `wanted` is the one that the policy names, also when it is left out because it is known to fail just now. `trial`:
-    it serves as a canary, and must not cost the job anything.
+    `wanted` is the first of those that the policy names and that can do what is asked, also when it is left out because
+    it is known to fail just now. `refused` is why one before it cannot do it.
     """
 
     wanted: str
     candidates: tuple[str, ...]
-    trial: bool = False
+    refused: AsrqError | None = None
 
 
 class Outcome(BaseModel):
@@ -47,36 +48,41 @@ class Outcome(BaseModel):
     rtfx: float | None = None
 
 
-def route(request: Request, policy: Policy, usable: Callable[[str], bool]) -> Route:
-    """Choose the backends for a job.
+def route(request: Request, policy: Policy, offers: Sequence[Offer], usable: Callable[[str], bool]) -> Route:
+    """Choose the backends for a job, of those that `offers` say are here.
 
-    A job may ask for a backend that serves, stands in or is on trial here. `usable` says whether a backend is not
-    known to fail just now; one that is not is left out as long as another remains.
+    A job may ask for a backend that serves, stands in or is on trial here. Those that cannot do what it asks are left
+    out. `usable` says whether a backend is not known to fail just now; one that is not is left out as long as another
+    remains.
 
     Raises:
-        NotServedError: it asks for another.
+        NotServedError: it asks for another backend or model.
+        UnsupportedOptionError: it asks for something that none of them can do.
     """
-    here = [name for name in (policy.backend, policy.canary and policy.canary.backend, policy.fallback) if name]
-    if request.backend is not None:
-        if request.backend not in here:
-            raise NotServedError(
-                f"The backend {request.backend} is not served here.",
-                hint=f"Leave backend out, or ask for one of: {', '.join(dict.fromkeys(here))}.",
-            )
-        return Route(request.backend, (request.backend,))
+    here = {offer.backend: offer for offer in offers}
+    if request.backend is not None and request.backend not in here:
+        raise not_here(request.backend, here)
     trial = policy.canary is not None and policy.canary.takes(request.id)
     first = policy.canary.backend if policy.canary is not None and trial else policy.backend
     stand_in = policy.backend if trial else policy.fallback
-    wanted = tuple(dict.fromkeys(name for name in (first, stand_in) if name))
-    candidates = tuple(name for name in wanted if usable(name)) or wanted
-    return Route(first, candidates, trial=trial)
+    named = (request.backend,) if request.backend is not None else (first, stand_in)
+    need = Need.of(request)
+    reasons = {name: admits(need, here[name]) for name in named if name in here}
+    able = [name for name, reason in reasons.items() if reason is None]
+    refused = next(filter(None, reversed(reasons.values()) if trial else reasons.values()), None)
+    if not able:
+        raise refused or not_here(request.backend, here)
+    return Route(able[0], tuple(name for name in able if usable(name)) or tuple(able), refused)
 
 
-def falls_back(error: AsrqError, *, trial: bool) -> bool:
+def falls_back(error: AsrqError) -> bool:
     """Whether another backend may do better: not for what is wrong with the job or its audio."""
-    if isinstance(error, UnsupportedOptionError):
-        return trial  # without the trial it would have been served
     return isinstance(error, EngineError | SetupError | PoisonedError)
+
+
+def cannot(error: AsrqError) -> bool:
+    """Whether a backend cannot do what is asked, which another may."""
+    return isinstance(error, NotServedError | UnsupportedOptionError)
 
 
 def verdict(trial: Sequence[Outcome], other: Sequence[Outcome], *, now: float, since: float) -> str | None:

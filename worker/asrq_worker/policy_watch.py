@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import ValidationError
 from redis import Redis
 
@@ -31,14 +33,19 @@ class PolicyWatch:
         self._current = self._own
         self._fleet: Fleet | None = None
         self.loop = Loop("policy", self._follow, outage, _log, longest_pause_s=_LOOK_S)
+        self._looked: Callable[[], None] = lambda: None
 
     def current(self) -> Policy:
         """Return the policy in force."""
         return self._current
 
-    def start(self, fleet: Fleet) -> None:
-        """Follow the policy, and have the engines that it names loaded before they are needed."""
+    def start(self, fleet: Fleet, looked: Callable[[], None]) -> None:
+        """Follow the policy, and have the engines that it names loaded before they are needed.
+
+        `looked` is called after each look.
+        """
         self._fleet = fleet
+        self._looked = looked
         self.loop.start()
 
     def look(self) -> None:
@@ -72,4 +79,5 @@ class PolicyWatch:
             self._current = found
         keep = serving | ({found.fallback} if found.fallback and self._settings.fallback_warm else set())
         self._fleet.retire(keep, idle_s=self._settings.engine_idle_s)
+        self._looked()
         return _LOOK_S

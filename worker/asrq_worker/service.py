@@ -16,11 +16,13 @@ from redis.exceptions import RedisError
 from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import __version__, keys
+from asrq_jobs.calls import STOPPED
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import ShutdownError
 from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
+from asrq_worker.backends import registry
 from asrq_worker.foreground import Foreground
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
@@ -33,7 +35,9 @@ from asrq_worker.queue import shared
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.outage import answers, ride_out
+from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
+from asrq_worker.routing import Offer
 from asrq_worker.shadow import Comparison
 from asrq_worker.supervision import wind_down, within
 from asrq_worker.task import Task
@@ -73,13 +77,18 @@ class Service:
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         reports.name_worker(self.name)
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
-        task = Task(self._machine.pipeline, settings, info)
+        pipeline = self._machine.pipeline
+        router = Router(self._redis, self.name, pipeline.offers, self._machine.fleet.try_anew)
+        task = Task(pipeline, settings, info, router.hands_back)
         self._state = "starting"
+        self._announced: tuple[Offer, ...] = ()
         self._slots: list[Slot] = []
         for lane, count in settings.slots.items():
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
-                self._slots.append(Slot(lane, name, self._redis, task, self._keeper, settings, self.monitor.ended))
+                self._slots.append(
+                    Slot(lane, name, self._redis, task, self._keeper, router, settings, self.monitor.ended)
+                )
         self.monitor.watch(
             state=lambda: self._state,
             policy=self._policy.current,
@@ -109,7 +118,7 @@ class Service:
             within(_FAREWELL_S, self._withdraw)
             self._machine.close()
             raise
-        self._policy.start(self._machine.fleet)
+        self._policy.start(self._machine.fleet, self._tell_what_is_new)
         self._keeper.start()
         self._commands.start()
         for slot in self._slots:
@@ -157,7 +166,7 @@ class Service:
         self._machine.close()
         if all(loop.join(0) for loop in slots):
             wind_down(others, worth_waiting=heard)
-            within(_FAREWELL_S, self._withdraw)
+            within(_FAREWELL_S, lambda: self._announce(STOPPED))
         else:
             _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
         self._redis.close()
@@ -204,6 +213,11 @@ class Service:
         except (RedisError, OSError) as error:
             _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
 
+    def _tell_what_is_new(self) -> None:
+        """Announce at once what this worker can serve, if that has changed: others go by it."""
+        if self._machine.pipeline.offers() != self._announced:
+            self._announce(self._state)
+
     def _announce(self, state: str) -> None:
         self._state = state
         try:
@@ -212,6 +226,7 @@ class Service:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
     def _status(self) -> str:
+        self._announced = self._machine.pipeline.offers()
         status = {
             "state": self._state,
             "at": round(time.time(), 3),
@@ -221,6 +236,8 @@ class Service:
             "lanes": self._settings.lanes,
             "running": len(self._keeper.held()),
             "engines": self._machine.fleet.states(),
+            "backends": registry.names(),
+            "serves": [offer.model_dump(mode="json", exclude_none=True) for offer in self._announced],
         }
         return json.dumps(status)
 

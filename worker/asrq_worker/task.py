@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from asrq_jobs.errors import AsrqError, InternalError, SetupError
+from asrq_jobs.errors import AsrqError, InternalError, NotServedError, SetupError, UnsupportedOptionError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
@@ -67,8 +68,16 @@ class Ended:
 class Task:
     """Runs attempts on one host's pipeline."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, worker: WorkerInfo) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        worker: WorkerInfo,
+        hands_back: Callable[[Request], bool] = lambda _request: False,
+    ) -> None:
+        """`hands_back` says whether another worker can serve a job that this one turned out to be unable to serve."""
         self._pipeline = pipeline
+        self._hands_back = hands_back
         self._settings = settings
         self._worker = worker
 
@@ -99,12 +108,14 @@ class Task:
 
     def _failed(self, taken: Taken, error: AsrqError) -> Ended:
         now, request, begun = time.time(), taken.request, taken.begun
+        unable = isinstance(error, SetupError | NotServedError | UnsupportedOptionError)
         outcome = decide(
             error,
             attempts=len(begun.attempts) - begun.earlier,
             max_attempts=attempt_limit(request, self._settings),
             retry_delay_s=self._settings.retry_delay_s,
             jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
+            elsewhere=unable and self._hands_back(request),
         )
         info = error.info()
         attempt = begun.attempts[-1].model_copy(update={"ended_at": iso(now), "error": info})

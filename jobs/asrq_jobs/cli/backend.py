@@ -109,7 +109,7 @@ def _change(change: Callable[[Policy], Policy], *named: str, reason: str, as_jso
     """Put a changed policy in force; the backends that the user has `named` must exist."""
     config = configuration.load()
     with Client(config) as client, queue_errors(config):
-        workers = client.workers()
+        workers = client.workers(stopped=True)
         for name in named:
             if name != policy.NONE:
                 serving.refuse_unknown(name, workers)

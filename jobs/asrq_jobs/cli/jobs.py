@@ -16,7 +16,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.events import Event
 from asrq_jobs.states import STATUSES, JobState, Status
 
-_COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error")
+_COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error", "waits for")
 
 
 @click.command(epilog="\b\nExample:\n  asrq status 3f2a… --json")
@@ -26,7 +26,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Show where jobs stand.
 
     Without a terminal, prints a line per job with tabs between id, status, lane, position, attempt, time of the
-    last change, description and error code.
+    last change, description, error code, and what it waits for if only some workers can serve it.
     """
     states: list[JobState] = []
     any_failed = each(job_ids, lambda client, job_id: states.append(client.state(job_id)), as_json=as_json)
@@ -120,6 +120,7 @@ def _row(state: JobState) -> tuple[str, ...]:
         since and since.partition(".")[0],
         state.description and " ".join(state.description.split()),
         state.error and state.error.code,
+        state.waits_for,
     )
     return tuple("" if cell is None else str(cell) for cell in cells)
 
@@ -129,6 +130,7 @@ def told(event: Event) -> str:
     parts: Iterable[object] = (
         event.lane,
         event.depth and f"no. {event.depth}",
+        event.waits_for and f"waits for a worker with {event.waits_for}",
         event.attempt and f"attempt {event.attempt}",
         event.worker,
         event.stage,

@@ -74,8 +74,16 @@ def queue_options(command: Decorated) -> Decorated:
             "--webhook", metavar="URL", help="Told by a POST when the job has completed or failed, where allowed."
         ),
         click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
-        click.option("--backend", metavar="NAME", help="Only a worker with this backend will do."),
-        click.option("--model", metavar="NAME", help="Only a worker with this model will do: tiny.en, base, …"),
+        click.option(
+            "--backend",
+            metavar="NAME",
+            help="Only a worker with this backend will do: the job waits for one if any is registered, else it fails.",
+        ),
+        click.option(
+            "--model",
+            metavar="NAME",
+            help="Only a worker with this model (tiny.en, base, …) will do, likewise.",
+        ),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; the default is batch."),
     ):
         command = option(command)

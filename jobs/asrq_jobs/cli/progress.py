@@ -58,15 +58,18 @@ def _ended(view: View, result: Result) -> View:
 def _waiting(view: View, state: JobState) -> View:
     if view.status != "queued" or state.status != "queued":
         return view
-    place = f"no. {state.position} in {state.lane}" if state.position else f"waiting in {state.lane}"
-    return replace(view, detail=place)
+    return replace(view, detail=_place(state.lane, state.position, state.waits_for))
+
+
+def _place(lane: str | None, number: int | None, waits_for: str | None) -> str:
+    place = f"no. {number} in {lane}" if number else f"waiting in {lane}"
+    return f"{place}, for a worker with {waits_for}" if waits_for else place
 
 
 def _event(view: View, event: Event) -> View:
     match event.type:
         case "queued":
-            place = f"no. {event.depth} in {event.lane}" if event.depth else f"waiting in {event.lane}"
-            return View("queued", detail=place)
+            return View("queued", detail=_place(event.lane, event.depth, event.waits_for))
         case "started":
             return replace(view, status="running", detail="starting")
         case "retrying":

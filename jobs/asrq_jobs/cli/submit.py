@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asrq_jobs import configuration, sources
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import failure, options, workers
 from asrq_jobs.cli.follow import commands_for
 from asrq_jobs.cli.output import Printer, choose, echo_json, failed
 from asrq_jobs.cli.waiting import await_all
@@ -74,6 +74,7 @@ def submit(
     queued: dict[int, str] = {}
     refused: dict[int, Result] = {}
     with Client(config) as client:
+        workers.consult(client, asked)
         for index, source in enumerate(found):
             try:
                 answer = client.submit(_audio(client, source, by_path=by_path), id=ids[index], **asked)

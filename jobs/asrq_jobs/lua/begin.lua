@@ -65,6 +65,7 @@ redis.call('PERSIST', KEYS[1])
 redis.call('PERSIST', KEYS[6])
 redis.call('HSET', KEYS[1], 'status', 'started', 'started_at', ARGV[6], 'last_heartbeat', ARGV[6],
   'worker_name', ARGV[4])
+redis.call('HDEL', KEYS[1], 'waits_for')
 redis.call('HSET', KEYS[7], 'id', ARGV[2], 'job_id', id, 'created_at', ARGV[5], 'last_heartbeat', ARGV[5],
   'worker_name', ARGV[4])
 redis.call('EXPIRE', KEYS[7], ARGV[8])

@@ -18,6 +18,7 @@
 --
 -- Returns "canceled" (it was waiting and has ended), "requested" (it runs; its worker has been told),
 -- "ended" (it had ended before) or "missing".
+-- A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still stand in its lane: put back while its slot was slow to begin it.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not hide that the
 -- job has ended.
@@ -31,6 +32,10 @@ if status == 'finished' or status == 'failed' or status == 'canceled' or status 
 end
 local waiting = (tonumber(redis.pcall('LREM', KEYS[2], 1, ARGV[1])) or 0)
   + (tonumber(redis.pcall('ZREM', KEYS[3], ARGV[1])) or 0)
+local need = redis.call('HGET', KEYS[1], 'waits_for')
+if need then
+  waiting = waiting + (tonumber(redis.pcall('LREM', KEYS[2] .. '@' .. need, 1, ARGV[1])) or 0)
+end
 if waiting == 0 or status == 'started' then
   redis.call('SET', KEYS[5], '1', 'EX', ARGV[4])
   redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. ARGV[1] .. '"}')

@@ -24,16 +24,20 @@
 -- ARGV[9]   blob_ttl seconds to keep the uploaded audio
 -- ARGV[10]  announcement  what to leave for the job's webhook; "" for nothing
 --
+-- A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
 -- Returns 1, or 0 if the job waits no more, or has not waited for so long.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its end.
 
 local id = ARGV[1]
-local job = redis.call('HMGET', KEYS[1], 'status', 'enqueued_at')
+local job = redis.call('HMGET', KEYS[1], 'status', 'enqueued_at', 'waits_for')
 if job[1] ~= 'queued' or not job[2] or job[2] == '' or job[2] >= ARGV[2] then
   return 0
 end
 redis.pcall('LREM', KEYS[2], 0, id)
 redis.pcall('LREM', KEYS[3], 0, id)
+if job[3] then
+  redis.pcall('LREM', KEYS[2] .. '@' .. job[3], 0, id)
+end
 redis.call('HSET', KEYS[1], 'status', 'failed', 'ended_at', ARGV[3])
 redis.pcall('ZADD', KEYS[4], ARGV[8], id)
 redis.call('SET', KEYS[5], ARGV[4], 'EX', ARGV[7])

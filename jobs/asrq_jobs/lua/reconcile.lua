@@ -11,15 +11,19 @@
 -- KEYS[8]   asrq:events:<id>                   stream
 -- KEYS[9]   asrq:attempts:<id>                 list
 -- KEYS[10]  asrq:chunks:<id>                   hash
+-- KEYS[11]  rq:queues                          set     read only: a list that is not registered there is served by nobody
+-- KEYS[12]  rq:queue:asrq-<lane>@<need>        list    the list of those that wait for a certain worker in which the id
+--                                                      was seen; the lane if it was in none
 -- ARGV[1]   id
 -- ARGV[2]   lane
 -- ARGV[3]   now        Unix time: a lost retry is due, and a lost lease has lapsed, from now on
 -- ARGV[4]   execution  id for the lapsed lease, if RQ knows of no execution
 -- ARGV[5]   ttl        seconds to keep what is left of a job that has ended
 --
--- A waiting job that is on no list goes to the front of its lane. A started one without a lease gets one that has
--- lapsed: from there its recovery is that of any job whose worker died. A job that goes on is kept until it ends, what
--- is left of one that has ended expires, and what is left of one that is no more is removed.
+-- A waiting job that is on no list goes to the front of its lane; if it waits for a certain worker, its list is KEYS[2]
+-- .. '@' .. its waits_for. A started one without a lease gets one that has lapsed: from there its recovery is that of
+-- any job whose worker died. A job that goes on is kept until it ends, what is left of one that has ended expires, and
+-- what is left of one that is no more is removed.
 -- Returns 1 if something was amiss.
 
 local id, lane = ARGV[1], ARGV[2]
@@ -27,7 +31,10 @@ local status = redis.call('HGET', KEYS[1], 'status')
 local changed = 0
 
 if status == 'queued' then
-  if not (redis.call('LPOS', KEYS[2], id) or redis.call('LPOS', KEYS[3], id)) then
+  local need = redis.call('HGET', KEYS[1], 'waits_for')
+  local other = need and KEYS[2] .. '@' .. need
+  local there = other and redis.call('SISMEMBER', KEYS[11], other) == 1 and redis.pcall('LPOS', other, id)
+  if type(there) ~= 'number' and not (redis.call('LPOS', KEYS[2], id) or redis.call('LPOS', KEYS[3], id)) then
     redis.call('LPUSH', KEYS[2], id)
     changed = 1
   end
@@ -59,7 +66,7 @@ local over = not status or status == 'finished' or status == 'failed' or status 
 if not over then
   return 0
 end
-if redis.call('LREM', KEYS[2], 0, id) > 0 then
+if redis.call('LREM', KEYS[2], 0, id) + redis.call('LREM', KEYS[12], 0, id) > 0 then
   changed = 1
 end
 local lost = redis.call('EXISTS', KEYS[1], KEYS[7]) == 0

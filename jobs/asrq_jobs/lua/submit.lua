@@ -211,7 +211,14 @@ if kept then
   return cjson.encode({id = id, status = status, created = false})
 end
 
+-- All jobs of the lane count, also those that wait for a certain worker in lists of their own.
 local depth = redis.call('LLEN', KEYS[2])
+local others = KEYS[2] .. '@'
+for _, list in ipairs(redis.pcall('SMEMBERS', KEYS[3])) do
+  if string.sub(list, 1, #others) == others then
+    depth = depth + (tonumber(redis.pcall('LLEN', list)) or 0)
+  end
+end
 local most = limit('depth:' .. lane, 10000)
 if depth >= most then
   return refuse('queue_full', 'queue', true,
@@ -251,7 +258,8 @@ if audio.kind == 'blob' then  -- not before: the first write of a script is the 
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
 end
 redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: spoilt by somebody, it must not cost a job its place
-depth = redis.call('RPUSH', KEYS[2], id)
+redis.call('RPUSH', KEYS[2], id)
+depth = depth + 1
 local event = string.format('{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}',
   tonumber(clock[1]), tonumber(clock[2]), lane, depth)
 -- A new stream takes 4 KiB at once, its copy only what it holds. Whatever stood there before is not of this job.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from integration.worker.host import serving, transcribed
+from integration.worker.host import serving, takes_all, transcribed
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -144,7 +144,7 @@ def test_neither_a_defect_nor_an_outage_costs_a_slot(
 
 def _slot(redis: Redis, settings: Settings) -> Slot:
     keeper = LeaseKeeper(redis, lease_s=3)
-    return Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, settings)
+    return Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, takes_all(redis), settings)
 
 
 def test_a_slot_that_is_not_registered_yet_does_not_beat(redis: Redis, settings: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from chaos.ledger import contradictions, events, leftovers
-from integration.worker.host import serving, transcribed
+from integration.worker.host import serving, takes_all, transcribed
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -149,7 +149,9 @@ def test_a_job_submitted_as_a_slot_looks_for_it_in_vain_loses_no_attempt(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper = LeaseKeeper(client.redis, lease_s=3)
-    slot = Slot("batch", "host.fake.batch.1", client.redis, cast("Task", None), keeper, settings)
+    slot = Slot(
+        "batch", "host.fake.batch.1", client.redis, cast("Task", None), keeper, takes_all(client.redis), settings
+    )
     client.redis.rpush(keys.queue("batch"), "job")
 
     def submitted_meanwhile(_: str) -> dict[bytes, bytes]:

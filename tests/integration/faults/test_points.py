@@ -16,6 +16,7 @@ import psutil
 import pytest
 import soundfile
 from chaos.ledger import contradictions, events, leftovers
+from integration.worker.host import ANYTHING, registration, takes_all
 from integration.worker.processes import Process, all_gone, worker
 from redis import Redis
 from waiting import until
@@ -53,7 +54,7 @@ class Rescuer:
         """Take jobs until the block ends."""
         keeper = LeaseKeeper(self.redis, lease_s=self.settings.lease_s)
         task = Task(self.machine.pipeline, self.settings, WorkerInfo(name="rescuer", host="h", pid=1, version="0"))
-        slot = Slot("batch", "rescuer.fake.batch.1", self.redis, task, keeper, self.settings)
+        slot = Slot("batch", "rescuer.fake.batch.1", self.redis, task, keeper, takes_all(self.redis), self.settings)
         keeper.start()
         slot.start()
         try:
@@ -122,6 +123,24 @@ def _reap(rescuer: Rescuer, *, later_s: float = 0.0) -> None:
     now += rescuer.settings.lease_s + 0.01
     reaper.run_once()
     rescuer.redis.delete(keys.LEADER)
+
+
+def test_killed_after_a_job_was_passed_on(
+    client: Client, rescuer: Rescuer, blob: BlobAudio, undisturbed: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.redis.hset(keys.HOSTS, "rescuer", registration(rescuer.settings, ANYTHING))
+    with victim(rescuer.settings.redis_url, "passed_on", monkeypatch, backend="other") as process:
+        client.submit(blob, id="job", backend="fake")
+        assert process.ended(30) == -signal.SIGKILL
+    _reap(rescuer)
+    state = client.state("job")
+    assert (state.status, state.position, state.waits_for, state.attempt) == ("queued", 1, "fake", 0)
+    with rescuer.serving():
+        result = client.wait("job", timeout_s=30)
+    assert (result.status, result.text, len(result.attempts)) == ("completed", undisturbed.text, 1)
+    assert contradictions(client, "job") == []
+    _reap(rescuer)
+    assert leftovers(client.redis) == []
 
 
 def _stopped(process: Process) -> bool:

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 from chaos.ledger import leftovers
-from integration.worker.host import serving, transcribed
+from integration.worker.host import serving, takes_all, transcribed
 from redis import Redis
 from redis.exceptions import ResponseError
 
@@ -126,7 +126,7 @@ def test_no_job_ends_for_a_key_that_all_share(client: Client, redis: Redis, sett
     client.submit(AUDIO, id="job")
     spoil(redis, keys.LEASES)
     keeper = LeaseKeeper(redis, lease_s=3)
-    slot = Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, settings)
+    slot = Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, takes_all(redis), settings)
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         slot._serve_one()
     assert client.state("job").status == "queued"

@@ -54,6 +54,18 @@ def test_a_job_that_waits_for_its_retry_is_canceled(server: Server) -> None:
     assert server.changed() == {name: held for name, held in expected.items() if name != "rq:queue:asrq-<lane>"}
 
 
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_a_job_that_waits_for_a_certain_worker_is_canceled(server: Server, spoilt: bool) -> None:
+    job, lane = {"status": "queued", "waits_for": "qwen"}, {"rq:queue:asrq-<lane>": ["next"]}
+    server.put(
+        WAITS | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": "spoilt" if spoilt else ["job", "next"]} | lane
+    )
+    assert cancel(server) == ("requested" if spoilt else "canceled")
+    apart = {"rq:job:<id>": (job | {"status": "canceled"}, 600), "rq:queue:asrq-<lane>@qwen": ["next"]}
+    expected = {name: held for name, held in (CANCELED | apart).items() if name != "rq:queue:asrq-<lane>"}
+    assert server.changed() == ({"asrq:cancel:<id>": ("1", 600)} if spoilt else expected)
+
+
 @pytest.mark.parametrize("spoilt", LANES)
 def test_a_job_that_waits_is_canceled_though_what_all_share_is_spoilt(server: Server, spoilt: str) -> None:
     """Both places of a job that waits cannot be spoilt: it would be in neither."""
@@ -287,3 +299,19 @@ def test_a_job_is_submitted_though_what_all_share_is_spoilt(server: Server) -> N
     server.put({"asrq:limits": "spoilt", "rq:queues": "spoilt"})
     assert submit(server) == {"id": "job", "status": "queued", "created": True, "depth": 1}
     assert server.changed()["rq:queue:asrq-batch"] == ["job"]
+
+
+def test_jobs_that_wait_for_a_certain_worker_fill_their_lane(server: Server) -> None:
+    lists = {
+        f"rq:queue:asrq-{name}": ["a", "b"] for name in ("batch", "batch@qwen", "batcher@qwen", "interactive@qwen")
+    }
+    server.put(
+        lists
+        | {"rq:queue:asrq-batch@spoilt": "spoilt", "rq:queues": {*lists, "rq:queue:asrq-batch@spoilt", "another"}}
+        | {"asrq:limits": {"depth:batch": "5"}}
+    )
+    assert submit(server)["depth"] == 5
+    assert json.loads(server.changed()["asrq:events:job"][0]["event"])["depth"] == 5
+    server.redis.delete("rq:job:job")
+    error = submit(server)["error"]
+    assert (error["code"], error["message"]) == ("queue_full", "The lane batch holds 5 jobs, its limit is 5.")

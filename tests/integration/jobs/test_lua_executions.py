@@ -7,6 +7,8 @@ import json
 import pytest
 from integration.jobs.lua_state import Server, State, announced
 
+from asrq_jobs import scripts
+
 BEGIN = ("job", "run", "batch", "w", "1000.5", "now", 1030, 5000)
 
 WAITS: State = {
@@ -45,7 +47,7 @@ def begun(server: Server) -> State:
 
 
 def test_a_job_begins(server: Server) -> None:
-    server.put(WAITS)
+    server.put(WAITS | {"rq:job:<id>": ({"status": "queued", "attempts_before": "1", "waits_for": "qwen"}, 900)})
     verdict, attempts, canceled, earlier = server.run("begin", *BEGIN)
     assert (verdict, len(attempts), canceled, earlier) == ("started", 2, 1, 1)
     assert begun(server) == BEGUN
@@ -269,3 +271,94 @@ def test_an_id_that_was_dequeued_and_not_begun(server: Server, before: State, an
     server.put(before)
     assert server.run("recover_dequeued", "job") == answer
     assert server.changed() == changes
+
+
+DEQUEUED: State = {
+    "rq:job:<id>": {"status": "queued", "started_at": ""},
+    "rq:queue:asrq-<lane>:intermediate": ["other", "job"],
+    "rq:queue:asrq-<lane>@<need>": ["next"],
+    "asrq:events:<id>": [{"event": "queued"}],
+}
+PASSED: State = {
+    "rq:job:<id>": {"status": "queued", "started_at": "", "waits_for": "qwen"},
+    "rq:queue:asrq-<lane>:intermediate": ["other"],
+    "rq:queue:asrq-<lane>@<need>": ["next", "job"],
+    "rq:queues": {"rq:queue:asrq-<lane>@<need>"},
+    "asrq:events:<id>": [{"event": "queued"}, {"event": "event"}],
+}
+
+
+def pass_on(server: Server) -> str:
+    answer: str = server.run("pass_on", "job", "qwen", "event")
+    return answer
+
+
+def test_a_job_is_passed_on_once(server: Server) -> None:
+    server.put(DEQUEUED)
+    assert pass_on(server) == "passed"
+    assert server.changed() == PASSED
+    assert pass_on(server) == "none"
+    assert server.changed() == PASSED
+
+
+@pytest.mark.parametrize(
+    ("started", "listed"), [({}, ["next", "job"]), ({"started_at": "then"}, ["job", "next"])], ids=["never", "before"]
+)
+def test_a_job_that_ran_before_is_passed_on_to_the_front(server: Server, started: State, listed: list[str]) -> None:
+    server.put(DEQUEUED | {"rq:job:<id>": {"status": "queued"} | started})
+    assert pass_on(server) == "passed"
+    assert server.changed()["rq:queue:asrq-<lane>@<need>"] == listed
+
+
+@pytest.mark.parametrize("job", [None, {"status": "started"}, {"status": "canceled"}])
+def test_what_does_not_wait_is_not_passed_on(server: Server, job: State | None) -> None:
+    held = {name: held for name, held in DEQUEUED.items() if name != "rq:job:<id>"}
+    server.put(held | ({"rq:job:<id>": job} if job else {}))
+    assert pass_on(server) == "dropped"
+    assert server.changed() == {"rq:queue:asrq-<lane>:intermediate": ["other"]}
+
+
+def test_what_all_share_may_be_spoilt_when_a_job_is_passed_on(server: Server) -> None:
+    """Then it is on no list that anybody knows, and the reaper finds it."""
+    shared = ("rq:queue:asrq-<lane>@<need>", "rq:queues")
+    server.put(DEQUEUED | dict.fromkeys(shared, "spoilt"))
+    assert pass_on(server) == "passed"
+    assert server.changed() == {name: held for name, held in PASSED.items() if name not in shared}
+    server.put({"rq:queue:asrq-<lane>:intermediate": "spoilt"})
+    assert pass_on(server) == "none"
+
+
+LANE, INTERMEDIATE = "rq:queue:asrq-batch", "rq:queue:asrq-batch:intermediate"
+
+
+def take(server: Server, *apart: str) -> str | None:
+    named = [INTERMEDIATE, LANE, *(f"{LANE}@{need}" for need in apart)]
+    answer: str | None = scripts.load(server.redis, "take")(named, [])
+    return answer
+
+
+def enqueued(**at: str) -> State:
+    return {f"rq:job:{job_id}": {"status": "queued", "enqueued_at": moment} for job_id, moment in at.items()}
+
+
+def test_what_was_enqueued_first_is_taken_first(server: Server) -> None:
+    server.put(
+        {LANE: ["b", "e"], f"{LANE}@qwen": ["a", "d"], f"{LANE}@language=ru": ["c"], f"{LANE}@onnx": ["not ours"]}
+        | enqueued(a="2026-01-01", b="2026-01-02", c="2026-01-03", d="2026-01-04", e="2026-01-05")
+    )
+    assert [take(server, "language=ru", "qwen", "none") for _ in range(6)] == ["a", "b", "c", "d", "e", None]
+    assert server.redis.lrange(INTERMEDIATE, 0, -1) == ["a", "b", "c", "d", "e"]
+    assert server.redis.lrange(f"{LANE}@onnx", 0, -1) == ["not ours"]
+
+
+def test_an_id_without_a_job_is_taken_first_to_be_dropped(server: Server) -> None:
+    server.put({LANE: ["a", "b"], f"{LANE}@qwen": ["ghost", "odd", "c"]} | enqueued(a="2026-01-01", b="2026-01-02"))
+    server.redis.set("rq:job:odd", "no hash")
+    server.redis.hset("rq:job:c", "status", "queued")
+    assert [take(server, "qwen") for _ in range(5)] == ["ghost", "odd", "c", "a", "b"]
+
+
+def test_a_list_that_is_spoilt_is_left_alone(server: Server) -> None:
+    server.put({LANE: "spoilt", f"{LANE}@qwen": ["a"]} | enqueued(a="2026-01-01"))
+    assert take(server, "qwen") == "a"
+    assert take(server, "qwen") is None

@@ -85,6 +85,14 @@ def test_a_job_that_waited_for_too_long_ends(server: Server, announcement: str) 
     assert server.changed() == expected
 
 
+def test_a_job_that_waited_for_a_certain_worker_for_too_long_ends(server: Server) -> None:
+    job = WAITED["rq:job:<id>"] | {"waits_for": "qwen"}
+    server.put(WAITED | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": ["job", "next"]})
+    assert expire(server) == 1
+    ended = (job | {"status": "failed", "ended_at": "now"}, 600)
+    assert server.changed() == EXPIRED | {"rq:job:<id>": ended, "rq:queue:asrq-<lane>@qwen": ["next"]}
+
+
 def test_a_job_that_waited_for_too_long_ends_though_what_all_share_is_spoilt(server: Server) -> None:
     lanes = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate")
     shared = (*lanes, "rq:failed:asrq-<lane>", "asrq:stats", "asrq:webhooks")
@@ -118,6 +126,13 @@ LEFT: State = {
     "asrq:events:<id>": [{"event": "event"}], "asrq:attempts:<id>": ["1"], "asrq:chunks:<id>": {"0-1": "text"}
 }  # fmt: skip
 QUEUED: State = {"rq:job:<id>": {"status": "queued"}, "rq:queue:asrq-<lane>": ["next"]}
+APART: State = {
+    "rq:job:<id>": {"status": "queued", "waits_for": "qwen"},
+    "rq:queue:asrq-<lane>": ["next"],
+    "rq:queue:asrq-<lane>@qwen": ["other", "job"],
+    "rq:queues": {"rq:queue:asrq-<lane>@qwen"},
+}
+BACK: State = {"rq:queue:asrq-<lane>": ["job", "next"]}
 SCHEDULED: State = {"rq:job:<id>": {"status": "scheduled"}}
 STARTED: State = {"rq:job:<id>": {"status": "started"}, "asrq:leases": {"batch/jobs/run": 1, "interactive/job/run": 1}}
 
@@ -128,6 +143,11 @@ STARTED: State = {"rq:job:<id>": {"status": "started"}, "asrq:leases": {"batch/j
         (QUEUED | {"rq:queue:asrq-<lane>": ["next", "job"]}, {}),
         (QUEUED | {"rq:queue:asrq-<lane>:intermediate": ["job"]}, {}),
         (QUEUED, {"rq:queue:asrq-<lane>": ["job", "next"]}),
+        (APART, {}),
+        (APART | {"rq:queue:asrq-<lane>@qwen": ["other"]}, BACK),
+        (APART | {"rq:queue:asrq-<lane>@qwen": "spoilt"}, BACK),
+        (APART | {"rq:queues": {"rq:queue:asrq-<lane>"}}, BACK),
+        (APART | {"rq:queue:asrq-<lane>@qwen": ["other"], "rq:queue:asrq-<lane>": ["job"]}, {}),
         (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"job": 2000}}, {}),
         (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"other": 2000}}, {
             "rq:scheduled:asrq-<lane>": {"other": 2000, "job": 1000}
@@ -138,7 +158,8 @@ STARTED: State = {"rq:job:<id>": {"status": "started"}, "asrq:leases": {"batch/j
             "asrq:leases": STARTED["asrq:leases"] | {"batch/job/last": 1000}
         }),
     ],
-    ids=["queued", "taken", "queued nowhere", "scheduled", "scheduled nowhere", "started", "lost", "lost, RQ knows"],
+    ids=["queued", "taken", "queued nowhere", "apart", "apart nowhere", "apart spoilt", "apart unregistered",
+         "apart before", "scheduled", "scheduled nowhere", "started", "lost", "lost, RQ knows"],
 )  # fmt: skip
 def test_a_job_that_goes_on_is_where_its_status_says(server: Server, before: State, changes: State) -> None:
     server.put(LEFT | before)
@@ -168,10 +189,11 @@ def test_a_job_that_goes_on_does_not_expire(server: Server, there: State, name: 
 @pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
 def test_what_is_left_of_a_job_that_has_ended_expires(server: Server, status: str) -> None:
     job = {"rq:job:<id>": {"status": status}}
-    server.put(LEFT | job | {"rq:queue:asrq-<lane>": ["job", "next", "job"]})
+    lists = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>@<need>")
+    server.put(LEFT | job | {name: ["job", "next", "job"] for name in lists})
     assert reconcile(server) == 1
     expiring = {name: (value, 600) for name, value in (LEFT | job).items()}
-    assert server.changed() == expiring | {"rq:queue:asrq-<lane>": ["next"]}
+    assert server.changed() == expiring | {name: ["next"] for name in lists}
     assert reconcile(server) == 0
 
 

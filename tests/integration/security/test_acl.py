@@ -115,6 +115,18 @@ def test_a_job_from_its_submission_to_its_end(
     assert denied() == []
 
 
+def test_a_client_whose_rights_are_of_before_submits_all_the_same(
+    server: Server, denied: Callable[[], list[object]]
+) -> None:
+    with Redis.from_url(_url(server, "admin")) as admin, Client(Settings(redis_url=_url(server, "client"))) as client:
+        admin.execute_command("ACL", "SETUSER", "client", "-smembers")
+        try:
+            assert client.submit(client.upload(b"audio"), id="job").depth == 1
+        finally:
+            admin.execute_command("ACL", "SETUSER", "client", "+smembers")
+        assert client.submit(client.upload(b"audio"), id="next").depth == 2
+
+
 def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[object]]) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, connect(Settings(redis_url=_url(server, "reaper"))) as redis:
         admin.set(keys.LEASES, "rubbish")

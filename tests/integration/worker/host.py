@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -18,7 +20,9 @@ from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
 from asrq_worker.pipeline import Pipeline
 from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Observe, Slot
+from asrq_worker.routing import Offer
 from asrq_worker.task import Task
 
 Work = Callable[[Request, JobControl, Journal], Result]
@@ -41,8 +45,10 @@ def transcribed(request: Request, text: str = "hello") -> Result:
 class Scripted:
     """Stands where the pipeline stands and does what the test says."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, offers: Sequence[Offer]) -> None:
         self.work = work
+        self.offers = offers
+        self.tried_anew: list[str] = []
         self.runs: list[str] = []
 
     def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
@@ -52,6 +58,21 @@ class Scripted:
     def failure(self, request: Request, error: AsrqError) -> Result:
         status = "canceled" if isinstance(error, CanceledError) else "failed"
         return Result(id=request.id, status=status, error=error.info())
+
+
+ANYTHING = (Offer(backend="fake", model="m"),)
+"""What a host offers that can serve any job that names no other backend or model."""
+
+
+def takes_all(redis: Redis) -> Router:
+    """A router of such a host."""
+    return Router(redis, "host", lambda: ANYTHING, lambda _backend: None)
+
+
+def registration(settings: Settings, offers: Sequence[Offer], *, state: str = "ready") -> str:
+    """What a worker announces that offers this."""
+    serves = [offer.model_dump(mode="json", exclude_none=True) for offer in offers]
+    return json.dumps({"state": state, "at": time.time(), "lanes": settings.lanes, "serves": serves})
 
 
 @dataclass
@@ -74,16 +95,18 @@ def serving(
     renew: bool = True,
     name: str = "host",
     observe: Observe = lambda _taken, _ended: None,
+    offers: Sequence[Offer] = ANYTHING,
 ) -> Iterator[Host]:
-    """Run slots until the block ends."""
-    scripted = Scripted(work)
-    task = Task(cast("Pipeline", scripted), settings, WORKER)
+    """Run slots until the block ends; `offers`, which the test may change, is what the host says that it can serve."""
+    scripted = Scripted(work, offers)
+    router = Router(redis, name, lambda: scripted.offers, scripted.tried_anew.append)
+    task = Task(cast("Pipeline", scripted), settings, WORKER, router.hands_back)
     running: list[Slot] = []
     keeper = LeaseKeeper(
         redis, lease_s=settings.lease_s, heartbeats=[lambda pipe: [slot.beat(pipe) for slot in running] and None]
     )
     names = [f"{name}.{lane}.{number}" for number in range(1, slots + 1)]
-    running += [Slot(lane, slot_name, redis, task, keeper, settings, observe) for slot_name in names]
+    running += [Slot(lane, slot_name, redis, task, keeper, router, settings, observe) for slot_name in names]
     if renew:
         keeper.start()
     for slot in running:

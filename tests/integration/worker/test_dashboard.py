@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from conftest import free_port
@@ -26,6 +27,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.dashboard import create_app, is_private
 from asrq_worker.inference import Journal
+from asrq_worker.queue.router import pass_on
+from asrq_worker.routing import Need
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -70,6 +73,27 @@ def test_finished_failed_and_waiting_jobs_show(client: Client, redis: Redis, set
     assert shown["result"]["result"] == "asrq:result:good"
     for page in ("/0/view/job/good", "/0/view/jobs", "/0/view/workers"):
         assert browser.get(page).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"backend": "qwen"}, {"language": "ru"}, {"model": "Qwen/Qwen3 ~ASR", "prompt": "x", "hotwords": ["y"]}],
+    ids=["backend", "language", "model"],
+)
+def test_what_waits_for_a_certain_worker_shows_as_a_queue(
+    client: Client, redis: Redis, browser: Any, asked: dict[str, Any]
+) -> None:
+    client.submit(AUDIO, id="job", **asked)
+    redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
+    request = Request.build(id="job", audio=AUDIO, **asked)
+    pass_on(redis, request)
+    assert browser.get("/").status_code == 200
+    counts = {queue["name"]: queue["count"] for queue in browser.get("/0/data/queues.json").json["queues"]}
+    name = f"asrq-batch@{Need.of(request)}"
+    assert counts == {"asrq-batch": 0, name: 1}
+    assert browser.get(f"/0/view/jobs/{quote(name)}/queued/8/asc/1").status_code == 200
+    (job,) = browser.get(f"/0/data/jobs/{quote(name)}/queued/8/asc/1.json").json["jobs"]
+    assert job["id"] == "job"
 
 
 def test_a_running_job_and_its_worker_show(client: Client, redis: Redis, settings: Settings, browser: Any) -> None:

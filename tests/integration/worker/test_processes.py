@@ -50,7 +50,7 @@ def test_sigterm_finishes_what_runs_takes_nothing_new_and_leaves_nothing(
     assert client.state(second.id).status == "queued"
     assert not list(tmp_path.glob("asrq-spool-*"))
     assert client.redis.zcard(keys.LEASES) == 0
-    assert client.redis.hlen(keys.HOSTS) == 0
+    assert client.workers() == {}
 
 
 def test_what_does_not_finish_in_time_goes_back_to_the_front_for_free(

@@ -60,7 +60,7 @@ def test_what_is_spoilt_during_a_round_does_not_end_it(
         if key not in {keys.LEADER, keys.queue("interactive")}:
             spoil(redis, key)
     redis.rpush(keys.queue("interactive"), "ghost")
-    monkeypatch.setattr(shared, "set_aside", lambda _redis: ())
+    monkeypatch.setattr(shared, "set_aside", lambda _redis, _types: ())
     now = [time.time()]
     reaper = Reaper(redis, client.settings, clock=lambda: now[0])
     reaper.run_once()

@@ -16,7 +16,7 @@ from integration.worker.processes import PROGRAM, all_gone
 from needs import missing
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from asrq_jobs import Client, keys
+from asrq_jobs import Client
 from asrq_jobs.settings import Settings
 from asrq_worker import service
 from asrq_worker.foreground import Foreground
@@ -73,7 +73,7 @@ def test_what_runs_is_finished_and_nothing_is_left(
             process.kill()
     assert all_gone(everyone)
     assert client.wait(job.id, timeout_s=1).status == "completed"
-    assert client.redis.hlen(keys.HOSTS) == 0
+    assert client.workers() == {}
 
 
 def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(

@@ -78,4 +78,4 @@ def test_names_are_unique_and_tell_their_unit() -> None:
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_labels_have_few_values(metric: Metric) -> None:
     few = {"lane", "backend", "outcome", "code", "progress", "state", "reason", "step", "model", "device", "stand_in"}
-    assert set(metric.labels) <= few | {"action", "event", "version"}
+    assert set(metric.labels) <= few | {"action", "event", "version", "need"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asrq_jobs.errors import EngineCrashedError, ShutdownError
+from asrq_jobs.policy import Policy, Share
 from asrq_worker import fleet as fleet_module
 from asrq_worker.engine.life import Failures, State
 from asrq_worker.fleet import Berth, Fleet
@@ -174,8 +175,20 @@ def test_an_engine_that_goes_before_its_job_comes_is_started_anew(
     assert not engines["qwen"].closed
 
 
+def test_a_fleet_offers_what_the_policy_names(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
+    policy = Policy(backend="qwen", fallback="whisper", canary=Share(backend="server", share=0.1))
+    offers = fleet.offers(policy)
+    assert [(offer.backend, offer.model, offer.on_request) for offer in offers] == [
+        ("qwen", "qwen", False), ("whisper", "whisper", False), ("server", "server", True)
+    ]  # fmt: skip
+    canary_of_its_fallback = Policy(backend="qwen", fallback="whisper", canary=Share(backend="whisper", share=0.1))
+    assert [offer.on_request for offer in fleet.offers(canary_of_its_fallback)] == [False, False]
+    assert fleet.berths() == [], "nothing was loaded for that"
+
+
 def test_a_closed_fleet_starts_nothing(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
     fleet.close()
+    fleet.try_anew("qwen")
     with pytest.raises(ShutdownError):
         fleet.enlist("qwen")
 

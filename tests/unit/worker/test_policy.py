@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_jobs.errors import (
+    AsrqError,
     AudioUnreadableError,
     CanceledError,
     EngineCrashedError,
@@ -21,40 +23,81 @@ from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.serving import BACKENDS
 from asrq_worker.backends import registry
-from asrq_worker.policy import FEWEST, Outcome, Route, falls_back, route, verdict
+from asrq_worker.backends.base import Capabilities
+from asrq_worker.policy import FEWEST, Outcome, Route, cannot, falls_back, route, verdict
+from asrq_worker.routing import Offer
 
 NOW = 1_000_000.0
 
 
-def _request(job_id: str = "a", backend: str | None = None) -> Request:
-    return Request.build(id=job_id, audio=PathAudio(path="/a"), backend=backend)
+def _request(job_id: str = "a", **fields: str) -> Request:
+    return Request.build(id=job_id, audio=PathAudio(path="/a"), **fields)
+
+
+def _offer(backend: str, model: str) -> Offer:
+    return Offer(backend=backend, model=model)
 
 
 def _always(_name: str) -> bool:
     return True
 
 
+EVERY = ("whisper", "qwen", "onnx")
+ENGLISH = Capabilities(languages=frozenset({"en"}), detects_language=False)
+
+
+def _route(
+    request: Request, policy: Policy, usable: Callable[[str], bool] = _always, **capabilities: Capabilities
+) -> Route:
+    offers = [Offer(backend=name, model="m", capabilities=capabilities.get(name)) for name in EVERY]
+    return route(request, policy, offers, usable)
+
+
 def test_the_backend_serves_and_the_fallback_stands_by() -> None:
-    assert route(_request(), Policy(backend="qwen", fallback="whisper"), _always) == Route("qwen", ("qwen", "whisper"))
-    assert route(_request(), Policy(backend="whisper"), _always) == Route("whisper", ("whisper",))
+    assert _route(_request(), Policy(backend="qwen", fallback="whisper")) == Route("qwen", ("qwen", "whisper"))
+    assert _route(_request(), Policy(backend="whisper")) == Route("whisper", ("whisper",))
 
 
 def test_a_backend_that_is_known_to_fail_is_left_out_while_another_remains() -> None:
     policy = Policy(backend="qwen", fallback="whisper")
-    assert route(_request(), policy, lambda name: name != "qwen") == Route("qwen", ("whisper",))
-    assert route(_request(), policy, lambda _name: False) == Route("qwen", ("qwen", "whisper"))
+    assert _route(_request(), policy, lambda name: name != "qwen") == Route("qwen", ("whisper",))
+    assert _route(_request(), policy, lambda _name: False) == Route("qwen", ("qwen", "whisper"))
 
 
 def test_a_canary_falls_back_on_what_serves() -> None:
-    policy = Policy(backend="whisper", fallback="whisper", canary=Share(backend="qwen", share=1))
-    assert route(_request(), policy, _always) == Route("qwen", ("qwen", "whisper"), trial=True)
+    policy = Policy(backend="whisper", canary=Share(backend="qwen", share=1))
+    assert _route(_request(), policy) == Route("qwen", ("qwen", "whisper"))
 
 
 def test_a_job_may_ask_for_what_is_here_and_nothing_else() -> None:
     policy = Policy(backend="whisper", canary=Share(backend="qwen", share=0.01))
-    assert route(_request(backend="qwen"), policy, _always) == Route("qwen", ("qwen",))
+    assert _route(_request(backend="qwen"), policy) == Route("qwen", ("qwen",))
     with pytest.raises(NotServedError, match="server"):
-        route(_request(backend="server"), policy, _always)
+        _route(_request(backend="server"), policy)
+
+
+@pytest.mark.parametrize("policy", [
+    Policy(backend="whisper", fallback="qwen"),
+    Policy(backend="qwen", canary=Share(backend="whisper", share=1)),
+])  # fmt: skip
+def test_a_backend_that_cannot_do_what_is_asked_is_left_out(policy: Policy) -> None:
+    russian = _request(language="ru")
+    chosen = _route(russian, policy, whisper=ENGLISH)
+    assert (chosen.wanted, chosen.candidates) == ("qwen", ("qwen",))
+    assert isinstance(chosen.refused, UnsupportedOptionError)
+    with pytest.raises(UnsupportedOptionError):
+        _route(russian, policy, whisper=ENGLISH, qwen=ENGLISH)
+    with pytest.raises(UnsupportedOptionError):
+        _route(_request(language="ru", backend="whisper"), policy, whisper=ENGLISH)
+    english = _route(_request(language="en"), policy, whisper=ENGLISH, qwen=ENGLISH)
+    assert english == Route("whisper", ("whisper", "qwen"))
+
+
+def test_a_job_goes_to_the_backend_that_has_the_model() -> None:
+    policy, offers = Policy(backend="qwen", fallback="whisper"), [_offer("qwen", "1.7b"), _offer("whisper", "base")]
+    assert route(_request(model="base"), policy, offers, _always).candidates == ("whisper",)
+    with pytest.raises(NotServedError, match="large"):
+        route(_request(model="large"), policy, offers, _always)
 
 
 def test_no_backend_stands_in_for_itself_nor_runs_beside_itself() -> None:
@@ -91,19 +134,19 @@ def test_a_share_takes_about_its_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "alone", "on_trial"),
+    ("error", "fails", "is_unable"),
     [
-        (EngineCrashedError("x"), True, True),
-        (ModelMissingError("x"), True, True),
-        (PoisonedError("x"), True, True),
+        (EngineCrashedError("x"), True, False),
+        (ModelMissingError("x"), True, False),
+        (PoisonedError("x"), True, False),
         (UnsupportedOptionError("x"), False, True),
+        (NotServedError("x"), False, True),
         (AudioUnreadableError("x"), False, False),
         (CanceledError("x"), False, False),
     ],
 )
-def test_another_backend_is_tried_where_it_may_help(error: Exception, alone: bool, on_trial: bool) -> None:
-    assert falls_back(error, trial=False) is alone  # type: ignore[arg-type]
-    assert falls_back(error, trial=True) is on_trial  # type: ignore[arg-type]
+def test_another_backend_is_tried_where_it_may_help(error: AsrqError, fails: bool, is_unable: bool) -> None:
+    assert (falls_back(error), cannot(error)) == (fails, is_unable)
 
 
 def _outcomes(good: int, bad: int = 0, *, rtfx: float = 10.0, at: float = NOW - 5) -> list[Outcome]:

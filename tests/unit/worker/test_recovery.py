@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import settings as effort
@@ -90,6 +91,8 @@ def test_a_host_is_dead_when_it_announced_itself_long_ago_and_has_no_slot(age_s:
     assert bool(gone(hosts, slots | {"other.fake.batch.1"}, now=now)) == (
         not registered and now - (now - age_s) > 86_400
     )
+    stopped = {name: json.dumps({"state": "stopped", "at": now - age_s}) for name in hosts}
+    assert bool(gone(stopped, slots, now=now)) == (not registered and now - (now - age_s) > 600)
 
 
 @effort(max_examples=40)
@@ -123,6 +126,7 @@ PLACES = st.builds(
     LISTED,
     LISTED,
     st.lists(st.tuples(SOME, st.sampled_from(["e1", "e2"])), max_size=2, unique=True).map(tuple),
+    st.dictionaries(st.sampled_from(["qwen", "by hand+"]), LISTED),
 )
 LEASES = st.builds("{}/{}/{}".format, OUR_LANES, SOME, st.sampled_from(["e1", "e2"])) | st.just("by hand")
 SNAPSHOTS = st.builds(
@@ -140,6 +144,10 @@ OF_JOBS = {"due", "recovered", "reconciled", "expired"}
 
 def _found(seen: Snapshot) -> list[Finding]:
     return inspect(seen, blob_ttl_s=BLOB_TTL_S)
+
+
+def _waiting(places: Places) -> set[str]:
+    return {job_id for ids in (places.waiting, *places.apart.values()) for job_id in ids}
 
 
 def _held(seen: Snapshot, *, live_only: bool) -> set[str]:
@@ -173,11 +181,11 @@ def test_every_job_that_nothing_would_ever_look_at_is_found(seen: Snapshot) -> N
     held = _held(seen, live_only=False)
     passing = {job_id for places in seen.lanes.values() for job_id in (*places.dequeued, *places.due)}
     assert passing - held <= acted_upon.keys()
-    waiting = {job_id for places in seen.lanes.values() for job_id in places.waiting}
+    waiting = {job_id for places in seen.lanes.values() for job_id in _waiting(places)}
     for job_id in waiting - passing - held:
         assert seen.jobs[job_id].status is not None or acted_upon[job_id] == "reconciled"
     for job_id, job in seen.jobs.items():
-        waits = job.lane is not None and job_id in seen.lanes[job.lane].waiting
+        waits = job.lane is not None and job_id in _waiting(seen.lanes[job.lane])
         if job_id in held | passing or job.lane is None:
             continue
         if job.status == "started" or (job.status == "scheduled" and not job.scheduled):
@@ -189,6 +197,28 @@ def test_every_job_that_nothing_would_ever_look_at_is_found(seen: Snapshot) -> N
             )
         if job.status in ENDED and not waits:
             assert acted_upon.get(job_id) == (None if job.expires and not job.traces else "reconciled")
+
+
+QWEN_HOST = json.dumps({"at": NOW, "lanes": "batch:1", "serves": [{"backend": "qwen", "model": "m"}]})
+
+
+@given(SNAPSHOTS, st.booleans())
+def test_what_no_registered_worker_can_serve_goes_back_to_its_lane(seen: Snapshot, served: bool) -> None:
+    hosts = seen.hosts | {"by hand": "{", **({"gpu-1": QWEN_HOST} if served else {})}
+    returned = {(found.lane, found.subject) for found in _found(replace(seen, hosts=hosts)) if found.kind == "returned"}
+    apart = {(lane, need) for lane, places in seen.lanes.items() for need, ids in places.apart.items() if ids}
+    assert returned == apart - ({("batch", "qwen")} if served else set())
+
+
+@given(SNAPSHOTS)
+def test_an_id_is_dropped_from_the_list_on_which_it_was_seen(seen: Snapshot) -> None:
+    for found in _found(seen):
+        if found.need:
+            assert found.subject in seen.lanes[found.lane].apart[found.need]  # type: ignore[index]  # a lane
+        elif found.kind == "reconciled":
+            assert not any(found.subject in ids for ids in seen.lanes[found.lane].apart.values()) or (
+                found.subject in seen.lanes[found.lane].waiting
+            )
 
 
 @given(SNAPSHOTS)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from asrq_jobs.errors import CanceledError, InferenceError
+from asrq_jobs.errors import CanceledError, InferenceError, ModelMissingError, UnsupportedOptionError
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
@@ -26,6 +26,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.fleet import Fleet
 from asrq_worker.pipeline import Pipeline
 from asrq_worker.policy import Outcome
+from asrq_worker.routing import Need, refusal
 from asrq_worker.shadow import Shadow, _Nowhere
 from asrq_worker.spool import Spool
 
@@ -211,3 +212,46 @@ def test_while_one_probes_the_others_go_to_the_fallback(resting: Host, tmp_path:
     probe.join(30)
     assert [result.fallback_from for result in results] == [None]
     assert resting.run().fallback_from is None
+
+
+RUSSIAN = {"language": "ru"}
+
+
+def test_what_the_backend_cannot_do_the_fallback_does_and_that_is_no_failure(host: MakeHost) -> None:
+    here = host(BOTH, {"new": "english", "old": "m"})
+    for _ in range(2):  # not known before it was loaded; known then
+        result = here.run(**RUSSIAN)
+        assert (result.status, result.model, result.fallback_from, result.warnings) == ("completed", "m", None, ())
+    assert here.run().model == "english"
+    assert here.served() == [("old", None), ("old", None), ("new", None)]
+
+
+@pytest.mark.parametrize("old", ["english", "missing"])
+def test_what_none_of_them_can_do_is_refused_for_what_the_backend_says(host: MakeHost, old: str) -> None:
+    """That the fallback cannot be loaded is not what the user asked about."""
+    here = host(BOTH, {"new": "english", "old": old})
+    for _ in range(2):
+        with pytest.raises(UnsupportedOptionError, match="english"):
+            here.run(**RUSSIAN)
+    assert here.served() == []
+
+
+def test_what_a_host_says_that_it_can_serve_follows_what_it_has_learned(host: MakeHost) -> None:
+    here = host(BOTH, {"new": "english", "old": "missing"})
+    russian, old = Need(language="ru"), Need(backend="old")
+    assert [refusal(need, here.pipeline.offers()) for need in (russian, old)] == [None, None], "it may be able to"
+    with pytest.raises(UnsupportedOptionError):
+        here.run(**RUSSIAN)
+    assert isinstance(refusal(russian, here.pipeline.offers()), UnsupportedOptionError)
+    assert isinstance(refusal(old, here.pipeline.offers()), ModelMissingError)
+    here.fleet.retire([], idle_s=0)
+    assert here.fleet.unload("new") or here.fleet.find("new") is None
+    assert isinstance(refusal(russian, here.pipeline.offers()), UnsupportedOptionError), "it is not forgotten"
+    assert refusal(Need(language="en"), here.pipeline.offers()) is None
+    here.models["old"] = "m"
+    here.fleet.find("old").used_at -= 61  # type: ignore[union-attr]  # it is there: it was given up just now
+    here.fleet.retire([], idle_s=900)
+    assert isinstance(refusal(old, here.pipeline.offers()), ModelMissingError), "nor that, until it has been loaded"
+    here.fleet.try_anew("old")
+    here.fleet.enlist("old").engine.wait_ready(30)
+    assert [refusal(need, here.pipeline.offers()) for need in (russian, old)] == [None, None]

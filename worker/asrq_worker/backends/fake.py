@@ -42,7 +42,8 @@ _POLL_S = 0.005
 class FakeBackend(Backend):
     """`config.options`: `delay` (seconds per audio second) and `max_batch`.
 
-    A `config.model` of `missing`, `invalid` or `broken` fails to load in that way; any other is obeyed as a command.
+    A `config.model` of `missing`, `invalid` or `broken` fails to load in that way, one of `english` knows no other
+    language; any other is obeyed as a command.
     """
 
     name: ClassVar[str] = "fake"
@@ -61,13 +62,15 @@ class FakeBackend(Backend):
             case model:
                 _obey(model)
         self._kept: list[np.ndarray] = []
-        return Identity("fake", "1", self.config.model, None, "cpu", "none")
+        return Identity(self.name, "1", self.config.model, None, "cpu", "none")
 
     def capabilities(self) -> Capabilities:
-        """Claim to do everything."""
+        """Claim to do everything, but for the model `english`."""
+        english = self.config.model == "english"
         return Capabilities(
-            languages=frozenset(NAMES),
-            tasks=frozenset({"transcribe", "translate"}),
+            languages=frozenset({"en"} if english else NAMES),
+            tasks=frozenset({"transcribe"} if english else {"transcribe", "translate"}),
+            detects_language=not english,
             word_timestamps=True,
             prompt=True,
             hotwords=True,
@@ -102,6 +105,12 @@ class FakeBackend(Backend):
                 case _:
                     _obey(command)
         return outcome
+
+
+class OtherFakeBackend(FakeBackend):
+    """The same under another name."""
+
+    name: ClassVar[str] = "other"
 
 
 def _is_too_much(verb: str, argument: str, chunk: Chunk, batch_size: int) -> bool:

@@ -13,7 +13,10 @@ _PUBLIC = {
     "server": "asrq_worker.backends.server:ServerBackend",
     "onnx": "asrq_worker.backends.experimental.onnx:OnnxBackend",
 }
-_FOR_TESTS = {"fake": "asrq_worker.backends.fake:FakeBackend"}
+_FOR_TESTS = {
+    "fake": "asrq_worker.backends.fake:FakeBackend",
+    "other": "asrq_worker.backends.fake:OtherFakeBackend",
+}
 
 
 def names() -> tuple[str, ...]:

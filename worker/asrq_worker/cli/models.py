@@ -110,7 +110,7 @@ def unload(backend: str, as_json: bool) -> None:
 def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) -> None:
     with Client(configuration.load()) as client:
         if command == "load":
-            serving.refuse_unknown(backend, client.workers())
+            serving.refuse_unknown(backend, client.workers(stopped=True))
         heard = client.command(command, backend)
     if as_json:
         echo_json({"workers": heard})

@@ -192,6 +192,14 @@ LANE_JOBS = Metric(
     "the reaper that leads, as are all that follow.",
     ("lane", "state"),
 )
+NEED_JOBS = Metric(
+    "asrq_need_jobs",
+    "gauge",
+    "reaper",
+    "Jobs that wait for a worker that can do what they need, as others could not; they also count as waiting in their "
+    "lane.",
+    ("lane", "need"),
+)
 BACKLOG = Metric(
     "asrq_lane_backlog_audio_seconds",
     "gauge",

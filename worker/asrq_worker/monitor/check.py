@@ -10,6 +10,7 @@ from typing import Any, cast
 from redis import Redis
 
 from asrq_jobs import keys
+from asrq_jobs.calls import STOPPED
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
@@ -62,6 +63,8 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
         try:
             state = str(json.loads(status)["state"])
         except (ValueError, KeyError, TypeError, RecursionError):  # written by hand
+            continue
+        if state == STOPPED:
             continue
         mine = [slot for slot in slots if slot.startswith(keys.rq_worker("").encode() + name + b".")]
         # One that was killed leaves its entry, but its slots lapse; its successor has an entry of its own.

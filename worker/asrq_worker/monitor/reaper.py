@@ -19,6 +19,7 @@ from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.readings import read_process
 from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
+from asrq_worker.queue import shared
 from asrq_worker.reaper.reaper import Report
 
 _Values = dict[tuple[str, ...], float]
@@ -33,11 +34,15 @@ _COUNTED = (
 """Fields of `asrq:stats` that are exported. Named, because whoever can write to Redis can add others."""
 
 
+_MOST_NEEDS = 50  # of which jobs that wait are told apart: there are few, unless somebody makes them up
+
+
 @dataclass(frozen=True)
 class _Lanes:
     """How all lanes stood at the last look of the leader: values by labels."""
 
     jobs: _Values = field(default_factory=dict)
+    apart: _Values = field(default_factory=dict)
     backlogs: dict[str, Backlog] = field(default_factory=dict)
     counted: _Values = field(default_factory=dict)
 
@@ -65,6 +70,7 @@ class ReaperMonitor:
         metrics.read(catalogue.LAST_ROUND, lambda: {(): self._looked[1]} if self._looked else {})
         metrics.read(catalogue.REDIS_UP, lambda: {(): float(self._probe.error() is None)})
         metrics.read(catalogue.LANE_JOBS, lambda: self._current().jobs)
+        metrics.read(catalogue.NEED_JOBS, lambda: self._current().apart)
         metrics.read(catalogue.QUEUE_EVENTS, lambda: self._current().counted)
         metrics.read(catalogue.BACKLOG, lambda: self._estimated(lambda backlog: backlog.audio_s))
         metrics.read(catalogue.DRAIN, lambda: self._estimated(lambda backlog: backlog.drain_s))
@@ -122,19 +128,27 @@ class ReaperMonitor:
         return {(lane,): value for lane, value in found.items() if value is not None}
 
     def _look(self) -> _Lanes:
-        """One call, whatever the number of jobs."""
+        """Two calls, whatever the number of jobs."""
+        apart = shared.lists_apart(self._redis)
         pipe = self._redis.pipeline(transaction=False)
+        for lane, need in apart:
+            pipe.llen(keys.waiting(lane, need))
         pipe.hmget(keys.STATS, [*_COUNTED, *map(keys.audio_of, LANES), *map(keys.completed_of, LANES)])
         for lane in LANES:
             pipe.llen(keys.queue(lane))
             for registry in _REGISTRIES.values():
                 pipe.zcard(keys.registry(registry, lane))
-        raw, *sizes = pipe.execute()
+        answers = pipe.execute()
+        longest = sorted(zip(answers, apart, strict=False), reverse=True)[:_MOST_NEEDS]
+        waiting: _Values = {each: float(count) for count, each in longest}
+        raw, *sizes = answers[len(apart) :]
         numbers = iter([_number(value) for value in cast("list[bytes | None]", raw)])
         counted: _Values = {(name,): next(numbers) for name in _COUNTED}
         audio_s, completed = ({lane: next(numbers) for lane in LANES} for _ in range(2))
         states = [(lane, state) for lane in LANES for state in ("waiting", *_REGISTRIES)]
-        jobs = dict(zip(states, cast("list[int]", sizes), strict=True))
+        jobs: dict[tuple[str, str], int] = dict(zip(states, cast("list[int]", sizes), strict=True))
+        for (lane, _), count in zip(apart, answers, strict=False):
+            jobs[lane, "waiting"] += count
         backlogs: dict[str, Backlog] = {
             lane: estimate.update(
                 self._clock(),
@@ -142,7 +156,7 @@ class ReaperMonitor:
             )
             for lane, estimate in self._estimates.items()
         }
-        return _Lanes({state: float(count) for state, count in jobs.items()}, backlogs, counted)
+        return _Lanes({state: float(count) for state, count in jobs.items()}, waiting, backlogs, counted)
 
 
 def _number(raw: bytes | None) -> float:

@@ -82,7 +82,8 @@ def refuse(
             "refused": raw.get(b"data", b"")[:_KEPT_BYTES],
         },
     )
-    for place in (keys.queue(lane), keys.intermediate(lane)):
+    apart = [keys.waiting(lane, raw[b"waits_for"].decode(errors="replace"))] if b"waits_for" in raw else []
+    for place in (keys.queue(lane), keys.intermediate(lane), *apart):
         pipe.lrem(place, 0, job_id)
     pipe.zadd(keys.registry("failed", lane), {job_id: now + ttl_s})
     pipe.set(keys.result(job_id), result.to_json(), ex=ttl_s)

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from redis import Redis
 from redis.client import Pipeline
+from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
@@ -38,6 +39,46 @@ TYPES: Final[Mapping[str, str]] = {
     **{keys.registry(kind, lane): "zset" for lane in LANES for kind in _REGISTRIES},
 }
 """The keys that all jobs share, with the types of what they hold."""
+
+
+def queues(redis: Redis) -> set[bytes]:
+    """Return the names of all lists of waiting jobs.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    try:
+        return cast("set[bytes]", redis.smembers(keys.RQ_QUEUES))
+    except ResponseError as error:
+        if is_wrong_type(error):
+            return set()
+        raise
+
+
+def lists_apart(redis: Redis) -> list[tuple[str, str]]:
+    """Return the lists of jobs that wait for a certain worker: each lane with what its jobs need.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+    found = queues(redis)
+    return [(lane, need) for lane in LANES for need in keys.needs(lane, found)]
+
+
+def forget_if_empty(redis: Redis, queue: str) -> bool:
+    """Take such a list off the register if nothing waits there any more.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
+    """
+
+    def forget(pipe: Pipeline) -> None:
+        empty = not pipe.exists(queue)  # immediate while watching
+        pipe.multi()
+        if empty:
+            pipe.srem(keys.RQ_QUEUES, queue)
+
+    return bool(redis.transaction(forget, queue))
 
 
 def is_wrong_type(answer: object) -> bool:

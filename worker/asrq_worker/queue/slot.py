@@ -34,6 +34,7 @@ from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop
+from asrq_worker.queue.router import Router, pass_on
 from asrq_worker.task import Ended, Taken, Task
 
 Observe = Callable[[Taken, Ended], None]
@@ -59,6 +60,7 @@ class Slot(SimpleWorker):
         redis: Redis,
         task: Task,
         keeper: LeaseKeeper,
+        router: Router,
         settings: Settings,
         observe: Observe = lambda _taken, _ended: None,
     ) -> None:
@@ -74,6 +76,7 @@ class Slot(SimpleWorker):
         self._redis = redis
         self._task = task
         self._keeper = keeper
+        self._router = router
         self._settings = settings
         self._observe = observe
         self._hurrying = threading.Event()
@@ -143,10 +146,12 @@ class Slot(SimpleWorker):
             self.set_state(WorkerStatus.SUSPENDED)
             self._stopping.wait(_PAUSE_S)
             return None
-        try:
-            _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
-        except DequeueTimeout:
-            return None
+        raw_id = self._router.dequeue_apart(self.lane)
+        if raw_id is None:
+            try:
+                _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
+            except DequeueTimeout:
+                return None
         self.loop.busy = True  # first, so that whoever stops us either sees it or is seen below
         try:
             job_id = raw_id.decode()
@@ -171,8 +176,7 @@ class Slot(SimpleWorker):
                 give_back(self._redis, job_id, self.lane)  # or drop it, unless it was submitted in this moment
                 return
             request = guard.admit(job_id, self.lane, raw, self._redis)
-            if expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()):
-                _log.info("job.expired", id=job_id, lane=self.lane)
+            if self._leave(request, raw):
                 return
             begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
         except RequestError as error:
@@ -204,6 +208,17 @@ class Slot(SimpleWorker):
         self._count(pipe, ended)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute(raise_on_error=False)  # a counter that somebody spoilt must not look like an outage
+
+    def _leave(self, request: Request, raw: dict[bytes, bytes]) -> bool:
+        """Whether a job that was dequeued does not begin here: it has waited for too long, or is for another worker."""
+        if expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()):
+            _log.info("job.expired", id=request.id, lane=self.lane)
+            return True
+        if self._router.passes_on(request):
+            pass_on(self._redis, request)
+            faults.reach("passed_on")
+            return True
+        return False
 
     def _settle_in(self, job_id: str, control: JobControl) -> None:
         """Tell RQ's tools, and look once more for a cancel: one that came between `begin` and `hold` found nobody.

@@ -41,7 +41,10 @@ class Patrol:
         Raises:
             redis.exceptions.RedisError: Redis does not answer.
         """
+        apart = shared.lists_apart(self._redis)
         pipe = self._redis.pipeline(transaction=True)
+        for lane, need in apart:
+            pipe.lrange(keys.waiting(lane, need), 0, -1)
         for lane in LANES:
             pipe.lrange(keys.queue(lane), 0, -1)
             pipe.lrange(keys.intermediate(lane), 0, -1)
@@ -51,10 +54,14 @@ class Patrol:
         pipe.hgetall(keys.HOSTS)
         pipe.smembers(keys.RQ_WORKERS)
         *listed, leases, hosts, workers = map(_read, pipe.execute(raise_on_error=False))
+        waiting, listed = listed[: len(apart)], listed[len(apart) :]
         lanes: dict[str, Places] = {lane: _places(listed[4 * at : 4 * at + 4]) for at, lane in enumerate(LANES)}
+        for (lane, need), found in zip(apart, waiting, strict=True):
+            lanes[lane].apart[need] = tuple(map(_text, found))
         ids, blobs = set(again), set[str]()
         for name, places in lanes.items():
-            ids.update(places.waiting if whole else self._next(name, places.waiting))
+            all_of_lane = (*places.waiting, *(job_id for each in places.apart.values() for job_id in each))
+            ids.update(all_of_lane if whole else self._next(name, all_of_lane))
             ids.update(places.dequeued, (job_id for job_id, _ in places.started))
         for name in self._names(whole=whole):
             if found := _OF_A_JOB.fullmatch(name):

@@ -58,6 +58,8 @@ class Report:
     """Nobody took them in time: failed."""
     reconciled: tuple[str, ...] = ()
     """Not where their status said, or kept too long or not long enough: put right."""
+    returned: tuple[str, ...] = ()
+    """What jobs needed (`routing.Need`) that waited though no worker for it is registered: they are in their lane."""
     renewed: tuple[str, ...] = ()
     """Uploads (sha256) that a job still waits for, or that would have stayed for ever."""
     forgotten: tuple[str, ...] = ()
@@ -140,7 +142,8 @@ class Reaper:
             redis.exceptions.RedisError: Redis does not answer.
         """
         now = self._clock()  # before Redis is asked: while it keeps us waiting, nobody can renew
-        spoilt = tuple(shared.spoilt(self._redis)) if dry_run else shared.set_aside(self._redis)
+        types = {**shared.TYPES, **{keys.waiting(*apart): "list" for apart in shared.lists_apart(self._redis)}}
+        spoilt = tuple(shared.spoilt(self._redis, types)) if dry_run else shared.set_aside(self._redis, types)
         if not dry_run and not self._lead():
             self._doubts.clear()  # what was not looked at all the time has to be seen anew
             return Report(leading=False, spoilt=spoilt)
@@ -198,6 +201,9 @@ class Reaper:
             for kind in ("finished", "failed", "canceled"):
                 with self._apart(keys.registry(kind, lane)):
                     self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
+        with self._apart(keys.RQ_QUEUES):
+            for apart in shared.lists_apart(self._redis):
+                shared.forget_if_empty(self._redis, keys.waiting(*apart))
         with self._apart(keys.WEBHOOKS):
             if dropped := self._redis.zremrangebyscore(keys.WEBHOOKS, "-inf", now - self._settings.failure_ttl_s):
                 _log.error("webhooks.dropped", count=dropped, reason="no reaper has a webhook secret")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import WorkerLostError
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
@@ -15,26 +16,30 @@ from asrq_jobs.settings import Settings
 from asrq_worker.outcome import decide
 from asrq_worker.queue.execution import Execution, iso
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
+from asrq_worker.routing import Need, Registration, served
 from asrq_worker.task import Ended, attempt_limit
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
 
-Kind = Literal["due", "recovered", "reconciled", "expired", "renewed", "forgotten", "hosts", "slots"]
+_STOPPED_S = 600.0  # a worker that stopped in good order may be back by then, with another name
+
+Kind = Literal["due", "recovered", "reconciled", "expired", "returned", "renewed", "forgotten", "hosts", "slots"]
 
 # What looks wrong but may be under way just now: to be repaired when it has looked so for a while.
-DOUBTFUL: frozenset[Kind] = frozenset({"recovered", "reconciled", "forgotten", "slots"})
+DOUBTFUL: frozenset[Kind] = frozenset({"recovered", "reconciled", "returned", "forgotten", "slots"})
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """Something to repair. `subject` is a job's id; of `renewed` the sha256 of an upload, of `forgotten` a lease, of
-    `hosts` and `slots` a name."""
+    """Something to repair. `subject` is a job's id; of `returned` a need, of `renewed` the sha256 of an upload, of
+    `forgotten` a lease, of `hosts` and `slots` a name. `need`: the job was seen among those that wait for that."""
 
     kind: Kind
     subject: str
     lane: str = ""
+    need: str = ""
 
 
 def lapsed(seen: Snapshot) -> list[Execution]:
@@ -51,11 +56,22 @@ def inspect(seen: Snapshot, *, blob_ttl_s: int) -> list[Finding]:
     for finding in _of_jobs(seen):
         if finding.subject not in held:
             of_jobs.setdefault(finding.subject, finding)
-    return [*of_jobs.values(), *_of_executions(seen, held), *_of_uploads(seen, blob_ttl_s), *_of_workers(seen)]
+    return [
+        *of_jobs.values(),
+        *_of_needs(seen),
+        *_of_executions(seen, held),
+        *_of_uploads(seen, blob_ttl_s),
+        *_of_workers(seen),
+    ]
 
 
 def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
-    waiting = {(lane, job_id) for lane, places in seen.lanes.items() for job_id in places.waiting}
+    waiting = {
+        (lane, job_id): need
+        for lane, places in seen.lanes.items()
+        for need, ids in (*places.apart.items(), ("", places.waiting))
+        for job_id in ids
+    }
     for lane, places in seen.lanes.items():
         yield from (Finding("due", job_id, lane) for job_id in places.due)
         yield from (Finding("recovered", job_id, lane) for job_id in places.dequeued)
@@ -64,7 +80,7 @@ def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
         if job.status == "queued" and job.lane and _overdue(job, now=seen.at):
             yield Finding("expired", job_id, lane)
         elif _misplaced(job, waits=(lane, job_id) in waiting):
-            yield Finding("reconciled", job_id, lane)
+            yield Finding("reconciled", job_id, lane, waiting.get((lane, job_id), ""))
 
 
 def _overdue(job: Job, *, now: float) -> bool:
@@ -85,6 +101,21 @@ def _misplaced(job: Job, *, waits: bool) -> bool:
     if job.status == "scheduled":
         return job.expires or not job.scheduled
     return job.status == "started"
+
+
+def _of_needs(seen: Snapshot) -> Iterator[Finding]:
+    """Needs that no registered worker can serve, with jobs that wait for one."""
+    needs = [(lane, need) for lane, places in seen.lanes.items() for need, ids in places.apart.items() if ids]
+    if needs:
+        workers = [worker for announced in seen.hosts.values() if (worker := Registration.read(announced))]
+        yield from (Finding("returned", need, lane) for lane, need in needs if not _served(need, lane, workers))
+
+
+def _served(need: str, lane: str, workers: Iterable[Registration]) -> bool:
+    try:
+        return served(Need.parse(need), lane, workers)
+    except ValueError:  # written by hand
+        return False
 
 
 def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
@@ -183,16 +214,18 @@ def lost(
 
 
 def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
-    """Decide which of the hosts that announced themselves are dead: announced long ago, and without a slot.
+    """Decide which of the hosts that announced themselves are gone: they announced it long ago, and have no slot.
 
-    `hosts` maps names to what each announced last (JSON with `at`, Unix s), `slots` names the registered slots.
+    `hosts` maps names to what each announced last (JSON with `at`, Unix s, and `state`), `slots` names the registered
+    slots.
     """
     alive = {slot.rsplit(".", 3)[0] for slot in slots}  # <host>.<backend>.<lane>.<number>
-    return {name for name, announced in hosts.items() if name not in alive and now - _at(announced) > _SILENT_S}
+    return {name for name, announced in hosts.items() if name not in alive and now > _kept_until(announced)}
 
 
-def _at(announced: str) -> float:
+def _kept_until(announced: str) -> float:
     try:
-        return float(json.loads(announced)["at"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # written by hand
+        said = json.loads(announced)
+        return float(said["at"]) + (_STOPPED_S if said.get("state") == STOPPED else _SILENT_S)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # written by hand
         return 0.0

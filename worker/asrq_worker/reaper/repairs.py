@@ -14,6 +14,8 @@ from asrq_worker.queue import expiry, quarantine
 from asrq_worker.queue.execution import Execution, forget, give_back, iso
 from asrq_worker.reaper.recovery import Finding
 
+_MOST = 200  # jobs that one round puts back, so that it stays short
+
 
 def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) -> bool:
     """Do what a finding asks for; False if there was nothing to do any more.
@@ -40,9 +42,11 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
         case "recovered":
             done = give_back(redis, subject, lane)
         case "reconciled":
-            done = _reconcile(redis, subject, lane, ttl_s=settings.failure_ttl_s, now=now)
+            done = _reconcile(redis, subject, lane, finding.need, ttl_s=settings.failure_ttl_s, now=now)
         case "expired":
             done = expiry.expire_waiting(redis, subject, lane, settings, now=now)
+        case "returned":
+            done = _return(redis, keys.waiting(lane, subject), keys.queue(lane))
         case "renewed":
             done = redis.expire(keys.blob(subject), settings.blob_ttl_s)
         case "forgotten":
@@ -54,7 +58,15 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
     return done
 
 
-def _reconcile(redis: Redis, job_id: str, lane: str, *, ttl_s: int, now: float) -> bool:
+def _return(redis: Redis, apart: str, lane: str) -> bool:
+    """Put jobs back into their lane, in order: who takes them there serves them, or says why nobody does."""
+    pipe = redis.pipeline(transaction=False)
+    for _ in range(min(redis.llen(apart), _MOST)):
+        pipe.lmove(apart, lane, "LEFT", "RIGHT")
+    return any(pipe.execute())
+
+
+def _reconcile(redis: Redis, job_id: str, lane: str, need: str, *, ttl_s: int, now: float) -> bool:
     named = [
         keys.job(job_id),
         keys.queue(lane),
@@ -66,6 +78,8 @@ def _reconcile(redis: Redis, job_id: str, lane: str, *, ttl_s: int, now: float) 
         keys.events(job_id),
         keys.attempts(job_id),
         keys.chunks(job_id),
+        keys.RQ_QUEUES,
+        keys.waiting(lane, need) if need else keys.queue(lane),
     ]
     answer = scripts.load(redis, "reconcile")(named, [job_id, lane, f"{now:.6f}", uuid.uuid4().hex, ttl_s])
     return bool(answer)

@@ -33,12 +33,13 @@ class Job:
 @dataclass(frozen=True)
 class Places:
     """The places of a lane, as RQ knows them: ids that wait, ids in transit to a slot, retries that are due, and what
-    is started (job and execution)."""
+    is started (job and execution). `apart` are the ids that wait for a certain worker, by what they need."""
 
     waiting: tuple[str, ...] = ()
     dequeued: tuple[str, ...] = ()
     due: tuple[str, ...] = ()
     started: tuple[tuple[str, str], ...] = ()
+    apart: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""What the command line says of the workers that a job asks for, before it is submitted."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from asrq_jobs import serving
+from asrq_jobs.cli import failure
+from asrq_jobs.client import Client
+from asrq_jobs.errors import QueueAuthError
+
+
+def consult(client: Client, fields: dict[str, Any]) -> None:
+    """Refuse a backend that nobody knows, and remark that no worker which serves what `fields` name runs now.
+
+    Raises:
+        NotServedError: nobody knows the backend.
+        QueueError: Redis cannot be reached or refuses.
+    """
+    backend, model = fields.get("backend"), fields.get("model")
+    if backend is None and model is None:
+        return
+    try:
+        workers = client.workers(stopped=True)
+    except QueueAuthError:  # this user of Redis may not know; a worker will
+        return
+    if backend is not None:
+        serving.refuse_unknown(backend, workers)
+    if remark := serving.absence(backend, model, workers, now=time.time()):
+        failure.note(remark)

@@ -1,0 +1,108 @@
+"""What a client knows of who serves its jobs, from what workers have announced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrq_jobs.errors import NotServedError
+from asrq_jobs.serving import absence, refuse_unknown
+
+NOW = 1000.0
+
+
+def worker(*served: tuple[str, str], state: str = "ready", at: float = NOW - 5, **said: Any) -> dict[str, Any]:
+    serves = [{"backend": backend, "model": model} for backend, model in served]
+    return {"state": state, "at": at, "serves": serves} | said
+
+
+GPU = worker(("qwen", "1.7b"), ("whisper", "base"))
+BROKEN = worker(serves=[{"backend": "qwen", "model": "1.7b", "error": {"code": "model_missing"}}])
+
+
+@pytest.mark.parametrize("backend", ["whisper", "qwen", "server", "onnx", "house", "clap"])
+def test_a_backend_that_somebody_knows_is_not_refused(backend: str) -> None:
+    refuse_unknown(backend, {"a": worker(("house", "m")), "b": worker(backends=["clap"])})
+
+
+@pytest.mark.parametrize(
+    ("backend", "hint"),
+    [
+        ("qwne", "Did you mean qwen?"),
+        ("Whisper", "Did you mean whisper?"),
+        ("hause", "Did you mean house?"),
+        ("xyz", "Backends: whisper, qwen, server, onnx, house."),
+    ],
+)
+def test_one_that_nobody_knows_is_refused_with_those_that_are_near(backend: str, hint: str) -> None:
+    with pytest.raises(NotServedError, match=repr(backend)) as caught:
+        refuse_unknown(backend, {"a": worker(("house", "m"))})
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers", "remark"),
+    [
+        (("qwen", None), [GPU], None),
+        (("qwen", "1.7b"), [GPU], None),
+        ((None, "base"), [GPU], None),
+        (("qwen", None), [BROKEN, GPU], None),
+        (("qwen", None), [worker(("qwen", "m"), state="loading")], None),
+        (
+            ("qwen", None),
+            [worker(("qwen", "m"), state="stopped"), worker(("whisper", "m"))],
+            "no worker that serves the backend qwen runs now: the job waits for one",
+        ),
+        (
+            ("qwen", None),
+            [worker(("qwen", "m"), at=NOW - 3600)],
+            "no worker that serves the backend qwen runs now: the job waits for one",
+        ),
+        (
+            ("qwen", "base"),
+            [GPU],
+            (
+                "no worker that is registered serves the backend qwen with the model base: if another one takes the "
+                "job, it fails"
+            ),
+        ),
+        (
+            (None, "large"),
+            [GPU],
+            "no worker that is registered serves the model large: if another one takes the job, it fails",
+        ),
+        (
+            ("qwen", None),
+            [BROKEN],
+            "no worker that is registered serves the backend qwen: if another one takes the job, it fails",
+        ),
+        (
+            ("qwen", None),
+            [],
+            "no worker that is registered serves the backend qwen: if another one takes the job, it fails",
+        ),
+    ],
+)
+def test_what_is_remarked_where_nobody_serves_it_now(
+    asked: tuple[str | None, str | None], workers: list[dict[str, Any]], remark: str | None
+) -> None:
+    assert absence(*asked, {str(at): announced for at, announced in enumerate(workers)}, now=NOW) == remark
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda some: (
+        st.lists(some, max_size=2)
+        | st.dictionaries(st.sampled_from(["serves", "backends", "backend", "model", "at", "state"]), some, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_whatever_is_announced_nothing_fails(announced: Any) -> None:
+    refuse_unknown("qwen", {"a": announced})
+    assert isinstance(absence("qwen", None, {"a": announced}, now=NOW), str | None)
