@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from pydantic_settings import (
 )
 
 from asrq_jobs.errors import SettingsError
+from asrq_jobs.redaction import redacted_url
 from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings
 
 
@@ -88,19 +88,13 @@ def origins() -> dict[str, str]:
 
 def masked(settings: Settings) -> dict[str, str]:
     """Return every setting as text with secrets hidden: what `asrq config` prints."""
-    shown = {name: str(getattr(settings, name)) for name in Settings.model_fields}
-    shown["redis_url"] = mask_url(settings.redis_url)
+    shown = {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
     shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
     shown["server_languages"] = ",".join(settings.server_languages)
     shown["url_schemes"] = ",".join(settings.url_schemes)
     return shown
 
 
-def mask_url(url: str) -> str:
-    """Return a URL with its password, if any, replaced by stars: in the login or, as of Unix sockets, in the query."""
-    url = re.sub(r"(?<=[?&]password=)[^&#]*", "***", url)
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    login = f"{parts.username or ''}:***@"
-    return urlunsplit(parts._replace(netloc=login + parts.netloc.rpartition("@")[2]))
+def _shown(value: object) -> str:
+    text = str(value)
+    return redacted_url(text) if "://" in text else text

@@ -11,8 +11,8 @@ import redis.exceptions
 from redis import Redis, asyncio
 from redis.backoff import ExponentialWithJitterBackoff
 
-from asrq_jobs.configuration import mask_url
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.redaction import redacted_url
 from asrq_jobs.retries import AsyncRetry, Retry
 from asrq_jobs.settings import Settings
 
@@ -83,7 +83,7 @@ def queue_errors(settings: Settings) -> Iterator[None]:
 
 def explain(error: Exception, settings: Settings) -> QueueError:
     """Return our error for one of redis-py's."""
-    where = mask_url(settings.redis_url)
+    where = redacted_url(settings.redis_url)
     text = str(error).rstrip(".")
     if isinstance(error, redis.exceptions.NoPermissionError):
         hint = "The rights that each user of Redis needs are in docs/how-to/secure-redis.md."

@@ -56,6 +56,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     ├── DecoderError                 the decoder's process; retryable
     │   ├── DecoderCrashedError      decoder_crashed
     │   └── DecoderTimeoutError      decoder_timeout
+    ├── OutputError                  output_failed       a transcript cannot be written where it was asked for
     ├── PoisonedError                poisoned            this input killed its process each time; not retried
     ├── DeadlineError                deadline_exceeded   the job's own time limit; not retried
     ├── ExpiredError                 expired             (retryable, by hand) nobody took the job in time
@@ -71,6 +72,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from asrq_jobs.redaction import redacted
 
 Stage = Literal["request", "queue", "setup", "fetch", "decode", "inference", "commit", "worker"]
 
@@ -96,8 +99,8 @@ class AsrqError(Exception):
     default_hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redacted(message)  # it may quote an address, or a library's sentence that does
+        super().__init__(self.message)
         self.hint = hint if hint is not None else self.default_hint
 
     def info(self) -> ErrorInfo:
@@ -449,6 +452,13 @@ class DecoderTimeoutError(DecoderError):
     """The decoder passed its time limit and was killed."""
 
     code = "decoder_timeout"
+
+
+class OutputError(AsrqError):
+    """The command line cannot write a transcript, or anything else, where it was asked for."""
+
+    code = "output_failed"
+    stage: ClassVar[Stage] = "commit"
 
 
 class PoisonedError(AsrqError):

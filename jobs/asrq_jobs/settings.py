@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
+        hide_input_in_errors=True,  # a value that does not fit may hold a password
     )
 
     # Queue
@@ -207,8 +208,13 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+        if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
             raise ValueError("must start with redis://, rediss:// or unix://")
+        if not _is_unambiguous(value):
+            raise ValueError(
+                "cannot be read as an address; in the user name and the password these characters must be "
+                "percent-encoded: / as %2F, # as %23, ? as %3F, @ as %40, : as %3A, % as %25, a space as %20"
+            )
         return value
 
     @model_validator(mode="after")
@@ -257,6 +263,18 @@ class Settings(BaseSettings):
         """Order of precedence: flags, environment, `.env`, `asrq.toml`."""
         del file_secret_settings
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _is_unambiguous(url: str) -> bool:
+    """Whether nobody can take a part of the password for the host, the port, the database or an option."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # a port that is no number, or brackets that are none
+        return False
+    behind = parts.query if parts.scheme == "unix" and not parts.netloc else parts.path + parts.query
+    # urllib drops tabs and line ends without a word.
+    return url.isprintable() and "@" not in behind and not parts.fragment and port != 0
 
 
 def parse_lanes(text: str) -> dict[str, int]:

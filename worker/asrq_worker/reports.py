@@ -57,7 +57,6 @@ def configure(settings: Settings) -> None:
         return
     try:
         import sentry_sdk
-        from sentry_sdk.utils import BadDsn
     except ImportError:
         raise ExtraMissingError(
             "ASRQ_SENTRY_DSN is set, but sentry-sdk is not installed.", hint="pip install 'asrq[sentry]'"
@@ -73,9 +72,10 @@ def configure(settings: Settings) -> None:
             max_breadcrumbs=0,
             before_send=scrubbed,
         )
-    except BadDsn as error:
+    except ValueError:  # whose words quote it, and with it the key
         raise SettingsError(
-            f"Setting sentry_dsn: {error}.", hint="Copy it from the project's settings in Sentry: https://key@host/1."
+            "Setting sentry_dsn: it is not the address of a project.",
+            hint="Copy it from the project's settings in Sentry: https://key@host/1.",
         ) from None
     _tag(python=platform.python_version(), system=platform.system())
     _reporting = _Reporting(settings)

@@ -75,5 +75,3 @@ def test_secrets_are_masked() -> None:
     assert shown["redis_url"] == "rediss://user:***@host:1/2"
     assert "geheim" not in str(shown)
     assert "key" not in shown["sentry_dsn"]
-    assert configuration.mask_url("redis://host/0") == "redis://host/0"
-    assert configuration.mask_url("unix:///run/r.sock?db=1&password=geheim") == "unix:///run/r.sock?db=1&password=***"

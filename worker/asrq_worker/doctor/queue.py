@@ -10,9 +10,10 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from asrq_jobs import configuration, keys
+from asrq_jobs import keys
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
+from asrq_jobs.redaction import redacted_url
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check
 from asrq_worker.queue import shared
@@ -24,7 +25,7 @@ _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may
 
 def examine(config: Settings) -> Iterator[Check]:
     """Yield the findings."""
-    where = configuration.mask_url(config.redis_url)
+    where = redacted_url(config.redis_url)
     try:
         with connect(config) as redis, queue_errors(config):
             ahead_s = _clock_ahead_s(redis)
