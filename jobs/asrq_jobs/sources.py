@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asrq_jobs.errors import UsageError
+from asrq_jobs.uploads import shown_name
 
 STDIN = "-"
 
@@ -28,17 +30,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """File name for people: valid Unicode whatever bytes the file system holds."""
+        """File name for people: valid Unicode."""
         if self.path is not None:
-            return os.fsencode(self.path.name).decode(errors="replace")
+            return shown_name(self.path)
         if self.url is not None:
             return self.url.partition("?")[0].rstrip("/").rpartition("/")[2] or self.url
         return "stdin"
-
-    @property
-    def stem(self) -> str:
-        """The name without its ending."""
-        return Path(self.name).stem
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else self.url or STDIN
@@ -50,10 +47,12 @@ def expand(arguments: Sequence[str], *, recursive: bool) -> list[Source]:
     Files are not opened: one that does not exist is found out when it is read.
 
     Raises:
-        UsageError: a folder without `recursive`, a folder without media, or standard input named twice.
+        UsageError: a folder without `recursive`, a folder without media, standard input named twice or a terminal.
     """
     if list(arguments).count(STDIN) > 1:
         raise UsageError("Standard input can be read only once.")
+    if STDIN in arguments and sys.stdin.isatty():
+        raise UsageError("Standard input is a terminal.", hint="Pipe audio into it, as in: asrq submit - < talk.mp3")
     return [source for argument in arguments for source in _expand(argument, recursive=recursive)]
 
 
@@ -63,7 +62,7 @@ def _expand(argument: str, *, recursive: bool) -> list[Source]:
     if "://" in argument:
         return [Source(url=argument)]
     path = Path(argument)
-    if not path.is_dir():
+    if not os.path.isdir(argument):  # noqa: PTH112  # pathlib's raises for a name that is too long
         return [Source(path=path)]
     if not recursive:
         raise UsageError(f"{path} is a folder.", hint="Add --recursive to take every audio and video file in it.")
@@ -79,5 +78,6 @@ def _media_files(folder: Path) -> Iterator[Path]:
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in MEDIA_EXTENSIONS:
-                yield Path(here, name)
+            path = Path(here, name)
+            if not name.startswith(".") and path.suffix.lower() in MEDIA_EXTENSIONS and path.is_file():
+                yield path

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from asrq_jobs.errors import AudioEmptyError, AudioNotFoundError, AudioTooLargeError
 from asrq_jobs.request import BlobAudio
@@ -16,16 +20,40 @@ def prepare(audio: bytes | Path, name: str | None, *, max_mb: int) -> tuple[byte
         AudioNotFoundError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
     """
     if isinstance(audio, Path):
-        name = name or audio.name
-        audio = _read(audio, max_mb)
-    _check_size(len(audio), name, max_mb)
+        name = name or shown_name(audio)
+        audio = _read_file(audio, max_mb)
+    else:
+        _check_size(len(audio), name, max_mb)
     return audio, BlobAudio(sha256=hashlib.sha256(audio).hexdigest(), bytes=len(audio), name=name)
 
 
-def _read(path: Path, max_mb: int) -> bytes:
+def shown_name(path: Path) -> str:
+    """Return a file's name for people: valid Unicode whatever bytes the file system holds."""
+    return os.fsencode(path.name).decode(errors="replace")
+
+
+def read(stream: BinaryIO, name: str, *, max_mb: int) -> bytes:
+    """Return all that a stream has, such as a pipe, whose length nobody knows before.
+
+    Raises:
+        AudioNotFoundError, AudioEmptyError, AudioTooLargeError: it cannot be sent.
+    """
     try:
-        _check_size(path.stat().st_size, path.name, max_mb)  # before it is in memory
-        return path.read_bytes()
+        audio = stream.read((max_mb << 20) + 1)
+    except OSError as error:
+        reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise AudioNotFoundError(f"Cannot read {name}: {reason}.", hint="Check what is piped into it.") from None
+    _check_size(len(audio), name, max_mb)
+    return audio
+
+
+def _read_file(path: Path, max_mb: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                _check_size(found.st_size, path.name, max_mb)  # before it is in memory
+            return read(file, path.name, max_mb=max_mb)
     except OSError as error:
         raise AudioNotFoundError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from None
 
@@ -35,6 +63,6 @@ def _check_size(size: int, name: str | None, max_mb: int) -> None:
         raise AudioEmptyError(f"{name or 'The audio'} is empty (0 bytes).")
     if size > max_mb * 2**20:
         raise AudioTooLargeError(
-            f"{name or 'The audio'} has {size / 2**20:.0f} MiB, the limit is {max_mb}.",
+            f"{name or 'The audio'} has more than {max_mb} MiB, which is the limit.",
             hint="Send compressed audio (opus, mp3), or a path that the worker can read.",
         )

@@ -231,7 +231,8 @@ def test_results_in_every_form(asrq: Asrq, client: Client, audio: Path, tmp_path
     end(client, job_id, "Привет, мир.")
     assert asrq("result", job_id, "--format", "txt").stdout == "Привет, мир.\n"
     assert asrq("result", job_id, "--format", "srt").stdout.startswith("1\n00:00:00,000 --> 00:00:01,000\nПривет")
-    assert lines(asrq("result", job_id).stdout)[0]["text"] == "Привет, мир."
+    assert asrq("result", job_id).stdout == "Привет, мир.\n"
+    assert lines(asrq("result", job_id, "--json").stdout)[0]["text"] == "Привет, мир."
     assert set(lines(asrq("result", job_id, "--format", "verbose_json").stdout)[0]) == {
         "task", "language", "duration", "text", "segments", "words"
     }  # fmt: skip
@@ -268,6 +269,99 @@ def test_status_list_cancel_retry_and_events(asrq: Asrq, audio: Path) -> None:
     assert (unknown["id"], unknown["error"]["code"]) == ("nowhere", "job_not_found")
     assert (found["id"], found["status"]) == (ids[0], "queued")
     assert asrq("events", "nowhere").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["esc\x1b[31m\u202e.mp3", "two\nlines.mp3", "[bold]:smile:.mp3"])
+def test_names_of_strangers_reach_no_terminal(
+    asrq: Asrq, client: Client, audio: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(audio.read_bytes())
+    (job_id,) = asrq("submit", name).stdout.split()
+    client.cancel(job_id)
+    shown = [asrq(*command) for command in (["list"], ["status", job_id], ["events", job_id], ["wait", job_id])]
+    assert name.encode("unicode_escape").decode().replace("\\\\", "\\") in shown[0].stdout
+    for each in shown:
+        assert not set(each.stdout + each.stderr) & set("\x1b\u202e")
+        assert len(each.stdout.splitlines()) <= 2
+    exact = lines(asrq("list", "--json").stdout)[0]
+    assert exact["description"] == f"transcribe {name} (auto)"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed and full in other ways there")
+@pytest.mark.parametrize("command", [["submit", "talk.flac"], ["list"], ["config", "--json"], ["--help"], ["bogus"]])
+def test_streams_that_are_closed_or_full_are_said(asrq: Asrq, audio: Path, tmp_path: Path, command: list[str]) -> None:
+    asrq("submit", audio)
+    (tmp_path / "talk.flac").write_bytes(audio.read_bytes())
+
+    def run(redirections: str) -> subprocess.CompletedProcess[str]:
+        text = f'"$0" "$@" {redirections}'
+        program = ["sh", "-c", text, Path(sys.executable).with_name("asrq"), *command]
+        return subprocess.run(program, capture_output=True, text=True, check=False)
+
+    assert run("2>&-").returncode == run("2>/dev/full").returncode == (2 if command == ["bogus"] else 0)
+    assert run("<&-").returncode == (2 if command == ["bogus"] else 0)
+    if command == ["bogus"]:
+        return
+    for redirections, reason in ((">&-", "it is closed"), (">/dev/full", "No space left on device")):
+        done = run(redirections)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"asrq: error: Cannot write to standard output: {reason}. [output_failed]" in done.stderr
+        assert len(done.stderr.splitlines()) == (2 if command[0] == "submit" else 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such pipes there")
+def test_audio_comes_through_any_pipe(asrq: Asrq, client: Client, audio: Path, tmp_path: Path) -> None:
+    program, audio_bytes = Path(sys.executable).with_name("asrq"), audio.read_bytes()
+    named = tmp_path / "talk.fifo"
+    os.mkfifo(named)
+    script = '"$0" submit - < "$1" && "$0" submit /dev/stdin < "$1" && "$0" submit <(cat "$1") && '
+    script += '(cat "$1" > talk.fifo &) && "$0" submit talk.fifo'
+    done = subprocess.run(["bash", "-c", script, program, audio], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for job_id in done.stdout.split():
+        sent = json.loads(client.redis.hget(keys.job(job_id), "data"))[2][0]["audio"]
+        assert client.redis.get(keys.blob(sent["sha256"])) == audio_bytes
+    closed = subprocess.run(["sh", "-c", '"$0" submit - <&-', program], capture_output=True, text=True, check=False)
+    assert closed.returncode == 1
+    assert closed.stderr.startswith("asrq: error: Cannot read stdin: it is closed. [audio_not_found]")
+    assert asrq("submit", named.with_suffix(".nowhere"), tmp_path / ("x" * 300), audio).stdout.count("\n") == 1
+
+
+def test_each_file_is_written_as_its_job_ends_and_a_closed_terminal_leaves_it(
+    asrq: Asrq, client: Client, audio: Path, tmp_path: Path
+) -> None:
+    for name in ("a.flac", "b.flac", "c.flac"):
+        (tmp_path / name).write_bytes(audio.read_bytes() + name.encode())
+    program = [
+        Path(sys.executable).with_name("asrq"),
+        "submit",
+        "a.flac",
+        "b.flac",
+        "c.flac",
+        "--wait",
+        "--output",
+        "out",
+    ]
+    waiting = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: len(client.jobs("queued")) == 3)
+    ids = [state.id for state in client.jobs("queued")]
+    end(client, ids[2], "three")
+    until((tmp_path / "out" / "c.txt").is_file)
+    assert (tmp_path / "out" / "c.txt").read_text(encoding="utf-8") == "three\n"
+    end(client, ids[1], "two")
+    until((tmp_path / "out" / "b.txt").is_file)
+    if sys.platform == "win32":
+        waiting.kill()
+        waiting.communicate(timeout=20)
+        return
+    waiting.send_signal(signal.SIGHUP)
+    out, err = waiting.communicate(timeout=20)
+    assert waiting.returncode == 129
+    assert [Path(line).name for line in out.splitlines()] == ["b.txt", "c.txt"]
+    assert f"asrq wait {ids[0]} --output out" in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.txt", "c.txt"]
+    end(client, ids[0], "one")
+    assert asrq("wait", ids[0], "--output", "out").returncode == 0
 
 
 def test_config_names_origins_and_masks_secrets(asrq: Asrq, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from asrq_jobs import result_warnings
 from asrq_jobs.cli import cli, exits
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.errors import AsrqError, all_errors
@@ -41,9 +42,16 @@ each came from.
 """
 
 _COMMAND_LINE = """\
-Every command has `--help`. `--json` prints one JSON object a line on stdout and nothing else; an error that ends a
-command is then also a line `{"error": {code, message, retryable, stage, hint}}`. For people, errors are one sentence
-with a code on stderr, and often a hint.
+Every command has `--help` and `-h`; `asrq help submit` is the same. Transcripts are plain text, whether stdout is a
+terminal, a pipe or a file, unless `--json` or `--format` asks for something else. `--json` prints one JSON object a
+line on stdout and nothing else; an error that ends a command is then also a line
+`{"error": {code, message, retryable, stage, hint}}`. Every failure is one sentence with a code on stderr, and often a
+hint; so is what a result warns of, unless the document itself is printed. On a terminal and in logs, control characters
+and other tricks in file names, ids and transcripts are shown as escapes; pipes, files and JSON are exact.
+"""
+
+_WARNINGS = """A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`; in any format but
+`json` each is a line on stderr, such as `asrq: warning: talk.mp3: no speech was found in it … [no_speech]`.
 """
 
 _ERRORS = """\
@@ -147,6 +155,11 @@ def cli_page() -> str:
         "| code | meaning |",
         "|---|---|",
         *(f"| {code} | {meaning} |" for code, meaning in exits.MEANINGS.items()),
+        "\n## Warnings\n",
+        _WARNINGS,
+        "| code | meaning |",
+        "|---|---|",
+        *(f"| `{code}` | {meaning} |" for code, meaning in result_warnings.MEANINGS.items()),
     ]
     root = click.Context(cli, info_name="asrq", **cli.context_settings)
     for section in SECTIONS:

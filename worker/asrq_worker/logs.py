@@ -1,6 +1,7 @@
 """Structured logs on stderr: one event a line with its fields, as JSON or, on a terminal, for reading.
 
 Transcripts, prompts, paths and URLs are never fields, nor are the messages of exceptions, which may quote them.
+Whatever the fields hold, a line is one line, and says nothing to the terminal that shows it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
+from asrq_jobs.display import visible, visible_json
+from asrq_jobs.redaction import redacted
 from asrq_jobs.settings import Settings
 
 Field = str | int | float | bool | None
@@ -29,15 +32,25 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = _stack(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)
+        shown = {name: redacted(value) if isinstance(value, str) else value for name, value in line.items()}
+        return visible_json(json.dumps(shown, ensure_ascii=False))
 
 
 class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        fields = " ".join(f"{name}={value}" for name, value in getattr(record, _FIELDS, {}).items())
-        line = f"{at} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
-        return f"{line}\n{_stack(record.exc_info[1])}" if record.exc_info else line
+        fields = " ".join(f"{name}={_told(value)}" for name, value in getattr(record, _FIELDS, {}).items())
+        line = f"{at} {record.levelname.lower():7} {visible(redacted(record.getMessage()))} {fields}".rstrip()
+        if not record.exc_info:
+            return line
+        return "\n    ".join([line, *map(visible, _stack(record.exc_info[1]).splitlines())])
+
+
+def _told(value: Field) -> str:
+    """Return a value as one word: quoted, where it could be taken for more fields."""
+    text = redacted(str(value))
+    plain = text and text == visible(text) and not any(mark in text for mark in ' "=')
+    return text if plain else visible_json(json.dumps(text, ensure_ascii=False))
 
 
 def _stack(error: BaseException | None) -> str:

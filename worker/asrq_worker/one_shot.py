@@ -38,7 +38,7 @@ class _Journal:
 
 def transcribe(
     settings: Settings,
-    files: Sequence[Path],
+    files: Sequence[Path | AsrqError],
     *,
     on_event: OnEvent = lambda _job_id, _event: None,
     stop: Callable[[Callable[[AsrqError], None]], None] = lambda _stopper: None,
@@ -48,7 +48,7 @@ def transcribe(
 
     Args:
         settings: what to serve and with which limits.
-        files: audio or video files, anywhere.
+        files: audio or video files, anywhere; an error stands for one that cannot be had.
         on_event: called with the id of the file's job (`file-1`, `file-2`, …) and each event.
         stop: gets a function that stops everything with the error it is given (for signal handlers).
         **options: fields of `asrq.request/1` such as language.
@@ -58,8 +58,8 @@ def transcribe(
         RequestError: the options do not fit.
     """
     requests = [
-        Request.build(id=f"file-{number}", lane="batch", audio=PathAudio(path=str(path.absolute())), **options)
-        for number, path in enumerate(files, start=1)
+        Request.build(id=job_id(number), lane="batch", audio=PathAudio(path=_path(file)), **options)
+        for number, file in enumerate(files)
     ]
     controls = {request.id: JobControl() for request in requests}
 
@@ -69,16 +69,29 @@ def transcribe(
 
     stop(stop_all)
     with Machine(settings) as machine:
-        machine.wait_ready()
+        # Not `Machine.wait_ready`: that another backend answers keeps a service going, but somebody who asked for this
+        # one here and now wants to know why it cannot.
+        machine.engine.wait_ready(settings.engine_start_s)
 
-        def run(request: Request) -> Result:
+        def run(request: Request, file: Path | AsrqError) -> Result:
             control = controls[request.id]
             try:
                 control.check()
+                if isinstance(file, AsrqError):
+                    raise file
                 return machine.pipeline.run(request, control, _Journal(request.id, on_event))
             except AsrqError as error:
                 return machine.pipeline.failure(request, error)
 
         # One file more than the decoders take, so that the engine never waits for the next.
         with ThreadPoolExecutor(max_workers=settings.decoders + 1) as pool:
-            yield from pool.map(run, requests)
+            yield from pool.map(run, requests, files)
+
+
+def job_id(index: int) -> str:
+    """Return the id of the job of the file at an index."""
+    return f"file-{index + 1}"
+
+
+def _path(file: Path | AsrqError) -> str:
+    return "-" if isinstance(file, AsrqError) else str(file.absolute())

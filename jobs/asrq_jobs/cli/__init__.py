@@ -6,8 +6,6 @@ Imports click and nothing else until a command is chosen, so that help and compl
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +14,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from asrq_jobs import __version__
-from asrq_jobs.cli import exits
+from asrq_jobs.cli import exits, interruption, streams
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
+from asrq_jobs.cli.group import Group
 
 _EPILOG = f"""\b
 Examples:
@@ -25,7 +24,7 @@ Examples:
   asrq submit talk.mp3 --wait --format srt > talk.srt
   asrq submit recordings --recursive --wait --output transcripts
   asrq up --model base
-  asrq transcribe talk.mp3
+  asrq transcribe talk.mp3 > talk.txt
 
 \b
 Exit codes:
@@ -36,15 +35,15 @@ Settings come from ASRQ_* in the environment, .env and asrq.toml; `asrq config` 
 """
 
 
-class _Program(click.Group):
+class _Program(Group):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, _, attribute = COMMANDS[cmd_name].target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101  # the table names commands, as a test checks
@@ -79,9 +78,10 @@ class _Program(click.Group):
                 f"asrq {ctx.invoked_subcommand} needs packages that are not installed ({package}).",
                 hint=f"pip install 'asrq[{extra}]'",
             ) from error
+        except KeyboardInterrupt as error:  # here, because click would print before it passes it on
+            raise click.exceptions.Exit(interruption.exit_code(error)) from None
         except BrokenPipeError:
-            # What is still buffered would raise again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            streams.abandon_stdout()
             raise click.exceptions.Exit(exits.READER_GONE) from None
 
 
@@ -98,7 +98,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `asrq` and return its exit code; nothing escapes as a traceback."""
-    _speak_utf8()
+    streams.prepare()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         outcome = cli.main(given, prog_name="asrq", standalone_mode=False)
@@ -106,21 +106,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last resort: a sentence, never a traceback
-        from asrq_jobs.cli import failure, output
-        from asrq_jobs.errors import AsrqError
+        from asrq_jobs.cli import failure
 
-        if isinstance(error, click.ClickException):
-            shown: AsrqError = failure.from_click(error)
-        else:
-            shown = error if isinstance(error, AsrqError) else failure.from_defect(error)
-        failure.say(shown)
-        if "--json" in given:
-            output.echo_json({"error": shown.info().model_dump()})
-        return failure.exit_code(shown)
-
-
-def _speak_utf8() -> None:
-    """Write UTF-8 to files and pipes wherever we run, and never fail on a file name that is not valid Unicode."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+        return failure.end(error, as_json="--json" in given)

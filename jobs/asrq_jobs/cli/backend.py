@@ -7,8 +7,8 @@ from collections.abc import Callable
 import click
 
 from asrq_jobs import configuration, policy, serving
-from asrq_jobs.cli import options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import options, printing
+from asrq_jobs.cli.group import Group
 from asrq_jobs.client import Client
 from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import JobStateError, UsageError
@@ -16,8 +16,9 @@ from asrq_jobs.policy import Policy, Share
 
 
 @click.group(
+    cls=Group,
     epilog="\b\nExamples:\n  asrq backend show\n  asrq backend canary qwen 5%\n"
-    "  asrq backend set qwen\n  asrq backend rollback"
+    "  asrq backend set qwen\n  asrq backend rollback",
 )
 def backend() -> None:
     """Show and change which backend serves jobs; every worker follows within seconds, and no job is lost."""
@@ -34,16 +35,16 @@ def show(as_json: bool) -> None:
         compared = policy.comparisons(client.redis)
     if as_json:
         in_force = current.model_dump() if current else None
-        echo_json({"policy": in_force, "shadow": compared, "changes": changes})
+        printing.give_json({"policy": in_force, "shadow": compared, "changes": changes})
         return
     _say(current)
     for name, summary in compared.items():
-        click.echo(
+        printing.say(
             f"compared  {name}: {summary['jobs']} jobs, {summary['failed']} failed, "
             f"median WER {summary['wer']}, median time ratio {summary['time_ratio']}"
         )
     for change in changes:
-        click.echo(f"{change['at']}  {change['by']}  {change['reason']}")
+        printing.say(f"{change['at']}  {change['by']}  {change['reason']}")
 
 
 @backend.command(name="set", epilog="\b\nExample:\n  asrq backend set qwen --fallback whisper")
@@ -118,7 +119,7 @@ def _change(change: Callable[[Policy], Policy], *named: str, reason: str, as_jso
         if not policy.write(client.redis, before, after, reason=reason):
             raise JobStateError("The policy has just been changed by somebody else.", hint="Look: asrq backend show")
     if as_json:
-        echo_json({"policy": after.model_dump()})
+        printing.give_json({"policy": after.model_dump()})
     else:
         _say(after)
 
@@ -135,11 +136,11 @@ def _share(text: str) -> float:
 
 def _say(current: Policy | None) -> None:
     if current is None:
-        click.echo("no policy: each worker goes by its own settings")
+        printing.say("no policy: each worker goes by its own settings")
         return
-    click.echo(f"backend   {current.backend}")
-    click.echo(f"fallback  {current.fallback or policy.NONE}")
+    printing.say(f"backend   {current.backend}")
+    printing.say(f"fallback  {current.fallback or policy.NONE}")
     if current.canary:
-        click.echo(f"canary    {current.canary.backend} {current.canary.share:.2%}")
+        printing.say(f"canary    {current.canary.backend} {current.canary.share:.2%}")
     if current.shadow:
-        click.echo(f"shadow    {current.shadow.backend} {current.shadow.share:.2%}")
+        printing.say(f"shadow    {current.shadow.backend} {current.shadow.share:.2%}")

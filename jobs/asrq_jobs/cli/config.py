@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import options, printing
 
 
 @click.command(epilog="\b\nExample:\n  asrq config --json | jq .redis_url")
@@ -21,15 +18,10 @@ def config(as_json: bool) -> None:
     shown = configuration.masked(configuration.load())
     origins = configuration.origins()
     if as_json:
-        echo_json({name: {"value": value, "origin": origins[name]} for name, value in shown.items()})
-    elif not sys.stdout.isatty():
-        for name, value in shown.items():
-            click.echo(f"{name}\t{value}\t{origins[name]}")
+        printing.give_json({name: {"value": value, "origin": origins[name]} for name, value in shown.items()})
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("setting", "value", "from", box=None, pad_edge=False)
-        for name, value in shown.items():
-            table.add_row(name, value, origins[name], style=None if origins[name] == "default" else "bold")
-        Console(markup=False).print(table)
+        printing.table(
+            ("setting", "value", "from"),
+            [(name, value, origins[name]) for name, value in shown.items()],
+            bold=lambda row: row[2] != "default",
+        )

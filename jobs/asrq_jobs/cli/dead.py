@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.each import each
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli.group import Group
 from asrq_jobs.client import Client
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import UsageError
@@ -35,9 +34,15 @@ def _age(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 def _filters(command: Decorated) -> Decorated:
     for option in (
-        click.option("--older-than", "older_than_s", callback=_age, metavar="AGE", help="Failed before: 30m, 12h, 7d."),
-        click.option("--code", metavar="CODE", help="With this error code only."),
-        click.option("--lane", type=click.Choice(LANES), help="Of this lane only."),
+        click.option(
+            "--older-than",
+            "older_than_s",
+            callback=_age,
+            metavar="AGE",
+            help="Failed before: 30m, 12h, 7d; default: any.",
+        ),
+        click.option("--code", metavar="CODE", help="With this error code only; default: any."),
+        click.option("--lane", type=click.Choice(LANES), help="Of this lane only; default: both."),
     ):
         command = option(command)
     return command
@@ -55,8 +60,9 @@ def _selection(command: Decorated) -> Decorated:
 
 
 @click.group(
+    cls=Group,
     epilog="\b\nExamples:\n  asrq dead list --code worker_lost\n  asrq dead show 3f2a…\n"
-    "  asrq dead retry --all --code out_of_memory\n  asrq dead purge --all --older-than 3d"
+    "  asrq dead retry --all --code out_of_memory\n  asrq dead purge --all --older-than 3d",
 )
 def dead() -> None:
     """Look after dead letters: jobs that have failed, kept with their history for ASRQ_FAILURE_TTL_S."""
@@ -77,18 +83,9 @@ def list_dead(most: int, every: bool, as_json: bool, **filters: Any) -> None:
         found = client.dead_letters(**filters, most=None if every else most)
     if as_json:
         for letter in found:
-            echo_json(letter.model_dump(mode="json"))
-    elif not sys.stdout.isatty():
-        for letter in found:
-            click.echo("\t".join(_row(letter)))
-    elif found:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*_COLUMNS, box=None, pad_edge=False)
-        for letter in found:
-            table.add_row(*_row(letter))
-        Console(markup=False).print(table)
+            printing.give_json(letter.model_dump(mode="json"))
+    else:
+        printing.table(_COLUMNS, map(_row, found))
 
 
 @dead.command(epilog="\b\nExample:\n  asrq dead show 3f2a…")
@@ -100,9 +97,10 @@ def show(job_ids: tuple[str, ...], as_json: bool) -> None:
     def act(client: Client, job_id: str) -> None:
         letter = client.dead_letter(job_id)
         if as_json:
-            echo_json(letter.model_dump(mode="json"))
+            printing.give_json(letter.model_dump(mode="json"))
         else:
-            click.echo("\n".join(_told(letter)))
+            for line in _told(letter):
+                printing.say(line)
 
     failure.finish(any_failed=each(job_ids, act, as_json=as_json))
 
@@ -134,9 +132,9 @@ def _act(act: Callable[[Client, str], None], outcome: str, job_ids: Sequence[str
     def one(client: Client, job_id: str) -> None:
         act(client, job_id)
         if as_json:
-            echo_json({"id": job_id, "status": outcome})
+            printing.give_json({"id": job_id, "status": outcome})
         else:
-            click.echo(f"{job_id}  {outcome}")
+            printing.say(f"{job_id}  {outcome}")
 
     failure.finish(any_failed=each(job_ids, one, as_json=as_json))
 
@@ -149,7 +147,7 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
         (letter.failed_at or "").partition(".")[0],
         str(len(letter.attempts)),
         letter.backend or "",
-        " ".join((letter.description or "").split()),
+        letter.description or "",
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import failure, printing
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError
 
@@ -27,7 +26,6 @@ def each(job_ids: Iterable[str], act: Callable[[Client, str], None], *, as_json:
                     raise
                 any_failed = True
                 if as_json:
-                    echo_json({"id": job_id, "error": error.info().model_dump()})
-                else:
-                    failure.say(error)
+                    printing.give_json({"id": job_id, "error": error.info().model_dump()})
+                failure.say(error)
     return any_failed

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
+from contextlib import suppress
 
 import click
 
-from asrq_jobs.cli import colour, exits
+from asrq_jobs import result_warnings
+from asrq_jobs.cli import exits, printing
+from asrq_jobs.cli.printing import Styled
 from asrq_jobs.errors import (
     AsrqError,
     InternalError,
+    OutputError,
     QueueAuthError,
     QueueRefusedError,
     QueueUnreachableError,
@@ -33,7 +36,7 @@ def exit_code(error: AsrqError) -> int:
 
 def concerns_all(error: AsrqError) -> bool:
     """Whether an error met at one source or job would be met at every other, too."""
-    return exit_code(error) in {exits.USAGE, exits.QUEUE}
+    return exit_code(error) in {exits.USAGE, exits.QUEUE} or isinstance(error, OutputError)
 
 
 def from_click(error: click.ClickException) -> UsageError:
@@ -46,25 +49,51 @@ def from_defect(error: Exception) -> InternalError:
     """Return our error for an exception that nobody expected; its traceback is printed only for log level debug."""
     # Read here, not through the settings: what failed may be the settings.
     if os.environ.get("ASRQ_LOG_LEVEL", "").lower() == "debug":
-        traceback.print_exception(error)
+        printing.say_lines("".join(traceback.format_exception(error)), err=True)
     return InternalError(
         f"Defect in asrq: {type(error).__name__}: {error}.",
         hint="Please report it with the traceback that ASRQ_LOG_LEVEL=debug shows.",
     )
 
 
+def end(error: Exception, *, as_json: bool) -> int:
+    """Say what ended a command, with `as_json` also as JSON on stdout, and return the exit code."""
+    shown = _shown(error)
+    say(shown)
+    if as_json and not isinstance(shown, OutputError):
+        with suppress(BrokenPipeError, OutputError):
+            printing.give_json({"error": shown.info().model_dump()})
+    return exit_code(shown)
+
+
+def _shown(error: Exception) -> AsrqError:
+    if isinstance(error, click.ClickException):
+        return from_click(error)
+    if isinstance(error, AsrqError):
+        return error
+    if isinstance(error, OSError) and printing.was_printing(error):
+        return printing.cannot_write(error)
+    return from_defect(error)
+
+
 def say(error: AsrqError, *, about: str | None = None) -> None:
     """Print an error to stderr as people read it; `about` names the file or job that it concerns."""
-    label, code = click.style("asrq: error:", fg="red", bold=True), click.style(f"[{error.code}]", dim=True)
     prefix = f"{about}: " if about and about not in error.message else ""
-    click.echo(f"{label} {prefix}{error.message} {code}", err=True, color=colour.wanted(sys.stderr))
+    label = Styled("asrq: error:", fg="red", bold=True)
+    printing.say(label, f" {prefix}{error.message} ", Styled(f"[{error.code}]", dim=True), err=True)
     if error.hint:
-        click.echo(f"  hint: {error.hint}", err=True)
+        printing.say(f"  hint: {error.hint}", err=True)
+
+
+def warn(code: str, *, about: str) -> None:
+    """Print to stderr what a result warns of; `about` names the file or job that it concerns."""
+    label = Styled("asrq: warning:", fg="yellow", bold=True)
+    printing.say(label, f" {about}: {result_warnings.meaning(code)} ", Styled(f"[{code}]", dim=True), err=True)
 
 
 def note(text: str) -> None:
     """Print a remark to stderr."""
-    click.echo(f"asrq: {text}", err=True)
+    printing.say(f"asrq: {text}", err=True)
 
 
 def finish(*, any_failed: bool) -> None:

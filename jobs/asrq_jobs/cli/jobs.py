@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.each import each
-from asrq_jobs.cli.output import echo_json
 from asrq_jobs.client import Client
 from asrq_jobs.events import Event
 from asrq_jobs.states import STATUSES, JobState, Status
@@ -35,7 +33,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command("list", epilog="\b\nExample:\n  asrq list --state failed")
-@click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state; default: all.")
 @click.option(
     "--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
 )
@@ -82,31 +80,25 @@ def events(job_id: str, as_json: bool) -> None:
     with Client(configuration.load()) as client:
         client.state(job_id)
         for event in client.events(job_id):
-            click.echo(event.to_json() if as_json else told(event))
+            if as_json:
+                printing.give_json(event.model_dump(mode="json", exclude_none=True))
+            else:
+                printing.say(told(event))
 
 
 def _report(job_id: str, outcome: str, *, as_json: bool) -> None:
     if as_json:
-        echo_json({"id": job_id, "status": outcome})
+        printing.give_json({"id": job_id, "status": outcome})
     else:
-        click.echo(f"{job_id}  {outcome}")
+        printing.say(f"{job_id}  {outcome}")
 
 
 def _show(states: Sequence[JobState], *, as_json: bool) -> None:
     if as_json:
         for state in states:
-            echo_json(state.model_dump(mode="json"))
-    elif not sys.stdout.isatty():
-        for state in states:
-            click.echo("\t".join(_row(state)))
-    elif states:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*_COLUMNS, box=None, pad_edge=False)
-        for state in states:
-            table.add_row(*_row(state))
-        Console(markup=False).print(table)
+            printing.give_json(state.model_dump(mode="json"))
+    else:
+        printing.table(_COLUMNS, map(_row, states))
 
 
 def _row(state: JobState) -> tuple[str, ...]:
@@ -118,7 +110,7 @@ def _row(state: JobState) -> tuple[str, ...]:
         state.position,
         state.attempt or None,
         since and since.partition(".")[0],
-        state.description and " ".join(state.description.split()),
+        state.description,
         state.error and state.error.code,
         state.waits_for,
     )

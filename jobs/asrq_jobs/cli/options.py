@@ -9,9 +9,19 @@ from typing import Any, TypeVar, get_args
 import click
 
 from asrq_jobs.formats import FORMATS
-from asrq_jobs.request import LANES, Task
+from asrq_jobs.request import LANES, Request, Task
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _within(field: str) -> click.IntRange:
+    """Return the range of a whole number, as `asrq.request/1` has it."""
+    rules = Request.model_fields[field].metadata
+    return click.IntRange(
+        min=next((rule.ge for rule in rules if hasattr(rule, "ge")), None),
+        max=next((rule.le for rule in rules if hasattr(rule, "le")), None),
+    )
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else.")
 
@@ -27,13 +37,14 @@ def output_options(command: Decorated) -> Decorated:
             "folder",
             type=click.Path(path_type=Path, file_okay=False),
             metavar="DIR",
-            help="Write each transcript to a file of its own here; nothing is overwritten.",
+            help="Write each transcript to a file of its own here, as soon as it is there; nothing is overwritten. "
+            "Default: standard output.",
         ),
         click.option(
             "--format",
             "form",
             type=click.Choice(FORMATS),
-            help="Of transcripts; default: txt, or JSON lines where stdout is no terminal.",
+            help="Of transcripts; default: txt, or json with --json.",
         ),
     ):
         command = option(command)
@@ -43,18 +54,28 @@ def output_options(command: Decorated) -> Decorated:
 def speech_options(command: Decorated) -> Decorated:
     """Add the options that say how to transcribe, under the names of the fields of `asrq.request/1`."""
     for option in (
-        click.option("--timeout", "timeout_s", type=int, metavar="SECONDS", help="Longest that one attempt may run."),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=_within("timeout_s"),
+            metavar="SECONDS",
+            help="Longest that one attempt may run; default: by the length of the audio.",
+        ),
         click.option(
             "--hotwords",
             multiple=True,
             callback=_split,
             metavar="TEXT",
-            help="Names and terms to expect, comma separated; may be repeated.",
+            help="Names and terms to expect, comma separated; may be repeated. Default: none.",
         ),
-        click.option("--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling."),
+        click.option(
+            "--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling; default: none."
+        ),
         click.option("--word-timestamps", is_flag=True, help="Times of each word."),
-        click.option("--task", type=click.Choice(get_args(Task)), help="translate gives English text."),
-        click.option("--language", metavar="CODE", help="ru, en, … or auto to detect (the default)."),
+        click.option(
+            "--task", type=click.Choice(get_args(Task)), help="translate gives English text; default: transcribe."
+        ),
+        click.option("--language", metavar="CODE", help="ru, pt-BR, English, …, or auto to detect it; default: auto."),
     ):
         command = option(command)
     return command
@@ -66,25 +87,34 @@ def queue_options(command: Decorated) -> Decorated:
         click.option(
             "--queue-ttl",
             "queue_ttl_s",
-            type=int,
+            type=_within("queue_ttl_s"),
             metavar="SECONDS",
-            help="Fail as expired if no worker takes it from its lane within this time.",
+            help="Fail as expired if no worker takes it from its lane within this time; default: no limit.",
         ),
         click.option(
-            "--webhook", metavar="URL", help="Told by a POST when the job has completed or failed, where allowed."
+            "--webhook",
+            metavar="URL",
+            help="Told by a POST when the job has completed or failed, where allowed; default: none.",
         ),
-        click.option("--retries", type=int, metavar="N", help="Further attempts after a failure that may pass."),
+        click.option(
+            "--retries",
+            type=_within("retries"),
+            metavar="N",
+            help="Further attempts after a failure that may pass; default: as many as the worker's ASRQ_MAX_ATTEMPTS "
+            "allows.",
+        ),
         click.option(
             "--backend",
             metavar="NAME",
-            help="Only a worker with this backend will do: the job waits for one if any is registered, else it fails.",
+            help="Only a worker with this backend will do: the job waits for one if any is registered, else it fails. "
+            "Default: any.",
         ),
         click.option(
             "--model",
             metavar="NAME",
-            help="Only a worker with this model (tiny.en, base, …) will do, likewise.",
+            help="Only a worker with this model (tiny.en, base, …) will do, likewise; default: any.",
         ),
-        click.option("--lane", type=click.Choice(LANES), help="interactive is served first; the default is batch."),
+        click.option("--lane", type=click.Choice(LANES), help="interactive is served first; default: batch."),
     ):
         command = option(command)
     return command

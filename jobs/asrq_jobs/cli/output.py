@@ -1,50 +1,59 @@
-"""Results on their way out: to stdout in input order, or each to a file of its own."""
+"""Results on their way out: to stdout in the order of the inputs, or each to a file as soon as it is there."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
-
-import click
+from typing import Literal, TextIO
 
 from asrq_jobs import formats
-from asrq_jobs.cli import colour, failure
-from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, UsageError, from_info
+from asrq_jobs.cli import failure, files, printing
+from asrq_jobs.cli.printing import Styled
+from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, OutputError, UsageError, from_info
 from asrq_jobs.formats import Format
 from asrq_jobs.result import AudioInfo, Result
+
+# Formats of which two in a row are neither one file nor two.
+_ALONE = frozenset({"srt", "vtt", "tsv"})
 
 
 @dataclass(frozen=True)
 class Form:
-    """How results are to be shown; `json_lines` and `form` say what stands on stdout, `folder` where files go."""
+    """How results are shown: whether as JSON lines or in a format on stdout, and in which folder as files, if in any.
+
+    `several` says that there is more than one, `terminal` that somebody reads them.
+    """
 
     form: Format
     json_lines: bool
     folder: Path | None
+    several: bool
     terminal: bool
 
 
-def choose(form: Format | None, *, as_json: bool, folder: Path | None, stdout: TextIO | None = None) -> Form:
-    """Decide the form from the options: JSON lines with `--json`, or without a terminal unless a format is named.
+def choose(
+    form: Format | None, *, as_json: bool, folder: Path | None, several: bool, stdout: TextIO | None = None
+) -> Form:
+    """Decide from the options: plain text, unless `--json` or `--format` asks for something else.
 
     Raises:
-        UsageError: the folder cannot be made.
+        UsageError: several subtitles cannot share stdout, or the folder cannot be made or written to.
     """
-    terminal = (stdout or sys.stdout).isatty()
+    if several and folder is None and form in _ALONE and not as_json:
+        raise UsageError(
+            f"Several transcripts as {form} cannot share standard output.",
+            hint="Write each to a file with --output DIR, or take one at a time.",
+        )
     if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"Cannot make the folder {folder}: {error.strerror}.") from None
+        files.prepare(folder)
     return Form(
         form=form or ("json" if as_json else "txt"),
-        json_lines=as_json or (form is None and not terminal),
+        json_lines=as_json,
         folder=folder,
-        terminal=terminal,
+        several=several,
+        terminal=(stdout or sys.stdout).isatty(),
     )
 
 
@@ -54,71 +63,89 @@ def failed(job_id: str, error: AsrqError, *, name: str | None = None) -> Result:
     return Result(id=job_id, status=status, audio=AudioInfo(name=name), error=error.info())
 
 
-def echo_json(value: Any) -> None:
-    """Print one JSON value on a line of stdout; bytes that were no UTF-8 are escaped, as JSON can."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    click.echo(text.encode(errors="backslashreplace").decode())
+@dataclass(frozen=True)
+class _Ended:
+    result: Result
+    written: Path | OutputError | None
 
 
-class Printer:
-    """Shows results in a form, and remembers whether any of them was a failure."""
+class Delivery:
+    """Takes results in any order. A file is written at once; what stands on stdout keeps the order of the inputs.
 
-    def __init__(self, form: Form, *, several: bool) -> None:
-        self._form = form
-        self._several = several
-        self.any_failed = False
-
-    def show(self, name: str, result: Result) -> None:
-        """Print or write one result; `name` is what people call its input: a file name or a job id."""
-        form = self._form
-        done = result.status == "completed"
-        self.any_failed |= not done
-        if form.json_lines:
-            click.echo(result.to_json())
-        elif not done:
-            failure.say(_error_of(result), about=name)
-        if form.folder and done:
-            written = _write(form.folder, Path(name).stem, form.form, result)
-            if not form.json_lines:
-                click.echo(written)
-        elif done and not form.json_lines:
-            self._print(name, result)
-
-    def _print(self, name: str, result: Result) -> None:
-        form = self._form.form
-        if not self._form.terminal and (form == "json" or form == "verbose_json"):  # noqa: PLR1714  # narrows the type
-            echo_json(formats.document(result, form))
-            return
-        if self._form.terminal and self._several:
-            click.secho(name, bold=True, color=colour.wanted(sys.stdout))
-        click.echo(formats.render(result, form), nl=False)
-
-
-class InOrder:
-    """Gets results in any order and shows them in that of the inputs.
-
-    Each is shown as soon as those before it are there, or with `hold` only when all is over: where bars move on the
-    same terminal.
+    It is printed as soon as what is before it is there, or with `hold` only when all is over: where bars move on the
+    same terminal. `taken` counts results; `any_failed` says whether one was a failure, or could not be written.
     """
 
-    def __init__(self, printer: Printer, names: Sequence[str], *, hold: bool) -> None:
-        self._printer = printer
+    def __init__(self, form: Form, names: Sequence[str], *, by_id: bool = False, hold: bool = False) -> None:
+        """`names` is what people call the inputs: file names or, with `by_id`, the ids of jobs."""
+        self._form = form
         self._names = names
+        self._by_id = by_id
         self._hold = hold
-        self._ready: dict[int, Result] = {}
+        self._ready: dict[int, _Ended] = {}
         self._next = 0
+        self._given = 0
+        self.taken = 0
+        self.any_failed = False
 
     def put(self, index: int, result: Result) -> None:
         """Take the result of an input."""
-        self._ready[index] = result
+        self.taken += 1
+        self._ready[index] = _Ended(result, self._write(index, result))
         while self._next in self._ready and not self._hold:
-            self._printer.show(self._names[self._next], self._ready.pop(self._next))
+            self._show(self._next)
             self._next += 1
 
     def flush(self) -> None:
         """Show what is there, although something before it may never have come."""
         for index in sorted(self._ready):
-            self._printer.show(self._names[index], self._ready.pop(index))
+            self._show(index)
+
+    def _write(self, index: int, result: Result) -> Path | OutputError | None:
+        form = self._form
+        if form.folder is None or result.status != "completed":
+            return None
+        name = self._names[index]
+        if self._by_id and result.audio is not None and result.audio.name:
+            name = result.audio.name
+        try:
+            return files.write(
+                form.folder, files.stem(name), formats.extension(form.form), formats.render(result, form.form)
+            )
+        except OutputError as error:
+            return error
+
+    def _show(self, index: int) -> None:
+        ended, name, form = self._ready.pop(index), self._names[index], self._form
+        result, written = ended.result, ended.written
+        if form.json_lines:
+            printing.give_json(result.document())
+        if result.status != "completed":
+            self.any_failed = True
+            failure.say(_error_of(result), about=name)
+            return
+        if not (form.json_lines or form.form == "json"):  # whose documents have them
+            for code in result.warnings:
+                failure.warn(code, about=name)
+        if isinstance(written, OutputError):
+            self.any_failed = True
+            failure.say(written, about=name)
+        elif written is not None and not form.json_lines:
+            printing.say(str(written))
+        elif not form.json_lines:
+            self._give(name, result)
+
+    def _give(self, name: str, result: Result) -> None:
+        form = self._form.form
+        if form == "json" or form == "verbose_json":  # noqa: PLR1714  # narrows the type
+            printing.give_json(formats.document(result, form), indent=2 if self._form.terminal else None)
+            return
+        if self._form.several:
+            if self._given:
+                printing.say()
+            printing.say(Styled(f"==> {name} <==", bold=True))
+        self._given += 1
+        printing.give(formats.render(result, form))
 
 
 def _error_of(result: Result) -> AsrqError:
@@ -127,23 +154,3 @@ def _error_of(result: Result) -> AsrqError:
     return from_info(
         ErrorInfo(code=result.status, message=f"The job is {result.status}.", retryable=False, stage="worker")
     )
-
-
-def _write(folder: Path, stem: str, form: Format, result: Result) -> Path:
-    """Write a result to a file that did not exist: what stands there already is never overwritten.
-
-    Raises:
-        UsageError: the folder does not take it.
-    """
-    number = 1
-    while True:
-        path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{formats.extension(form)}"
-        try:
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(formats.render(result, form))
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise UsageError(f"Cannot write {path}: {error.strerror}.") from None
-        else:
-            return path

@@ -1,31 +1,43 @@
-"""What a person sees while jobs run: a bar per job, fed by events."""
+"""What a person sees while jobs run: a bar per job, fed by events, with clocks that go on between them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.console import Console, RenderableType  # noqa: TID251  # a type; `printing` makes it
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
-from asrq_jobs.cli.follow import News
+from asrq_jobs.cli import printing
+from asrq_jobs.cli.follow import Condition, News
+from asrq_jobs.display import visible
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.states import JobState
 
 _MOST_BARS = 12
+_QUIET_S = 10.0  # without news of a job that runs: chunks take a few seconds each
+_SILENT_S = 3.0  # without an answer, which comes every second: the server is away
 
 
 @dataclass(frozen=True)
 class View:
-    """What is known of a job, as its bar shows it. `fraction` is of the audio, `left_s` seconds until the end."""
+    """What is known of a job, as its bar shows it. `fraction` is of the audio.
+
+    Times are seconds of one clock: `since` when the job began to wait or to run, `at` when it was last heard of;
+    `left_s` was left then.
+    """
 
     status: str = "queued"
     fraction: float = 0.0
     detail: str = ""
     left_s: float | None = None
+    since: float | None = None
+    at: float = 0.0
 
     @property
     def ended(self) -> bool:
@@ -33,13 +45,20 @@ class View:
         return self.status in {"completed", "failed", "canceled"}
 
 
-def after(view: View, news: News) -> View:
-    """Return what to show once the news is in."""
+def after(view: View, news: News, *, now: float) -> View:
+    """Return what to show once the news is in, at a time."""
+    changed = _after(view, news)
+    if changed.status != view.status or view.since is None:
+        changed = replace(changed, since=now)
+    return changed if isinstance(news, JobState) else replace(changed, at=now)
+
+
+def _after(view: View, news: News) -> View:
     match news:
         case Result():
             return _ended(view, news)
         case JobState():
-            return _waiting(view, news)
+            return _standing(view, news)
         case Event():
             return _event(view, news)
         case _:
@@ -52,10 +71,13 @@ def _ended(view: View, result: Result) -> View:
             view, status=result.status, detail=result.error.code if result.error else result.status, left_s=None
         )
     rtfx = result.timings.rtfx
-    return View("completed", 1.0, "done" if rtfx is None else f"done {_speed(rtfx)}")
+    done = "done" if rtfx is None else f"done {_speed(rtfx)}"
+    return replace(view, status="completed", fraction=1.0, detail=", ".join([done, *result.warnings]), left_s=None)
 
 
-def _waiting(view: View, state: JobState) -> View:
+def _standing(view: View, state: JobState) -> View:
+    if state.status == "processing" and view.status == "queued":  # its events are yet to come, or were lost
+        return replace(view, status="running", detail="running")
     if view.status != "queued" or state.status != "queued":
         return view
     return replace(view, detail=_place(state.lane, state.position, state.waits_for))
@@ -69,13 +91,15 @@ def _place(lane: str | None, number: int | None, waits_for: str | None) -> str:
 def _event(view: View, event: Event) -> View:
     match event.type:
         case "queued":
-            return View("queued", detail=_place(event.lane, event.depth, event.waits_for))
+            place = _place(event.lane, event.depth, event.waits_for)
+            return replace(view, status="queued", fraction=0.0, detail=place, left_s=None)
         case "started":
-            return replace(view, status="running", detail="starting")
+            again = f" (attempt {event.attempt})" if event.attempt and event.attempt > 1 else ""
+            return replace(view, status="running", detail=f"starting{again}", left_s=None)
         case "retrying":
             code = event.error.code if event.error else "failed"
             pause = f" in {event.delay_s:.0f} s" if event.delay_s else ""
-            return View("queued", view.fraction, f"again{pause}: {code}")
+            return replace(view, status="queued", detail=f"again{pause}: {code}", left_s=None)
         case "progress":
             return _moved(view, event)
         case _:
@@ -83,16 +107,42 @@ def _event(view: View, event: Event) -> View:
 
 
 def _moved(view: View, event: Event) -> View:
+    view = replace(view, status="running", left_s=None)
+    if event.fallback_from:
+        return replace(view, detail=f"{event.fallback_from} failed, another backend takes over")
+    if event.step:
+        return replace(view, detail=f"memory is short: {event.step.replace('_', ' ')}")
     if event.stage == "fetch":
-        return replace(view, status="running", detail="fetching")
+        return replace(view, detail="fetching")
     if event.stage == "decode":
         heard = "" if event.done_s is None else f" {_minutes(event.done_s)}"
-        return replace(view, status="running", detail=f"decoding{heard}")
+        return replace(view, detail=f"decoding{heard}")
     fraction = view.fraction if event.fraction is None else event.fraction
+    if not event.rtfx:
+        return replace(view, fraction=fraction, detail="transcribing")
     left = None
-    if event.rtfx and event.audio_s is not None and event.done_s is not None:
+    if event.audio_s is not None and event.done_s is not None:
         left = max(event.audio_s - event.done_s, 0.0) / event.rtfx
-    return View("running", fraction, _speed(event.rtfx) if event.rtfx else "running", left)
+    return replace(view, fraction=fraction, detail=_speed(event.rtfx), left_s=left)
+
+
+def described(view: View, *, now: float) -> str:
+    """Return what stands beside a bar at a time: the stage, for how long it has waited or run, and what is left."""
+    parts = [view.detail]
+    if view.since is not None and not view.ended:
+        parts.append(_minutes(now - view.since))
+        if view.left_s is not None and (left := view.at + view.left_s - now) > 0:
+            parts.append(f"{_minutes(left)} left")
+        elif view.status == "running" and now - view.at >= _QUIET_S:
+            parts.append(f"no news for {_minutes(now - view.at)}")
+    return ", ".join(filter(None, parts))
+
+
+def trouble(condition: Condition, *, silent_s: float) -> str:
+    """Return what keeps all jobs waiting, if something does; `silent_s` is for how long the server has said nothing."""
+    if not condition.answers or silent_s >= _SILENT_S:
+        return f"the server does not answer, for {_minutes(silent_s)}; trying again"
+    return "no worker is there: the jobs wait" if condition.workers == 0 else ""
 
 
 def _speed(rtfx: float) -> str:
@@ -105,27 +155,55 @@ def choose(views: Mapping[str, View], most: int) -> set[str]:
     return set(sorted(views, key=lambda job_id: rank.get(views[job_id].status, 2))[:most])
 
 
+class _Detail(ProgressColumn):
+    """The end of a line, written anew each time that it is drawn."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["describe"]())
+
+
+class _WithTrouble(Progress):
+    """Bars with a line below them, as long as there is something to say for all."""
+
+    def __init__(self, *columns: ProgressColumn, trouble: Callable[[], str], console: Console) -> None:
+        self._trouble = trouble
+        # Transcripts go where stdout goes, which need not be this terminal.
+        super().__init__(*columns, console=console, redirect_stdout=False, redirect_stderr=False)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what is drawn."""
+        yield from super().get_renderables()
+        if trouble := self._trouble():
+            yield Text(trouble, style="yellow")
+
+
 class Bars:
     """Live bars on stderr, which leave stdout to the transcripts; a context manager."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        """Show jobs under their names, given by job id."""
-        self._progress = Progress(
+    def __init__(self, names: Mapping[str, str], *, watched: bool = True) -> None:
+        """Show jobs under their names, given by job id; `watched` says that there is a server that may fall silent."""
+        self._lock = Lock()
+        self._watched = watched
+        self._condition = Condition()
+        self._heard_at: float | None = None  # None: nothing is asked just now
+        self._progress = _WithTrouble(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[detail]}", markup=False),
-            console=Console(stderr=True),
-            redirect_stdout=False,  # transcripts go where stdout goes, which need not be this terminal
-            redirect_stderr=False,
+            _Detail(),
+            trouble=self._trouble,
+            console=printing.console(err=True),
         )
-        self._lock = Lock()
         self._views = dict.fromkeys(names, View())
         self._bars: dict[str, TaskID] = {
-            job_id: self._progress.add_task(_fit(name), total=1.0, visible=False, detail="")
+            job_id: self._progress.add_task(
+                visible(_fit(name)), total=1.0, visible=False, describe=lambda job_id=job_id: self._described(job_id)
+            )
             for job_id, name in names.items()
         }
-        self._all = self._progress.add_task("all", total=len(names), visible=len(names) > _MOST_BARS, detail="")
+        self._all = self._progress.add_task(
+            "all", total=len(names), visible=len(names) > _MOST_BARS, describe=self._summary
+        )
         self._show()
 
     def __enter__(self) -> Bars:
@@ -135,23 +213,48 @@ class Bars:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watched = False
         self._progress.stop()
 
     def update(self, job_id: str, news: News) -> None:
         """Take in what happened to a job; from any thread."""
         with self._lock:
-            self._views[job_id] = after(self._views[job_id], news)
+            now = self._heard_at = time.monotonic()
+            self._views[job_id] = after(self._views[job_id], news, now=now)
             self._show()
+
+    def sending(self, job_id: str) -> None:
+        """Show that a job's audio is on its way to the queue."""
+        with self._lock:
+            now, self._heard_at = time.monotonic(), None
+            self._views[job_id] = replace(self._views[job_id], detail="uploading", since=now, at=now)
+            self._show()
+
+    def of_the_queue(self, condition: Condition) -> None:
+        """Take in how the queue is."""
+        with self._lock:
+            self._condition = condition
+            if condition.answers:
+                self._heard_at = time.monotonic()
+
+    def _described(self, job_id: str) -> str:
+        return visible(described(self._views[job_id], now=time.monotonic()))
+
+    def _trouble(self) -> str:
+        heard_at = self._heard_at
+        if not self._watched or heard_at is None:
+            return ""
+        return trouble(self._condition, silent_s=time.monotonic() - heard_at)
+
+    def _summary(self) -> str:
+        ended = sum(view.ended for view in self._views.values())
+        return f"{ended} of {len(self._views)} ended"
 
     def _show(self) -> None:
         shown = choose(self._views, _MOST_BARS)
         for job_id, view in self._views.items():
-            left = "" if view.left_s is None else f", {_minutes(view.left_s)} left"
-            self._progress.update(
-                self._bars[job_id], completed=view.fraction, visible=job_id in shown, detail=view.detail + left
-            )
-        ended = sum(view.ended for view in self._views.values())
-        self._progress.update(self._all, completed=ended, detail=f"{ended} of {len(self._views)} ended")
+            self._progress.update(self._bars[job_id], completed=view.fraction, visible=job_id in shown)
+        self._progress.update(self._all, completed=sum(view.ended for view in self._views.values()))
 
 
 def _fit(name: str, width: int = 32) -> str:

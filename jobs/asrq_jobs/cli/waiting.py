@@ -3,64 +3,118 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 
 from asrq_jobs.cli import failure
-from asrq_jobs.cli.follow import commands_for, follow
-from asrq_jobs.cli.output import InOrder, Printer, failed
+from asrq_jobs.cli.follow import Condition, Following, commands_for
+from asrq_jobs.cli.interruption import interruptible
+from asrq_jobs.cli.output import Delivery, Form, failed
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
-from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import AsrqError, QueueError, WaitTimeoutError
+from asrq_jobs.errors import AsrqError, OutputError, QueueError, WaitTimeoutError
 from asrq_jobs.result import Result
-from asrq_jobs.settings import Settings
 
 
-def await_all(
-    config: Settings,
-    jobs: Mapping[int, str],
-    names: Sequence[str],
-    printer: Printer,
-    *,
-    known: Mapping[int, Result] | None = None,
-    watch: bool,
-    timeout_s: float | None,
-) -> None:
-    """Follow jobs until all have ended, and print their results in input order; an interruption says how to go on.
+class Waiting:
+    """The inputs of one command until each has ended; some may join while others are waited for."""
 
-    `names` is what people call the inputs, `jobs` gives the job id of each that has one, and `known` the results of
-    those that do not. With `watch`, and a terminal on stderr, bars show how far each job is.
+    def __init__(self, client: Client, delivery: Delivery, bars: Bars | None) -> None:
+        self._following = Following(client)
+        self._delivery = delivery
+        self._bars = bars
+        self._inputs: dict[str, list[int]] = {}
 
-    Raises:
-        WaitTimeoutError: `timeout_s` seconds have passed; what was ready has been printed.
-        QueueError: Redis cannot be reached or refuses.
+    def add(self, index: int, job_id: str) -> None:
+        """Wait for the job of an input, too."""
+        self._inputs.setdefault(job_id, []).append(index)
+        self._following.add(job_id)
+
+    def sending(self, job_id: str) -> None:
+        """Show that the audio of a job is on its way to the queue."""
+        if self._bars:
+            self._bars.sending(job_id)
+
+    def settle(self, index: int, result: Result) -> None:
+        """Take the result of an input that has no job."""
+        if self._bars:
+            self._bars.update(result.id, result)
+        self._delivery.put(index, result)
+
+    def glance(self) -> None:
+        """Take in what has happened so far."""
+        if self._following.left:
+            self._take(within_s=0.001)
+
+    def finish(self, timeout_s: float | None) -> None:
+        """Wait until all have ended.
+
+        Raises:
+            WaitTimeoutError: `timeout_s` seconds have passed; what was ready has been handed over.
+            QueueError: Redis cannot be reached or refuses.
+        """
+        self._following.limit(timeout_s)
+        while self._following.left:
+            self._take(within_s=1.0)
+
+    @property
+    def left(self) -> list[str]:
+        """The jobs that have not ended."""
+        return self._following.left
+
+    @property
+    def all(self) -> list[str]:
+        """The jobs of all inputs."""
+        return list(self._inputs)
+
+    def _take(self, within_s: float) -> None:
+        for job_id, news in self._following.news(within_s):
+            if isinstance(news, Condition):
+                self._tell(news)
+                continue
+            if self._bars:
+                self._bars.update(job_id, news)
+            if isinstance(news, Result | AsrqError):
+                for index in self._inputs[job_id]:
+                    self._delivery.put(index, news if isinstance(news, Result) else failed(job_id, news))
+
+    def _tell(self, condition: Condition) -> None:
+        if self._bars:
+            self._bars.of_the_queue(condition)
+        elif not condition.answers:
+            failure.note("the server does not answer; trying again.")
+        elif condition.workers == 0:
+            failure.note("no worker is there: the jobs wait.")
+
+
+@contextmanager
+def waiting(
+    client: Client, form: Form, names: Sequence[str], job_ids: Sequence[str], *, by_id: bool = False
+) -> Iterator[tuple[Waiting, Delivery]]:
+    """Wait for the jobs of inputs; whatever interrupts it leaves what is done, and says how to go on.
+
+    `names` is what people call the inputs: file names or, with `by_id`, the ids themselves. Bars show how far each job
+    is where someone watches: with a terminal on stderr, and nothing but text on stdout.
     """
-    inputs: dict[str, list[int]] = {}
-    for index, job_id in jobs.items():
-        inputs.setdefault(job_id, []).append(index)
-    titles = {job_id: names[indexes[0]] for job_id, indexes in inputs.items()}
-    bars = Bars(titles) if watch and sys.stderr.isatty() else None
-    delivery = InOrder(printer, names, hold=bars is not None and sys.stdout.isatty())
-    for index, result in (known or {}).items():
-        delivery.put(index, result)
-    waiting = dict.fromkeys(inputs)
-    with connect(config) as redis, queue_errors(config):
-        redis.ping()
-    # An outage while we wait harms no job, so it is ridden out as a worker would; one before is told at once.
-    client = Client(config, redis=connect(config, retry_s=config.redis_retry_s))
-    try:
-        with client, bars or nullcontext():
-            for job_id, news in follow(client, list(inputs), timeout_s=timeout_s):
-                if bars:
-                    bars.update(job_id, news)
-                if isinstance(news, Result | AsrqError):
-                    del waiting[job_id]
-                    for index in inputs[job_id]:
-                        delivery.put(index, news if isinstance(news, Result) else failed(job_id, news))
-    except (KeyboardInterrupt, QueueError) as error:
-        if waiting and not isinstance(error, WaitTimeoutError):  # whose hint says it
-            failure.note(f"the jobs go on. {commands_for(waiting)}")
-        raise
-    finally:
-        delivery.flush()
+    watched = sys.stderr.isatty() and not form.json_lines
+    bars = Bars(dict(zip(reversed(job_ids), reversed(names), strict=True))) if watched else None
+    delivery = Delivery(form, names, by_id=by_id, hold=bars is not None and form.terminal)
+    wait = Waiting(client, delivery, bars)
+    again = [*(["--json"] if form.json_lines else ["--format", form.form] if form.form != "txt" else [])]
+    again += ["--output", str(form.folder)] if form.folder else []
+    with interruptible():
+        try:
+            with bars or nullcontext():
+                yield wait, delivery
+        except (KeyboardInterrupt, AsrqError) as error:
+            with suppress(OutputError, BrokenPipeError):
+                delivery.flush()
+            if isinstance(error, WaitTimeoutError):
+                error.hint = commands_for(wait.left, *again)
+            elif isinstance(error, OutputError):
+                failure.note(f"nothing is lost. {commands_for(wait.all, *again)}")
+            elif wait.left and isinstance(error, KeyboardInterrupt | QueueError):
+                failure.note(f"the jobs go on. {commands_for(wait.left, *again)}")
+            raise
+        else:
+            delivery.flush()

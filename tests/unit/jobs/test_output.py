@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asrq_jobs.cli.output import Form, InOrder, Printer, choose, failed
+from asrq_jobs.cli.output import Delivery, Form, choose, failed
 from asrq_jobs.errors import AudioEmptyError, UsageError
-from asrq_jobs.formats import Format
-from asrq_jobs.result import Result, Segment
+from asrq_jobs.formats import FORMATS, Format
+from asrq_jobs.result import AudioInfo, Result, Segment
 
 
 class Terminal(io.StringIO):
@@ -19,39 +20,53 @@ class Terminal(io.StringIO):
         return True
 
 
-def done(text: str) -> Result:
-    return Result(
-        id=text, status="completed", text=text, duration=1, segments=(Segment(id=0, start=0, end=1, text=text),)
-    )
+def done(text: str, **fields: Any) -> Result:
+    segments = (Segment(id=0, start=0, end=1, text=text),)
+    return Result(id=text, status="completed", text=text, duration=1, segments=segments, **fields)
 
 
+def form(name: Format = "txt", **fields: Any) -> Form:
+    return Form(name, **{"json_lines": False, "folder": None, "several": False, "terminal": False, **fields})
+
+
+@pytest.mark.parametrize("stdout", [Terminal(), io.StringIO()])
 @pytest.mark.parametrize(
-    ("form", "as_json", "stdout", "expected"),
+    ("wanted", "as_json", "expected"),
     [
-        (None, False, Terminal(), ("txt", False)),
-        (None, False, io.StringIO(), ("txt", True)),
-        ("srt", False, io.StringIO(), ("srt", False)),
-        ("srt", True, Terminal(), ("srt", True)),
-        (None, True, Terminal(), ("json", True)),
+        (None, False, ("txt", False)),
+        ("srt", False, ("srt", False)),
+        ("json", False, ("json", False)),
+        ("srt", True, ("srt", True)),
+        (None, True, ("json", True)),
     ],
 )
-def test_stdout_holds_json_lines_unless_someone_reads_or_names_a_format(
-    form: Format | None, as_json: bool, stdout: io.StringIO, expected: tuple[Format, bool]
+def test_stdout_holds_text_unless_something_else_is_asked_for(
+    wanted: Format | None, as_json: bool, stdout: io.StringIO, expected: tuple[Format, bool]
 ) -> None:
-    chosen = choose(form, as_json=as_json, folder=None, stdout=stdout)
+    chosen = choose(wanted, as_json=as_json, folder=None, several=False, stdout=stdout)
     assert (chosen.form, chosen.json_lines) == expected
 
 
-def test_a_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_several_files_of_a_kind_that_is_none_in_a_row_are_refused(name: Format, tmp_path: Path) -> None:
+    if name in {"srt", "vtt", "tsv"}:
+        with pytest.raises(UsageError, match=f"as {name} cannot share standard output") as caught:
+            choose(name, as_json=False, folder=None, several=True)
+        assert "--output" in (caught.value.hint or "")
+    else:
+        assert choose(name, as_json=False, folder=None, several=True).form == name
+    for rest in ({"folder": tmp_path}, {"folder": None, "as_json": True}):
+        assert choose(name, **{"as_json": False, "several": True, **rest}).form == name
+
+
+def test_a_folder_that_takes_no_files_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="Cannot make"):
-        choose(None, as_json=False, folder=tmp_path / "file" / "sub")
+    with pytest.raises(UsageError, match="Cannot write into the folder"):
+        choose(None, as_json=False, folder=tmp_path / "file" / "sub", several=False)
 
 
 def test_results_are_shown_in_input_order_as_soon_as_possible(capsys: pytest.CaptureFixture[str]) -> None:
-    order = InOrder(
-        Printer(Form("txt", json_lines=False, folder=None, terminal=False), several=True), ["a", "b", "c"], hold=False
-    )
+    order = Delivery(form(), ["a", "b", "c"])
     order.put(1, done("two"))
     assert capsys.readouterr().out == ""
     order.put(0, done("one"))
@@ -62,9 +77,7 @@ def test_results_are_shown_in_input_order_as_soon_as_possible(capsys: pytest.Cap
 
 
 def test_results_are_held_back_and_gaps_are_passed_over_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    order = InOrder(
-        Printer(Form("txt", json_lines=False, folder=None, terminal=False), several=True), ["a", "b", "c"], hold=True
-    )
+    order = Delivery(form(), ["a", "b", "c"], hold=True)
     order.put(2, done("three"))
     order.put(0, done("one"))
     assert capsys.readouterr().out == ""
@@ -72,43 +85,113 @@ def test_results_are_held_back_and_gaps_are_passed_over_at_the_end(capsys: pytes
     assert capsys.readouterr().out == "one\nthree\n"
 
 
-def test_a_failure_is_a_document_in_json_and_a_sentence_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
-    broken = failed("id1", AudioEmptyError("The file is empty."), name="talk.mp3")
-    for json_lines in (True, False):
-        printer = Printer(Form("txt", json_lines=json_lines, folder=None, terminal=False), several=False)
-        printer.show("talk.mp3", broken)
-        assert printer.any_failed
-        shown = capsys.readouterr()
-        if json_lines:
-            document = json.loads(shown.out)
-            assert (document["id"], document["status"]) == ("id1", "failed")
-            assert document["error"]["code"] == "audio_empty"
-            assert document["audio"]["name"] == "talk.mp3"
-        else:
-            assert shown.out == ""
-            sentence, hint = shown.err.splitlines()
-            assert sentence == "asrq: error: talk.mp3: The file is empty. [audio_empty]"
-            assert hint.strip() == f"hint: {AudioEmptyError.default_hint}"
+@pytest.mark.parametrize("terminal", [True, False])
+def test_several_texts_say_whose_they_are(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
+    order = Delivery(form(several=True, terminal=terminal), ["a.mp3", "b\x1b.mp3"])
+    order.put(0, done("one"))
+    order.put(1, done("two"))
+    assert capsys.readouterr().out == "==> a.mp3 <==\none\n\n==> b\\x1b.mp3 <==\ntwo\n"
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_a_failure_is_always_a_sentence_and_a_document_besides_in_json(
+    capsys: pytest.CaptureFixture[str], json_lines: bool
+) -> None:
+    order = Delivery(form(json_lines=json_lines), ["talk.mp3"])
+    order.put(0, failed("id1", AudioEmptyError("The file is empty."), name="talk.mp3"))
+    assert order.any_failed
+    shown = capsys.readouterr()
+    sentence, hint = shown.err.splitlines()
+    assert sentence == "asrq: error: talk.mp3: The file is empty. [audio_empty]"
+    assert hint.strip() == f"hint: {AudioEmptyError.default_hint}"
+    if json_lines:
+        document = json.loads(shown.out)
+        assert (document["id"], document["status"]) == ("id1", "failed")
+        assert document["error"]["code"] == "audio_empty"
+        assert document["audio"]["name"] == "talk.mp3"
+    else:
+        assert shown.out == ""
 
 
 def test_json_formats_are_one_line_in_a_pipe_and_indented_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
     for terminal in (False, True):
-        Printer(Form("verbose_json", json_lines=False, folder=None, terminal=terminal), several=False).show(
-            "a", done("x")
-        )
+        Delivery(form("verbose_json", terminal=terminal), ["a"]).put(0, done("x"))
         text = capsys.readouterr().out
         assert json.loads(text)["text"] == "x"
         assert (text.count("\n") > 1) is terminal
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_warnings_are_said_wherever_the_document_does_not_say_them(
+    capsys: pytest.CaptureFixture[str], name: Format, json_lines: bool
+) -> None:
+    warned = done("x", warnings=("truncated_media", "fallback:out_of_memory", "from_the_future"))
+    order = Delivery(form(name, json_lines=json_lines), ["talk.mp3"])
+    order.put(0, warned)
+    assert not order.any_failed
+    shown = capsys.readouterr()
+    if json_lines or name == "json":
+        assert json.loads(shown.out)["warnings"] == list(warned.warnings)
+        assert shown.err == ""
+        return
+    first, second, third = shown.err.splitlines()
+    assert first.startswith("asrq: warning: talk.mp3: the file was cut off")
+    assert first.endswith("[truncated_media]")
+    assert "another backend took over" in second
+    assert second.endswith("(out_of_memory) [fallback:out_of_memory]")
+    assert third == "asrq: warning: talk.mp3: the worker warns of from the future [from_the_future]"
 
 
 def test_files_take_the_name_of_the_source_and_overwrite_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "talk.srt").write_text("mine", encoding="utf-8")
-    printer = Printer(Form("srt", json_lines=False, folder=tmp_path, terminal=False), several=True)
-    printer.show("talk.mp3", done("one"))
-    printer.show("talk.wav", done("two"))
+    order = Delivery(form("srt", folder=tmp_path, several=True), ["talk.mp3", "talk.wav"])
+    order.put(0, done("one"))
+    order.put(1, done("two"))
     assert (tmp_path / "talk.srt").read_text(encoding="utf-8") == "mine"
     assert "one" in (tmp_path / "talk-2.srt").read_text(encoding="utf-8")
     assert "two" in (tmp_path / "talk-3.srt").read_text(encoding="utf-8")
     assert capsys.readouterr().out.split() == [str(tmp_path / "talk-2.srt"), str(tmp_path / "talk-3.srt")]
+
+
+@pytest.mark.parametrize("hold", [True, False])
+def test_a_file_is_there_as_soon_as_its_job_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], hold: bool
+) -> None:
+    order = Delivery(form(folder=tmp_path, several=True), ["a.mp3", "b.mp3", "c.mp3"], hold=hold)
+    order.put(2, done("three"))
+    assert (tmp_path / "c.txt").read_text(encoding="utf-8") == "three\n"
+    order.put(1, done("two"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.txt", "c.txt"]
+    assert capsys.readouterr().out == "", "what is printed keeps the order of the inputs"
+
+
+def test_where_jobs_are_named_by_id_files_are_named_after_the_audio(tmp_path: Path) -> None:
+    names = ["talk.mp3", "../../etc/passwd", "", "..", "a/b\0c.wav"]
+    ids = [f"id{number}" for number in range(len(names) + 1)]
+    order = Delivery(form(folder=tmp_path, several=True), ids, by_id=True)
+    for number, name in enumerate(names):
+        order.put(number, done("x", audio=AudioInfo(name=name)))
+    order.put(len(names), done("x"))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "talk.txt", "passwd.txt", "id2.txt", "transcript.txt", "bc.txt", "id5.txt"
+    }  # fmt: skip
+
+
+def test_a_file_that_cannot_be_written_is_its_own_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "out"
+    order = Delivery(choose("txt", as_json=False, folder=folder, several=True), ["a.mp3", "b.mp3", "c.mp3"])
+    order.put(0, done("one"))
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    order.put(1, done("two"))
+    folder.mkdir()
+    order.put(2, done("three"))
+    assert order.any_failed
+    shown = capsys.readouterr()
+    assert [Path(line).name for line in shown.out.splitlines()] == ["a.txt", "c.txt"]
+    assert shown.err.startswith("asrq: error: b.mp3: Cannot write")
+    assert "[output_failed]" in shown.err

@@ -128,3 +128,80 @@ def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("asrq_jobs.configuration.load", interrupted)
     assert main(["config"]) == exits.INTERRUPTED
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    root = click.Context(cli, info_name="asrq")
+    found: list[tuple[str, click.Command]] = []
+    for name in COMMANDS:
+        command = cli.get_command(root, name)
+        assert command is not None
+        found.append((f"asrq {name}", command))
+        if isinstance(command, click.Group):
+            found += [(f"asrq {name} {child}", each) for child, each in command.commands.items()]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), every_command(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_option_says_its_default_and_its_range(path: str, command: click.Command) -> None:
+    context = click.Context(command, info_name=path)
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.is_flag:
+            shown = option.get_help_record(context)
+            assert shown is not None
+            assert "default" in shown[1].lower() or option.required, f"{path} {shown}"
+            if isinstance(option.type, click.types.IntParamType | click.types.FloatParamType):
+                assert isinstance(option.type, click.IntRange | click.FloatRange), f"{path} {shown}"
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), every_command(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_help_is_there_under_every_name(path: str, command: click.Command, capsys: pytest.CaptureFixture[str]) -> None:
+    words = path.split()[1:]
+    shown = []
+    for arguments in (
+        [*words, "--help"],
+        [*words, "-h"],
+        ["help", *words],
+        *([words] * isinstance(command, click.Group)),
+    ):
+        assert main(arguments) == 0
+        shown.append(capsys.readouterr())
+    assert {each.err for each in shown} == {""}
+    assert len({each.out for each in shown}) == 1
+    assert f"Usage: {path} " in shown[0].out
+
+
+def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for arguments in ([], ["--help"], ["-h"], ["help"]):
+        assert main(arguments) == 0
+        shown.append(capsys.readouterr())
+    assert {each.err for each in shown} == {""}
+    assert len({each.out for each in shown}) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["submti"], "asrq has no command 'submti'. Did you mean 'submit'?"),
+        (["Transcibe", "a.mp3"], "asrq has no command 'Transcibe'. Did you mean 'transcribe'?"),
+        (["backend", "cannary"], "asrq backend has no command 'cannary'. Did you mean 'canary'?"),
+        (["dead", "lst"], "asrq dead has no command 'lst'. Did you mean 'list'?"),
+        (["help", "statsu"], "asrq has no command 'statsu'. Did you mean 'status'?"),
+        (["help", "submit", "now"], "asrq submit has no commands of its own."),
+        (["xyzzy"], "asrq has no command 'xyzzy'."),
+        (["\x1b[2Jlist"], "asrq has no command '\\x1b[2Jlist'. Did you mean 'list'?"),
+    ],
+)
+def test_what_was_meant_is_named(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == exits.USAGE
+    assert capsys.readouterr().err.splitlines()[0] == f"asrq: error: {sentence} [usage]"
+
+
+def test_a_mistyped_option_is_suggested_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", "a.mp3", "--langauge", "ru"]) == exits.USAGE
+    assert "--language" in capsys.readouterr().err

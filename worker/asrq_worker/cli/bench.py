@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from asrq_jobs import languages
-from asrq_jobs.cli import failure, options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.display import visible
 from asrq_worker.cli import running
 
 if TYPE_CHECKING:
@@ -38,10 +38,20 @@ if TYPE_CHECKING:
     metavar="NAME[:MODEL]",
     help="What to measure: whisper:base, qwen:/path, …; may be repeated.",
 )
-@click.option("--language", "wanted", metavar="CODES", help="Only clips in these: ru,en.")
-@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only clips of this kind; may be repeated.")
-@click.option("--tag-exclude", "tags", multiple=True, metavar="TAG", help="No clips with this tag; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many clips of each language.")
+@click.option("--language", "wanted", metavar="CODES", help="Only clips in these: ru,en; default: all.")
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Only clips of this kind; may be repeated. Default: all."
+)
+@click.option(
+    "--tag-exclude",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="No clips with this tag; may be repeated. Default: none.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many clips of each language; default: all."
+)
 @click.option(
     "--output",
     "folder",
@@ -89,9 +99,9 @@ def bench(
     with _progress() as tell:
         report = run.run(plan, config, tell)
     if as_json:
-        echo_json(report.model_dump(mode="json"))
+        printing.give_json(report.model_dump(mode="json"))
     else:
-        click.echo(markdown.render(report), nl=False)
+        printing.give(markdown.render(report))
     failure.note(f"report.md, report.json and charts are in {folder}.")
 
 
@@ -101,7 +111,6 @@ def _progress() -> Iterator[Tell]:
     if not sys.stderr.isatty():
         yield lambda step: failure.note(_line(step))
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -112,13 +121,15 @@ def _progress() -> Iterator[Tell]:
         TextColumn("{task.fields[note]}", markup=False),
     )
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as progress:
+    with Progress(
+        *columns, console=printing.console(err=True), redirect_stdout=False, redirect_stderr=False
+    ) as progress:
 
         def tell(step: Step) -> None:
             name = f"{step.target} {step.phase}"
             if name not in bars:
-                bars[name] = progress.add_task(name, total=step.total or 1, note="")
-            progress.update(bars[name], completed=step.done, note=step.note)
+                bars[name] = progress.add_task(visible(name), total=step.total or 1, note="")
+            progress.update(bars[name], completed=step.done, note=visible(step.note))
 
         yield tell
 

@@ -7,7 +7,7 @@ import socket
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure
+from asrq_jobs.cli import failure, printing
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
 from asrq_worker import endpoint
@@ -44,7 +44,7 @@ def dashboard(port: int, host: str) -> None:
         serving.start()
         foreground.started()
         where = endpoint.written(host, server.server_port)
-        click.echo(f"http://{where}")
+        printing.say(f"http://{where}")
         if not is_private(host) and config.dashboard_password is None:
             failure.note(f"whoever reaches {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD.")
         failure.note("ready; Ctrl-C stops.")

@@ -12,10 +12,9 @@ import click
 
 import asrq_worker
 from asrq_jobs import configuration, formats
-from asrq_jobs.cli import exits, failure, options
-from asrq_jobs.cli.follow import follow
+from asrq_jobs.cli import exits, failure, options, printing
+from asrq_jobs.cli.follow import Condition, follow
 from asrq_jobs.cli.jobs import told
-from asrq_jobs.cli.output import echo_json
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, AudioNotFoundError, QueueError, from_info
@@ -81,6 +80,8 @@ def _run(config: Settings, audio: Path, *, watch: bool) -> Result | None:
         bars = Bars({job_id: audio.name}) if watch and sys.stderr.isatty() else None
         with bars or nullcontext():
             for _, news in follow(client, [job_id]):
+                if isinstance(news, Condition):
+                    continue  # this very program runs the server and the worker
                 if bars:
                     bars.update(job_id, news)
                 elif isinstance(news, Event):
@@ -94,11 +95,11 @@ def _run(config: Settings, audio: Path, *, watch: bool) -> Result | None:
 
 def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
-        echo_json(result.document())
+        printing.give_json(result.document())
     elif result.error:
         failure.say(from_info(result.error))
     else:
-        click.echo(formats.render(result, "txt"))
-        click.echo(formats.render(result, "json"), nl=False)
+        printing.give(formats.render(result, "txt") + "\n")
+        printing.give_json(result.document(), indent=2)
         failure.note("done; nothing is left running. Next: asrq up, and in another terminal asrq submit FILE --wait")
     failure.finish(any_failed=result.status != "completed")

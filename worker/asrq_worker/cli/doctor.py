@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 import click
 
-from asrq_jobs.cli import colour, failure, options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli.printing import Styled
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -26,10 +25,10 @@ def doctor(as_json: bool) -> None:
     for check in examine():
         any_failed |= check.status == "fail"
         if as_json:
-            echo_json(asdict(check))
+            printing.give_json(asdict(check))
             continue
-        status = click.style(f"{check.status:<4}", fg=_COLOURS[check.status])
-        click.echo(f"{status}  {check.name:<12} {check.message}", color=colour.wanted(sys.stdout))
+        status = Styled(f"{check.status:<4}", fg=_COLOURS[check.status])
+        printing.say(status, f"  {check.name:<12} {check.message}")
         if check.mend:
-            click.echo(f"      {'':<12} mend: {check.mend}")
+            printing.say(f"      {'':<12} mend: {check.mend}")
     failure.finish(any_failed=any_failed)

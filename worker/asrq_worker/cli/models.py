@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from typing import Literal
 
 import click
 
 from asrq_jobs import configuration, serving
-from asrq_jobs.cli import options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import options, printing
+from asrq_jobs.cli.group import Group
 from asrq_jobs.client import Client
 
 
-@click.group(epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b")
+@click.group(cls=Group, epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b")
 def models() -> None:
     """List and fetch models, and have workers load and unload them."""
 
@@ -37,7 +35,7 @@ def list_models(loaded: bool, as_json: bool) -> None:
     found = available(configuration.load().model_dir)
     if as_json:
         for model in found:
-            echo_json(
+            printing.give_json(
                 {
                     "name": model.name,
                     "ready": model.ready,
@@ -57,7 +55,7 @@ def list_models(loaded: bool, as_json: bool) -> None:
         )
         for model in found
     ]
-    _print(("name", "state", "from", "MiB", "path"), rows)
+    printing.table(("name", "state", "from", "MiB", "path"), rows, bold=lambda row: row[1] == "ready")
 
 
 def _list_loaded(*, as_json: bool) -> None:
@@ -65,7 +63,7 @@ def _list_loaded(*, as_json: bool) -> None:
         workers = client.workers()
     if as_json:
         for name, worker in workers.items():
-            echo_json({"worker": name, "state": worker["state"], "engines": worker["engines"]})
+            printing.give_json({"worker": name, "state": worker["state"], "engines": worker["engines"]})
         return
     engines = [
         (name, backend, engine) for name, worker in workers.items() for backend, engine in worker["engines"].items()
@@ -74,21 +72,7 @@ def _list_loaded(*, as_json: bool) -> None:
         (name, backend, *(str(engine[field] or "") for field in ("model", "state", "memory_mb", "load_s", "restarts")))
         for name, backend, engine in engines
     ]
-    _print(("worker", "backend", "model", "state", "MiB", "load s", "restarts"), rows)
-
-
-def _print(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row, style="bold" if "ready" in row else None)
-    Console(markup=False).print(table)
+    printing.table(("worker", "backend", "model", "state", "MiB", "load s", "restarts"), rows)
 
 
 @models.command(epilog="\b\nExample:\n  asrq models load qwen")
@@ -113,9 +97,9 @@ def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) ->
             serving.refuse_unknown(backend, client.workers(stopped=True))
         heard = client.command(command, backend)
     if as_json:
-        echo_json({"workers": heard})
+        printing.give_json({"workers": heard})
     else:
-        click.echo(f"{heard} workers were told; asrq models list --loaded tells the outcome")
+        printing.say(f"{heard} workers were told; asrq models list --loaded tells the outcome")
 
 
 @models.command("fetch", epilog="\b\nExample:\n  asrq models fetch small")
@@ -137,6 +121,6 @@ def fetch_model(name: str, as_json: bool) -> None:
         model = whisper.resolve(name, model_dir=folder, download=True)
         path, source, revision = model.path, model.source, model.revision
     if as_json:
-        echo_json({"name": name, "path": str(path), "source": source, "revision": revision})
+        printing.give_json({"name": name, "path": str(path), "source": source, "revision": revision})
     else:
-        click.echo(str(path))
+        printing.say(str(path))

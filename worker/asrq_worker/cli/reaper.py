@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import options, printing
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import UsageError
 from asrq_worker.cli import running
@@ -64,14 +63,13 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
 
 def _show(report: Report, *, as_json: bool) -> None:
     if as_json:
-        echo_json(asdict(report))
+        printing.give_json(asdict(report))
         return
     if not report.leading:
-        click.echo("Another reaper leads; nothing was done.")
+        printing.say("Another reaper leads; nothing was done.")
         return
-    found = {name: subjects for name, subjects in asdict(report).items() if name != "leading" and subjects}
-    for name, subjects in found.items():
-        for subject in subjects:
-            click.echo(f"{name}\t{subject}".encode(errors="backslashreplace"))  # a foreign hand may write any bytes
-    if not found:
-        click.echo("Nothing to do.")
+    found = {name: subjects for name, subjects in asdict(report).items() if name != "leading"}
+    rows = [(name, subject) for name, subjects in found.items() for subject in subjects]
+    printing.table(("what", "which"), rows)
+    if not rows:
+        printing.say("Nothing to do.")

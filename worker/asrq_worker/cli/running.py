@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure
+from asrq_jobs.cli import failure, printing
 from asrq_jobs.errors import SettingsError
-from asrq_jobs.settings import Settings
+from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from asrq_worker.foreground import Foreground
@@ -22,24 +22,28 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _RQ_PREFIX = "RQ_KEY_PREFIX"
 
 
+def _default(name: str) -> str:
+    return f"{PREFIX}{name.upper()}, else {Settings.model_fields[name].default}"
+
+
 def model_options(command: Decorated) -> Decorated:
     """Add the options that say what is loaded, under the names of the settings that they override."""
     for option in (
-        click.option("--backend", metavar="NAME", help="Backend to serve; default: ASRQ_BACKEND."),
-        click.option("--model", metavar="NAME", help="tiny.en, base, … or a path; default: ASRQ_MODEL."),
+        click.option("--backend", metavar="NAME", help=f"Backend to serve; default: {_default('backend')}."),
+        click.option(
+            "--model", metavar="NAME", help="tiny.en, base, … or a path; default: ASRQ_MODEL, else that of the backend."
+        ),
     ):
         command = option(command)
     return command
 
 
-lanes_option = click.option(
-    "--lanes", metavar="LANE:SLOTS,…", help="Slots per lane, as in interactive:2,batch:6; default: ASRQ_LANES."
-)
+lanes_option = click.option("--lanes", metavar="LANE:SLOTS,…", help=f"Slots per lane; default: {_default('lanes')}.")
 
 metrics_port_option = click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
-    help="Port of /metrics, /healthz and /readyz; 0: none; default: ASRQ_METRICS_PORT.",
+    help=f"Port of /metrics, /healthz and /readyz; 0: none; default: {_default('metrics_port')}.",
 )
 
 check_option = click.option(
@@ -73,7 +77,7 @@ def refuse_other_keys() -> None:
 
 def tell_health(problem: str | None) -> None:
     """End with what `--check` found."""
-    click.echo(problem or "ok", err=problem is not None)
+    printing.say(problem or "ok", err=problem is not None)
     failure.finish(any_failed=problem is not None)
 
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import signal
+import stat
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from asrq_jobs import sources
+from asrq_jobs import sources, uploads
 from asrq_jobs.cli import failure, options
-from asrq_jobs.cli.output import InOrder, Printer, choose
-from asrq_jobs.errors import AsrqError, CanceledError, UsageError
+from asrq_jobs.cli.files import fitting
+from asrq_jobs.cli.interruption import Interruption
+from asrq_jobs.cli.output import Delivery, choose
+from asrq_jobs.errors import AsrqError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
+from asrq_jobs.sources import Source
 from asrq_worker.cli import running
 
 
 @click.command(
-    epilog="\b\nExamples:\n  asrq transcribe talk.mp3\n  asrq transcribe *.wav --format srt --output subtitles"
+    epilog="\b\nExamples:\n  asrq transcribe talk.mp3 > talk.txt\n"
+    "  asrq transcribe *.wav --format srt --output subtitles\n  ffmpeg -i film.mkv -f ogg - | asrq transcribe - --json"
 )
 @click.argument("given", metavar="FILE…", nargs=-1, required=True, type=click.Path())
 @options.speech_options
@@ -42,63 +48,108 @@ def transcribe(
 ) -> None:
     """Transcribe files here and now: the pipeline of a worker without a queue.
 
-    With --json, or without a terminal, prints one result document a line in the order of the files, that of a
-    failed one too (exit code 1). The same input gives the same bytes but for the fields timings, created_at,
-    started_at, completed_at, worker and attempts.
+    FILE is a file, a pipe, a folder (with --recursive), or - for standard input.
+
+    With --json prints one result document a line in the order of the files, that of a failed one too (exit code 1).
+    The same input gives the same bytes but for the fields timings, created_at, started_at, completed_at, worker and
+    attempts.
     """
     from asrq_worker import logs, one_shot
 
-    files = _files(given, recursive=recursive)
-    printer = Printer(choose(form, as_json=as_json, folder=folder), several=len(files) > 1)
+    found = _sources(given, recursive=recursive)
+    shown = choose(form, as_json=as_json, folder=folder, several=len(found) > 1)
     config = running.quietly(model=model, backend=backend)
     logs.configure(config)
-    names = {f"file-{number}": file.name for number, file in enumerate(files, start=1)}
+    names = [source.name for source in found]
     bars = None
     if sys.stderr.isatty() and not as_json:
         from asrq_jobs.cli.progress import Bars
 
-        bars = Bars(names)
+        bars = Bars({one_shot.job_id(number): name for number, name in enumerate(names)}, watched=False)
+    delivery = Delivery(shown, names, hold=bars is not None and shown.terminal)
 
     def on_event(job_id: str, event: Event) -> None:
         if bars:
             bars.update(job_id, event)
 
-    delivery = InOrder(printer, list(names.values()), hold=bars is not None and sys.stdout.isatty())
     try:
-        with bars or nullcontext():
-            results = one_shot.transcribe(
-                config, files, on_event=on_event, stop=_stop_on_signal, **options.given(fields)
-            )
+        with bars or nullcontext(), _readable(found, max_mb=config.max_audio_mb) as files:
+            asked = options.given(fields)
+            results = one_shot.transcribe(config, files, on_event=on_event, stop=_stop_on_signal, **asked)
             for index, result in enumerate(results):
                 if bars:
                     bars.update(result.id, result)
                 delivery.put(index, result)
-    finally:
-        delivery.flush()
-    failure.finish(any_failed=printer.any_failed)
+    except (KeyboardInterrupt, AsrqError) as error:
+        with suppress(OutputError, BrokenPipeError):
+            delivery.flush()
+        if isinstance(error, KeyboardInterrupt):
+            failure.note(f"{delivery.taken} of {len(found)} files were transcribed; name the others to go on.")
+        raise
+    delivery.flush()
+    failure.finish(any_failed=delivery.any_failed)
 
 
-def _files(given: tuple[str, ...], *, recursive: bool) -> list[Path]:
+def _sources(given: tuple[str, ...], *, recursive: bool) -> list[Source]:
     found = sources.expand(given, recursive=recursive)
-    files = [source.path for source in found if source.path is not None]
-    if len(files) < len(found):
-        raise UsageError("asrq transcribe takes files.", hint="asrq submit takes standard input and URLs as well.")
-    return files
+    if any(source.url is not None for source in found):
+        raise UsageError("asrq transcribe takes files.", hint="asrq submit takes URLs as well.")
+    return found
+
+
+@contextmanager
+def _readable(found: list[Source], *, max_mb: int) -> Iterator[list[Path | AsrqError]]:
+    """Give each source as a file that a request can name, or the error that keeps it from being one.
+
+    What comes from a pipe, or has a name that is no Unicode, is copied.
+    """
+    with ExitStack() as stack:
+
+        def copy(source: Source, audio: bytes) -> Path:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asrq-"))
+            path = Path(folder, fitting(Path(source.name).stem, Path(source.name).suffix))
+            path.write_bytes(audio)
+            return path
+
+        def file(source: Source) -> Path | AsrqError:
+            try:
+                if source.path is None:
+                    return copy(source, uploads.read(sys.stdin.buffer, source.name, max_mb=max_mb))
+                if _can_be_named(source.path):
+                    return source.path
+                return copy(source, uploads.prepare(source.path, source.name, max_mb=max_mb)[0])
+            except AsrqError as error:
+                return error
+
+        yield [file(source) for source in found]
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether a path leads to a file, or to nothing, by a name that is Unicode."""
+    try:
+        str(path.absolute()).encode()
+        return stat.S_ISREG(path.stat().st_mode)
+    except UnicodeEncodeError:
+        return False
+    except OSError:
+        return True
 
 
 def _stop_on_signal(stop_all: Callable[[AsrqError], None]) -> None:
-    """Let SIGINT and SIGTERM end the command soon: running jobs would otherwise be finished first.
+    """Let a signal end the command soon: running jobs would otherwise be finished first.
 
     So does a thread that ends although nothing goes on without it.
     """
     from asrq_worker import supervision
 
     def interrupted(number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         # Not in the handler itself: the main thread may hold a lock that stopping takes.
         threading.Thread(target=stop_all, args=(CanceledError("Interrupted."),)).start()
-        raise KeyboardInterrupt
+        raise Interruption(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupted)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # SIGHUP is not everywhere
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupted)
     supervision.on_failure(stop_all)

@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options
-from asrq_jobs.cli.output import echo_json
+from asrq_jobs.cli import failure, options, printing
 from asrq_worker.cli import running
 
 
@@ -22,7 +21,7 @@ from asrq_worker.cli import running
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Keep jobs and results here; without it nothing outlives the program.",
+    help="Keep jobs and results here; default: nothing outlives the program.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
 @running.lanes_option
@@ -48,9 +47,9 @@ def up(
 
     def ready(url: str) -> None:
         if as_json:
-            echo_json({"status": "ready", "redis_url": url})
+            printing.give_json({"status": "ready", "redis_url": url})
             return
-        click.echo(f"ASRQ_REDIS_URL={url}")
+        printing.say(f"ASRQ_REDIS_URL={url}")
         failure.note("ready; Ctrl-C finishes what runs and stops.")
         if data is None:
             failure.note("jobs and results are not kept after that: name a folder with --data to keep them.")

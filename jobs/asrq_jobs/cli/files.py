@@ -1,0 +1,92 @@
+"""Files that transcripts are written to: whole or not at all, and never over what is there."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+from asrq_jobs.errors import OutputError, UsageError
+
+_LONGEST_NAME = 255  # bytes; what file systems have in common
+
+
+def prepare(folder: Path) -> None:
+    """Make a folder, and see that files can be made in it: before anything is transcribed for it.
+
+    Raises:
+        UsageError: it cannot be made, or takes no files.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = _unfinished(folder)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write into the folder {folder}: {error.strerror}.", hint="Name another one with --output."
+        ) from None
+
+
+def stem(name: str) -> str:
+    """Return what a file for the transcript of an input is called, without its ending; the name may be anybody's."""
+    bare = PurePath(PurePath(name.replace("\0", "")).name).stem
+    return bare if bare not in {"", ".."} else "transcript"
+
+
+def write(folder: Path, stem: str, extension: str, text: str) -> Path:
+    """Write a file under a name that was free, shortened if need be; it appears with all that it holds.
+
+    Raises:
+        OutputError: the folder does not take it.
+    """
+    unfinished = _unfinished(folder)
+    path = folder / fitting(stem, extension)
+    try:
+        try:
+            with unfinished.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.write(text)
+            number = 1
+            while not _placed(unfinished, path):
+                number += 1
+                path = folder / fitting(stem, f"-{number}{extension}")
+        finally:
+            with suppress(OSError):
+                unfinished.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror}.", hint="Make room, or name another folder with --output."
+        ) from None
+    return path
+
+
+def _placed(unfinished: Path, path: Path) -> bool:
+    """Give a finished file its name, unless something has it already."""
+    try:
+        path.hardlink_to(unfinished)
+    except FileExistsError:
+        return False
+    except OSError:  # as a rule, because file systems such as a memory card's have no links
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        try:
+            unfinished.replace(path)
+        except OSError:
+            path.unlink()
+            raise
+    return True
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder / f".asrq-{uuid.uuid4().hex}.part"
+
+
+def fitting(stem: str, ending: str) -> str:
+    """Return a file name, its stem cut to what file systems take."""
+    room = _LONGEST_NAME - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + ending

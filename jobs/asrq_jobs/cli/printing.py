@@ -1,0 +1,114 @@
+"""Where `asrq` writes: the one way to a terminal or a pipe, so that nothing of what strangers wrote gets there raw.
+
+Lines for people pass `display`. Transcripts do so on a terminal, and are exact in a pipe or file. JSON is exact, with
+JSON's own escapes. Nothing else in the program writes to standard output or standard error.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asrq_jobs.cli import colour, streams
+from asrq_jobs.display import json_text, visible, visible_lines
+from asrq_jobs.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Styled:
+    """A part of a line that is coloured where colour is wanted."""
+
+    text: str
+    fg: str | None = None
+    bold: bool = False
+    dim: bool = False
+
+
+def say(*parts: str | Styled, err: bool = False) -> None:
+    """Print one line for people; it stays one line whatever its parts hold.
+
+    Raises:
+        OutputError: standard output cannot be written to. What standard error does not take stays unsaid.
+    """
+    _write("".join(map(_styled, parts)) + "\n", err=err, color=colour.wanted(sys.stderr if err else sys.stdout))
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """Print lines for people that are ours; raises as `say`."""
+    _write(visible_lines(text), err=err, color=False)
+
+
+def give(text: str) -> None:
+    """Print a transcript: exactly, unless somebody reads it from a terminal; raises as `say`."""
+    # color: True, or click would take out of a pipe what looks like an escape sequence.
+    _write(visible_lines(text) if sys.stdout.isatty() else text, err=False, color=True)
+
+
+def give_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a JSON value, on one line unless it is indented; raises as `say`."""
+    _write(json_text(value, indent=indent) + "\n", err=False, color=True)
+
+
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], *, bold: Callable[[Sequence[str]], bool] = lambda _row: False
+) -> None:
+    """Print rows: without a terminal with tabs between the cells, which keep to one line each; raises as `say`.
+
+    `bold` says which rows stand out on a terminal.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            _write("\t".join(map(visible, row)) + "\n", err=False, color=False)
+        return
+    from rich.table import Table
+
+    shown = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        shown.add_row(*map(visible, row), style="bold" if bold(row) else None)
+    if shown.row_count:
+        console().print(shown)
+
+
+def console(*, err: bool = False) -> Console:
+    """Return what draws tables and bars; strings in it are no markup and no emoji codes, but must be `visible`."""
+    from rich.console import Console
+
+    return Console(stderr=err, markup=False, emoji=False, highlight=False)
+
+
+def cannot_write(error: OSError) -> OutputError:
+    """Return our error for one of standard output, which is given up."""
+    streams.abandon_stdout()
+    reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+    return OutputError(f"Cannot write to standard output: {reason}.")
+
+
+def was_printing(error: OSError) -> bool:
+    """Whether an error came from standard output: click prints help, the version and completion by itself."""
+    return any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _styled(part: str | Styled) -> str:
+    if isinstance(part, str):
+        return visible(part)
+    return click.style(visible(part.text), fg=part.fg, bold=part.bold or None, dim=part.dim or None)
+
+
+def _write(text: str, *, err: bool, color: bool) -> None:
+    try:
+        click.echo(text, nl=False, err=err, color=color)
+    except BrokenPipeError:
+        if not err:
+            raise
+    except OSError as error:
+        if not err:
+            raise cannot_write(error) from None

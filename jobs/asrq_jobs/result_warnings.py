@@ -1,0 +1,30 @@
+"""What the codes in a result's `warnings` mean, in a sentence for people."""
+
+from __future__ import annotations
+
+MEANINGS: dict[str, str] = {
+    "truncated_media": "the file was cut off: what is missing of it is missing in the text",
+    "corrupt_media": "parts of the file are damaged and were passed over",
+    "non_finite_samples": "some samples are no numbers and were taken for silence",
+    "no_speech": "no speech was found in it, or in a part of it",
+    "repetition": "the text may go round in circles somewhere",
+    "too_long": "a part has more text than anybody can say in its time",
+    "too_short": "a part has hardly any text for its length",
+    "wrong_script": "a part is not in the script of the language asked for",
+    "truncated": "the model reached its longest output: text is missing",
+    "chunk_split": "memory ran out, so speech was cut into shorter pieces; at the seams a word may suffer",
+    "split_at_token_limit": "a part was too long for the model and was cut in two at a quiet place",
+    "split_at_repetition": "a part went round in circles and was cut in two at a quiet place",
+    "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
+    "fallback": "another backend took over; the code after the colon says why the one that was to serve did not",
+}
+
+
+def meaning(code: str) -> str:
+    """Return the sentence for a warning; `fallback:<error code>` has its reason after the colon.
+
+    One that is not known here comes from a newer worker, and its name is all that can be said.
+    """
+    kind, _, reason = code.partition(":")
+    known = MEANINGS.get(kind, f"the worker warns of {kind.replace('_', ' ')}")
+    return f"{known} ({reason})" if reason else known
