@@ -42,7 +42,10 @@ def documents(text: str) -> list[Result]:
 
 
 def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path) -> None:
-    done = asrq("submit", hello, "--wait", "--lane", "interactive")
+    text = asrq("submit", hello, "--wait", "--lane", "interactive")
+    assert (text.returncode, text.stderr) == (0, "")
+    assert text.stdout.startswith("Good morning, everyone. Please open the window")
+    done = asrq("submit", hello, "--wait", "--lane", "interactive", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     (result,) = documents(done.stdout)
     assert "open the window" in (result.text or "")
@@ -75,7 +78,7 @@ def test_formats_to_a_pipe_and_to_files(asrq: Asrq, live: str, hello: Path, tmp_
 
 
 def test_standard_input_and_word_times(asrq: Asrq, live: str, hello: Path) -> None:
-    done = asrq("submit", "-", "--wait", "--word-timestamps", stdin=hello.read_bytes())
+    done = asrq("submit", "-", "--wait", "--word-timestamps", "--json", stdin=hello.read_bytes())
     (result,) = documents(done.stdout)
     assert result.words
     assert " ".join(word.word.strip() for word in result.words).startswith("Good morning")
@@ -125,7 +128,9 @@ def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         runs.append(asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--json"))
     for run in runs:
-        assert (run.returncode, run.stderr) == (1, "")
+        assert run.returncode == 1
+        assert run.stderr.startswith("asrq: error: text.wav: ")
+        assert "[audio_unreadable]" in run.stderr
     first, second = ([json.loads(line) for line in run.stdout.splitlines()] for run in runs)
     assert [document["status"] for document in first] == ["completed", "failed"]
     assert "open the window" in first[0]["text"]
@@ -133,6 +138,53 @@ def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
         for name in MEASURED_FIELDS:
             del document[name]
     assert json.dumps(first) == json.dumps(second)
+
+
+def test_warnings_are_said_beside_the_text(asrq: Asrq, live: str, silence: Path) -> None:
+    for command in (["submit", silence, "--wait"], ["transcribe", silence, "--model", "tiny.en"]):
+        done = asrq(*command)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert done.stderr.startswith("asrq: warning: silence.wav: no speech was found in it")
+        assert done.stderr.endswith("[no_speech]\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such pipes and names there")
+def test_transcribe_takes_pipes_and_any_name(asrq: Asrq, hello: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/t\xe4lk\x1b.flac"
+    Path(os.fsdecode(odd)).write_bytes(hello.read_bytes())
+    program = Path(sys.executable).with_name("asrq")
+    script = 'cat "$1" | "$0" transcribe - <(cat "$1") "$2" "$3" --model tiny.en --json'
+    command = ["bash", "-c", script, program, hello, odd, tmp_path / "missing.wav"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 1
+    results = documents(done.stdout.decode())
+    assert [result.status for result in results] == ["completed"] * 3 + ["failed"]
+    assert len({result.text for result in results[:3]}) == 1
+    assert [result.audio.name for result in results[:3] if result.audio][::2] == ["stdin", "t\ufffdlk\x1b.flac"]
+    assert results[3].error is not None
+    assert results[3].error.code == "audio_not_found"
+    assert b"\x1b" not in done.stdout + done.stderr
+
+
+def test_transcribe_does_not_answer_with_another_backend(
+    asrq: Asrq, hello: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASRQ_FALLBACK", "whisper")
+    monkeypatch.setenv("ASRQ_WHISPER_MODEL", "tiny.en")
+    program = "import sys; sys.modules['qwen_asr'] = None; from asrq_jobs.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = asrq("transcribe", hello, "--backend", "server", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "invalid_settings"
+    for arguments in (["--backend", "qwen"], ["--backend", "qwen", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, "transcribe", hello, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "Good morning" not in done.stdout
+        assert "[extra_missing]" in done.stderr or "[model_missing]" in done.stderr
 
 
 def test_up_keeps_jobs_in_the_folder_and_leaves_nothing_running(

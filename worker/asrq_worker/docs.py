@@ -50,7 +50,8 @@ hint; so is what a result warns of, unless the document itself is printed. On a 
 and other tricks in file names, ids and transcripts are shown as escapes; pipes, files and JSON are exact.
 """
 
-_WARNINGS = """A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`; in any format but
+_WARNINGS = """\
+A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`; in any format but
 `json` each is a line on stderr, such as `asrq: warning: talk.mp3: no speech was found in it … [no_speech]`.
 """
 
