@@ -129,7 +129,7 @@ class InvalidRequestError(RequestError):
 
 
 class UnknownLanguageError(RequestError):
-    """The language is not an ISO 639-1 code that the backends know."""
+    """The language is none that the models know, or is written in a way that nobody understands."""
 
     code = "unknown_language"
 

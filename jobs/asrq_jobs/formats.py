@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from asrq_jobs import languages
 from asrq_jobs.result import Result, Segment
 
 Format = Literal["json", "verbose_json", "txt", "srt", "vtt", "tsv"]
@@ -60,14 +61,22 @@ def render(result: Result, form: Format) -> str:
 
 
 def document(result: Result, form: Literal["json", "verbose_json"]) -> dict[str, Any]:
-    """Return the `asrq.result/1` document, or for `verbose_json` only the fields that OpenAI's API has."""
+    """Return the `asrq.result/1` document, or for `verbose_json` what OpenAI's API has of it, as it writes that.
+
+    There the language is an English name in lower case, and that of the text: a translation is English. Words have no
+    spaces around them.
+    """
     whole = result.document()
     if form == "json":
         return whole
+    language = "en" if result.task == "translate" and result.language else result.language
     return {
         **{name: whole[name] for name in _OPENAI_FIELDS},
+        "language": language and languages.whispers_name(language),
         "segments": _only(whole["segments"], _OPENAI_SEGMENT_FIELDS),
-        "words": _only(whole["words"], _OPENAI_WORD_FIELDS),
+        "words": _only([{**word, "word": word["word"].strip()} for word in whole["words"] or ()], _OPENAI_WORD_FIELDS)
+        if whole["words"] is not None
+        else None,
     }
 
 

@@ -1,12 +1,14 @@
-"""Languages at the border: ISO 639-1 codes (and the few ISO 639-3 ones that Whisper's model card lists).
+"""Languages at the border: what people and programs write, and the codes that the protocol has.
 
-The union of what Whisper and Qwen3-ASR can be asked for. A backend may know fewer and says so in its
-capabilities; it maps these codes to its own names.
+The codes are those of Whisper's model card: ISO 639-1, and three more where that has none (haw, yue) or has changed
+(jw, now jv). They are the union of what Whisper and Qwen3-ASR can be asked for; a backend may know fewer and says so in
+its capabilities. BCP 47 tags are read with `langcodes`, which has the registry's replacements and macrolanguages.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 
 from asrq_jobs.errors import UnknownLanguageError
 
@@ -32,21 +34,60 @@ NAMES: dict[str, str] = {
     "yo": "Yoruba", "yue": "Cantonese", "zh": "Chinese",
 }  # fmt: skip
 
+# What Whisper's tokenizer calls these: in OpenAI's `verbose_json`, a language is one of its names.
+_WHISPERS_NAMES = {"my": "myanmar", "nn": "nynorsk", "tl": "tagalog"}
+# Its other names (`TO_LANGUAGE_CODE` in openai-whisper).
+_ALIASES = {
+    "burmese": "my", "valencian": "ca", "flemish": "nl", "haitian": "ht", "letzeburgesch": "lb", "pushto": "ps",
+    "panjabi": "pa", "moldavian": "ro", "moldovan": "ro", "sinhalese": "si", "castilian": "es", "mandarin": "zh",
+    "bokmål": "no", "norwegian bokmål": "no", "farsi": "fa",
+}  # fmt: skip
+# Where the registry's code of today is not the one that Whisper was trained with.
+_TODAYS = {"jv": "jw", "fil": "tl", "nb": "no"}
+_NOT_BELOW = 0.9  # of similarity: one slip in a word; with two, one language's name is another's
+
 
 def normalize(language: str | None) -> str:
-    """Return the code for what a user wrote: a code or an English name in any case, or `auto`.
+    """Return the code for what was written: a code, a BCP 47 tag or an English name in any case, or `auto`.
 
     Raises:
-        UnknownLanguageError: nothing like it is known; the hint names the nearest.
+        UnknownLanguageError: it is none that the models know; the hint names one only after a slip of the pen.
     """
     wanted = (language or AUTO).strip().lower()
     if wanted == AUTO or wanted in NAMES:
         return wanted
-    by_name = {name.lower(): code for code, name in NAMES.items()}
-    if wanted in by_name:
-        return by_name[wanted]
-    near = difflib.get_close_matches(wanted, [*NAMES, *by_name], n=1)
-    meant = f"Did you mean {by_name.get(near[0], near[0])!r}? " if near else ""
+    names = _codes_by_name()
+    code = names.get(re.sub(r"[\s_-]+", " ", wanted)) or _code_of_tag(wanted)
+    if code is not None:
+        return code
+    alike = [name for name in names if name[:1] == wanted[:1]]  # Aromanian is not Romanian
+    near = difflib.get_close_matches(wanted, alike, n=1, cutoff=_NOT_BELOW)
+    meant = f"Did you mean {names[near[0]]!r} ({NAMES[names[near[0]]]})? " if near else ""
     raise UnknownLanguageError(
-        f"Unknown language {language!r}.", hint=f"{meant}Use an ISO 639-1 code such as ru or en, or auto."
+        f"Unknown language {language!r}.",
+        hint=f"{meant}Use a code such as ru, en or pt-BR, a name such as English, or auto.",
     )
+
+
+def whispers_name(code: str) -> str:
+    """Return a language's name in OpenAI's `verbose_json`: English, in lower case; an unknown code stays as it is."""
+    return _WHISPERS_NAMES.get(code) or NAMES.get(code, code).lower()
+
+
+def _codes_by_name() -> dict[str, str]:
+    by_name = {name.lower(): code for code, name in NAMES.items()}
+    return by_name | {name: code for code, name in _WHISPERS_NAMES.items()} | _ALIASES
+
+
+def _code_of_tag(text: str) -> str | None:
+    """Return the code for the language of a tag: its region, script and variants say how it is written or spoken."""
+    import langcodes  # few need it, and it takes a tenth of a second
+
+    tag = re.split("[.@]", text)[0]  # a locale's encoding and modifier, as in $LANG
+    try:
+        standard = langcodes.standardize_tag(tag, macro=True)
+    except ValueError:
+        return None
+    primary = standard.partition("-")[0]
+    primary = _TODAYS.get(primary, primary)
+    return primary if primary in NAMES else None

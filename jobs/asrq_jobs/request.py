@@ -69,7 +69,11 @@ class Request(_Document):
     lane: Lane = Field(default="batch", description="interactive is served first and from slots of its own.")
     audio: Audio
     task: Task = Field(default="transcribe", description="translate gives English text.")
-    language: str = Field(default=languages.AUTO, max_length=64, description="ISO 639-1 code, or auto to detect.")
+    language: str = Field(
+        default=languages.AUTO,
+        max_length=64,
+        description="A code such as ru, a BCP 47 tag such as pt-BR, an English name, or auto to detect.",
+    )
     backend: str | None = Field(
         default=None, max_length=64, description="null: whatever the worker serves; else only a worker with it will do."
     )

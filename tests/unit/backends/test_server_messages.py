@@ -219,7 +219,7 @@ def test_options_and_their_defaults() -> None:
         ({"url": "http://host", "api_key": "sesame\r\nX: y"}, "key has characters"),
         ({"url": "http://host", "api_key": "sésame"}, "key has characters"),
         ({"url": "http://host", "concurrency": -1}, "positive"),
-        ({"url": "http://host", "languages": ["rus"]}, "languages: Unknown language"),
+        ({"url": "http://host", "languages": ["klingon"]}, "languages: Unknown language"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], match: str) -> None:

@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 import asrq_jobs
-from asrq_jobs import errors, languages
-from asrq_jobs.errors import AsrqError, ErrorInfo, InvalidRequestError, UnknownLanguageError, all_errors, from_info
+from asrq_jobs import errors
+from asrq_jobs.errors import AsrqError, ErrorInfo, InvalidRequestError, all_errors, from_info
 from asrq_jobs.events import Event
-from asrq_jobs.request import BlobAudio, PathAudio, Request
+from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 
 PATH = {"kind": "path", "path": "/a.wav"}
@@ -72,20 +72,6 @@ def test_events_leave_out_what_does_not_apply() -> None:
     assert [Event(type=kind, at=0).terminal for kind in ("completed", "failed", "canceled", "chunk")] == [
         True, True, True, False
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("written", "code"),
-    [("ru", "ru"), ("RU", "ru"), ("Russian", "ru"), (None, "auto"), ("auto", "auto"), ("yue", "yue")],
-)
-def test_languages_are_codes_or_names(written: str | None, code: str) -> None:
-    assert languages.normalize(written) == code
-
-
-def test_an_unknown_language_says_what_was_meant() -> None:
-    with pytest.raises(UnknownLanguageError) as caught:
-        Request.build(id="a", audio=PathAudio(path="/a"), language="rusian")
-    assert "'ru'" in (caught.value.hint or "")
 
 
 def test_every_error_has_a_code_of_its_own_and_survives_its_document() -> None:

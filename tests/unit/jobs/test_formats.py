@@ -119,16 +119,31 @@ def test_words_that_do_not_match_the_text_are_not_trusted() -> None:
 
 
 def test_json_is_the_whole_document_and_verbose_json_what_openai_has() -> None:
-    one = result(segment("Hi."), words=(Word(word="Hi.", start=0, end=1, probability=0.5),))
+    one = result(segment("Hi."), words=(Word(word=" Hi.", start=0, end=1, probability=0.5),))
     assert json.loads(render(one, "json")) == one.document()
     verbose = json.loads(render(one, "verbose_json"))
     assert set(verbose) == {"task", "language", "duration", "text", "segments", "words"}
+    assert verbose["language"] == "english"
     assert verbose["words"] == [{"word": "Hi.", "start": 0, "end": 1}]
     assert set(verbose["segments"][0]) == {
         "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
         "no_speech_prob",
     }  # fmt: skip
     assert document(one, "verbose_json") == verbose
+
+
+@pytest.mark.parametrize(
+    ("language", "task", "name"),
+    [
+        ("ru", "transcribe", "russian"), ("ht", "transcribe", "haitian creole"), ("tl", "transcribe", "tagalog"),
+        ("my", "transcribe", "myanmar"), ("ru", "translate", "english"), (None, "translate", None),
+        ("tlh", "transcribe", "tlh"),
+    ],
+)  # fmt: skip
+def test_languages_in_verbose_json_have_openais_names(language: str | None, task: str, name: str | None) -> None:
+    told = Result(id="j", status="completed", language=language, task=task, text="x")
+    assert document(told, "verbose_json")["language"] == name
+    assert document(told, "json")["language"] == language
 
 
 def test_verbose_json_leaves_unknown_values_null() -> None:

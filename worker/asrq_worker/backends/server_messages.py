@@ -206,13 +206,12 @@ def _unmarked(text: str) -> tuple[list[str], list[str]]:
 def _code(name: str | None) -> str | None:
     """Return the code for `english`, `English`, `en`, `en-US` or `Chinese,English` (its first); else None."""
     for part in re.split(r"[,;/]", name or ""):
-        for spelling in (part, re.split(r"[-_]", part.strip())[0]):
-            try:
-                code = languages.normalize(spelling)
-            except UnknownLanguageError:
-                continue
-            if code != languages.AUTO:
-                return code
+        try:
+            code = languages.normalize(part)
+        except UnknownLanguageError:
+            continue
+        if code != languages.AUTO:
+            return code
     return None
 
 
