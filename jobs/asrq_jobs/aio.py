@@ -96,11 +96,15 @@ class AsyncClient:
         return await self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
 
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
-        """Return what each worker announced last, by name: its state, lanes, running jobs, engines, what it can serve.
+        """Return what each worker that is there announced last, by name.
 
-        Those that have stopped a short while ago are left out, unless `stopped`.
+        That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of those that have stopped, or died, a while ago.
         """
         return await self._run(calls.workers(stopped=stopped))
+
+    async def reaper(self) -> bool:
+        """Return whether a reaper is there, without which nothing comes back from workers that die."""
+        return await self._run(calls.reaper())
 
     async def command(self, command: Literal["load", "unload"], backend: str) -> int:
         """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""

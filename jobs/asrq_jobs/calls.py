@@ -32,6 +32,7 @@ from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, missing, without_result
 
+_ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
 _BLOCK_S = 2.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -198,14 +199,37 @@ def follow(
 
 
 def workers(*, stopped: bool = False) -> Calls[dict[str, Any]]:
-    """Get what each worker announced last, by name; with `stopped` also those that have stopped a short while ago."""
+    """Get what each worker that is there announced last, by name; with `stopped` also of those that are not there now.
+
+    One that was killed could not withdraw what it announced: it holds for as long as it says.
+    """
     announced: dict[bytes, bytes] = yield ("HGETALL", keys.HOSTS)
-    found = {name.decode(): json.loads(status) for name, status in sorted(announced.items())}
-    return {name: status for name, status in found.items() if stopped or not _has_stopped(status)}
+    now = yield from server_time()
+    found = {name.decode(errors="replace"): _announced(status) for name, status in sorted(announced.items())}
+    return {name: status for name, status in found.items() if status and (stopped or _is_there(status, now))}
 
 
-def _has_stopped(announced: Any) -> bool:
-    return isinstance(announced, dict) and announced.get("state") == STOPPED
+def _announced(text: bytes) -> dict[str, Any] | None:
+    """Parse what a worker announced; None: it is none of that, and was written by hand."""
+    try:
+        status = json.loads(text)
+        state, until = status["state"], status.get("until", status["at"] + _ANNOUNCED_S)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not isinstance(state, str) or not isinstance(until, int | float) or isinstance(until, bool):
+        return None
+    return {"engines": {}, **status, "until": until}
+
+
+def _is_there(announced: dict[str, Any], now: float) -> bool:
+    there: bool = announced["state"] != STOPPED and now <= announced["until"]
+    return there
+
+
+def reaper() -> Calls[bool]:
+    """Look whether a reaper leads."""
+    leads: int = yield ("EXISTS", keys.LEADER)
+    return bool(leads)
 
 
 def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:

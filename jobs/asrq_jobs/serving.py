@@ -51,6 +51,11 @@ def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], 
     return f"no worker that is registered serves {what}: if another one takes the job, it fails"
 
 
+def taking_jobs(workers: Mapping[str, Any]) -> int:
+    """Return how many of the workers that are there take jobs, or will once their model is loaded."""
+    return sum(announced["state"] != "draining" for announced in workers.values())
+
+
 def _names(announced: Any) -> Iterator[str]:
     installed = announced.get("backends") if isinstance(announced, dict) else None
     yield from map(str, installed if isinstance(installed, list) else ())

@@ -364,6 +364,26 @@ def test_each_file_is_written_as_its_job_ends_and_a_closed_terminal_leaves_it(
     assert asrq("wait", ids[0], "--output", "out").returncode == 0
 
 
+def test_nobody_who_works_is_said(asrq: Asrq, client: Client, audio: Path) -> None:
+    job_id = asrq("submit", audio).stdout.strip()
+    absent = asrq("list")
+    assert absent.stdout.startswith(job_id)
+    assert [line.partition(" is there")[0] for line in absent.stderr.splitlines()] == [
+        "asrq: no worker", "asrq: no reaper"
+    ]  # fmt: skip
+    assert asrq("list", "--json").stderr == ""
+    waiting = asrq("wait", job_id, "--timeout", "4")
+    assert waiting.returncode == 4
+    assert waiting.stderr.splitlines()[0] == "asrq: no worker is there: the jobs wait."
+    now = time.time()
+    client.redis.hset(keys.HOSTS, "killed-1", json.dumps({"state": "ready", "at": now - 90, "until": now - 60}))
+    client.redis.hset(keys.HOSTS, "stopping-1", json.dumps({"state": "draining", "at": now, "until": now + 60}))
+    assert asrq("list").stderr == absent.stderr
+    client.redis.hset(keys.HOSTS, "gpu-1", json.dumps({"state": "loading", "at": now, "until": now + 60}))
+    client.redis.set(keys.LEADER, "somebody", ex=60)
+    assert asrq("list").stderr == ""
+
+
 def test_config_names_origins_and_masks_secrets(asrq: Asrq, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASRQ_REDIS_URL", "redis://user:geheim@host/0")
     Path(".env").write_text("ASRQ_MODEL=tiny.en\n", encoding="utf-8")

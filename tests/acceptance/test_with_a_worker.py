@@ -50,6 +50,7 @@ def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path
     (result,) = documents(done.stdout)
     assert "open the window" in (result.text or "")
     assert (result.status, result.language, result.model) == ("completed", "en", "tiny.en")
+    assert asrq("list").stderr == "", "a worker and a reaper are there"
     assert result.audio is not None
     assert result.audio.name == hello.name
 
@@ -223,8 +224,8 @@ def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pyt
     checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
-        "python", "settings", "redis", "persistence", "eviction", "clock", "shared keys", "webhooks", "model", "engine",
-        "memory", "decoder", "disk",
+        "python", "settings", "redis", "persistence", "eviction", "clock", "workers", "reaper", "shared keys",
+        "webhooks", "model", "engine", "memory", "decoder", "disk",
     }  # fmt: skip
     assert {check["status"] for check in checks.values()} == {"ok"}
     assert "tiny.en on cpu" in checks["engine"]["message"]

@@ -257,8 +257,17 @@ def test_lists(client: Client, worker: ScriptedWorker) -> None:
 
 
 def test_workers_and_commands_to_them(client: Client, redis: Redis) -> None:
-    redis.hset(keys.HOSTS, "gpu1", json.dumps({"state": "ready"}))
-    assert client.workers() == {"gpu1": {"state": "ready"}}
+    now = time.time()
+    announced = {"state": "ready", "at": now, "until": now + 60, "engines": {}}
+    redis.hset(keys.HOSTS, "gpu1", json.dumps(announced))
+    redis.hset(keys.HOSTS, "killed", json.dumps({**announced, "until": now - 1}))
+    redis.hset(keys.HOSTS, "older", json.dumps({"state": "ready", "at": now - 61}))
+    for number, rubbish in enumerate((b"\xff", "[]", "{}", "[" * 5000, '{"state":1,"at":1}', '{"state":"x","at":"x"}')):
+        redis.hset(keys.HOSTS, f"rubbish-{number}", rubbish)
+    assert client.workers() == {"gpu1": announced}
+    assert client.reaper() is False
+    redis.set(keys.LEADER, "somebody", ex=10)
+    assert client.reaper() is True
     assert client.command("unload", "qwen") == 0
     with redis.pubsub() as heard:
         heard.subscribe(keys.CONTROL)

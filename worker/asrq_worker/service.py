@@ -227,9 +227,13 @@ class Service:
 
     def _status(self) -> str:
         self._announced = self._machine.pipeline.offers()
+        now = time.time()
+        # Nothing beats while the model loads; afterwards everything does that keeps the leases.
+        silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s
         status = {
             "state": self._state,
-            "at": round(time.time(), 3),
+            "at": round(now, 3),
+            "until": round(now + silent_s, 3),
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "version": __version__,

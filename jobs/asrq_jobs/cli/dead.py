@@ -85,7 +85,7 @@ def list_dead(most: int, every: bool, as_json: bool, **filters: Any) -> None:
         for letter in found:
             printing.give_json(letter.model_dump(mode="json"))
     else:
-        printing.table(_COLUMNS, map(_row, found))
+        printing.table(_COLUMNS, map(_row, found), dispensable=("backend", "attempts", "lane", "failed", "description"))
 
 
 @dead.command(epilog="\b\nExample:\n  asrq dead show 3f2a…")

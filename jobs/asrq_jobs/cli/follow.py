@@ -16,6 +16,7 @@ from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, JobNotFoundError, QueueAuthError, QueueError, WaitTimeoutError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.serving import taking_jobs
 from asrq_jobs.states import JobState, without_result
 
 _LOOK_S = 1.0
@@ -153,7 +154,7 @@ class Following:
         if self._may_see_workers and self._after and self._now() >= self._next_workers:
             self._next_workers = self._now() + _WORKERS_EVERY_S
             try:
-                yield from self._becomes(Condition(workers=len(self._client.workers())))
+                yield from self._becomes(Condition(workers=taking_jobs(self._client.workers())))
             except QueueAuthError:
                 self._may_see_workers = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -11,9 +12,12 @@ from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.each import each
 from asrq_jobs.client import Client
+from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.events import Event
+from asrq_jobs.serving import taking_jobs
 from asrq_jobs.states import STATUSES, JobState, Status
 
+_FOR_PEOPLE = ("id", "status", "no.", "lane", "since", "job")
 _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error", "waits for")
 
 
@@ -39,12 +43,14 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
 )
 @options.json_option
 def list_jobs(state: Status | None, most: int, as_json: bool) -> None:
-    """List the jobs of the queue, those that wait first.
+    """List the jobs of the queue, those that wait first; says so if no worker or no reaper is there.
 
     Without a terminal, prints the columns of `asrq status` with tabs between them.
     """
     with Client(configuration.load()) as client:
         _show(client.jobs(state, most=most), as_json=as_json)
+        if not as_json:
+            _warn_of_absence(client)
 
 
 @click.command(epilog="\b\nExample:\n  asrq cancel 3f2a…")
@@ -97,12 +103,16 @@ def _show(states: Sequence[JobState], *, as_json: bool) -> None:
     if as_json:
         for state in states:
             printing.give_json(state.model_dump(mode="json"))
+    elif sys.stdout.isatty():
+        now = datetime.now().astimezone()
+        rows = [_told_row(state, now=now) for state in states]
+        printing.table(_FOR_PEOPLE, rows, dispensable=("lane", "no.", "since", "job"))
     else:
         printing.table(_COLUMNS, map(_row, states))
 
 
 def _row(state: JobState) -> tuple[str, ...]:
-    since = state.ended_at or state.started_at or state.enqueued_at
+    since = _since(state)
     cells: Iterable[object] = (
         state.id,
         state.status,
@@ -115,6 +125,46 @@ def _row(state: JobState) -> tuple[str, ...]:
         state.waits_for,
     )
     return tuple("" if cell is None else str(cell) for cell in cells)
+
+
+def _told_row(state: JobState, *, now: datetime) -> tuple[str, ...]:
+    again = f"attempt {state.attempt}: " if state.attempt > 1 and state.status == "processing" else ""
+    why = f"{state.error.code}: " if state.error else ""
+    apart = f"waits for {state.waits_for}: " if state.waits_for else ""
+    return (
+        state.id,
+        state.status,
+        str(state.position or ""),
+        state.lane or "",
+        short(_since(state), now=now),
+        f"{again}{apart}{why}{state.description or ''}",
+    )
+
+
+def _since(state: JobState) -> str | None:
+    return state.ended_at or state.started_at or state.enqueued_at
+
+
+def short(moment: str | None, *, now: datetime) -> str:
+    """Return a time in local words: today only the time, this year the day with it, else the date."""
+    try:
+        local = datetime.fromisoformat(moment or "").astimezone(now.tzinfo)
+    except ValueError:  # none, or written by hand
+        return ""
+    if local.date() == now.date():
+        return local.strftime("%H:%M:%S")
+    return local.strftime("%b %d %H:%M") if local.year == now.year else local.date().isoformat()
+
+
+def _warn_of_absence(client: Client) -> None:
+    """Say on stderr if nobody is there to do the work, as far as we may know."""
+    try:
+        if not taking_jobs(client.workers()):
+            failure.note("no worker is there: the jobs wait until one starts (asrq worker).")
+        if not client.reaper():
+            failure.note("no reaper is there: what a worker that dies held does not come back (asrq reaper).")
+    except QueueAuthError:  # a user that may not see them
+        pass
 
 
 def told(event: Event) -> str:

@@ -7,6 +7,7 @@ JSON's own escapes. Nothing else in the program writes to standard output or sta
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +22,10 @@ from asrq_jobs.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_BETWEEN = "  "
+_LEAST = 20  # columns of the last cell of a table that are worth having
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,45 @@ def give_json(value: Any, *, indent: int | None = None) -> None:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, bold: Callable[[Sequence[str]], bool] = lambda _row: False
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    bold: Callable[[Sequence[str]], bool] = lambda _row: False,
+    dispensable: Sequence[str] = (),
 ) -> None:
     """Print rows: without a terminal with tabs between the cells, which keep to one line each; raises as `say`.
 
-    `bold` says which rows stand out on a terminal.
+    On a terminal the last column takes what room is left, and is cut there. Where that is too little, columns are left
+    out: those that are `dispensable`, the first of them first. `bold` says which rows stand out.
     """
     if not sys.stdout.isatty():
         for row in rows:
             _write("\t".join(map(visible, row)) + "\n", err=False, color=False)
         return
-    from rich.table import Table
+    from rich.cells import cell_len, set_cell_size
 
-    shown = Table(*head, box=None, pad_edge=False)
-    for row in rows:
-        shown.add_row(*map(visible, row), style="bold" if bold(row) else None)
-    if shown.row_count:
-        console().print(shown)
+    shown = [[visible(cell) for cell in row] for row in rows]
+    if not shown:
+        return
+    widths = [max(map(cell_len, column)) for column in zip(head, *shown, strict=True)]
+    kept = _kept(head, widths, dispensable, shutil.get_terminal_size().columns)
+    room = shutil.get_terminal_size().columns - sum(widths[at] + len(_BETWEEN) for at in kept[:-1])
+    for row, heavy in [(list(head), True), *((row, bold(row)) for row in shown)]:
+        cells = [set_cell_size(row[at], widths[at]) for at in kept[:-1]]
+        last = row[kept[-1]]
+        cut = f"{set_cell_size(last, room - 1)}…" if cell_len(last) > room >= _LEAST else last
+        say(Styled(_BETWEEN.join([*cells, cut]).rstrip(), bold=heavy))
+
+
+def _kept(head: Sequence[str], widths: Sequence[int], dispensable: Sequence[str], room: int) -> list[int]:
+    """Return the columns that a terminal has room for."""
+    kept = list(range(len(head)))
+    for name in dispensable:
+        last = min(widths[kept[-1]], _LEAST)
+        if sum(widths[at] + len(_BETWEEN) for at in kept[:-1]) + last <= room:
+            break
+        kept.remove(head.index(name))
+    return kept
 
 
 def console(*, err: bool = False) -> Console:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -13,7 +12,15 @@ from asrq_jobs.result import Result, Segment, Word
 
 def result(*segments: Segment, **fields: object) -> Result:
     text = " ".join(segment.text.strip() for segment in segments)
-    return Result(id="j", status="completed", language="en", duration=max(each.end for each in segments) + 1, text=text, segments=segments, **fields)
+    return Result(
+        id="j",
+        status="completed",
+        language="en",
+        duration=max(each.end for each in segments) + 1,
+        text=text,
+        segments=segments,
+        **fields,
+    )
 
 
 def segment(text: str, start: float = 0.0, end: float = 2.0, words: tuple[Word, ...] | None = None) -> Segment:

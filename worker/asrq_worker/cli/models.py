@@ -69,7 +69,11 @@ def _list_loaded(*, as_json: bool) -> None:
         (name, backend, engine) for name, worker in workers.items() for backend, engine in worker["engines"].items()
     ]
     rows = [
-        (name, backend, *(str(engine[field] or "") for field in ("model", "state", "memory_mb", "load_s", "restarts")))
+        (
+            name,
+            backend,
+            *(str(engine.get(field) or "") for field in ("model", "state", "memory_mb", "load_s", "restarts")),
+        )
         for name, backend, engine in engines
     ]
     printing.table(("worker", "backend", "model", "state", "MiB", "load s", "restarts"), rows)

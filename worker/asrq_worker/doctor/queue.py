@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from asrq_jobs import keys
+from asrq_jobs.client import Client
 from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import AsrqError
+from asrq_jobs.errors import AsrqError, QueueAuthError
 from asrq_jobs.redaction import redacted_url
+from asrq_jobs.serving import taking_jobs
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check
 from asrq_worker.queue import shared
@@ -23,13 +25,18 @@ _SKEW_WARN_S = 1.0
 _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
 
 
+T = TypeVar("T")
+
+
 def examine(config: Settings) -> Iterator[Check]:
     """Yield the findings."""
     where = redacted_url(config.redis_url)
     try:
         with connect(config) as redis, queue_errors(config):
+            client = Client(config, redis=redis)
             ahead_s = _clock_ahead_s(redis)
             info = _info(redis)
+            there, reaping = _allowed(client.workers), _allowed(client.reaper)
             rubbish = _rubbish(redis)
             overdue = _overdue_webhooks(redis)
     except AsrqError as error:
@@ -43,15 +50,31 @@ def examine(config: Settings) -> Iterator[Check]:
             "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
         )
         yield clock(ahead_s, lease_s=config.lease_s)
+        yield from _staff(there, reaping)
         return
     yield server(info, where)
     yield persistence(info)
     yield eviction(info)
     yield clock(ahead_s, lease_s=config.lease_s)
+    yield from _staff(there, reaping)
     if rubbish is not None:
         yield shared_keys(*rubbish)
     if overdue is not None:
         yield webhooks(*overdue)
+
+
+def _staff(there: Mapping[str, Mapping[str, Any]] | None, reaping: bool | None) -> Iterator[Check]:
+    if there is not None:
+        yield workers(there)
+    if reaping is not None:
+        yield reaper(leads=reaping)
+
+
+def _allowed(ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except QueueAuthError:
+        return None
 
 
 def _info(redis: Redis) -> dict[str, Any] | None:
@@ -116,6 +139,28 @@ def eviction(info: dict[str, Any]) -> Check:
         f"Redis may throw jobs away when memory runs out (maxmemory-policy {policy}).",
         "Set maxmemory-policy noeviction in redis.conf, now: redis-cli CONFIG SET maxmemory-policy noeviction",
     )
+
+
+def workers(there: Mapping[str, Mapping[str, Any]]) -> Check:
+    """Judge whether anybody takes jobs, by what the workers that are there announced last."""
+    if not taking_jobs(there):
+        return Check(
+            "workers", "warn", "No worker is there: jobs wait.", "Start one: asrq worker (or everything: asrq up)."
+        )
+    named = ", ".join(f"{name} ({status['state']})" for name, status in there.items())
+    return Check("workers", "ok", f"{len(there)} of them: {named}.")
+
+
+def reaper(*, leads: bool) -> Check:
+    """Judge whether what dead workers held comes back."""
+    if not leads:
+        return Check(
+            "reaper",
+            "warn",
+            "No reaper is there: what a worker that dies held does not come back.",
+            "Start: asrq reaper",
+        )
+    return Check("reaper", "ok", "A reaper brings back what a worker that dies held.")
 
 
 def shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
