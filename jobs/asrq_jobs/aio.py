@@ -98,7 +98,8 @@ class AsyncClient:
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return what each worker that is there announced last, by name.
 
-        That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of those that have stopped, or died, a while ago.
+        That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of
+        those that have stopped, or died, a while ago.
         """
         return await self._run(calls.workers(stopped=stopped))
 

@@ -120,7 +120,8 @@ class Client:
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return what each worker that is there announced last, by name.
 
-        That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of those that have stopped, or died, a while ago.
+        That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of
+        those that have stopped, or died, a while ago.
         """
         return self._run(calls.workers(stopped=stopped))
 

@@ -50,6 +50,19 @@ hint; so is what a result warns of, unless the document itself is printed. On a 
 and other tricks in file names, ids and transcripts are shown as escapes; pipes, files and JSON are exact.
 """
 
+_FORMATS = """\
+| `--format` | |
+|---|---|
+| `txt` | the text, a line for each segment; the default |
+| `srt`, `vtt` | subtitles: one or two lines of at most 42 characters (wide ones count twice), 1 to 7 seconds, at most 20 characters a second where the speech allows, with or without `--word-timestamps` |
+| `tsv` | start and end in milliseconds, and text |
+| `json` | the result, `asrq.result/1` |
+| `verbose_json` | what OpenAI's API has of it, with its names of languages |
+
+With `--output DIR` each is a file named after the audio, which appears whole as soon as it is there. Several texts on standard
+output are preceded by `==> talk.mp3 <==`; several subtitles there are refused.
+"""  # noqa: E501  # rows of a table
+
 _WARNINGS = """\
 A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`; in any format but
 `json` each is a line on stderr, such as `asrq: warning: talk.mp3: no speech was found in it … [no_speech]`.
@@ -156,7 +169,9 @@ def cli_page() -> str:
         "| code | meaning |",
         "|---|---|",
         *(f"| {code} | {meaning} |" for code, meaning in exits.MEANINGS.items()),
-        "\n## Warnings\n",
+        "\n## Formats\n",
+        _FORMATS,
+        "## Warnings\n",
         _WARNINGS,
         "| code | meaning |",
         "|---|---|",

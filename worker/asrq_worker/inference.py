@@ -108,6 +108,8 @@ def transcribe(
     control.expect(lease_s)
     try:
         hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
+        if hearing.pending:
+            hearing.progress.tell()  # or whoever follows takes the wait for the engine for decoding
         while hearing.pending:
             control.check()
             if stand_in and berth.engine.failures.lasting:

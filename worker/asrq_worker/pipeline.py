@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from asrq_jobs.errors import AsrqError, CanceledError, EngineUnavailableError, SetupError
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
-from asrq_jobs.request import Request
+from asrq_jobs.request import Request, UrlAudio
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker import inference, reports
@@ -91,6 +91,8 @@ class Pipeline:
         chosen = route(request, policy, self._fleet.offers(policy), self._fleet.usable)
         self._fleet.enlist(chosen.candidates[0])  # it loads while the audio is fetched
         control.expect(_QUEUED_PATIENCE_S)
+        if isinstance(request.audio, UrlAudio):
+            journal.event(Event(type="progress", at=time.time(), stage="fetch"))
         local = self._source.fetch(request.audio, control.check)
         try:
             decoded = self._decode(local, request, control, journal)
