@@ -21,6 +21,7 @@ from asrq_jobs.states import JobState
 
 _MOST_BARS = 12
 _QUIET_S = 10.0  # without news of a job that runs: chunks take a few seconds each
+_AGAIN = "tries again: "
 _SILENT_S = 3.0  # without an answer, which comes every second: the server is away
 
 
@@ -80,7 +81,9 @@ def _standing(view: View, state: JobState) -> View:
         return replace(view, status="running", detail="running")
     if view.status != "queued" or state.status != "queued":
         return view
-    return replace(view, detail=_place(state.lane, state.position, state.waits_for))
+    if not state.position and view.detail.startswith(_AGAIN):  # it waits for its time, not in its lane
+        return view
+    return replace(view, detail=_place(state.lane, state.position, state.waits_for), left_s=None)
 
 
 def _place(lane: str | None, number: int | None, waits_for: str | None) -> str:
@@ -98,8 +101,7 @@ def _event(view: View, event: Event) -> View:
             return replace(view, status="running", detail=f"starting{again}", left_s=None)
         case "retrying":
             code = event.error.code if event.error else "failed"
-            pause = f" in {event.delay_s:.0f} s" if event.delay_s else ""
-            return replace(view, status="queued", detail=f"again{pause}: {code}", left_s=None)
+            return replace(view, status="queued", detail=f"{_AGAIN}{code}", left_s=event.delay_s)
         case "progress":
             return _moved(view, event)
         case _:
@@ -132,7 +134,7 @@ def described(view: View, *, now: float) -> str:
     if view.since is not None and not view.ended:
         parts.append(_minutes(now - view.since))
         if view.left_s is not None and (left := view.at + view.left_s - now) > 0:
-            parts.append(f"{_minutes(left)} left")
+            parts.append(f"in {_minutes(left)}" if view.status == "queued" else f"{_minutes(left)} left")
         elif view.status == "running" and now - view.at >= _QUIET_S:
             parts.append(f"no news for {_minutes(now - view.at)}")
     return ", ".join(filter(None, parts))

@@ -63,7 +63,11 @@ def test_a_job_whose_events_were_lost_is_seen_to_run() -> None:
 def test_a_retry_says_why_and_keeps_what_was_done() -> None:
     crash = EngineCrashedError("It died.").info()
     view = after(View("running", 0.5, "10x"), Event(type="retrying", at=0, delay_s=2.2, error=crash))
-    assert (view.status, view.fraction, view.detail) == ("queued", 0.5, "again in 2 s: engine_crashed")
+    assert (view.status, view.fraction, view.detail) == ("queued", 0.5, "tries again: engine_crashed")
+    assert described(view, now=0.0) == "tries again: engine_crashed, 0:00, in 0:02"
+    assert after(view, JobState(id="a", status="queued", lane="batch")) == view, "it is not in its lane yet"
+    back = after(view, JobState(id="a", status="queued", lane="batch", position=1))
+    assert described(back, now=1.0) == "no. 1 in batch, 0:01"
     view = after(view, Event(type="started", at=0, attempt=2))
     assert view.detail == "starting (attempt 2)"
 
