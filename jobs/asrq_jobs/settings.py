@@ -199,6 +199,16 @@ class Settings(BaseSettings):
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("*")
+    @classmethod
+    def _check_text(cls, value: object) -> object:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("must be UTF-8") from None
+        return value
+
     @field_validator("lanes")
     @classmethod
     def _check_lanes(cls, value: str) -> str:

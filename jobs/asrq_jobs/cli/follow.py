@@ -44,7 +44,7 @@ class Following:
 
     Of each job come its events, now and then its state, and last its result, or the error that there is no such job.
     Of the queue comes its condition when it changes. An outage of up to `redis_retry_s` is ridden out once the server
-    has answered; nothing is missed or comes twice.
+    has answered (`reached`); nothing is missed or comes twice.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class Following:
         self._away_since: float | None = None
         self._timeout_s: float | None = None
         self._deadline = inf
-        self._reached = False
+        self.reached = False
         self._may_see_workers = True
         self._next_look = now() + _LOOK_S
         self._next_workers = now() + _WORKERS_AFTER_S
 
-    def add(self, job_id: str) -> None:
-        """Follow one more."""
+    def add(self, job_id: str, *, known: bool = False) -> None:
+        """Follow one more; `known`: the server has just said that there is such a job."""
+        self.reached = self.reached or known
         if job_id not in self._after and job_id not in self._new:
             self._new.append(job_id)
 
@@ -101,18 +102,18 @@ class Following:
             yield from self._of_the_queue()
         except QueueError as error:
             since = self._away_since = self._now() if self._away_since is None else self._away_since
-            if not (error.retryable and self._reached) or self._now() - since >= self._client.settings.redis_retry_s:
+            if not (error.retryable and self.reached) or self._now() - since >= self._client.settings.redis_retry_s:
                 raise
             yield from self._becomes(Condition(answers=False))
             self._pause(max(0.0, min(_PAUSE_S, within_s)))
 
     def _asked(self, within_s: float) -> Iterator[Told]:
         for job_id, news in self._found(within_s):
-            self._reached, self._away_since = True, None
+            self.reached, self._away_since = True, None
             if isinstance(news, Result | AsrqError):
                 del self._after[job_id]
             yield job_id, news
-        self._reached, self._away_since = True, None
+        self.reached, self._away_since = True, None
         if not self._condition.answers:
             yield from self._becomes(Condition())
 

@@ -137,7 +137,7 @@ def _send_and_wait(
                     raise
                 jobs.settle(index, failed(ids[index], error, name=source.name))
             else:
-                jobs.add(index, answer.id)
+                jobs.add(index, answer.id, known=True)
             jobs.glance()
         jobs.finish(timeout_s)
     return delivery.any_failed

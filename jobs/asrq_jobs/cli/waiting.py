@@ -25,10 +25,10 @@ class Waiting:
         self._bars = bars
         self._inputs: dict[str, list[int]] = {}
 
-    def add(self, index: int, job_id: str) -> None:
-        """Wait for the job of an input, too."""
+    def add(self, index: int, job_id: str, *, known: bool = False) -> None:
+        """Wait for the job of an input, too; `known`: the server has just said that there is one."""
         self._inputs.setdefault(job_id, []).append(index)
-        self._following.add(job_id)
+        self._following.add(job_id, known=known)
 
     def sending(self, job_id: str) -> None:
         """Show that the audio of a job is on its way to the queue."""
@@ -61,6 +61,11 @@ class Waiting:
     def left(self) -> list[str]:
         """The jobs that have not ended."""
         return self._following.left
+
+    @property
+    def reached(self) -> bool:
+        """Whether the server has answered; if not, nothing is known of the jobs."""
+        return self._following.reached
 
     @property
     def all(self) -> list[str]:
@@ -113,7 +118,7 @@ def waiting(
                 error.hint = commands_for(wait.left, *again)
             elif isinstance(error, OutputError):
                 failure.note(f"nothing is lost. {commands_for(wait.all, *again)}")
-            elif wait.left and isinstance(error, KeyboardInterrupt | QueueError):
+            elif wait.left and wait.reached and isinstance(error, KeyboardInterrupt | QueueError):
                 failure.note(f"the jobs go on. {commands_for(wait.left, *again)}")
             raise
         else:

@@ -201,8 +201,16 @@ def test_what_waits_is_sent_at_the_end_and_an_endpoint_that_never_answers_holds_
 
 
 def test_a_dsn_that_is_none_is_a_wrong_setting() -> None:
-    with pytest.raises(SettingsError, match="sentry_dsn"):
-        reports.configure(Settings(sentry_dsn=SecretStr("nonsense")))
+    for wrong in (
+        "nonsense",
+        "https://ge/heim@host/1",
+        "https://u:12/heim@host/x",
+        "https://u:geheim/1",
+        "redis://geheim@h",
+    ):
+        with pytest.raises(SettingsError, match="sentry_dsn") as caught:
+            reports.configure(Settings(sentry_dsn=SecretStr(wrong)))
+        assert "heim" not in caught.value.message
 
 
 def test_without_a_dsn_the_sdk_is_not_even_loaded() -> None:

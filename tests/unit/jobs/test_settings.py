@@ -75,3 +75,9 @@ def test_secrets_are_masked() -> None:
     assert shown["redis_url"] == "rediss://user:***@host:1/2"
     assert "geheim" not in str(shown)
     assert "key" not in shown["sentry_dsn"]
+
+
+def test_text_that_is_no_unicode_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="Setting model: must be UTF-8"):
+        configuration.load(model="\udcff")
+    assert configuration.load(model="модель").model == "модель"

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +57,15 @@ def test_without_standard_error() -> None:
     )
     assert json.loads(done.stdout) == {"said": "Речь"}
     assert done.stderr == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed in other ways there")
+def test_an_input_that_was_closed_from_the_start_is_at_its_end() -> None:
+    program = Path(sys.executable).with_name("asrq")
+    done = subprocess.run(
+        ["sh", "-c", '"$0" bridge --backend fake --model m <&-', program],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert '"op":"loading"' in done.stdout.splitlines()[0]

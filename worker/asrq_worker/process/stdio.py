@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 Message = dict[str, Any]
@@ -41,12 +42,14 @@ class Stdio:
 def lines(stream: BinaryIO, longest: int) -> Iterator[bytes | None]:
     """Yield each line until the stream ends, None for one of more than `longest` bytes, of which none is kept.
 
-    A line that the end of the stream cuts off is left out.
+    A line that the end of the stream cuts off is left out. A stream that cannot be read, such as one that was closed
+    when we were started, is at its end.
     """
-    while (line := stream.readline(longest + 1)).endswith(b"\n") or len(line) > longest:
-        if line.endswith(b"\n"):
-            yield line
-            continue
-        while line and not line.endswith(b"\n"):
-            line = stream.readline(longest)
-        yield None
+    with suppress(OSError):
+        while (line := stream.readline(longest + 1)).endswith(b"\n") or len(line) > longest:
+            if line.endswith(b"\n"):
+                yield line
+                continue
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(longest)
+            yield None
