@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asrq_jobs.errors import UsageError
+from asrq_jobs.redaction import redacted_url
 from asrq_jobs.uploads import shown_name
 
 STDIN = "-"
@@ -34,11 +35,13 @@ class Source:
         if self.path is not None:
             return shown_name(self.path)
         if self.url is not None:
-            return self.url.partition("?")[0].rstrip("/").rpartition("/")[2] or self.url
+            shown = str(self).partition("?")[0].partition("#")[0]
+            return shown.rstrip("/").rpartition("/")[2] or shown
         return "stdin"
 
     def __str__(self) -> str:
-        return str(self.path) if self.path is not None else self.url or STDIN
+        """What it was called on the command line, without a login."""
+        return str(self.path) if self.path is not None else redacted_url(self.url) if self.url else STDIN
 
 
 def expand(arguments: Sequence[str], *, recursive: bool) -> list[Source]:

@@ -18,7 +18,6 @@ from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, AudioNotFoundError, OutputError, UsageError
 from asrq_jobs.formats import Format
-from asrq_jobs.redaction import redacted
 from asrq_jobs.request import Audio, PathAudio, Request, UrlAudio
 from asrq_jobs.sources import STDIN, Source
 from asrq_jobs.states import Submitted
@@ -176,4 +175,4 @@ def _say_queued(answer: Submitted, source: Source, *, as_json: bool) -> None:
     if as_json:
         printing.give_json({"id": answer.id, "status": answer.status})
     else:
-        printing.say(f"{answer.id}  {redacted(str(source))}" if sys.stdout.isatty() else answer.id)
+        printing.say(f"{answer.id}  {source}" if sys.stdout.isatty() else answer.id)

@@ -46,8 +46,11 @@ def test_named_files_keep_their_order_whatever_their_ending(folder: Path) -> Non
 def test_standard_input_and_urls_are_told_apart() -> None:
     found = expand(["-", "https://host/a/talk.mp3?key=1"], recursive=False)
     assert [source.name for source in found] == ["stdin", "talk.mp3"]
-    assert [str(source) for source in found] == ["-", "https://host/a/talk.mp3?key=1"]
+    assert [str(source) for source in found] == ["-", "https://host/a/talk.mp3?***"]
     assert Source(url="https://host/").name == "host"
+    for url in ("https://user:geheim@host", "https://user:ge/heim@host/talk.mp3", "https://host/talk.mp3#geheim"):
+        assert "heim" not in Source(url=url).name + str(Source(url=url))
+        assert Source(url=url).url == url
 
 
 def test_standard_input_can_be_read_only_once() -> None:
