@@ -41,7 +41,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── ModelInvalidError        model_invalid
     │   ├── DeviceUnavailableError   device_unavailable
     │   ├── InUseError               in_use
-    │   ├── StorageError             storage_unusable
+    │   ├── StorageError             storage_unusable    (retryable: a worker hands the job back at no attempt's cost)
     │   └── ServerRefusedError       server_refused
     ├── EngineError                  the model's process; retryable, on another worker if need be
     │   ├── EngineCrashedError       engine_crashed
@@ -57,6 +57,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── DecoderCrashedError      decoder_crashed
     │   └── DecoderTimeoutError      decoder_timeout
     ├── OutputError                  output_failed       a transcript cannot be written where it was asked for
+    ├── NoRoomError                  no_room             (retryable) the audio needs more room than the worker has
     ├── PoisonedError                poisoned            this input killed its process each time; not retried
     ├── DeadlineError                deadline_exceeded   the job's own time limit; not retried
     ├── ExpiredError                 expired             (retryable, by hand) nobody took the job in time
@@ -354,9 +355,14 @@ class InUseError(SetupError):
 
 
 class StorageError(SetupError):
-    """A folder that has to be written cannot be, or what was kept in it cannot be read."""
+    """A folder that has to be written cannot be, or what was kept in it cannot be read.
+
+    A worker that meets it gives the job back, at no attempt's cost, and takes none until it can write again.
+    """
 
     code = "storage_unusable"
+    retryable = True
+    default_hint = "Make room on that host, or see ASRQ_SPOOL_DIR and ASRQ_MODEL_DIR."
 
 
 class ServerRefusedError(SetupError):
@@ -459,6 +465,15 @@ class OutputError(AsrqError):
 
     code = "output_failed"
     stage: ClassVar[Stage] = "commit"
+
+
+class NoRoomError(AsrqError):
+    """The audio needs more room, once decoded, than the worker has for it."""
+
+    code = "no_room"
+    retryable = True
+    stage: ClassVar[Stage] = "decode"
+    default_hint = "Send it in parts, or set ASRQ_SPOOL_DIR to a larger disk: an hour of audio takes 230 MB."
 
 
 class PoisonedError(AsrqError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asrq_jobs.errors import ModelInvalidError, ModelMissingError
+from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
 from asrq_worker import models
 from asrq_worker.models import HUB_REPOSITORIES, Part, Wheel, available, resolve
 
@@ -226,3 +227,18 @@ def test_a_hub_that_cannot_be_reached_fails_soon(model_dir: Path) -> None:
     )
     assert "could not be fetched" in done.stdout
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+def test_a_folder_that_cannot_be_written_is_told_apart_from_a_damaged_model(
+    parts: tuple[Path, Path], model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(StorageError, match="No space left") as raised:
+        resolve("base", model_dir=model_dir)
+    assert str(model_dir) in raised.value.message
+    monkeypatch.undo()
+    assert list(model_dir.iterdir()) == []

@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import psutil
 from redis import Redis
@@ -30,7 +30,7 @@ from redis.retry import Retry
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker import embedded_failure
 from asrq_worker.engine.life import backoff_s, failures_in_a_row
-from asrq_worker.locking import take
+from asrq_worker.locking import Hold
 
 _STOP_S = 8.0
 _LOOK_S = 0.2
@@ -40,7 +40,7 @@ _SILENT_S = 30.0  # it answers while it loads, however much that is
 _SAY_S = 5.0
 _PORT_TRIES = 3  # a free one may be taken before we listen on it
 _SERVERS = {"valkey-server", "redis-server"}
-_held: list[IO[bytes]] = []  # locks that live as long as this process
+_held: list[Hold] = []  # that live as long as this process
 
 
 class Server:
@@ -183,14 +183,13 @@ def _binary() -> Path:
 
 def _keep_others_out(data: Path) -> None:
     data.mkdir(parents=True, exist_ok=True)
-    lock = (data / "asrq.lock").open("ab")
     try:
-        take(lock)
+        hold = Hold(data)
     except BlockingIOError:
         raise InUseError(
             f"Another asrq uses the folder {data}.", hint="Name another with --data, or stop the other one."
         ) from None
-    _held.append(lock)
+    _held.append(hold)
 
 
 def _end_orphan(data: Path, binary: Path) -> None:

@@ -5,12 +5,14 @@ Our own cache (`model_dir/hub`) is looked at first, then the user's (`HF_HOME`).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from asrq_jobs.errors import ExtraMissingError, FetchError, ModelMissingError
+from asrq_jobs.errors import ExtraMissingError, FetchError, ModelMissingError, StorageError
 
 _TIMEOUT_S = 10.0
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def cached(repository: str, model_dir: Path, complete: Callable[[Path], bool]) -> Path | None:
@@ -36,6 +38,7 @@ def download(repository: str, model_dir: Path, files: Sequence[str]) -> Path:
     Raises:
         ModelMissingError: the hub has no such repository, or it is not public.
         FetchError: the hub cannot be reached.
+        StorageError: they cannot be written.
         ExtraMissingError: the hub's client is not installed.
     """
     try:
@@ -56,6 +59,8 @@ def download(repository: str, model_dir: Path, files: Sequence[str]) -> Path:
             f"The model hub has no model {repository!r}, or it is not public.", hint="Check the name."
         ) from None
     except Exception as error:  # noqa: BLE001  # its transport, and so its exceptions, differ between versions
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+            raise StorageError(f"The model {repository} cannot be put into {model_dir}: {error.strerror}.") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FetchError(
             f"Model {repository!r} could not be fetched from the hub: {reason}",

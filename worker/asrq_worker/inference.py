@@ -14,7 +14,7 @@ from concurrent.futures import wait as wait_for
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError
+from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_worker.admission import admit
@@ -73,13 +73,15 @@ def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
 
     Raises:
         SetupError, EngineError: it cannot be loaded.
+        StorageError: there is no room to load it now.
     """
     deadline = time.monotonic() + within_s
     control.expect(within_s)
     while (loaded := berth.engine.loaded) is None:
         control.check()
-        if berth.engine.final and berth.engine.error is not None:
-            raise berth.engine.error
+        error = berth.engine.error
+        if error is not None and (berth.engine.final or isinstance(error, StorageError)):
+            raise error
         if time.monotonic() > deadline:
             raise EngineUnavailableError(f"The backend {berth.name} was not ready within {within_s:g} s.")
         control.wake.wait(_POLL_S)

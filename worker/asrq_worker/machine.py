@@ -7,12 +7,12 @@ from types import TracebackType
 
 from redis import Redis
 
-from asrq_jobs.errors import EngineError, SetupError
+from asrq_jobs.errors import EngineError, SetupError, StorageError
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.source import Source
-from asrq_worker.backends.base import BackendConfig
+from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.life import Wear, plenty
 from asrq_worker.engine.messages import Loaded
@@ -21,8 +21,11 @@ from asrq_worker.logs import Log
 from asrq_worker.pipeline import Observe, Pipeline
 from asrq_worker.shadow import Comparison, Shadow
 from asrq_worker.spool import Spool
+from asrq_worker.storage_watch import StorageWatch
 
 _log = Log("asrq.machine")
+
+_ROOM_OF_A_SLOT = 60 * SAMPLE_RATE * 4  # bytes: a minute of decoded audio; what is longer is seen to as it is written
 
 
 class Machine:
@@ -41,6 +44,7 @@ class Machine:
         compare: Callable[[Comparison], None] = lambda _comparison: None,
     ) -> None:
         self.spool = Spool(settings.spool_dir)
+        self.storage = StorageWatch(self.spool, room=sum(settings.slots.values()) * _ROOM_OF_A_SLOT)
         self.decoders = DecoderPool(
             settings.decoders,
             memory_mb=settings.decoder_memory_mb,
@@ -71,6 +75,7 @@ class Machine:
             policy or (lambda: own),
             self._shadow,
             observe,
+            storage=self.storage,
             webhooks=redis is not None and settings.webhook_secret is not None,
         )
 
@@ -91,10 +96,11 @@ class Machine:
 
         Raises:
             SetupError, EngineError: neither can be served.
+            StorageError: the model cannot be put where it has to be; it is tried again and again.
         """
         try:
             return self.engine.wait_ready(self._settings.engine_start_s)
-        except (SetupError, EngineError) as error:
+        except (SetupError, EngineError, StorageError) as error:
             fallback = self._settings.fallback_backend
             if fallback is None:
                 raise

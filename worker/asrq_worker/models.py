@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asrq_jobs.errors import ModelInvalidError, ModelMissingError
+from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
 from asrq_worker import hub
 
 Source = Literal["folder", "wheel", "hub"]
@@ -130,6 +130,7 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
         ModelInvalidError: files are missing or damaged.
         FetchError: the hub cannot be reached.
         ExtraMissingError: the hub's client is not installed.
+        StorageError: it cannot be put into `model_dir`.
     """
     if model not in HUB_REPOSITORIES:
         folder = Path(model).expanduser()
@@ -139,7 +140,7 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
         _refuse_unknown(model)
     wheel = WHEELS.get(model)
     if wheel and (folders := wheel.folders()):
-        path = folders[0] if wheel.sha256 is None else _joined(model, wheel.sha256, folders, model_dir)
+        path = folders[0] if wheel.sha256 is None else _joined_here(model, wheel.sha256, folders, model_dir)
         return ResolvedModel(model, path, "wheel", wheel.revision())
     snapshot = _cached(model, model_dir) or (_download(model, model_dir) if download else None)
     if snapshot is None:
@@ -202,6 +203,13 @@ def _check_files(folder: Path) -> None:
 
 def _join_target(name: str, sha256: str, model_dir: Path) -> Path:
     return model_dir / f"{name}-{sha256[:12]}"
+
+
+def _joined_here(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Path:
+    try:
+        return _joined(name, sha256, folders, model_dir)
+    except OSError as error:
+        raise StorageError(f"The model {name} cannot be put into {model_dir}: {error.strerror or error}.") from None
 
 
 def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Path:

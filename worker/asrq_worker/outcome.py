@@ -13,6 +13,7 @@ from asrq_jobs.errors import (
     LeaseLostError,
     PoisonedError,
     ShutdownError,
+    StorageError,
     WorkerLostError,
 )
 from asrq_jobs.result import Attempt
@@ -53,7 +54,7 @@ def decide(
         return Outcome("abandon")
     if isinstance(error, CanceledError):
         return Outcome("canceled")
-    if elsewhere or isinstance(error, ShutdownError):
+    if elsewhere or isinstance(error, ShutdownError | StorageError):
         return Outcome("front", counts=False)
     if not error.retryable or attempts >= max_attempts:
         return Outcome("failed")

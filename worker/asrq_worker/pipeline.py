@@ -9,7 +9,15 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
-from asrq_jobs.errors import AsrqError, CanceledError, EngineUnavailableError, SetupError
+from asrq_jobs.errors import (
+    AsrqError,
+    CanceledError,
+    DecoderCrashedError,
+    EngineUnavailableError,
+    NoRoomError,
+    SetupError,
+    StorageError,
+)
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request, UrlAudio
@@ -29,6 +37,7 @@ from asrq_worker.queue.announcement import refuse_webhook
 from asrq_worker.routing import Offer
 from asrq_worker.shadow import Shadow
 from asrq_worker.spool import Spool, discard
+from asrq_worker.storage_watch import StorageWatch
 
 _PROGRESS_EVERY_S = 0.5
 _QUEUED_PATIENCE_S = 600.0  # waiting for a free decoder; each one ahead is bounded by its own stall limit
@@ -61,12 +70,14 @@ class Pipeline:
         shadow: Shadow,
         observe: Observe,
         *,
+        storage: StorageWatch,
         webhooks: bool,
     ) -> None:
         """`policy` returns the one in force; `observe` is told how each backend did on each job.
 
-        `webhooks` says whether jobs may name one.
+        `storage` says what becomes of a job that could not write; `webhooks` says whether jobs may name one.
         """
+        self.storage = storage
         self._shadow = shadow
         self._settings = settings
         self._spool = spool
@@ -83,6 +94,12 @@ class Pipeline:
         Raises:
             AsrqError: whatever stops the job, from the tree in `asrq_jobs.errors`.
         """
+        try:
+            return self._run(request, control, journal)
+        except (StorageError, NoRoomError) as error:
+            raise self.storage.failed(error) from error
+
+    def _run(self, request: Request, control: JobControl, journal: Journal) -> Result:
         began = time.monotonic()
         refuse_webhook(request, enabled=self._webhooks)
         if request.timeout_s is not None:
@@ -144,7 +161,7 @@ class Pipeline:
 
         samples = self._spool.new_file(".f32")
         try:
-            return self._decoders.decode(
+            decoded = self._decoders.decode(
                 local.path,
                 samples,
                 on_progress=on_progress,
@@ -153,8 +170,12 @@ class Pipeline:
             )
         except BaseException as error:
             discard(samples)
+            if isinstance(error, DecoderCrashedError) and local.gone:
+                raise StorageError("The audio was removed while it was worked on.") from error
             reports.capture(error, job_id=request.id, lane=request.lane)
             raise
+        self.storage.written()
+        return decoded
 
     def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
         first, wanted = chosen.refused, chosen.wanted
@@ -219,7 +240,7 @@ class Pipeline:
                 if rest:
                     inference.condemn(heard)
             except AsrqError as error:
-                if falls_back(error):
+                if falls_back(error) and not isinstance(error, StorageError):
                     call.failed()
                     self._observe(berth.name, Outcome(at=time.time(), code=error.code))
                 raise

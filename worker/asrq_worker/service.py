@@ -18,11 +18,12 @@ from redis.typing import EncodableT, FieldT
 from asrq_jobs import __version__, keys
 from asrq_jobs.calls import STOPPED
 from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import ShutdownError
+from asrq_jobs.errors import ShutdownError, StorageError
 from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.backends import registry
+from asrq_worker.engine.messages import Loaded
 from asrq_worker.foreground import Foreground
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
@@ -44,6 +45,7 @@ from asrq_worker.task import Task
 
 _log = Log("asrq.service")
 
+_NO_ROOM_S = 5.0
 _OUTCOMES = 500
 _COMPARISONS = 1000
 _FAREWELL_S = 1.0  # for the last words to Redis
@@ -87,10 +89,13 @@ class Service:
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
                 self._slots.append(
-                    Slot(lane, name, self._redis, task, self._keeper, router, settings, self.monitor.ended)
+                    Slot(
+                        lane, name, self._redis, task, self._keeper, router, settings, self.monitor.ended, self._blocked
+                    )
                 )
         self.monitor.watch(
-            state=lambda: self._state,
+            state=self._shown_state,
+            blocked=self._blocked,
             policy=self._policy.current,
             fleet=self._machine.fleet,
             keeper=self._keeper,
@@ -112,7 +117,7 @@ class Service:
                 ride_out(self._publish_limits, self._keeper.outage, within_s=self._settings.redis_retry_s)
             self._announce("loading")
             self._machine.start()
-            served = self._machine.wait_ready()
+            served = self._load()
             loaded()
         except BaseException:
             within(_FAREWELL_S, self._withdraw)
@@ -171,6 +176,31 @@ class Service:
             _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
+
+    def _load(self) -> Loaded:
+        """Wait until the model is loaded; while there is no room for that, say so and wait for it."""
+        while True:
+            try:
+                return self._machine.wait_ready()
+            except StorageError:
+                self._announce("loading")
+                time.sleep(_NO_ROOM_S)
+
+    def _blocked(self) -> str | None:
+        """Return why no job is to be taken although the worker is ready: what it would have to write has no place."""
+        return self._machine.storage.problem() or self._unloadable()
+
+    def _unloadable(self) -> str | None:
+        policy = self._policy.current()
+        berths = [self._machine.fleet.find(name) for name in (policy.backend, policy.fallback) if name]
+        errors = [berth.engine.error if berth else None for berth in berths]
+        return errors[0].message if all(isinstance(error, StorageError) for error in errors) and errors[0] else None
+
+    def _known_problem(self) -> str | None:
+        return self._machine.storage.known or self._unloadable()
+
+    def _shown_state(self) -> str:
+        return "blocked" if self._state == "ready" and self._known_problem() else self._state
 
     def _publish_limits(self) -> None:
         shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})
@@ -231,7 +261,8 @@ class Service:
         # Nothing beats while the model loads; afterwards everything does that keeps the leases.
         silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s
         status = {
-            "state": self._state,
+            "state": self._shown_state(),
+            "problem": self._known_problem(),
             "at": round(now, 3),
             "until": round(now + silent_s, 3),
             "pid": os.getpid(),

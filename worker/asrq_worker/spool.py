@@ -7,47 +7,85 @@ import secrets
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from asrq_worker.locking import take
+from asrq_jobs.errors import NoRoomError, StorageError
+from asrq_worker.locking import LOCK, Hold
+from asrq_worker.logs import Log
+from asrq_worker.storage import temporary, writing
+
+_log = Log("asrq.spool")
 
 _PREFIX = "asrq-spool-"
-_LOCK = "owner.lock"
+_BLOCK = 1 << 16  # bytes
 _GRACE_S = 10.0  # between making its folder and locking it, a living owner looks like a dead one
 
 
 class Spool:
-    """A folder of mode 0700 that lives as long as its owner, and not much longer.
+    """A folder of mode 0700 that lives as long as its owner, and not much longer. Thread-safe.
 
-    Its owner holds a lock on a file in it, which the system releases even after SIGKILL; so the next spool in the
-    same place knows which ones were left behind, whatever has become of their process ids, and removes them.
+    Its owner holds a lock on it, which the system releases even after SIGKILL; so the next spool in the same place
+    knows which ones were left behind, whatever has become of their process ids, and removes them. One that somebody
+    removes under its owner is made again.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
-        """Make the folder under `parent` (default: the system's folder for temporary files).
+        """Make the folder under `parent` (default: the system's folder for temporary files), now if it can be made."""
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._held: tuple[Path, Hold] | None = None
+        with suppress(OSError, StorageError):  # whoever needs it is told
+            self._folder()
+
+    @property
+    def path(self) -> Path:
+        """The folder.
 
         Raises:
-            OSError: the folder cannot be made.
+            StorageError, NoRoomError: it cannot be made.
         """
-        parent = parent or Path(tempfile.gettempdir())
-        parent.mkdir(parents=True, exist_ok=True)
-        for other in parent.glob(f"{_PREFIX}*"):
-            _remove_if_left(other)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-        self._lock = (self.path / _LOCK).open("wb")
-        take(self._lock)
+        with writing():
+            return self._folder()
 
     def new_file(self, suffix: str = "") -> Path:
-        """Return the path of a file that does not exist yet."""
+        """Return the path of a file that does not exist yet.
+
+        Raises:
+            StorageError, NoRoomError: the folder is gone and cannot be made again.
+        """
         return self.path / f"{secrets.token_hex(8)}{suffix}"
+
+    def check(self, room: int) -> None:
+        """Write a file of so many bytes, or half of what a small file system holds, and remove it.
+
+        Raises:
+            StorageError, NoRoomError: it cannot be written.
+        """
+        probe = self.new_file(".probe")
+        try:
+            _check_room(probe, room)
+        finally:
+            discard(probe)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is kept here now."""
+        try:
+            return all(path.name == LOCK for path in self.path.iterdir())
+        except (OSError, StorageError, NoRoomError):
+            return True
 
     def close(self) -> None:
         """Remove the folder and all that is in it."""
-        self._lock.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        with self._lock:
+            if self._held is not None:
+                path, hold = self._held
+                hold.close()
+                shutil.rmtree(path, ignore_errors=True)
 
     def __enter__(self) -> Spool:
         return self
@@ -57,6 +95,23 @@ class Spool:
     ) -> None:
         self.close()
 
+    def _folder(self) -> Path:
+        with self._lock:
+            if self._held is not None:
+                path, hold = self._held
+                if path.is_dir():
+                    return path
+                _log.warning("spool.removed")
+                hold.close()
+                self._held = None
+            parent = self._parent or temporary()
+            parent.mkdir(parents=True, exist_ok=True)
+            for other in parent.glob(f"{_PREFIX}*"):
+                _remove_if_left(other)
+            path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
+            self._held = path, Hold(path)
+            return path
+
 
 def discard(path: Path) -> None:
     """Delete a file of a spool. On Windows, one that a child still reads stays until the spool goes."""
@@ -64,13 +119,41 @@ def discard(path: Path) -> None:
         path.unlink()
 
 
+def _check_room(file: Path, room: int) -> None:
+    """Write a new file of so many bytes, or of half of what its file system can hold if that is less.
+
+    Raises:
+        StorageError, NoRoomError: it cannot be written.
+    """
+    with writing():
+        usage = shutil.disk_usage(file.parent)
+        size = min(room, usage.total // 2) if usage.total else room
+        if usage.total and usage.free < size:  # without filling the disk for others
+            raise NoRoomError(f"{file.parent} has room for {_mb(usage.free)} MB; {_mb(size)} MB are wanted.")
+        with file.open("xb", buffering=0) as out:
+            _fill(out.fileno(), size)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    if size > _BLOCK and hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    left = size
+    while left > 0:
+        left -= os.write(descriptor, bytes(min(left, _BLOCK)))
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f}"
+
+
 def _remove_if_left(folder: Path) -> None:
     try:
         state = folder.lstat()
         if time.time() - state.st_mtime < _GRACE_S or (sys.platform != "win32" and state.st_uid != os.getuid()):
             return
-        with (folder / _LOCK).open("ab") as file:
-            take(file)
+        hold = Hold(folder)
     except OSError:  # held by a living owner, or gone
         return
+    hold.close()  # first: Windows removes no file that is open
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,18 +1,23 @@
-"""What is said of a folder that a program has to write to and cannot."""
+"""What is said of a folder that a program has to write to and cannot, and of audio that cannot be kept there."""
 
 from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from asrq_jobs.errors import StorageError
+from asrq_jobs.errors import NoRoomError, StorageError
 
 # What the system says of a folder that would do if it were not full, or were ours: the beginning of a hint.
 REASONS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Make room there, or "),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Let this user write there, or "),
 }
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def refused(folder: Path, error: OSError, *, what: str, instead: str) -> StorageError:
@@ -42,3 +47,36 @@ def temporary() -> Path:
         raise StorageError(
             "There is no folder for temporary files that this user can write to.", hint="Set TMPDIR to one."
         ) from None
+
+
+def refusal(error: OSError) -> StorageError | NoRoomError:
+    """Return our error for what the system says against writing, or reading what was written."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return NoRoomError(f"There is no room for the audio: {reason}.")
+    return StorageError(f"Audio cannot be kept while it is worked on: {reason}.")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn what the system says against writing into our errors.
+
+    Raises:
+        NoRoomError: there is no room left: on the disk, for this user, or for so large a file.
+        StorageError: the place is gone, read-only, forbidden or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error) from None
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write to an unbuffered file, which may take less than it is given: the last bytes that fit.
+
+    Raises:
+        OSError: the rest does not fit.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]

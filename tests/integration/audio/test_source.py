@@ -181,7 +181,7 @@ def test_an_upload_becomes_a_file_in_the_spool(redis: Redis, spool: Spool, size:
 
 
 def leftovers(spool: Spool) -> set[str]:
-    return {path.name for path in spool.path.iterdir()} - {"owner.lock"}
+    return {path.name for path in spool.path.iterdir()}
 
 
 def test_an_upload_that_expired_is_missing(redis: Redis, spool: Spool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
+from asrq_worker import supervision
 from asrq_worker import task as tasks
 from asrq_worker.backends.base import Transcript
 from asrq_worker.control import JobControl
@@ -295,9 +295,10 @@ def test_it_tells_what_it_did(
 
 def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reaper, "resign", away)
-    stopping = threading.Event()
-    stopping.set()
-    Reaper(redis, settings).run(stopping)
+    with Reaper(redis, settings) as reaper:
+        until(lambda: redis.exists(keys.LEADER))
+    assert reaper.loop.join(10)
+    assert "reaper" not in supervision.missing()
 
 
 def test_one_job_that_redis_refuses_does_not_keep_the_others_from_being_recovered(

@@ -231,8 +231,8 @@ def test_a_try_under_way_does_not_keep_the_courier_from_ending(
         assert time.monotonic() - began < 5
         [(delivery, due)] = left(redis)
         assert (delivery.tries, due > time.time() + 60) == (0, True), "another courier has it later"
-    for thread in ending._threads:
-        thread.join(10)
+    for loop in ending.loops:
+        assert loop.join(10)
     assert "defect" not in caplog.text
 
 

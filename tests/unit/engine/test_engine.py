@@ -27,6 +27,7 @@ from asrq_jobs.errors import (
     ModelMissingError,
     OutOfMemoryError,
     ShutdownError,
+    StorageError,
 )
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import incarnation
@@ -99,11 +100,11 @@ def test_samples_that_are_gone_harm_no_other_in_the_batch(make_engine: MakeEngin
     engine.wait_ready(30)
     canceled = dataclasses.replace(ref(), path=tmp_path / "gone.f32")
     first, second, third = engine.submit([ref(), canceled, ref()]).result(10).items
-    assert isinstance(second, InternalError)
+    assert isinstance(second, StorageError)
     assert str(tmp_path) not in second.message
     assert first == third
     assert isinstance(first, Transcript)
-    assert isinstance(engine.submit([canceled]).result(10).items[0], InternalError)
+    assert isinstance(engine.submit([canceled]).result(10).items[0], StorageError)
 
 
 def test_noise_on_standard_output_does_not_disturb_the_protocol(make_engine: MakeEngine, ref: Ref) -> None:

@@ -18,10 +18,14 @@ def test_a_worker_lives_unless_an_engine_hangs_or_a_thread_has_ended() -> None:
 
 
 def test_a_worker_serves_when_it_is_ready_warm_and_reaches_redis() -> None:
-    def judge(state: str = "ready", warm: tuple[str, ...] = ("qwen",), error: str | None = None) -> list[str]:
-        return failed(health.worker_serves(state, serving=["qwen", "whisper"], warm=warm, redis_error=error))
+    def judge(
+        state: str = "ready", warm: tuple[str, ...] = ("qwen",), error: str | None = None, blocked: str | None = None
+    ) -> list[str]:
+        serving = ["qwen", "whisper"]
+        return failed(health.worker_serves(state, serving=serving, warm=warm, blocked=blocked, redis_error=error))
 
     assert judge() == []
+    assert judge(blocked="No space left.") == ["storage"]
     assert judge(warm=("whisper",)) == []  # the one that stands in
     assert judge(warm=("onnx",)) == ["model"]
     assert judge(state="draining") == ["state"]

@@ -127,6 +127,7 @@ def watched(monitor: WorkerMonitor, *berths: Berth) -> WorkerMonitor:
     """Have the monitor watch these engines."""
     monitor.watch(
         state=lambda: "ready",
+        blocked=lambda: None,
         policy=lambda: Policy(backend="qwen", fallback="whisper"),
         fleet=cast("Fleet", SimpleNamespace(berths=lambda: berths)),
         keeper=cast("LeaseKeeper", SimpleNamespace(held=dict)),

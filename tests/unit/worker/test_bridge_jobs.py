@@ -18,11 +18,13 @@ from asrq_jobs.errors import (
     NotServedError,
     QueueFullError,
     ShutdownError,
+    StorageError,
 )
 from asrq_jobs.request import BlobAudio, PathAudio, Request
 from asrq_jobs.result import AudioInfo, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
+from asrq_worker.bridge import jobs as bridge_jobs
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.control import JobControl
 from asrq_worker.inference import Journal
@@ -36,6 +38,12 @@ class ScriptedPipeline:
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self.storage = self
+        self.problems: list[str] = []
+
+    def problem(self) -> str | None:
+        """As the real one's storage."""
+        return self.problems.pop() if self.problems else None
 
     def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
         """As the real one."""
@@ -159,6 +167,26 @@ def test_an_attempt_goes_on_where_the_last_one_stopped() -> None:
     assert [attempt["error"] and attempt["error"]["code"] for attempt in result["attempts"]] == [
         "decoder_crashed", None,
     ]  # fmt: skip
+
+
+def test_a_disk_that_cannot_be_written_costs_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge_jobs, "_LOOK_S", 0.01)
+    runs: list[str] = []
+
+    def work(request: Request, control: JobControl, journal: Journal) -> Result:
+        runs.append(request.id)
+        if len(runs) < 10:
+            pipeline.problems += ["full"] * 3
+            raise StorageError("There is no room.")
+        return done(request, control, journal)
+
+    sent, pipeline = Sent(), ScriptedPipeline(work)
+    running = Jobs(cast("Pipeline", pipeline), Settings(), sent)
+    running.start()
+    add(running, request("waits"))
+    assert sent.wait_for("event", "waits", "retrying")["event"]["error"]["code"] == "storage_unusable"
+    result = sent.result("waits")
+    assert (result["status"], len(result["attempts"]), pipeline.problems) == ("completed", 1, [])
 
 
 def test_cancel_between_two_attempts() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from asrq_jobs.errors import (
     AudioTooLargeError,
     BlobMissingError,
     InvalidRequestError,
+    NoRoomError,
 )
 from asrq_jobs.request import BlobAudio
 from asrq_worker.bridge.uploads import Uploads
@@ -40,6 +43,21 @@ def test_pieces_make_a_file(spool: Spool) -> None:
     uploads.add(SHA, 6, CONTENT[6:])
     assert uploads.take(AUDIO).read_bytes() == CONTENT
     with pytest.raises(BlobMissingError, match="used it already"):
+        uploads.take(AUDIO)
+
+
+def test_a_piece_that_cannot_be_kept_is_refused_with_its_upload(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads = Uploads(spool, most=100)
+    uploads.add(SHA, 0, CONTENT[:6])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(NoRoomError):
+        patched.setattr(Path, "open", full)
+        uploads.add(SHA, 6, CONTENT[6:])
+    assert files(spool) == []
+    with pytest.raises(BlobMissingError):
         uploads.take(AUDIO)
 
 

@@ -13,8 +13,10 @@ from asrq_jobs.errors import (
     DecoderCrashedError,
     EngineCrashedError,
     LeaseLostError,
+    NoRoomError,
     PoisonedError,
     ShutdownError,
+    StorageError,
     WorkerLostError,
     all_errors,
 )
@@ -44,6 +46,12 @@ def test_a_lost_worker_costs_an_attempt_but_no_delay() -> None:
 
 def test_a_shutdown_costs_nothing_even_at_the_limit() -> None:
     assert _decide(ShutdownError("x"), attempts=3) == Outcome("front", counts=False)
+
+
+def test_a_disk_that_cannot_be_written_costs_nothing_and_too_large_a_job_an_attempt() -> None:
+    assert _decide(StorageError("x"), attempts=3) == Outcome("front", counts=False)
+    assert _decide(NoRoomError("x"), attempts=1).verdict == "retry"
+    assert _decide(NoRoomError("x"), attempts=3) == Outcome("failed")
 
 
 def test_a_lost_lease_is_left_to_its_new_holder() -> None:

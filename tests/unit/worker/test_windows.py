@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -62,14 +63,13 @@ def test_files_are_locked_by_windows_own_means(windows: None, monkeypatch: pytes
     fake = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *given: taken.append(given))
     monkeypatch.setitem(sys.modules, "msvcrt", fake)
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    with (tmp_path / "lock").open("wb") as file:
-        locking.take(file)
-        assert taken == [(file.fileno(), 2, 1)]
+    locking.Hold(tmp_path).close()
+    assert [(how, size) for _, how, size in taken] == [(2, 1)]
 
 
 def test_a_spool_asks_for_no_user_id(windows: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delattr("os.getuid", raising=False)
-    monkeypatch.setattr("asrq_worker.spool.take", lambda file: None)
+    monkeypatch.setattr("asrq_worker.spool.Hold", Mock())
     (tmp_path / "asrq-spool-1-left").mkdir()
     monkeypatch.setattr("asrq_worker.spool._GRACE_S", -1.0)
     with Spool(tmp_path) as spool:

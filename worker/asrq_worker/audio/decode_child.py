@@ -26,6 +26,7 @@ from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedErro
 from asrq_worker.audio.confinement import confine
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.serve import Message, serve
+from asrq_worker.storage import write_all, writing
 
 Send = Callable[[Message], None]
 Handle = Callable[[Message], None]
@@ -48,13 +49,17 @@ def make_handler(send: Send) -> Handle:
     def decode(message: Message) -> None:
         source, out = Path(message["path"]), Path(message["out"])
         progress = _Progress(send)
-        with out.open("wb") as file:
+        with writing():
+            file = out.open("wb", buffering=0)
+        with file:
 
             def write(samples: Samples) -> None:
-                file.write(samples.astype("<f4", copy=False).tobytes())
+                with writing():
+                    write_all(file, samples.astype("<f4", copy=False).tobytes())
 
             decoded = media.decode(source, longest_s=message["max_s"], write=write, on_progress=progress.at)
-        spans = speech.find(out, decoded.samples, on_block=progress.tick)
+        with writing():
+            spans = speech.find(out, decoded.samples, on_block=progress.tick)
         send(
             {
                 "op": "done",

@@ -16,6 +16,7 @@ import numpy as np
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.storage import writing
 from asrq_worker.supervision import Supervised
 
 _POLL_S = 0.2
@@ -50,8 +51,14 @@ class DecodedAudio:
         return self.samples / SAMPLE_RATE
 
     def read(self, start: int, stop: int) -> Samples:
-        """Return the samples from `start` to `stop`, float32 of shape (stop - start,)."""
-        return np.fromfile(self.path, dtype="<f4", count=stop - start, offset=start * 4).astype(np.float32, copy=False)
+        """Return the samples from `start` to `stop`, float32 of shape (stop - start,).
+
+        Raises:
+            StorageError: the file is gone.
+        """
+        with writing():
+            samples = np.fromfile(self.path, dtype="<f4", count=stop - start, offset=start * 4)
+        return samples.astype(np.float32, copy=False)
 
 
 class DecoderPool:
@@ -153,6 +160,7 @@ class DecoderPool:
             DecoderTimeoutError: no progress for `stall_s`, or far too much processor time.
             DecoderCrashedError: the process died.
             ShutdownError: the pool was closed.
+            StorageError, NoRoomError: the samples cannot be written.
         """
         with self._turn(check, urgent) as decoder:
             request = {"op": "decode", "path": str(source), "out": str(spool_file), **self._limits}

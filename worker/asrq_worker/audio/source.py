@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from redis import Redis
 
@@ -28,6 +28,7 @@ from asrq_jobs.request import Audio, BlobAudio, PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
 from asrq_worker.spool import Spool, discard
+from asrq_worker.storage import write_all, writing
 
 _BLOCK = 1 << 22  # bytes
 
@@ -43,6 +44,11 @@ class LocalAudio:
     sha256: str
     name: str | None
     temporary: bool
+
+    @property
+    def gone(self) -> bool:
+        """Whether somebody has removed our file."""
+        return self.temporary and not self.path.exists()
 
     def discard(self) -> None:
         """Delete the file if it is ours."""
@@ -74,6 +80,7 @@ class Source:
             AudioError: it is not there, not allowed, empty, too large or not what was uploaded.
             FetchError: the network failed; trying again may help.
             QueueError: Redis failed.
+            StorageError, NoRoomError: it cannot be kept here.
         """
         match audio:
             case PathAudio():
@@ -133,13 +140,17 @@ class Source:
         return size, digest.hexdigest()
 
     def _store(self, blocks: Iterator[bytes], name: str | None, check: Check) -> LocalAudio:
-        """Write the blocks into the spool; nothing stays there if that fails."""
+        """Write the blocks into the spool; nothing stays there if that fails.
+
+        Raises:
+            StorageError, NoRoomError: they cannot be written.
+        """
         path = self._spool.new_file()
         try:
-            with path.open("xb") as file:
+            with writing(), path.open("xb", buffering=0) as file:
                 size, digest = self._measure(_copied(blocks, file), name, check)
         except BaseException:
-            path.unlink(missing_ok=True)
+            discard(path)
             raise
         return LocalAudio(path, size, digest, name, temporary=True)
 
@@ -181,7 +192,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _copied(blocks: Iterator[bytes], file: BinaryIO) -> Iterator[bytes]:
+def _copied(blocks: Iterator[bytes], file: IO[bytes]) -> Iterator[bytes]:
     for block in blocks:
-        file.write(block)
+        write_all(file, block)
         yield block

@@ -11,6 +11,7 @@ A chunk's `prompt` may hold commands, separated by spaces:
     malformed, nan       return something that is not a transcript; a transcript that is not JSON
     short                return too few transcripts
     crash                end the process at once
+    no-room-unless:<file>  fail with StorageError, unless the file exists
     crash-unless:<file>  the same, unless the file exists
     crash-once:<file>    the same, making the file first
     hang                 never return
@@ -30,7 +31,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from asrq_jobs.errors import AsrqError, ModelInvalidError, ModelMissingError, OutOfMemoryError
+from asrq_jobs.errors import AsrqError, ModelInvalidError, ModelMissingError, OutOfMemoryError, StorageError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import Backend, Capabilities, Chunk, Identity, TimedSegment, TimedWord, Transcript
@@ -141,6 +142,8 @@ def _obey(command: str) -> None:
             os.abort()
         case "crash-unless" if not Path(argument).exists():
             os.abort()
+        case "no-room-unless" if not Path(argument).exists():
+            raise StorageError("There is no room for the model.")
         case "crash-once" if not Path(argument).exists():
             Path(argument).touch()
             os.abort()

@@ -40,6 +40,8 @@ _log = Log("asrq.bridge")
 
 Send = Callable[[Message], None]
 
+_LOOK_S = 1.0
+
 
 class _Job:
     """A job in flight. `stop` may come from any thread at any time, between two attempts too."""
@@ -235,8 +237,13 @@ class Jobs:
             if ended.result is not None:
                 return ended.result
             journal.event(ended.event)
-            attempts[-1] = ended.attempt or attempts[-1]
             control.wake.wait(ended.delay_s)
+            if ended.attempt is not None:
+                attempts[-1] = ended.attempt
+            else:  # there was no room for it, which costs no attempt
+                attempts.pop()
+                while self._pipeline.storage.problem() is not None and not control.wake.wait(_LOOK_S):
+                    pass
             enqueued_at = iso(time.time())
 
     def _end(self, job: _Job, result: Result) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asrq_jobs.errors import (
+    AsrqError,
     AudioEmptyError,
     AudioMismatchError,
     AudioTooLargeError,
@@ -15,7 +16,8 @@ from asrq_jobs.errors import (
     InvalidRequestError,
 )
 from asrq_jobs.request import BlobAudio
-from asrq_worker.spool import Spool
+from asrq_worker.spool import Spool, discard
+from asrq_worker.storage import writing
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Uploads:
         Raises:
             InvalidRequestError: the piece does not follow the one before it.
             AudioTooLargeError: more than may be kept; the upload is dropped.
+            StorageError, NoRoomError: it cannot be kept; the upload is dropped.
         """
         if offset == 0:
             self._drop(sha256)
@@ -55,8 +58,12 @@ class Uploads:
                 f"Uploads that no request has named yet may take {self._most >> 20} MiB together.",
                 hint="Name the file's path instead, or raise ASRQ_MAX_AUDIO_MB.",
             )
-        with upload.path.open("ab") as file:
-            file.write(data)
+        try:
+            with writing(), upload.path.open("ab") as file:
+                file.write(data)
+        except AsrqError:
+            self._drop(sha256)
+            raise
         upload.digest.update(data)
         upload.size += len(data)
 
@@ -85,4 +92,4 @@ class Uploads:
 
     def _drop(self, sha256: str) -> None:
         if upload := self._pending.pop(sha256, None):
-            upload.path.unlink(missing_ok=True)
+            discard(upload.path)

@@ -18,6 +18,7 @@ from asrq_worker.engine import messages
 from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.engine.messages import ChunkRef, Message
 from asrq_worker.process.serve import serve
+from asrq_worker.storage import refusal
 
 log = logging.getLogger("asrq_worker.engine.child")  # not __main__
 
@@ -95,7 +96,7 @@ def _read(ref: ChunkRef) -> Chunk | AsrqError:
     try:
         samples = np.fromfile(ref.path, dtype="<f4", count=ref.stop - ref.start, offset=ref.start * 4)
     except OSError as error:
-        return InternalError(f"The samples of a chunk cannot be read: {error.strerror}.")
+        return refusal(error)
     return Chunk(samples.astype(np.float32, copy=False), ref.options)
 
 

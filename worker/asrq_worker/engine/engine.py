@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError
+from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError, StorageError
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
 from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty, put_off_s
@@ -82,9 +82,15 @@ class Engine:
 
         Raises:
             SetupError, EngineError: it could not be loaded, or not in time.
+            StorageError: there was no room to load it; it is tried again and again.
         """
+
+        def decided() -> bool:
+            without_room = isinstance(self.error, StorageError)
+            return self.state is State.READY or self.final or self._closing or without_room
+
         with self._changed:
-            self._changed.wait_for(lambda: self.state is State.READY or self.final or self._closing, timeout_s)
+            self._changed.wait_for(decided, timeout_s)
             if self.state is State.READY and self.loaded is not None:
                 return self.loaded
             if self._closing:

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from asrq_jobs.errors import AsrqError, SetupError
+from asrq_jobs.errors import AsrqError, SetupError, StorageError
 
 FIRST_LOAD_TRIES = 3
 LONGEST_BACKOFF_S = 30.0
@@ -31,7 +31,8 @@ class State(StrEnum):
 class Failures:
     """Why an engine's processes failed, and what follows.
 
-    One that never loaded is given up on a setup error (a restart would not mend it) or after `FIRST_LOAD_TRIES`.
+    One that never loaded is given up on a setup error (a restart would not mend it) or after `FIRST_LOAD_TRIES`, but
+    not while there is no room to load it.
     """
 
     in_a_row: int = 0
@@ -48,7 +49,8 @@ class Failures:
         self.in_a_row += 1
         self.since_loaded += 1
         self.last = error
-        self.final = not has_loaded and (isinstance(error, SetupError) or self.in_a_row >= FIRST_LOAD_TRIES)
+        hopeless = isinstance(error, SetupError) or self.in_a_row >= FIRST_LOAD_TRIES
+        self.final = hopeless and not has_loaded and not isinstance(error, StorageError)
         if self.final:
             return math.inf
         self.restarts[error.code] += 1

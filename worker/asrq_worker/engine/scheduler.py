@@ -21,6 +21,7 @@ from asrq_jobs.errors import (
     EngineUnavailableError,
     OutOfMemoryError,
     ShutdownError,
+    StorageError,
 )
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.engine.batching import Turns, Waiting, next_batch
@@ -157,7 +158,7 @@ class Scheduler:
 
     def _fail_if_down(self) -> list[Tell]:
         engine = self._engine
-        if engine.final and engine.error is not None:
+        if engine.error is not None and (engine.final or isinstance(engine.error, StorageError)):
             error: AsrqError = engine.error
         elif engine.state is State.FAILED and engine.down_s() > self._unavailable_after_s:
             because = f" ({engine.error.message})" if engine.error else ""

@@ -119,6 +119,12 @@ LEASES = Metric(
     ("lane", "progress"),
 )
 READY = Metric("asrq_worker_ready", "gauge", "worker", "1 if the worker is ready, as /readyz says, else 0.")
+STORAGE = Metric(
+    "asrq_storage_usable",
+    "gauge",
+    "worker",
+    "1 if the worker can write what jobs need written, audio and models; at 0 it takes none.",
+)
 ENGINE_STATE = Metric(
     "asrq_engine_state",
     "gauge",

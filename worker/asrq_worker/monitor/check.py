@@ -57,11 +57,13 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
     entries = cast("dict[bytes, bytes]", redis.hgetall(keys.HOSTS))
     slots = cast("set[bytes]", redis.smembers(keys.RQ_WORKERS))
     states: list[str] = []
+    problem: str | None = None
     for name, status in entries.items():
         if not name.startswith(f"{host}-".encode()):
             continue
         try:
-            state = str(json.loads(status)["state"])
+            told = json.loads(status)
+            state, problem = str(told["state"]), told.get("problem")
         except (ValueError, KeyError, TypeError, RecursionError):  # written by hand
             continue
         if state == STOPPED:
@@ -71,7 +73,8 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
         if state == "draining" or (state == "ready" and mine and redis.exists(*mine) == len(mine)):
             return None
         states.append("silent" if state == "ready" else state)
-    return f"The worker is {states[-1]}." if states else f"No worker of {host} has announced itself."
+    because = f" {problem}" if states and isinstance(problem, str) else ""
+    return f"The worker is {states[-1]}.{because}" if states else f"No worker of {host} has announced itself."
 
 
 def _ask(settings: Settings) -> str | None:

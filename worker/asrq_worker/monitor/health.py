@@ -50,13 +50,16 @@ def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) ->
     )
 
 
-def worker_serves(state: str, *, serving: Sequence[str], warm: Collection[str], redis_error: str | None) -> Health:
+def worker_serves(
+    state: str, *, serving: Sequence[str], warm: Collection[str], blocked: str | None, redis_error: str | None
+) -> Health:
     """Judge whether a worker takes jobs and can do them.
 
     Args:
         state: of the worker.
         serving: backends that the policy names, the one that stands in included.
         warm: backends whose engine is loaded, warmed up and running.
+        blocked: why it cannot write what jobs need written, or None.
         redis_error: why Redis does not answer, or None.
     """
     able = [backend for backend in serving if backend in warm]
@@ -66,6 +69,7 @@ def worker_serves(state: str, *, serving: Sequence[str], warm: Collection[str], 
         (
             Check("state", state == "ready", f"The worker is {state}."),
             Check("model", bool(able), model),
+            Check("storage", blocked is None, blocked or "Audio can be kept."),
             redis_answers(redis_error),
         ),
     )

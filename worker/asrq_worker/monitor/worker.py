@@ -42,17 +42,19 @@ class WorkerMonitor:
         self,
         *,
         state: Callable[[], str],
+        blocked: Callable[[], str | None],
         policy: Callable[[], Policy],
         fleet: Fleet,
         keeper: LeaseKeeper,
     ) -> None:
-        """Say what to look at; before that nothing may ask. `state` and `policy` return what is so now."""
-        self._state, self._policy, self._fleet, self._keeper = state, policy, fleet, keeper
+        """Say what to look at; before that nothing may ask. `state`, `blocked` and `policy` return what is so now."""
+        self._state, self._blocked, self._policy, self._fleet, self._keeper = state, blocked, policy, fleet, keeper
         read = self.metrics.read
         read_process(self.metrics)
         read_devices(self.metrics)
         read(catalogue.SLOTS, lambda: {(lane,): count for lane, count in self._settings.slots.items()})
         read(catalogue.LEASES, self._leases)
+        read(catalogue.STORAGE, lambda: {(): float(self._blocked() is None)})
         read(catalogue.READY, lambda: {(): float(self.ready().ok)})
         read(catalogue.REDIS_UP, lambda: {(): float(self._probe.error() is None)})
         read(catalogue.ENGINE_STATE, self._engine_states)
@@ -106,7 +108,9 @@ class WorkerMonitor:
         policy = self._policy()
         serving = [name for name in (policy.backend, policy.fallback) if name]
         warm = {berth.name for berth in self._fleet.berths() if berth.engine.state is State.READY}
-        return health.worker_serves(self._state(), serving=serving, warm=warm, redis_error=self._probe.error())
+        return health.worker_serves(
+            self._state(), serving=serving, warm=warm, blocked=self._blocked(), redis_error=self._probe.error()
+        )
 
     def close(self) -> None:
         """Close the connection to Redis."""

@@ -63,8 +63,9 @@ class Slot(SimpleWorker):
         router: Router,
         settings: Settings,
         observe: Observe = lambda _taken, _ended: None,
+        blocked: Callable[[], object] = lambda: None,
     ) -> None:
-        """`observe` is told of each attempt that has ended, after that is written."""
+        """`observe` is told of each attempt that has ended, after that is written; `blocked` says why to take none."""
         super().__init__(
             [Queue(keys.queue_name(lane), connection=redis, serializer=JSONSerializer)],
             name=name,
@@ -79,6 +80,7 @@ class Slot(SimpleWorker):
         self._router = router
         self._settings = settings
         self._observe = observe
+        self._blocked = blocked
         self._hurrying = threading.Event()
         self._registered = False
         self.loop = Loop(name, self._step, keeper.outage, _log, kind="slot", finish=self._deregister)
@@ -142,6 +144,9 @@ class Slot(SimpleWorker):
 
     def _take(self) -> str | None:
         """Dequeue an id; None if none came in time, or none is to be taken."""
+        if self._blocked():
+            self._stopping.wait(_PAUSE_S)
+            return None
         if is_suspended(self._redis):
             self.set_state(WorkerStatus.SUSPENDED)
             self._stopping.wait(_PAUSE_S)
