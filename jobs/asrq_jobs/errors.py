@@ -64,7 +64,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     ├── CanceledError                canceled            asked for; not retried
     ├── ShutdownError                shutdown            handed back, costs no attempt
     ├── LeaseLostError               lease_lost          another execution holds the job now
-    ├── WorkerLostError              worker_lost         (retryable) the worker died holding the job
+    ├── WorkerLostError              worker_lost         (retryable) nothing was heard of the job for a whole lease
     └── InternalError                internal            (retryable) a defect of ours, reported as such
 """
 
@@ -519,7 +519,7 @@ class LeaseLostError(AsrqError):
 
 
 class WorkerLostError(AsrqError):
-    """The worker that held the job stopped renewing its lease."""
+    """Nothing was heard of the job for a whole lease: its worker died or was cut off, or the job hangs there."""
 
     code = "worker_lost"
     retryable = True

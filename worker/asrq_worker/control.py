@@ -1,7 +1,8 @@
-"""What may stop a running job, and whether it still moves."""
+"""What may stop a running job, and whether its thread still goes on."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,18 +13,22 @@ from asrq_jobs.errors import AsrqError, DeadlineError
 class JobControl:
     """Shared by the thread that runs a job and those that watch it.
 
-    The running side calls `check` often and `moved` on progress; the watching side calls `stop` and `moving`.
+    The running side calls `check` often, in all that it waits for; the watching side calls `stop` and `moving`.
     `wake` is set by `stop`, so that waits can end early.
+
+    To wait is to move: how long a job may wait for bytes, a decoder or the engine is for those to say who wait for it,
+    with an error of its own. What does not move is a thread that hangs.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
+        """`patience_s`: how long the thread may take from one `check` to the next."""
         self._clock = clock
         self._lock = threading.Lock()
         self._reason: AsrqError | None = None
         self._deadline: tuple[float, float] | None = None
         self._started = clock()
-        self._patience_until = float("inf")
-        self._patience_s = float("inf")
+        self._patience_s = patience_s
+        self._moved_at = self._started
         self.wake = threading.Event()
 
     def stop(self, reason: AsrqError) -> None:
@@ -37,12 +42,13 @@ class JobControl:
         self._deadline = (self._started + seconds, seconds)
 
     def check(self) -> None:
-        """Raise the reason to stop, if there is one.
+        """Note that the job goes on, and raise the reason to stop, if there is one.
 
         Raises:
             AsrqError: CanceledError, ShutdownError or LeaseLostError as given to `stop`; DeadlineError when the
                 time limit has passed.
         """
+        self.moved()
         if self._reason is not None:
             raise self._reason
         if self._deadline is not None and self._clock() > self._deadline[0]:
@@ -51,15 +57,10 @@ class JobControl:
                 hint="Give it a longer timeout_s, or a faster worker.",
             )
 
-    def expect(self, patience_s: float) -> None:
-        """Enter a phase in which `moved` is called at least every `patience_s` seconds."""
-        self._patience_s = patience_s
-        self.moved()
-
     def moved(self) -> None:
-        """Note progress."""
-        self._patience_until = self._clock() + self._patience_s
+        """Note that the job goes on, where it can no longer be stopped."""
+        self._moved_at = self._clock()
 
     def moving(self) -> bool:
-        """Whether the last progress is recent enough for the phase the job is in."""
-        return self._clock() <= self._patience_until
+        """Whether the thread that runs the job has been heard of lately."""
+        return self._clock() - self._moved_at <= self._patience_s

@@ -33,6 +33,7 @@ from asrq_worker.merge import Placed
 _log = Log("asrq.inference")
 
 _POLL_S = 0.2
+_HUNG = 75  # looks, one each _POLL_S
 _CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
 
 
@@ -76,7 +77,6 @@ def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
         StorageError: there is no room to load it now.
     """
     deadline = time.monotonic() + within_s
-    control.expect(within_s)
     while (loaded := berth.engine.loaded) is None:
         control.check()
         error = berth.engine.error
@@ -95,10 +95,11 @@ def transcribe(
     loaded: Loaded,
     *,
     chunk_s: float,
-    lease_s: float,
     stand_in: bool = False,
 ) -> Heard:
     """Transcribe decoded audio on one engine; `stand_in`: another backend is there to take over.
+
+    An engine that is past its deadlines for a while, and neither works nor ends, is not waited for.
 
     Raises:
         AsrqError: what stops the job, or the first chunk that fails.
@@ -107,7 +108,7 @@ def transcribe(
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
     hearing = _Hearing(job, decoded, berth, loaded, options)
-    control.expect(lease_s)
+    hung = 0
     try:
         hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
         if hearing.pending:
@@ -116,11 +117,14 @@ def transcribe(
             control.check()
             if stand_in and berth.engine.failures.lasting:
                 raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
-            if berth.scheduler.alive(hearing.turn):
-                control.moved()
+            # Counted in looks: a host that was suspended has not looked meanwhile.
+            hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
+            if hung > _HUNG:
+                raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs, and cannot be ended.")
             settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             hearing.tell_steps()
             for future in settled:
+                control.moved()
                 hearing.settle(future)
             if settled:
                 hearing.progress.tell()

@@ -63,7 +63,6 @@ class Machine:
             self.fleet,
             compare,
             chunk_s=settings.chunk_s,
-            lease_s=settings.lease_s,
             start_s=settings.engine_start_s,
         )
         self.pipeline = Pipeline(

@@ -40,7 +40,6 @@ from asrq_worker.spool import Spool, discard
 from asrq_worker.storage_watch import StorageWatch
 
 _PROGRESS_EVERY_S = 0.5
-_QUEUED_PATIENCE_S = 600.0  # waiting for a free decoder; each one ahead is bounded by its own stall limit
 
 _log = Log("asrq.pipeline")
 
@@ -107,7 +106,6 @@ class Pipeline:
         policy = self._policy()
         chosen = route(request, policy, self._fleet.offers(policy), self._fleet.usable)
         self._fleet.enlist(chosen.candidates[0])  # it loads while the audio is fetched
-        control.expect(_QUEUED_PATIENCE_S)
         if isinstance(request.audio, UrlAudio):
             journal.event(Event(type="progress", at=time.time(), stage="fetch"))
         local = self._source.fetch(request.audio, control.check)
@@ -153,7 +151,6 @@ class Pipeline:
 
         def on_progress(seconds: float) -> None:
             nonlocal told
-            control.expect(self._settings.decoder_stall_s + self._settings.lease_s)
             now = time.monotonic()
             if now - told >= _PROGRESS_EVERY_S:
                 told = now
@@ -234,7 +231,6 @@ class Pipeline:
                     berth,
                     loaded,
                     chunk_s=self._settings.chunk_s,
-                    lease_s=self._settings.lease_s,
                     stand_in=bool(rest),
                 )
                 if rest:

@@ -45,13 +45,10 @@ class Comparison(BaseModel):
 class Shadow:
     """Runs one job at a time, after it was served; jobs that come meanwhile are let go, so that serving never waits."""
 
-    def __init__(
-        self, fleet: Fleet, record: Callable[[Comparison], None], *, chunk_s: float, lease_s: float, start_s: float
-    ) -> None:
+    def __init__(self, fleet: Fleet, record: Callable[[Comparison], None], *, chunk_s: float, start_s: float) -> None:
         self._fleet = fleet
         self._record = record
         self._chunk_s = chunk_s
-        self._lease_s = lease_s
         self._start_s = start_s
         self._lock = threading.Lock()
         self._control: JobControl | None = None
@@ -95,7 +92,7 @@ class Shadow:
         try:
             with self._fleet.at_work(backend) as berth:
                 loaded = inference.ready(berth, job.control, within_s=self._start_s)
-                heard = inference.transcribe(job, decoded, berth, loaded, chunk_s=self._chunk_s, lease_s=self._lease_s)
+                heard = inference.transcribe(job, decoded, berth, loaded, chunk_s=self._chunk_s)
         except AsrqError as error:
             return Comparison(**said, code=error.code)
         wer = word_error_rate(_text(served), _text(heard))

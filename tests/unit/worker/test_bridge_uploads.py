@@ -53,9 +53,10 @@ def test_a_piece_that_cannot_be_kept_is_refused_with_its_upload(spool: Spool, mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patched, pytest.raises(NoRoomError):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "open", full)
-        uploads.add(SHA, 6, CONTENT[6:])
+        with pytest.raises(NoRoomError):
+            uploads.add(SHA, 6, CONTENT[6:])
     assert files(spool) == []
     with pytest.raises(BlobMissingError):
         uploads.take(AUDIO)

@@ -36,14 +36,24 @@ def test_the_time_limit_counts_from_the_start() -> None:
         control.check()
 
 
-def test_a_job_moves_until_its_patience_is_used_up() -> None:
+def test_a_job_moves_as_long_as_its_thread_looks_whether_it_may() -> None:
     clock = Clock()
-    control = JobControl(clock=clock)
-    control.expect(30)
-    clock.now += 29
-    assert control.moving()
-    control.moved()
-    clock.now += 30
-    assert control.moving()
-    clock.now += 0.1
+    control = JobControl(patience_s=30, clock=clock)
+    for _ in range(1000):  # however long it waits
+        clock.now += 30
+        assert control.moving()
+        control.check()
+    clock.now += 30.1
     assert not control.moving()
+    control.moved()
+    assert control.moving()
+
+
+def test_one_that_is_stopped_still_moves() -> None:
+    clock = Clock()
+    control = JobControl(patience_s=30, clock=clock)
+    control.stop(CanceledError("stop"))
+    clock.now += 31
+    with pytest.raises(CanceledError):
+        control.check()
+    assert control.moving()

@@ -64,7 +64,7 @@ def hear(
 ) -> Heard:
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
     job, loaded = Job(request, JobControl(), notes), berth.engine.wait_ready(30)
-    return inference.transcribe(job, decoded, berth, loaded, chunk_s=28.0, lease_s=15.0, stand_in=stand_in)
+    return inference.transcribe(job, decoded, berth, loaded, chunk_s=28.0, stand_in=stand_in)
 
 
 def places(heard: Heard) -> list[tuple[float, float]]:
@@ -187,6 +187,15 @@ def test_chunks_do_not_wait_for_an_engine_that_does_not_come_back_where_another_
         assert not berth.engine.final
     finally:
         fleet.close()
+
+
+def test_an_engine_that_neither_works_nor_ends_is_not_waited_for(
+    berth: Berth, decoded: DecodedAudio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(inference, "_HUNG", 3)
+    monkeypatch.setattr(berth.engine, "within_limits", lambda: False)  # as a driver that hangs makes it
+    with pytest.raises(EngineUnavailableError, match="hangs"):
+        hear(berth, decoded, Notes(), f"until:{tmp_path / 'never'}")
 
 
 def test_what_fits_in_no_way_fails_with_the_code(berth: Berth, decoded: DecodedAudio) -> None:

@@ -52,7 +52,7 @@ def test_it_is_the_least_number_of_edits(left: list[str], right: list[str]) -> N
 
 def test_a_shadow_that_was_closed_takes_no_job_over() -> None:
     recorded: list[Comparison] = []
-    shadow = Shadow(Fleet(_no_engine), recorded.append, chunk_s=28.0, lease_s=15.0, start_s=1.0)
+    shadow = Shadow(Fleet(_no_engine), recorded.append, chunk_s=28.0, start_s=1.0)
     shadow.close()
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"))
     decoded = DecodedAudio(Path("a.f32"), 0, (), "wav", "pcm", 16_000, 1, ())

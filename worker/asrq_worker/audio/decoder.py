@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ import numpy as np
 
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
+from asrq_worker.audio.line import Caller, Line
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.storage import writing
 from asrq_worker.supervision import Supervised
@@ -78,11 +77,9 @@ class DecoderPool:
         self._closed = threading.Event()
         self._all: set[DecodeProcess] = set()
         self._idle: list[DecodeProcess] = []
-        self._waiting: list[tuple[bool, int]] = []
-        self._arrivals = itertools.count()
+        self._line = Line(count)
         self._replacements: list[Supervised] = []
         self._busy = 0
-        self._patient = 0  # decoders that work for callers who are not urgent
 
     def start(self) -> None:
         """Start the decoders and wait until they can work, about a second.
@@ -151,7 +148,7 @@ class DecoderPool:
     ) -> DecodedAudio:
         """Decode a file into `spool_file` and find the speech in it. Blocks; waits its turn for a free decoder.
 
-        An urgent caller goes before those who are not; these leave one decoder free where there are several.
+        An urgent caller goes before those who are not, but for one place in five (see `Line`).
         `on_progress` gets the seconds decoded so far. `check` is called at least four times a second from the start,
         waiting included; what it raises kills the decoder and passes on, as does anything `on_progress` raises.
 
@@ -183,13 +180,13 @@ class DecoderPool:
 
     @contextmanager
     def _turn(self, check: Callable[[], None], urgent: bool) -> Iterator[DecodeProcess]:
-        decoder = self._acquire(check, urgent)
+        decoder, caller = self._acquire(check, urgent)
         try:
             yield decoder
         finally:
             with self._changed:
                 self._busy -= 1
-                self._patient -= not urgent
+                self._line.give_back(caller)
                 fit = decoder.sound and not decoder.gone and decoder.files < _FILES
                 keep = fit and not self._closed.is_set()
                 if keep:
@@ -199,26 +196,26 @@ class DecoderPool:
                 self._drop(decoder)
                 self._replace_soon()
 
-    def _acquire(self, check: Callable[[], None], urgent: bool) -> DecodeProcess:
-        ticket = (not urgent, next(self._arrivals))
+    def _acquire(self, check: Callable[[], None], urgent: bool) -> tuple[DecodeProcess, Caller]:
         with self._changed:
-            bisect.insort(self._waiting, ticket)
+            caller = self._line.join(urgent=urgent)
         try:
             while True:
                 check()
                 with self._changed:
                     if self._closed.is_set():
                         raise ShutdownError("The worker is stopping.")
-                    may_go = urgent or self._patient < max(1, self._count - 1)
-                    if self._idle and may_go and self._waiting[0] == ticket:
+                    if self._idle and self._line.first() == caller:
                         self._busy += 1
-                        self._patient += not urgent
-                        return self._idle.pop()
+                        self._line.take(caller)
+                        self._changed.notify_all()
+                        return self._idle.pop(), caller
                     self._changed.wait(_POLL_S)
-        finally:
+        except BaseException:
             with self._changed:
-                self._waiting.remove(ticket)
+                self._line.leave(caller)
                 self._changed.notify_all()
+            raise
 
     def _gone(self, decoder: DecodeProcess) -> None:
         with self._changed:

@@ -30,7 +30,7 @@ from asrq_worker.audio import url
 from asrq_worker.spool import Spool, discard
 from asrq_worker.storage import write_all, writing
 
-_BLOCK = 1 << 22  # bytes
+_BLOCK = 1 << 20  # bytes: even of a slow disk or network a few seconds' worth, for `check` is called in between
 
 Check = Callable[[], None]
 

@@ -18,6 +18,8 @@ from asrq_worker.audio.address import resolve
 _BLOCK = 1 << 20  # bytes
 _POLL_S = 0.2
 _STALL_S = 60.0
+_SLOWEST_S = 600.0  # and a second for each so many bytes: what trickles must not hold a slot for good
+_SLOWEST = 1000
 
 # fsspec's ways to files of this host, and those that take another URL or path inside.
 _OF_THIS_HOST = frozenset(
@@ -52,7 +54,7 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
         UrlNotAllowedError: the scheme is not listed, or the host not public.
         AudioNotFoundError: there is no such thing.
         ExtraMissingError: fsspec needs a package for the scheme.
-        FetchError: the network failed, or nothing came for a minute.
+        FetchError: the network failed, nothing came for a minute, or little for ten.
     """
     read = _reader(url, rules)
     blocks: queue.Queue[bytes | AsrqError] = queue.Queue(maxsize=4)
@@ -76,7 +78,8 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
 
     threading.Thread(target=produce, name="fetch", daemon=True).start()
     try:
-        heard = time.monotonic()
+        began = heard = time.monotonic()
+        received = 0
         while True:
             check()
             try:
@@ -91,6 +94,9 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
                 return
             yield block
             heard = time.monotonic()
+            received += len(block)
+            if heard - began > _SLOWEST_S + received / _SLOWEST:
+                raise FetchError(f"The URL sends too slowly: {received} bytes in {heard - began:.0f} s.")
     finally:
         left.set()
 

@@ -78,7 +78,7 @@ class LeaseKeeper:
         held = self.held()
         moving = {execution: control for execution, control in held.items() if control.moving()}
         for execution in held.keys() - moving.keys():
-            _log.warning("lease.not_renewed", id=execution.job_id, reason="no progress")
+            _log.warning("lease.not_renewed", id=execution.job_id, reason="its thread hangs")
         expiry = time.time() + self._lease_s
         pipe = self._redis.pipeline(transaction=False)
         for heartbeat in self._heartbeats:

@@ -43,6 +43,7 @@ _log = Log("asrq.slot")
 
 _BLOCK_S = 1  # how long one BLMOVE waits, and so how soon a stop is noticed
 _PAUSE_S = 1.0
+_PATIENCE_S = 60.0  # a job's thread looks at its control some times a second; more only if something hangs it up
 _WORKER_TTL_S = 60  # RQ forgets a worker a minute after this without heartbeat
 
 
@@ -196,7 +197,7 @@ class Slot(SimpleWorker):
             return
         faults.reach("begun")
         taken = Taken(request, begun, _text(raw, b"created_at"), _text(raw, b"enqueued_at"))
-        control = JobControl()
+        control = JobControl(patience_s=_PATIENCE_S)
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))
         self._keeper.hold(execution, control)
@@ -204,7 +205,7 @@ class Slot(SimpleWorker):
             self._settle_in(job_id, control)
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
-            if not self._end(execution, request, ended):
+            if not self._end(execution, request, ended, control):
                 ended = replace(ended, verdict=None)
         finally:
             self._keeper.release(execution)
@@ -253,7 +254,7 @@ class Slot(SimpleWorker):
         quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, ttl_s=ttl_s, lapsed=execution)
         return True
 
-    def _end(self, execution: Execution, request: Request, ended: Ended) -> bool:
+    def _end(self, execution: Execution, request: Request, ended: Ended, control: JobControl) -> bool:
         """Write the end; False if another execution has the job.
 
         While Redis is away, keep trying until told to hurry: the work is done.
@@ -263,6 +264,7 @@ class Slot(SimpleWorker):
         faults.reach(f"ending.{ended.verdict}")
         waited = False
         while True:
+            control.moved()  # however long Redis is away
             try:
                 kept = execution.end(
                     self._redis,

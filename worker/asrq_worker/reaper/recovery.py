@@ -185,8 +185,8 @@ def lost(
     `attempts` ends with the lost one; `earlier` of them do not count against the limit.
     """
     error = WorkerLostError(
-        f"The worker {execution.worker or 'that held the job'} stopped renewing its lease.",
-        hint="It was killed, lost its network or hung; see its log.",
+        f"Nothing was heard of the job from {execution.worker or 'its worker'} for a whole lease.",
+        hint="The worker was killed, stopped or cut off, or the job hangs there (lease.not_renewed in its log).",
     )
     outcome = decide(
         error,
