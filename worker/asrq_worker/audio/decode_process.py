@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, DecoderTimeoutError, ErrorInfo, from_info
 from asrq_worker.process.child import Child, Message
+from asrq_worker.process.environment import handed_on
 
 _MODULE = "asrq_worker.audio.decode_child"
 # One core each, and no address space (which is limited) set aside for the heaps of threads that do nothing.
@@ -33,7 +34,9 @@ class DecodeProcess:
         self._on_exit = on_exit
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         try:
-            self._child = Child(_MODULE, on_message=self._messages.put, on_exit=self._exited, env=_ENVIRONMENT)
+            self._child = Child(
+                _MODULE, on_message=self._messages.put, on_exit=self._exited, env=handed_on() | _ENVIRONMENT
+            )
         except OSError as error:
             raise DecoderCrashedError(f"A decoder cannot be started: {error.strerror}.") from None
 

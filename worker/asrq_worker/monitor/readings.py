@@ -15,6 +15,7 @@ import psutil
 from asrq_jobs import __version__
 from asrq_worker.monitor import catalogue
 from asrq_worker.monitor.registry import Metrics
+from asrq_worker.process.environment import handed_on
 
 _SMI = "nvidia-smi"
 _SMI_TIMEOUT_S = 5.0
@@ -79,7 +80,12 @@ class Devices:
         query = ["--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits"]
         try:
             done = subprocess.run(  # noqa: S603  # the driver's own program, with constant arguments
-                [self._program, *query], capture_output=True, text=True, timeout=_SMI_TIMEOUT_S, check=True
+                [self._program, *query],
+                capture_output=True,
+                text=True,
+                timeout=_SMI_TIMEOUT_S,
+                check=True,
+                env=handed_on("CUDA_*", "NVIDIA_*"),
             )
         except (OSError, subprocess.SubprocessError):
             return ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from asrq_worker.process.environment import handed_on
 from asrq_worker.supervision import Supervised
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-starter")
 
 
 class Child:
-    """A running child process.
+    """A running child process. `env` is its whole environment; without it, it has what any program needs.
 
     `on_message` is called in a reader thread for each line; `on_exit` once, in the same thread, with the exit
     code, when the child is gone and reaped.
@@ -56,7 +56,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # ONNX Runtime, which finds the speech, tells its maker about each use unless this is set.
-            env={"ORT_DISABLE_TELEMETRY": "1", **os.environ, **(env or {})},
+            env={"ORT_DISABLE_TELEMETRY": "1"} | (handed_on() if env is None else env),
         ).result()
         self._reader = Supervised(f"{module}-{self.pid}", self._read, ends=True)
         try:
