@@ -108,7 +108,9 @@ class Settings(BaseSettings):
         default=1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better."
     )
     parallel: int = Field(
-        default=0, ge=0, description="Decodes in flight in the engine; 0: one per core on a CPU, 1 on CUDA."
+        default=0,
+        ge=0,
+        description="Decodes in flight in the engine; 0: one per core that it may use on a CPU, 1 on CUDA.",
     )
     beam_size: int = Field(default=5, ge=1, le=20, description="Whisper's beam.")
     model_download: bool = Field(

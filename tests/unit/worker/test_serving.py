@@ -29,6 +29,7 @@ from asrq_worker.policy import Outcome
 from asrq_worker.routing import Need, refusal
 from asrq_worker.shadow import Shadow, _Nowhere
 from asrq_worker.spool import Spool
+from asrq_worker.storage_watch import StorageWatch
 
 SECONDS = 5
 
@@ -88,8 +89,9 @@ def host(tmp_path: Path) -> Iterator[Callable[[Policy, dict[str, str]], Host]]:
             cast("DecoderPool", made.audio),
             made.fleet,
             lambda: made.policy,
-            Shadow(made.fleet, lambda _comparison: None, chunk_s=28, lease_s=15, start_s=1),
+            Shadow(made.fleet, lambda _comparison: None, chunk_s=28, start_s=1),
             lambda name, outcome: made.told.append((name, outcome)),
+            storage=StorageWatch(spool, room=1),
             webhooks=False,
         )
         hosts.append(made)

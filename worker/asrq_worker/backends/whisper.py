@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import math
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +28,7 @@ from asrq_worker.backends.base import (
     TimedWord,
     Transcript,
 )
+from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
 
@@ -83,7 +83,7 @@ class WhisperBackend(Backend):
         if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
             refuse_too_large(found.name, self._memory_mb, free_memory_mb(), device, hint=_smaller(found.name))
         margin_s = self.config.options.get("trim_margin_s", CPU_MARGIN_S if device == "cpu" else None)
-        parallel = self.config.parallel or (_usable_cores() if device == "cpu" else 1)
+        parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
         try:
             self._model = TrimmedWhisperModel(
                 str(found.path),
@@ -191,12 +191,6 @@ def _capabilities(model: TrimmedWhisperModel, name: str, parallel: int) -> Capab
         confidence=True,
         parallel=parallel,
     )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _timed(segment: Any, longest: float) -> TimedSegment:
