@@ -33,6 +33,7 @@ from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
 from asrq_worker.queue import shared
+from asrq_worker.queue.clock import ClockWatch
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.outage import answers, ride_out
@@ -67,6 +68,7 @@ class Service:
         self.monitor = WorkerMonitor(metrics or Metrics(), settings)
         self._redis: Redis = connect(settings)
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
+        self._clock = ClockWatch(self._redis, self._keeper.outage, lease_s=settings.lease_s)
         self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
         self._machine = Machine(
             settings,
@@ -96,6 +98,7 @@ class Service:
         self.monitor.watch(
             state=self._shown_state,
             blocked=self._blocked,
+            clock=self._clock.problem,
             policy=self._policy.current,
             fleet=self._machine.fleet,
             keeper=self._keeper,
@@ -125,6 +128,7 @@ class Service:
             raise
         self._policy.start(self._machine.fleet, self._tell_what_is_new)
         self._keeper.start()
+        self._clock.loop.start()
         self._commands.start()
         for slot in self._slots:
             slot.start()
@@ -165,7 +169,7 @@ class Service:
             self._keeper.stop_all(ShutdownError("The worker is stopping."))
             if not wind_down(slots, busy_s=_HAND_BACK_S, worth_waiting=heard):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
-        others = [self._commands.loop, self._policy.loop, self._keeper.loop]
+        others = [self._commands.loop, self._policy.loop, self._clock.loop, self._keeper.loop]
         for loop in others:
             loop.stop()
         self._machine.close()

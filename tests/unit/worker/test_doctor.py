@@ -10,6 +10,7 @@ import pytest
 from asrq_worker.doctor import host, queue
 from asrq_worker.doctor.check import Check
 from asrq_worker.doctor.examination import examine
+from asrq_worker.queue.clock import Offset
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ from asrq_worker.doctor.examination import examine
         (queue.workers({}), "warn"),
         (queue.reaper(leads=True), "ok"),
         (queue.reaper(leads=False), "warn"),
-        (queue.clock(0.01, lease_s=15), "ok"),
-        (queue.clock(-2.0, lease_s=15), "warn"),
-        (queue.clock(6.0, lease_s=15), "fail"),
+        (queue.clock(Offset(0.01, 0.001), lease_s=15), "ok"),
+        (queue.clock(Offset(-2.0, 0.001), lease_s=15), "warn"),
+        (queue.clock(Offset(6.0, 0.001), lease_s=15), "fail"),
         (host.memory(4000, model_mb=150, decoders=2), "ok"),
         (host.memory(1000, model_mb=1500, decoders=2), "warn"),
         (host.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name

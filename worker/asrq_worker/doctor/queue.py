@@ -18,7 +18,9 @@ from asrq_jobs.redaction import redacted_url
 from asrq_jobs.serving import taking_jobs
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check
+from asrq_worker.queue import clock as clocks
 from asrq_worker.queue import shared
+from asrq_worker.queue.clock import Offset
 
 _OLDEST_REDIS = (6, 2)
 _SKEW_WARN_S = 1.0
@@ -34,7 +36,7 @@ def examine(config: Settings) -> Iterator[Check]:
     try:
         with connect(config) as redis, queue_errors(config):
             client = Client(config, redis=redis)
-            ahead_s = _clock_ahead_s(redis)
+            measured = clocks.measure(redis)
             info = _info(redis)
             there, reaping = _allowed(client.workers), _allowed(client.reaper)
             rubbish = _rubbish(redis)
@@ -49,13 +51,13 @@ def examine(config: Settings) -> Iterator[Check]:
             f"Redis at {where} answers, but tells this user nothing of itself: persistence and eviction are unknown.",
             "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
         )
-        yield clock(ahead_s, lease_s=config.lease_s)
+        yield clock(measured, lease_s=config.lease_s)
         yield from _staff(there, reaping)
         return
     yield server(info, where)
     yield persistence(info)
     yield eviction(info)
-    yield clock(ahead_s, lease_s=config.lease_s)
+    yield clock(measured, lease_s=config.lease_s)
     yield from _staff(there, reaping)
     if rubbish is not None:
         yield shared_keys(*rubbish)
@@ -99,12 +101,6 @@ def _overdue_webhooks(redis: Redis) -> tuple[int, float] | None:
     except ResponseError:  # no right to look, or of another type, which is a finding of its own
         return None
     return waiting, float(first[0][1]) if first else 0.0
-
-
-def _clock_ahead_s(redis: Redis) -> float:
-    before = time.time()
-    seconds, microseconds = redis.time()
-    return (before + time.time()) / 2 - (seconds + microseconds / 1e6)
 
 
 def server(info: dict[str, Any], where: str) -> Check:
@@ -197,13 +193,12 @@ def webhooks(overdue: int, since: float) -> Check:
     )
 
 
-def clock(ahead_s: float, *, lease_s: float) -> Check:
+def clock(measured: Offset, *, lease_s: float) -> Check:
     """Judge this machine's clock by that of Redis: leases are times."""
-    off = abs(ahead_s)
-    message = f"The clock is {off:.1f} s {'ahead of' if ahead_s > 0 else 'behind'} that of Redis."
+    off = abs(measured.ahead_s)
     mend = "Synchronise both clocks, for example: timedatectl set-ntp true"
-    if off >= lease_s / 3:
-        return Check("clock", "fail", f"{message} Leases of {lease_s:g} s cannot be trusted.", mend)
+    if measured.endangers(lease_s):
+        return Check("clock", "fail", f"{measured} Leases of {lease_s:g} s cannot be trusted.", mend)
     if off >= _SKEW_WARN_S:
-        return Check("clock", "warn", message, mend)
+        return Check("clock", "warn", str(measured), mend)
     return Check("clock", "ok", f"The clock agrees with that of Redis within {max(off, 0.001):.3f} s.")

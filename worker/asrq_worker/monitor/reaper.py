@@ -51,9 +51,17 @@ class ReaperMonitor:
     """Is told of each round (`looked`), in the reaper's thread; a leader then looks at the lanes with one call."""
 
     def __init__(
-        self, metrics: Metrics, redis: Redis, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        redis: Redis,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        clock_problem: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`clock_problem` says how the clock of this machine is wrong, if it is."""
         self.metrics = metrics
+        self._clock_problem = clock_problem
         self._redis = redis
         self._clock = clock
         self._probe = RedisProbe(settings)
@@ -101,7 +109,11 @@ class ReaperMonitor:
     def ready(self) -> Health:
         """Whether the reaper leads or stands by."""
         return health.reaper_serves(
-            self._state(), silent_s=self._silent_s(), patience_s=self._patience_s, redis_error=self._probe.error()
+            self._state(),
+            silent_s=self._silent_s(),
+            patience_s=self._patience_s,
+            clock=self._clock_problem(),
+            redis_error=self._probe.error(),
         )
 
     def close(self) -> None:

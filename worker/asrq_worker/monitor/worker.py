@@ -43,12 +43,14 @@ class WorkerMonitor:
         *,
         state: Callable[[], str],
         blocked: Callable[[], str | None],
+        clock: Callable[[], str | None],
         policy: Callable[[], Policy],
         fleet: Fleet,
         keeper: LeaseKeeper,
     ) -> None:
-        """Say what to look at; before that nothing may ask. `state`, `blocked` and `policy` return what is so now."""
-        self._state, self._blocked, self._policy, self._fleet, self._keeper = state, blocked, policy, fleet, keeper
+        """Say what to look at; before that nothing may ask. the functions return what is so now."""
+        self._state, self._blocked, self._clock, self._policy = state, blocked, clock, policy
+        self._fleet, self._keeper = fleet, keeper
         read = self.metrics.read
         read_process(self.metrics)
         read_devices(self.metrics)
@@ -109,7 +111,12 @@ class WorkerMonitor:
         serving = [name for name in (policy.backend, policy.fallback) if name]
         warm = {berth.name for berth in self._fleet.berths() if berth.engine.state is State.READY}
         return health.worker_serves(
-            self._state(), serving=serving, warm=warm, blocked=self._blocked(), redis_error=self._probe.error()
+            self._state(),
+            serving=serving,
+            warm=warm,
+            blocked=self._blocked(),
+            clock=self._clock(),
+            redis_error=self._probe.error(),
         )
 
     def close(self) -> None:

@@ -79,13 +79,9 @@ class Courier:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the tries that are under way a moment to finish; what does not is due again for the next courier."""
-        self.stop()
-        wind_down(self.loops, busy_s=_PATIENCE_S, worth_waiting=lambda: answers(self._settings))
-
-    def stop(self) -> None:
-        """Take nothing new."""
         for loop in self.loops:
             loop.stop()
+        wind_down(self.loops, busy_s=_PATIENCE_S, worth_waiting=lambda: answers(self._settings))
 
     def _loop(self) -> Loop:
         def step() -> float:
