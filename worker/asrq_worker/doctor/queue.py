@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
