@@ -21,6 +21,17 @@ from redis.retry import Retry as _Retry
 T = TypeVar("T")
 
 _trying: ContextVar[bool] = ContextVar("trying", default=False)
+_over: ContextVar[Callable[[], bool]] = ContextVar("over", default=lambda: False)
+
+
+@contextmanager
+def until(over: Callable[[], bool]) -> Iterator[None]:
+    """Whatever this thread or task calls inside is not tried again once it is over."""
+    token = _over.set(over)
+    try:
+        yield
+    finally:
+        _over.reset(token)
 
 
 class Tries:
@@ -41,7 +52,7 @@ class Tries:
         self.failures += 1
         late = self._clock() - self._began >= self._within_s
         # A connection that lay idle may have been cut without a word, which only the first failure tells.
-        if not self._within_s or (late and self.failures > 1):
+        if not self._within_s or (late and self.failures > 1) or _over.get()():
             return None
         return 0.0 if late else self._backoff.compute(self.failures)
 

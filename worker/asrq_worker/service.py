@@ -36,12 +36,13 @@ from asrq_worker.queue import shared
 from asrq_worker.queue.clock import ClockWatch
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.queue.outage import answers, ride_out
+from asrq_worker.queue.loop import Loop, end
+from asrq_worker.queue.outage import ride_out
 from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
 from asrq_worker.routing import Offer
 from asrq_worker.shadow import Comparison
-from asrq_worker.supervision import wind_down, within
+from asrq_worker.supervision import wait_while_busy, within
 from asrq_worker.task import Task
 
 _log = Log("asrq.service")
@@ -107,6 +108,11 @@ class Service:
             self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
         )
 
+    @property
+    def _loops(self) -> list[Loop]:
+        """The threads beside the slots."""
+        return [self._policy.loop, self._keeper.loop, self._clock.loop, self._commands.loop]
+
     def start(self, *, loaded: Callable[[], None] = lambda: None) -> None:
         """Load and warm the model, then start taking jobs; `loaded` is called in between.
 
@@ -128,7 +134,7 @@ class Service:
             raise
         self._policy.start(self._machine.fleet, self._tell_what_is_new)
         self._keeper.start()
-        self._clock.loop.start()
+        self._clock.start()
         self._commands.start()
         for slot in self._slots:
             slot.start()
@@ -153,31 +159,24 @@ class Service:
         still to be handed in or back.
         """
         grace_s = self._settings.grace_s
-        for slot in self._slots:
-            slot.stop()
+        slots = [slot.loop for slot in self._slots]
+        for loop in slots:
+            loop.stop()
         self._state = "draining"
         self._keeper.loop.soon()  # tells
         _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
-        slots = [slot.loop for slot in self._slots]
-
-        def heard() -> bool:
-            return answers(self._settings)
-
-        if not wind_down(slots, busy_s=grace_s, hurry=hurry, worth_waiting=heard):
+        if not wait_while_busy(slots, grace_s, hurry=hurry):
             for slot in self._slots:
                 slot.hurry()
             self._keeper.stop_all(ShutdownError("The worker is stopping."))
-            if not wind_down(slots, busy_s=_HAND_BACK_S, worth_waiting=heard):
+            if not wait_while_busy(slots, _HAND_BACK_S):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
-        others = [self._commands.loop, self._policy.loop, self._clock.loop, self._keeper.loop]
-        for loop in others:
-            loop.stop()
+        end([*slots, *self._loops], self._redis, self._settings)
         self._machine.close()
-        if all(loop.join(0) for loop in slots):
-            wind_down(others, worth_waiting=heard)
-            within(_FAREWELL_S, lambda: self._announce(STOPPED))
-        else:
+        if any(loop.abandoned for loop in slots):
             _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
+        else:
+            within(_FAREWELL_S, lambda: self._announce(STOPPED))
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
 

@@ -19,7 +19,6 @@ _log = Log("asrq.supervision")
 
 IDLE_S = 1.2
 """What an idle thread that was told to stop gets to notice it and to say goodbye: longer than its waits."""
-SLOW_S = 10.0
 _LOOK_S = 0.05
 
 _lock = threading.Lock()
@@ -43,7 +42,8 @@ def missing() -> list[str]:
 class Supervised:
     """A daemon thread. `run` is to return soon after `stopping` is set; to raise, or to return earlier, is a failure.
 
-    `busy` is for `run` to set while it is in the middle of something that should be finished before the process ends.
+    `busy` is for `run` to set while it is in the middle of something that should be finished before the process ends;
+    `abandoned`: it was told to stop and left behind.
     """
 
     def __init__(self, name: str, run: Callable[[], object], *, ends: bool = False) -> None:
@@ -51,6 +51,7 @@ class Supervised:
         self.name = name
         self.stopping = threading.Event()
         self.busy = False
+        self.abandoned = False
         self._run = run
         self._ends = ends
         self._failed = False
@@ -102,6 +103,8 @@ class Supervised:
                 self._fail(None)
 
     def _fail(self, error: BaseException | None) -> None:
+        if self.abandoned:  # and what it used closed under it
+            return
         self._failed = not self.stopping.is_set()
         tell = _on_failure
         try:
@@ -119,32 +122,42 @@ class Supervised:
                 )
 
 
+def wait_while_busy(threads: Sequence[Supervised], within_s: float, *, hurry: threading.Event | None = None) -> bool:
+    """Wait until none of the threads is busy; False if one still is after so many seconds, or when `hurry` is set."""
+    give_up_at = time.monotonic() + within_s
+    while any(thread.busy and thread.alive for thread in threads):
+        if time.monotonic() >= give_up_at or (hurry is not None and hurry.is_set()):
+            return False
+        time.sleep(_LOOK_S)
+    return True
+
+
 def wind_down(
     threads: Sequence[Supervised],
     *,
-    busy_s: float = 0.0,
-    hurry: threading.Event | None = None,
-    worth_waiting: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Wait for the end of threads that were told to stop; False if one is left that is busy.
+    well: Callable[[], bool] = lambda: True,
+    cut: Callable[[], object] = lambda: None,
+) -> None:
+    """Wait for the end of threads that were told to stop and hold nothing that would be lost.
 
-    Busy ones get `busy_s` seconds, unless `hurry` is set. Idle ones hold nothing that would be lost: they get `IDLE_S`,
-    and `SLOW_S` more if it is `worth_waiting` then, because what they wait for does answer.
+    They are left behind at once if what they may be waiting for is not `well`. Otherwise they get `IDLE_S`, then it is
+    `cut` off from under them, and they get as much again.
     """
-    began = idle_since = time.monotonic()
-    asked, idle_s = False, IDLE_S
-    while left := [thread for thread in threads if not thread.join(0)]:
-        now = time.monotonic()
-        if any(thread.busy for thread in left):
-            idle_since = now
-            if now - began >= busy_s or (hurry is not None and hurry.is_set()):
-                return False
-        elif now - idle_since >= idle_s:
-            if asked or not worth_waiting():
-                return True
-            asked, idle_s = True, idle_s + SLOW_S
-        time.sleep(_LOOK_S)
-    return True
+    since = time.monotonic()
+    is_well: bool | None = None
+    is_cut = False
+    while left := [thread for thread in threads if not (thread.abandoned or thread.join(0))]:
+        late = time.monotonic() - since >= IDLE_S
+        if is_well is None:
+            is_well = well()
+        elif not is_well or (late and is_cut):
+            for thread in left:
+                thread.abandoned = True
+        elif late:
+            is_cut, since = True, time.monotonic()
+            cut()
+        else:
+            time.sleep(_LOOK_S)
 
 
 def within(seconds: float, do: Callable[[], object]) -> None:

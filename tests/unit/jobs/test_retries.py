@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 
 import pytest
 from redis.backoff import ConstantBackoff
@@ -104,3 +105,16 @@ def test_the_same_for_asyncio_task_by_task(monkeypatch: pytest.MonkeyPatch) -> N
     assert (server.tried, other.tried) == (3, 3)
     assert (len(server.told), len(other.told)) == (4, 4)
     assert not retries._trying.get()
+
+
+def test_what_is_over_is_not_tried_again() -> None:
+    server, over = Server(1000), threading.Event()
+
+    def fail(error: Exception) -> None:
+        server.fail(error)
+        if server.tried == 5:
+            over.set()
+
+    with retries.until(over.is_set), pytest.raises(RedisConnectionError):
+        Retry(60, ConstantBackoff(0), ERRORS).call_with_retry(server, fail)
+    assert server.tried == 6

@@ -9,7 +9,7 @@ import pytest
 
 from asrq_jobs.errors import AsrqError
 from asrq_worker import supervision
-from asrq_worker.supervision import Supervised, wind_down, within
+from asrq_worker.supervision import Supervised, wait_while_busy, wind_down, within
 
 
 @pytest.fixture
@@ -77,10 +77,15 @@ class Slow:
 
     def __init__(self, *, busy: bool = False) -> None:
         self.go_on = threading.Event()
-        self.thread = Supervised("slow", lambda: self.go_on.wait(30))
+        self.fails = False
+        self.thread = Supervised("slow", self._run)
         self.thread.busy = busy
         self.thread.start()
         self.thread.stop()
+
+    def _run(self) -> None:
+        assert self.go_on.wait(30)
+        assert not self.fails
 
 
 @pytest.fixture
@@ -89,32 +94,40 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_short")
-def test_an_idle_one_is_left_behind_unless_it_is_worth_waiting() -> None:
-    slow = Slow()
-    assert wind_down([slow.thread])
+def test_one_is_left_behind_at_once_where_nothing_answers_it(caplog: pytest.LogCaptureFixture) -> None:
+    slow, cut = Slow(), threading.Event()
+    wind_down([slow.thread], well=lambda: False, cut=cut.set)
     assert slow.thread.alive
-
-    def well() -> bool:
-        slow.go_on.set()
-        return True
-
-    assert wind_down([slow.thread], worth_waiting=well)
-    assert not slow.thread.alive
+    assert not cut.is_set()
+    wind_down([slow.thread], well=slow.go_on.wait)  # it is not waited for again
+    slow.fails = True
+    slow.go_on.set()
+    assert slow.thread.join(10)
+    assert caplog.text == ""  # its connection was closed under it
 
 
 @pytest.mark.usefixtures("_short")
+def test_otherwise_it_is_cut_off_after_a_while() -> None:
+    slow, hangs = Slow(), Slow()
+    wind_down([slow.thread, hangs.thread], cut=slow.go_on.set)
+    assert not slow.thread.alive
+    assert hangs.thread.abandoned
+    hangs.go_on.set()
+
+
 def test_a_busy_one_is_waited_for_until_its_time_is_over_or_somebody_hurries() -> None:
     slow, hurry = Slow(busy=True), threading.Event()
-    assert not wind_down([slow.thread], busy_s=0.2)
+    assert not wait_while_busy([slow.thread], 0.2)
     hurry.set()
-    assert not wind_down([slow.thread], busy_s=3600, hurry=hurry)
-    threading.Timer(0.3, slow.go_on.set).start()
-    assert wind_down([slow.thread], busy_s=3600)
-    assert not slow.thread.alive
+    assert not wait_while_busy([slow.thread], 3600, hurry=hurry)
+    slow.go_on.set()
+    assert wait_while_busy([slow.thread], 3600)
 
 
 def test_one_that_never_began_has_nothing_to_end() -> None:
-    assert wind_down([Supervised("never", lambda: None)])
+    never = Supervised("never", lambda: None)
+    wind_down([never], well=lambda: False)
+    assert not never.abandoned
 
 
 def test_what_takes_too_long_is_not_waited_for() -> None:

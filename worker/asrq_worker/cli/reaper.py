@@ -43,6 +43,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     from asrq_worker.monitor.server import listening
     from asrq_worker.queue.clock import ClockWatch
     from asrq_worker.queue.courier import Courier
+    from asrq_worker.queue.loop import end
     from asrq_worker.queue.outage import Outage, ride_out
     from asrq_worker.reaper.reaper import Reaper
 
@@ -60,8 +61,8 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
         with listening(config, monitor), clock, courier, running_reaper:
             foreground.started()
             foreground.wait()
-            for loop in (*courier.loops, clock.loop):
-                loop.stop()
+            courier.close()  # may have something to finish
+            end([running_reaper.loop, clock.loop], redis, config)
 
 
 def _show(report: Report, *, as_json: bool) -> None:

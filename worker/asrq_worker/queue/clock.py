@@ -73,8 +73,12 @@ class ClockWatch:
         self._problem: str | None = None
         self.loop = Loop("clock", self.look, outage, _log, longest_pause_s=_LOOK_S)
 
-    def __enter__(self) -> ClockWatch:
+    def start(self) -> None:
+        """Look now, and then again and again."""
         self.loop.start()
+
+    def __enter__(self) -> ClockWatch:
+        self.start()
         return self
 
     def __exit__(

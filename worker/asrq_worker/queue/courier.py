@@ -25,9 +25,9 @@ from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker import reports
 from asrq_worker.audio import web
 from asrq_worker.logs import Log
-from asrq_worker.queue.loop import Loop
-from asrq_worker.queue.outage import Outage, answers
-from asrq_worker.supervision import wind_down
+from asrq_worker.queue.loop import Loop, end
+from asrq_worker.queue.outage import Outage
+from asrq_worker.supervision import wait_while_busy
 
 _log = Log("asrq.courier")
 
@@ -78,10 +78,14 @@ class Courier:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Give the tries that are under way a moment to finish; what does not is due again for the next courier."""
         for loop in self.loops:
             loop.stop()
-        wind_down(self.loops, busy_s=_PATIENCE_S, worth_waiting=lambda: answers(self._settings))
+        wait_while_busy(self.loops, _PATIENCE_S)
+        end(self.loops, self._redis, self._settings)
 
     def _loop(self) -> Loop:
         def step() -> float:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from redis import Redis
 from redis.exceptions import RedisError
 
+from asrq_jobs import retries
+from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.logs import Log
-from asrq_worker.queue.outage import Outage
-from asrq_worker.supervision import Supervised
+from asrq_worker.queue.outage import Outage, answers
+from asrq_worker.supervision import Supervised, wind_down
 
 _PAUSE_S = 1.0  # after a defect
 
@@ -54,13 +57,14 @@ class Loop(Supervised):
         self._wake.set()
 
     def _turn(self) -> None:
-        while not self.stopping.is_set():
-            self._wake.wait(self._once())
-            self._wake.clear()
-        try:
-            self._finish()
-        except (RedisError, OSError) as error:
-            self._outage.failed(error)
+        with retries.until(lambda: self.stopping.is_set() and not self.busy):
+            while not self.stopping.is_set():
+                self._wake.wait(self._once())
+                self._wake.clear()
+            try:
+                self._finish()
+            except (RedisError, OSError) as error:
+                self._outage.failed(error)
 
     def _once(self) -> float:
         try:
@@ -74,3 +78,10 @@ class Loop(Supervised):
                 self._log.error(f"{self._kind}.defect", error=error, thread=self.name)
                 reports.capture(error)
             return min(_PAUSE_S, self._longest_pause_s)
+
+
+def end(loops: Sequence[Supervised], redis: Redis, settings: Settings) -> None:
+    """Tell threads that use a connection to end, all of them first, and wait as `wind_down` does."""
+    for loop in loops:
+        loop.stop()
+    wind_down(loops, well=lambda: answers(settings), cut=redis.connection_pool.disconnect)

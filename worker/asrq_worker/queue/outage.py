@@ -22,7 +22,7 @@ _LONGEST_PAUSE_S = 5.0  # well below a lease, so that what is held can still be 
 _FIRST_SILENCE_S = 5.0
 _OVER_S = 60.0  # without a failure: the next one is news
 _LONGEST_SILENCE_S = 600.0
-_AT_ONCE_S = 0.3
+_AT_ONCE_S = 0.8
 
 
 class Outage:

@@ -24,14 +24,13 @@ from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.logs import Log
 from asrq_worker.queue import shared
-from asrq_worker.queue.loop import Loop
-from asrq_worker.queue.outage import Outage, answers
+from asrq_worker.queue.loop import Loop, end
+from asrq_worker.queue.outage import Outage
 from asrq_worker.reaper import rollback
 from asrq_worker.reaper.lapses import recover
 from asrq_worker.reaper.patrol import Patrol
 from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
 from asrq_worker.reaper.repairs import repair
-from asrq_worker.supervision import wind_down
 
 _log = Log("asrq.reaper")
 
@@ -114,8 +113,7 @@ class Reaper:
 
     def close(self) -> None:
         """Stop, and let another lead at once."""
-        self.loop.stop()
-        wind_down([self.loop], worth_waiting=lambda: answers(self._settings))
+        end([self.loop], self._redis, self._settings)
 
     def __enter__(self) -> Reaper:
         self.start()
