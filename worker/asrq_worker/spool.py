@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -38,6 +39,7 @@ class Spool:
         self._parent = parent
         self._lock = threading.Lock()
         self._held: tuple[Path, Hold] | None = None
+        self._closed = False
         with suppress(OSError, StorageError):  # whoever needs it is told
             self._folder()
 
@@ -71,17 +73,18 @@ class Spool:
         finally:
             discard(probe)
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is kept here now."""
+    def usage(self) -> tuple[int, int]:
+        """Return how many bytes are kept here now, and how many more the file system has room for."""
         try:
-            return all(path.name == LOCK for path in self.path.iterdir())
+            kept = sum(path.stat().st_size for path in self.path.iterdir() if path.name != LOCK)
+            return kept, shutil.disk_usage(self.path).free
         except (OSError, StorageError, NoRoomError):
-            return True
+            return 0, 0
 
     def close(self) -> None:
         """Remove the folder and all that is in it."""
         with self._lock:
+            self._closed = True
             if self._held is not None:
                 path, hold = self._held
                 hold.close()
@@ -101,6 +104,8 @@ class Spool:
                 path, hold = self._held
                 if path.is_dir():
                     return path
+                if self._closed:
+                    raise FileNotFoundError(errno.ENOENT, "it is closed")
                 _log.warning("spool.removed")
                 hold.close()
                 self._held = None

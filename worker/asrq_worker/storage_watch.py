@@ -27,8 +27,7 @@ class Place(Protocol):
 
     def check(self, room: int) -> None: ...
 
-    @property
-    def empty(self) -> bool: ...
+    def usage(self) -> tuple[int, int]: ...
 
 
 class StorageWatch:
@@ -62,16 +61,20 @@ class StorageWatch:
     def failed(self, error: StorageError | NoRoomError) -> AsrqError:
         """Return what a job has failed of that met this error and has removed what it wrote.
 
-        NoRoomError if there is room for others, and nobody else has taken any: this job needs too much. Otherwise
-        StorageError; then there is a `problem` for a moment at least, longer each time, until a job has `written`.
+        NoRoomError if there is room for others now, and it had more than all of them have: this job needs too much.
+        Otherwise StorageError; then there is a `problem` for a moment at least, longer each time, until a job has
+        `written`.
         """
         with self._lock:
             found = self._look(self._room)
-            if found is None and isinstance(error, NoRoomError) and self._place.empty:
-                return error
-            pause_s = min(_AGAIN_S * 2.0**self._failures, _LONGEST_PAUSE_S)
-            self._failures += 1
-            self._note((found or error).message, again_in_s=pause_s)
+            if found is None and isinstance(error, NoRoomError):
+                kept, free = self._place.usage()
+                if free >= kept:
+                    return error
+            if self._problem is None:  # those that were taken before are no news
+                pause_s = min(_AGAIN_S * 2.0**self._failures, _LONGEST_PAUSE_S)
+                self._failures += 1
+                self._note((found or error).message, again_in_s=pause_s)
             return StorageError(error.message)
 
     def written(self) -> None:

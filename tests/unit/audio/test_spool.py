@@ -102,7 +102,7 @@ def test_one_that_is_removed_under_its_owner_is_made_again_and_may_be_used(tmp_p
         spool.new_file().write_bytes(b"speech")
         assert spool.path != before
         assert spool.path.stat().st_mode & 0o777 == 0o700 or sys.platform == "win32"
-        assert not spool.empty
+        assert spool.usage()[0] > 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there nobody can remove a file that is open")
@@ -120,15 +120,23 @@ def test_one_that_cannot_be_made_is_told_to_whoever_needs_it(tmp_path: Path) -> 
     with Spool(tmp_path / "file" / "spool") as spool:
         with pytest.raises(StorageError):
             spool.new_file()
-        assert spool.empty
+        assert spool.usage()[0] == 0
         (tmp_path / "file").unlink()
         assert spool.new_file().parent.is_dir()
+
+
+def test_one_that_is_closed_is_not_made_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.close()
+    with pytest.raises(StorageError, match="closed"):
+        spool.new_file()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_check_leaves_nothing(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         spool.check(1 << 20)
-        assert spool.empty
+        assert spool.usage()[0] == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX")
@@ -145,7 +153,7 @@ def test_a_check_writes_what_it_says(tmp_path: Path, room: int) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
         spool.check(room)
-        assert spool.empty
+        assert spool.usage()[0] == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there a file is locked")
@@ -161,7 +169,7 @@ def test_a_file_is_locked_where_the_folder_cannot_be(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(fcntl, "flock", only_files)
     with Spool(tmp_path) as spool:
-        assert spool.empty
+        assert spool.usage()[0] == 0
         age(spool.path)
         with Spool(tmp_path):
             assert spool.path.is_dir()

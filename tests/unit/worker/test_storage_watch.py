@@ -23,8 +23,11 @@ class Place:
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self.empty = True
+        self.kept = 0
         self.looked: list[int] = []
+
+    def usage(self) -> tuple[int, int]:
+        return self.kept, self.room
 
     def check(self, room: int) -> None:
         self.looked.append(room)
@@ -71,12 +74,28 @@ def test_a_job_that_needs_more_than_a_usable_disk_has_is_its_own_affair(clock: C
     assert watched.problem() is None  # others are taken
 
 
+def test_what_others_have_is_little_beside_what_it_had(clock: Clock) -> None:
+    """Clips that come all the time must not keep a recording that never fits coming back."""
+    place = Place(ROOM)
+    place.kept = ROOM // 10
+    assert type(StorageWatch(place, room=ROOM, clock=clock).failed(NoRoomError("no space left"))) is NoRoomError
+
+
 def test_others_may_have_taken_the_room(clock: Clock) -> None:
     place = Place(ROOM)
-    place.empty = False
+    place.kept = 2 * ROOM
     watched = StorageWatch(place, room=ROOM, clock=clock)
     assert type(watched.failed(NoRoomError("no space left"))) is StorageError
     assert watched.problem() == "no space left"
+
+
+def test_many_that_fail_at_once_are_one_failure(clock: Clock) -> None:
+    watched = StorageWatch(Place(ROOM), room=ROOM, clock=clock)
+    for _ in range(8):
+        assert type(watched.failed(StorageError("removed"))) is StorageError
+    assert watched.problem() == "removed"
+    clock.now += 1
+    assert watched.problem() is None
 
 
 def test_what_goes_wrong_again_and_again_is_tried_less_and_less_often(clock: Clock) -> None:
