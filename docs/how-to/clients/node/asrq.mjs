@@ -40,7 +40,7 @@ const FOR_PEOPLE = {
   "This file cannot be played. Choose another, or convert it.": "audio_unreadable",
   "This file holds no sound.": "no_audio_stream",
   "This file is too large. Send it compressed, for example as opus or mp3.": "audio_too_large",
-  "This recording is too long. Cut it into parts.": "audio_too_long",
+  "This recording is too long. Cut it into parts.": "audio_too_long no_room",
   "The file is not there any more.": "audio_not_found",
   "The server may not read from there. Send the file itself.": "path_not_allowed url_not_allowed",
   "The address could not be read. Try again later.": "fetch_failed",

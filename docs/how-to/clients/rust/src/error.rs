@@ -51,7 +51,7 @@ impl Error {
             "audio_unreadable" => "This file cannot be played. Choose another, or convert it.",
             "no_audio_stream" => "This file holds no sound.",
             "audio_too_large" => "This file is too large. Send it compressed, for example as opus or mp3.",
-            "audio_too_long" => "This recording is too long. Cut it into parts.",
+            "audio_too_long" | "no_room" => "This recording is too long. Cut it into parts.",
             "audio_not_found" => "The file is not there any more.",
             "path_not_allowed" | "url_not_allowed" => "The server may not read from there. Send the file itself.",
             "fetch_failed" => "The address could not be read. Try again later.",
