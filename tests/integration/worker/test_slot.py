@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from integration.worker.host import Gate, failing, serving, transcribed
 from redis import Redis
+from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
 from waiting import until
 
 from asrq_jobs import Client, keys
+from asrq_jobs.connection import connect
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError, JobStateError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
@@ -77,6 +79,28 @@ def test_rq_sees_the_slot_as_a_worker_and_forgets_it_afterwards(redis: Redis, se
         worker = Worker.all(connection=redis, serializer=JSONSerializer)[0]
         assert (worker.name, worker.queue_names()) == (host.slots[0].name, ["asrq-batch"])
     assert Worker.all(connection=redis) == []
+
+
+def test_a_slot_that_waits_is_not_taken_for_an_outage_however_short_the_limit_for_an_answer(
+    client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waited: list[float] = []
+    lmove = Queue.lmove
+
+    def wait(connection: Redis, queue_key: str, timeout: float) -> Any:
+        try:
+            return lmove(connection, queue_key, timeout)  # type: ignore[arg-type]  # as the slot has it
+        finally:
+            waited.append(timeout)
+
+    monkeypatch.setattr(Queue, "lmove", wait)
+    hasty = settings.model_copy(update={"redis_timeout_s": 0.8})
+    with connect(hasty) as impatient, serving(impatient, hasty, _done):
+        until(lambda: len(waited) > 3)
+        client.submit(AUDIO, id="one")
+        assert client.wait("one", timeout_s=10).status == "completed"
+    assert max(waited) < 0.8
+    assert "unreachable" not in caplog.text
 
 
 def test_bad_input_fails_once_with_its_code(client: Client, redis: Redis, settings: Settings) -> None:

@@ -41,7 +41,7 @@ Observe = Callable[[Taken, Ended], None]
 
 _log = Log("asrq.slot")
 
-_BLOCK_S = 1  # how long one BLMOVE waits, and so how soon a stop is noticed
+_BLOCK_S = 1.0  # how long one BLMOVE waits at most, and so how soon a stop is noticed
 _PAUSE_S = 1.0
 _PATIENCE_S = 60.0  # a job's thread looks at its control some times a second; more only if something hangs it up
 _WORKER_TTL_S = 60  # RQ forgets a worker a minute after this without heartbeat
@@ -82,6 +82,7 @@ class Slot(SimpleWorker):
         self._settings = settings
         self._observe = observe
         self._blocked = blocked
+        self._block_s = min(_BLOCK_S, settings.redis_timeout_s / 2)  # what waits is not to look like an outage
         self._hurrying = threading.Event()
         self._registered = False
         self.loop = Loop(name, self._step, keeper.outage, _log, kind="slot", finish=self._deregister)
@@ -155,7 +156,7 @@ class Slot(SimpleWorker):
         raw_id = self._router.dequeue_apart(self.lane)
         if raw_id is None:
             try:
-                _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), _BLOCK_S))
+                _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), self._block_s))  # type: ignore[arg-type]  # Redis takes parts of a second
             except DequeueTimeout:
                 return None
         self.loop.busy = True  # first, so that whoever stops us either sees it or is seen below
