@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -23,8 +23,11 @@ from asrq_worker.inference import Heard, Job
 from asrq_worker.logs import Log
 from asrq_worker.merge import merge
 from asrq_worker.spool import discard
+from asrq_worker.supervision import Supervised
 
 _log = Log("asrq.shadow")
+
+_END_S = 5.0  # it may be waiting for Redis
 
 
 class Comparison(BaseModel):
@@ -54,7 +57,7 @@ class Shadow:
         self._control: JobControl | None = None
         """Of the job that runs."""
         self._closed = False
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
+        self._thread: Supervised | None = None
 
     def follow(self, job: Job, decoded: DecodedAudio, served: Heard, backend: str) -> bool:
         """Take the audio over and hear it on the backend; False if busy or closed: the audio stays the caller's."""
@@ -62,16 +65,24 @@ class Shadow:
             if self._control is not None or self._closed:
                 return False
             self._control = JobControl()
-            self._pool.submit(self._hear, Job(job.request, self._control, _Nowhere()), decoded, served, backend)
+            shadowed = Job(job.request, self._control, _Nowhere())
+            hear = functools.partial(self._hear, shadowed, decoded, served, backend)
+            self._thread = Supervised("shadow", hear, ends=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the system has no thread for it now
+                self._control = None
+                return False
         return True
 
     def close(self) -> None:
-        """Stop what runs and wait for its end."""
+        """Stop what runs and wait for its end, unless that takes long."""
         with self._lock:
             self._closed = True
             if self._control is not None:
                 self._control.stop(ShutdownError("The worker is stopping."))
-        self._pool.shutdown()
+        if self._thread is not None:
+            self._thread.join(_END_S)
 
     def _hear(self, job: Job, decoded: DecodedAudio, served: Heard, backend: str) -> None:
         try:

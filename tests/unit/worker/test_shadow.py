@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,16 +51,31 @@ def test_it_is_the_least_number_of_edits(left: list[str], right: list[str]) -> N
     assert word_error_rate(" ".join(left), " ".join(right)) == expected
 
 
-def test_a_shadow_that_was_closed_takes_no_job_over() -> None:
-    recorded: list[Comparison] = []
-    shadow = Shadow(Fleet(_no_engine), recorded.append, chunk_s=28.0, start_s=1.0)
-    shadow.close()
+def _follows(shadow: Shadow) -> bool:
+    """Whether the shadow takes a job over."""
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"))
     decoded = DecodedAudio(Path("a.f32"), 0, (), "wav", "pcm", 16_000, 1, ())
     identity = Identity("fake", "1", "fake", None, "cpu", "none")
     served = Heard(Loaded(identity, Capabilities(frozenset()), 0.0, 0.0), (), (), ())
-    assert not shadow.follow(Job(request, JobControl(), _Nowhere()), decoded, served, "fake")
+    return shadow.follow(Job(request, JobControl(), _Nowhere()), decoded, served, "fake")
+
+
+def test_a_shadow_that_was_closed_takes_no_job_over() -> None:
+    recorded: list[Comparison] = []
+    shadow = Shadow(Fleet(_no_engine), recorded.append, chunk_s=28.0, start_s=1.0)
+    shadow.close()
+    assert not _follows(shadow)
     assert recorded == []
+
+
+def test_nor_does_one_for_which_the_system_has_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    shadow = Shadow(Fleet(_no_engine), lambda _comparison: None, chunk_s=28.0, start_s=1.0)
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert [_follows(shadow), _follows(shadow)] == [False, False]  # and is not taken for busy
+    shadow.close()
 
 
 def _no_engine(name: str) -> Engine:
