@@ -119,11 +119,11 @@ def test_a_client_whose_rights_are_of_before_submits_all_the_same(
     server: Server, denied: Callable[[], list[object]]
 ) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, Client(Settings(redis_url=_url(server, "client"))) as client:
-        admin.execute_command("ACL", "SETUSER", "client", "-smembers")
+        admin.execute_command("ACL", "SETUSER", "client", "-smembers", "-copy")
         try:
             assert client.submit(client.upload(b"audio"), id="job").depth == 1
         finally:
-            admin.execute_command("ACL", "SETUSER", "client", "+smembers")
+            admin.execute_command("ACL", "SETUSER", "client", "+smembers", "+copy")
         assert client.submit(client.upload(b"audio"), id="next").depth == 2
 
 
