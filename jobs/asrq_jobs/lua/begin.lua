@@ -22,7 +22,7 @@
 -- ARGV[8]   horizon    seconds after which RQ may forget the execution; leases, not RQ, notice a death
 --
 -- Returns {verdict, attempts, canceled, attempts_before}. verdict is "started" (also for an execution that had started
--- before: a worker that lost our answer asks again); "taken" (not queued any more: another execution has it); "gone" (no
+-- before: a worker that lost our answer asks again); "taken" (another execution holds it, or it is not queued any more); "gone" (no
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
 -- retried by hand).
@@ -44,7 +44,11 @@ redis.pcall('LREM', KEYS[2], 1, id)
 if not status then
   return {'gone', {}, 0, 0}
 end
-if status ~= 'queued' then
+local taken = status ~= 'queued'
+for _, other in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do  -- RQ's own tools queue a job without a look at its lease
+  taken = taken or string.find(other, '/' .. id .. '/', 1, true)
+end
+if taken then
   return {'taken', {}, 0, 0}
 end
 local result = redis.call('GET', KEYS[10])

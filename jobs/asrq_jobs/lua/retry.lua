@@ -17,7 +17,8 @@
 -- limit of the new round.
 -- What all jobs share (lanes, registries) is written with pcall: where somebody has spoilt it, the reaper finds the job on
 -- no list and puts it there.
--- Returns "queued", "missing", or the status that does not allow a retry.
+-- It also reads asrq:leases: a job that an execution holds runs, whatever RQ's own tools call it.
+-- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
 
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -25,6 +26,11 @@ if not status then
 end
 if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then
   return status
+end
+for _, lease in ipairs(redis.pcall('ZRANGE', 'asrq:leases', 0, -1)) do
+  if string.find(lease, '/' .. ARGV[1] .. '/', 1, true) then
+    return 'started'
+  end
 end
 redis.pcall('ZREM', KEYS[3], ARGV[1])
 redis.pcall('ZREM', KEYS[4], ARGV[1])

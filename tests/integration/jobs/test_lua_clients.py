@@ -149,6 +149,16 @@ def test_a_dead_job_is_retried_though_what_all_share_is_spoilt(server: Server) -
     assert server.changed() == {name: held for name, held in RETRIED.items() if name not in shared}
 
 
+def test_a_job_that_an_execution_holds_is_not_retried_whatever_its_status_says(server: Server) -> None:
+    other = {"asrq:leases": {"batch/jobs/run": 1.0, "batch/a-job/run": 1.0}}
+    server.put(DEAD | {"asrq:leases": {"batch/job/run": 1.0} | other["asrq:leases"]})
+    assert server.run("retry", "job", "event", "now") == "started"
+    assert server.changed() == {}
+    server.redis.delete("asrq:leases")
+    server.put(DEAD | other)
+    assert server.run("retry", "job", "event", "now") == "queued"
+
+
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", None])
 def test_what_has_not_failed_is_neither_retried_nor_purged(server: Server, status: str | None) -> None:
     server.put(WAITS | {"rq:job:<id>": {"status": status}} if status else {})
@@ -264,6 +274,22 @@ def test_a_user_with_the_rights_of_before_submits_as_well(server: Server) -> Non
     (event,) = server.changed()["asrq:events:job"]
     assert json.loads(event["event"])["type"] == "queued"
     assert not server.redis.exists("asrq:events:job:new")
+
+
+def test_a_user_that_may_not_read_leases_retries_as_before(server: Server) -> None:
+    """Clients were given that right later."""
+    server.put(DEAD)
+    own = [name for name in DEAD if name != "asrq:leases"]
+    server.redis.acl_setuser("before", enabled=True, nopass=True, keys=own, categories=["+@all"])
+    address = server.redis.connection_pool.connection_kwargs
+    try:
+        with Redis(
+            host=address["host"], port=address["port"], username="before", password="", decode_responses=True
+        ) as old:
+            assert Server(old).run("retry", "job", "event", "now") == "queued"
+    finally:
+        server.redis.acl_deluser("before")
+    assert server.changed() == RETRIED
 
 
 def test_a_job_that_waits_takes_no_page_for_its_events(server: Server) -> None:

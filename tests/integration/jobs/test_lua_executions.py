@@ -53,6 +53,12 @@ def test_a_job_begins(server: Server) -> None:
     assert begun(server) == BEGUN
 
 
+def test_a_job_that_an_execution_holds_does_not_begin_again(server: Server) -> None:
+    server.put(WAITS | {"asrq:leases": {"batch/jobs/run": 1030, "batch/job/other": 1}})
+    assert server.run("begin", *BEGIN) == ["taken", [], 0, 0]
+    assert server.changed() == TAKEN_OUT
+
+
 @pytest.mark.parametrize("result", ["{", "7", '"text"', '{"status":"failed"}'])
 def test_a_job_begins_though_there_is_a_result_that_is_none(server: Server, result: str) -> None:
     server.put(WAITS | {"asrq:result:<id>": result})

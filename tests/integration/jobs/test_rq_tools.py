@@ -21,6 +21,7 @@ from asrq_jobs.cli.follow import follow
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, CanceledError, JobNotFoundError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/talk.mp3")
@@ -97,6 +98,32 @@ def test_one_that_runs_is_canceled_in_name_only(client: Client, redis: Redis, jo
     worker.complete(execution, "done")
     assert [last for _, last in waiting][-1] == client.result(job)
     assert client.wait(job, timeout_s=10).text == "done"
+
+
+def test_one_that_runs_and_is_canceled_so_is_not_retried_beside_itself(
+    asrq: Asrq, client: Client, redis: Redis, job: str
+) -> None:
+    worker = ScriptedWorker(redis)
+    execution = worker.take()
+    cancel(job, redis)
+    refused = asrq("retry", job)
+    assert (refused.returncode, "is processing" in refused.stderr) == (1, True)
+    assert not redis.exists(keys.queue(LANE))
+    worker.complete(execution, "once")
+    assert client.wait(job, timeout_s=10).text == "once"
+
+
+def test_one_that_runs_and_is_submitted_again_after_it_was_deleted_has_one_execution(
+    client: Client, redis: Redis, job: str
+) -> None:
+    worker = ScriptedWorker(redis)
+    execution = worker.take()
+    delete(job, redis)
+    client.submit(AUDIO, id=job, lane=LANE)
+    redis.lmove(keys.queue(LANE), keys.intermediate(LANE))
+    assert Execution(job, "second", LANE, "w").begin(redis, lease_s=60).verdict == "taken"
+    worker.complete(execution, "once")
+    assert client.wait(job, timeout_s=10).text == "once"
 
 
 @pytest.mark.parametrize("tool", [cancel, delete])
