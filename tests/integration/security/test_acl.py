@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from chaos.ledger import contradictions
 from chaos.server import Server, redis_server, valkey
 from conftest import REPO
+from integration.worker.host import Gate, serving
 from integration.worker.processes import worker
 from needs import missing
 from redis import Redis
@@ -18,9 +20,13 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect
-from asrq_jobs.errors import QueueAuthError
+from asrq_jobs.errors import AudioUnreadableError, QueueAuthError
+from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_worker.control import JobControl
 from asrq_worker.doctor import queue
+from asrq_worker.inference import Journal
 from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -139,10 +145,64 @@ def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], li
     pytest.importorskip("rq_dashboard")
     from asrq_worker.dashboard import create_app
 
+    gate = Gate()
+
+    def work(request: Request, control: JobControl, journal: Journal) -> Result:
+        if request.id == "bad":
+            raise AudioUnreadableError("Not audio.")
+        return gate(request, control, journal)
+
+    settings = Settings(redis_url=_url(server, "worker"))
     app = create_app(Settings(redis_url=_url(server, "dashboard"))).test_client()
-    for page in ("/", "/0/data/queues.json", "/0/data/workers.json"):
-        assert app.get(page).status_code == 200
+    with Client(Settings(redis_url=_url(server, "client"))) as client, connect(settings) as redis:
+        client.submit(PathAudio(path="/bad.wav"), id="bad", lane="batch")
+        with serving(redis, settings, work):
+            assert client.wait("bad", timeout_s=30).status == "failed"
+            client.submit(PathAudio(path="/good.wav"), id="good", lane="batch")
+            assert gate.inside.wait(30)
+            # One that ended without a word, of which RQ's own list of the worker is rid on the way.
+            redis.sadd(keys.rq_worker_executions("host.batch.1"), "good:forgotten")
+            (worker,) = app.get("/0/data/workers.json").json["workers"]  # type: ignore[index]  # it is an object
+            assert worker["current_job"]["job_id"] == "good"
+            queues = [f"/0/data/jobs/asrq-batch/{kind}/20/asc/1.json" for kind in ("queued", "started", "failed")]
+            for page in ("/", "/0/data/queues.json", *queues, "/0/view/workers", "/0/data/job/good.json"):
+                assert app.get(page).status_code == 200, page
+            gate.open.set()
+            client.wait("good", timeout_s=30)
+        assert app.post("/job/bad/requeue").status_code == 200
+        assert client.state("bad").status == "queued"
+        assert redis.smembers(keys.rq_worker_executions("host.batch.1")) == set()
     assert denied() == []
+
+
+@pytest.mark.parametrize("binary", [valkey, redis_server], ids=["valkey", "redis"])
+def test_the_whole_configuration_is_one_for_a_real_server(binary: Callable[[], str | None], tmp_path: Path) -> None:
+    """With folders, port and passwords of the test, and otherwise as it is."""
+    program = binary()
+    if program is None:
+        missing(binary.__name__)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "users.acl").write_text(USERS + ADMIN, encoding="utf-8")
+    server = Server(program, folder)  # for a free port
+    text = (REPO / "ops/redis/redis.conf").read_text(encoding="utf-8")
+    for line, own in {
+        "dir /var/lib/redis": f"dir {folder}",
+        "aclfile /etc/redis/users.acl": f"aclfile {tmp_path / 'users.acl'}",
+        "port 6379": f"port {server.port}",
+    }.items():
+        assert f"\n{line}\n" in text
+        text = text.replace(f"\n{line}\n", f"\n{own}\n")
+    (tmp_path / "redis.conf").write_text(text, encoding="utf-8")
+    running = subprocess.Popen([program, tmp_path / "redis.conf"], stdout=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        with connect(Settings(redis_url=_url(server, "admin")), retry_s=20) as redis:
+            wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+            assert wanted.items() <= redis.config_get("*").items()
+        assert (folder / "appendonlydir").is_dir()
+    finally:
+        running.terminate()
+        running.wait(10)
 
 
 @pytest.mark.parametrize(("user", "known"), [("worker", True), ("client", False)])
