@@ -50,6 +50,12 @@ def test_what_it_tells_beyond_the_text(load: LoadBackend, english: Samples) -> N
     assert not transcript.truncated
 
 
+def test_chunks_are_decoded_side_by_side_and_never_as_one_batch(load: LoadBackend) -> None:
+    """As docs/how-to/gpu.md and scale-out.md tell operators."""
+    told = load("tiny.en").capabilities()
+    assert (told.max_batch, told.parallel) == (1, 2)
+
+
 @pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])
 def test_the_language_is_detected(base: Backend, speech: Path, clip: str, language: str) -> None:
     samples = read(speech / clip)

@@ -17,7 +17,7 @@ from asrq_worker.backends.qwen import QwenBackend
 @pytest.fixture(scope="session")
 def _qwen_asr() -> None:
     if importlib.util.find_spec("qwen_asr") is None:
-        missing("the package qwen-asr (pip install 'asrq[qwen]')")
+        missing("the package qwen-asr (pip install '.[qwen]')")
 
 
 @pytest.fixture(scope="session")

@@ -79,3 +79,14 @@ def test_the_state_machine_names_every_step() -> None:
     )
     assert ends is not None
     assert set(re.findall(r"`end_execution\.lua` (\w+) \|", page)) == set(ends[1].split(" | "))
+
+
+def test_every_decision_is_listed_in_order_by_its_title() -> None:
+    found = {path: path.read_text(encoding="utf-8") for path in sorted((REPO / "docs").glob("explanation/decisions/*"))}
+    titles = {path.relative_to(REPO / "docs").as_posix(): text.partition("\n")[0] for path, text in found.items()}
+    listed = re.findall(
+        r"\[(\d+\. .+)\]\((explanation/decisions/.+)\)", (REPO / "docs" / "index.md").read_text(encoding="utf-8")
+    )
+    assert [(path, f"# {title}") for title, path in listed] == list(titles.items())
+    in_navigation = re.findall(r"- (explanation/decisions/.+)", (REPO / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert in_navigation == list(titles)

@@ -22,7 +22,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from asrq_jobs import keys
+from asrq_jobs import extras, keys
 from asrq_jobs.client import Client
 from asrq_jobs.connection import explain
 from asrq_jobs.errors import ExtraMissingError, JobNotFoundError, JobStateError, QueueError
@@ -123,7 +123,7 @@ def create_app(settings: Settings) -> Flask:
         from rq_dashboard import web
         from werkzeug.exceptions import HTTPException
     except ImportError:
-        raise ExtraMissingError("rq-dashboard is not installed.", hint="pip install 'asrq[dashboard]'") from None
+        raise ExtraMissingError("rq-dashboard is not installed.", hint=extras.hint("dashboard")) from None
 
     client = Client(settings)
     web.Job, web.Queue, web.Worker = JsonJob, JsonQueue, JsonWorker

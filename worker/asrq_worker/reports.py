@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from asrq_jobs import __version__
+from asrq_jobs import __version__, extras
 from asrq_jobs.errors import (
     AsrqError,
     DecoderCrashedError,
@@ -59,7 +59,7 @@ def configure(settings: Settings) -> None:
         import sentry_sdk
     except ImportError:
         raise ExtraMissingError(
-            "ASRQ_SENTRY_DSN is set, but sentry-sdk is not installed.", hint="pip install 'asrq[sentry]'"
+            "ASRQ_SENTRY_DSN is set, but sentry-sdk is not installed.", hint=extras.hint("sentry")
         ) from None
     try:
         sentry_sdk.init(

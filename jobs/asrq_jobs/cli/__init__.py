@@ -72,11 +72,12 @@ class _Program(Group):
             package = (error.name or "").partition(".")[0]
             if extra is None or package.startswith("asrq_"):
                 raise
+            from asrq_jobs import extras
             from asrq_jobs.errors import ExtraMissingError
 
             raise ExtraMissingError(
                 f"asrq {ctx.invoked_subcommand} needs packages that are not installed ({package}).",
-                hint=f"pip install 'asrq[{extra}]'",
+                hint=extras.hint(extra),
             ) from error
         except KeyboardInterrupt as error:  # here, because click would print before it passes it on
             raise click.exceptions.Exit(interruption.exit_code(error)) from None

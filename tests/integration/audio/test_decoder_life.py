@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from waiting import until
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AudioUnreadableError,
     CanceledError,
@@ -295,7 +296,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pool = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)
     with pytest.raises(ExtraMissingError, match="package av") as raised:
         pool.start()
-    assert raised.value.hint == "pip install 'asrq[worker]'"
+    assert raised.value.hint == extras.hint("worker")
     assert pool.pids == ()
 
 

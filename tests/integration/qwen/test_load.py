@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
@@ -115,7 +116,7 @@ def test_attention_that_is_not_there(tiny_qwen: Path) -> None:
 def test_a_package_that_is_not_installed(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asrq_worker.backends.qwen._PACKAGES", ("torch", "qwen_asr_not_installed"))
     error = refused(ExtraMissingError, tiny_qwen)
-    assert error.hint == "Run: pip install 'asrq[qwen]'."
+    assert error.hint == extras.hint("qwen")
 
 
 def test_memory_that_is_not_there(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import openai_server
 import pytest
 from openai_server import Behaviour, Fault, Handler, serving
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     AudioTooLargeError,
@@ -332,7 +333,7 @@ def test_httpx_is_not_installed(connect: Connect, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ExtraMissingError) as caught:
         connect().load()
-    assert "asrq[server]" in (caught.value.hint or "")
+    assert caught.value.hint == extras.hint("server")
 
 
 def test_a_server_that_keeps_failing_is_left_alone_and_then_tried(

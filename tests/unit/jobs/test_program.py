@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from asrq_jobs import errors
+from asrq_jobs import errors, extras
 from asrq_jobs.cli import cli, exits, failure, main
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.errors import AsrqError
@@ -70,7 +70,7 @@ def test_a_missing_extra_is_a_sentence_with_what_to_install() -> None:
     assert done.returncode == exits.FAILED
     assert done.stderr == (
         "asrq: error: asrq reaper needs packages that are not installed (rq). [extra_missing]\n"
-        "  hint: pip install 'asrq[worker]'\n"
+        f"  hint: {extras.hint('worker')}\n"
     )
 
 

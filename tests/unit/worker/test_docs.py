@@ -46,7 +46,7 @@ def test_the_request_schema_is_what_the_model_accepts() -> None:
     schema = json.loads(docs.pages()["request.schema.json"])
     assert set(schema["properties"]) == {field.alias or name for name, field in Request.model_fields.items()}
     assert schema["additionalProperties"] is False
-    assert schema["required"] == ["id", "audio"]
+    assert schema["required"] == ["schema", "id", "audio"]
 
 
 def test_check_tells_what_differs(

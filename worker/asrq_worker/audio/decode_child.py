@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
 from asrq_worker.audio.confinement import confine
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
@@ -41,7 +42,7 @@ def make_handler(send: Send) -> Handle:
     try:
         from asrq_worker.audio import media, speech
     except ImportError as error:
-        missing = ExtraMissingError(f"Decoding needs the package {error.name}.", hint="pip install 'asrq[worker]'")
+        missing = ExtraMissingError(f"Decoding needs the package {error.name}.", hint=extras.hint("worker"))
         send({"op": "error", "error": missing.info().model_dump()})
         sys.exit(1)
     speech.warm_up()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     ExtraMissingError,
@@ -44,7 +45,6 @@ RUNTIME_MB = 800
 """What torch and the package take before any weights (measured: 770 MiB on Linux)."""
 
 _PACKAGES = ("torch", "qwen_asr")
-_INSTALL = "Run: pip install 'asrq[qwen]'."
 _SMALLER = "Free memory, or choose a smaller model (0.6b) or compute type (bfloat16)."
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")
 
@@ -101,7 +101,9 @@ class QwenBackend(Backend):
 
             from asrq_worker.backends.qwen_model import QwenModel
         except ImportError as error:
-            raise ExtraMissingError(f"The Qwen backend cannot be imported ({error}).", hint=_INSTALL) from None
+            raise ExtraMissingError(
+                f"The Qwen backend cannot be imported ({error}).", hint=extras.hint("qwen")
+            ) from None
         device = choose_device(
             config.device,
             cuda=torch.cuda.is_available(),
@@ -192,5 +194,5 @@ def _require_packages() -> None:
     absent = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
     if absent:
         raise ExtraMissingError(
-            f"The Qwen backend needs packages that are not installed ({', '.join(absent)}).", hint=_INSTALL
+            f"The Qwen backend needs packages that are not installed ({', '.join(absent)}).", hint=extras.hint("qwen")
         )

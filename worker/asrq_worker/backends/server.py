@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     AudioTooLargeError,
@@ -66,7 +67,7 @@ class ServerBackend(Backend):
         if importlib.util.find_spec("httpx") is None:
             raise ExtraMissingError(
                 "The server backend needs the package httpx, which is not installed.",
-                hint="Run: pip install 'asrq[server]'.",
+                hint=extras.hint("server"),
             )
         from asrq_worker.backends.server_connection import Connection
 

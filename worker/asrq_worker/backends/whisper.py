@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
@@ -68,7 +69,7 @@ class WhisperBackend(Backend):
         except ImportError as error:
             raise ExtraMissingError(
                 f"The Whisper backend needs packages that are not installed ({error}).",
-                hint="Run: pip install 'asrq[worker]'.",
+                hint=extras.hint("worker"),
             ) from None
         found = models.resolve(self.config.model, model_dir=self.config.model_dir, download=self.config.download)
         device = choose_device(

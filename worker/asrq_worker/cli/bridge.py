@@ -6,7 +6,7 @@ import os
 
 import click
 
-from asrq_jobs import configuration
+from asrq_jobs import configuration, extras
 from asrq_jobs.cli import failure
 from asrq_jobs.errors import AsrqError, ExtraMissingError
 from asrq_worker.cli import running
@@ -51,5 +51,5 @@ def bridge(lanes: str | None, model: str | None, backend: str | None, exit_with_
 
 def _shown(error: Exception) -> AsrqError:
     if isinstance(error, ModuleNotFoundError):
-        return ExtraMissingError(f"asrq bridge needs the package {error.name}.", hint="pip install 'asrq[worker]'")
+        return ExtraMissingError(f"asrq bridge needs the package {error.name}.", hint=extras.hint("worker"))
     return error if isinstance(error, AsrqError) else failure.from_defect(error)

@@ -10,6 +10,7 @@ import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check
@@ -107,9 +108,7 @@ def _memory(config: Settings) -> Check:
     try:
         import psutil
     except ImportError:
-        raise ExtraMissingError(
-            "Free memory cannot be told without psutil.", hint="pip install 'asrq[worker]'"
-        ) from None
+        raise ExtraMissingError("Free memory cannot be told without psutil.", hint=extras.hint("worker")) from None
     from asrq_worker.models import resolve
 
     folder = resolve(config.model_of("whisper"), model_dir=config.model_dir).path

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     DeviceUnavailableError,
@@ -108,7 +109,7 @@ class OnnxBackend(Backend):
         except ImportError as error:
             raise ExtraMissingError(
                 f"The ONNX backend needs packages that are not installed ({error}).",
-                hint="Run: pip install 'asrq[onnx]'.",
+                hint=extras.hint("onnx"),
             ) from None
         suffix = _suffix(self.config.compute_type)
         device = choose_device(
