@@ -13,11 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
+from command_line import parse
 from conftest import REPO, Asrq
-
-from asrq_jobs.cli import cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a POSIX shell")
 
@@ -105,13 +103,7 @@ def test_there_are_commands_of_both_kinds_and_no_reason_is_left_over() -> None:
 def test_what_is_not_run_is_at_least_understood(command: Command) -> None:
     words = shlex.split(command.bare)
     if words[0] == "asrq":
-        found: click.Command | None = cli.get_command(click.Context(cli), words[1])
-        assert found is not None, command.line
-        context = found.make_context(words[1], words[2:])
-        if isinstance(found, click.Group):
-            child = found.get_command(context, words[2])
-            assert child is not None, command.line
-            child.make_context(words[2], words[3:], parent=context)
+        parse(words[1:])
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if any(c.page == page and c.reason is None for c in ALL)])

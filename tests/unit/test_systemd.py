@@ -10,12 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
+from command_line import parse
 from conftest import REPO
 from needs import missing
 
-from asrq_jobs.cli import cli
 from asrq_jobs.settings import PREFIX, Settings
 
 FOLDER = REPO / "ops" / "systemd"
@@ -65,9 +64,7 @@ def test_exposure(installed: Path, unit: str) -> None:
 def test_commands_and_settings_exist(unit: str) -> None:
     program, *words = shlex.split(service(unit)["ExecStart"][0])
     assert program == PROGRAM
-    command = cli.get_command(click.Context(cli), words[0])
-    assert command is not None
-    command.make_context(words[0], words[1:])
+    parse(words)
     names = {pair.partition("=")[0] for line in service(unit)["Environment"] for pair in line.split()}
     assert {name for name in names if name.startswith(PREFIX)} <= {
         f"{PREFIX}{n.upper()}" for n in Settings.model_fields

@@ -6,7 +6,7 @@ import threading
 import time
 
 from asrq_jobs.errors import AsrqError, CanceledError, InternalError
-from asrq_jobs.request import BlobAudio, Request
+from asrq_jobs.request import REQUEST_SCHEMA, BlobAudio, Request
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.bridge import messages
@@ -97,7 +97,7 @@ class Bridge:
     def _obey(self, op: Op) -> None:
         match op:
             case Transcribe():
-                request = Request.parse(op.request)
+                request = Request.parse({"schema": REQUEST_SCHEMA} | op.request)
                 self._jobs.check(request)
                 audio = request.audio
                 self._jobs.add(request, self._uploads.take(audio) if isinstance(audio, BlobAudio) else None)
