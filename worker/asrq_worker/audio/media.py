@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ import av
 import numpy as np
 
 from asrq_jobs.errors import AudioEmptyError, AudioTooLongError, AudioUnreadableError, NoAudioStreamError
+from asrq_worker.audio.comfort_noise import is_comfort_noise
+from asrq_worker.audio.mono import Mono
+from asrq_worker.audio.timeline import Timeline, clock
 from asrq_worker.audio.truncation import cut_off
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 _ABSURD = 1e9  # larger than any integer format scaled wrongly: only broken floats are
-_MOST_ERRORS = 100  # one after the other: the rest of the file is lost
+_MOST_ERRORS = 100  # of the container, one after the other: the rest of the file is lost
+_SILENCE = 30 * SAMPLE_RATE  # written at once
 
 
 @dataclass
@@ -45,8 +49,10 @@ def decode(
 ) -> Media:
     """Decode the first audio stream and `write` it bit by bit: float32 of shape (n,), mono, 16 kHz.
 
-    `on_progress` gets the seconds decoded so far, often. What decodes of a damaged file is used, with a warning.
-    Playlists and other files that only name media elsewhere are refused: FFmpeg may open nothing but this file.
+    Each sample lies where a player would play it: sound that begins late, and what is missing in between, is preceded
+    by silence. `on_progress` gets the seconds decoded so far, often. What decodes of a damaged file is used, with a
+    warning. Playlists and other files that only name media elsewhere are refused: FFmpeg may open nothing but this
+    file.
 
     Raises:
         AudioUnreadableError: nothing in it can be decoded.
@@ -65,7 +71,7 @@ def decode(
             ) as container:
                 if not container.streams.audio:
                     raise NoAudioStreamError("The file has no audio stream.")
-                media, stated_s = _decode_stream(container, longest_s, write, on_progress)
+                media, stated_s = _decode_stream(container, _Output(longest_s, write, on_progress))
         except MemoryError:  # PyAV's own is an FFmpegError too
             raise
         except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -80,52 +86,103 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
-def _decode_stream(
-    container: Any, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
-) -> tuple[Media, float | None]:
+class _Output:
+    """Takes samples, within the longest length allowed. `broken`: some were no numbers."""
+
+    def __init__(
+        self, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
+    ) -> None:
+        self.samples = 0
+        self.broken = False
+        self._longest_s = longest_s
+        self._write = write
+        self._on_progress = on_progress
+
+    def put(self, pieces: Iterable[Samples]) -> None:
+        for samples in pieces:
+            self.samples += len(samples)
+            self._check(self.samples)
+            sound = np.abs(samples) < _ABSURD  # false for NaN too
+            self.broken |= not sound.all()
+            self._write(np.where(sound, samples, np.float32(0)))
+        self.progress()
+
+    def silence_until(self, sample: int) -> None:
+        self._check(sample)
+        while self.samples < sample:
+            self.put([np.zeros(min(_SILENCE, sample - self.samples), dtype=np.float32)])
+
+    def progress(self) -> None:
+        self._on_progress(self.samples / SAMPLE_RATE)
+
+    def _check(self, samples: int) -> None:
+        if samples > self._longest_s * SAMPLE_RATE:
+            raise AudioTooLongError(
+                f"The audio is longer than {self._longest_s:g} s.", hint="Split it, or ask the operator for more."
+            )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A frame with its time stamp and length in seconds, or, without a frame, a packet that gave no sound."""
+
+    frame: Any
+    time_s: float | None = None
+    length_s: float = 0.0
+    damaged: bool = False
+
+
+def _decode_stream(container: Any, output: _Output) -> tuple[Media, float | None]:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise AudioUnreadableError("The file's audio is of a kind that is not known.")
     media = Media(container.format.name, stream.codec_context.name, stream.sample_rate, stream.channels)
-    longest = int(longest_s * SAMPLE_RATE)
-    resampler = _Resampler()
-    heard = failed = False
-    for frames in _decoded(container, stream):
-        if frames is None:
-            failed = True
-        elif frames:
-            if failed:  # before or between what is sound
-                media.warnings.append("corrupt_media")
-            heard, failed = True, False
-        for samples in resampler.feed(frames or []):
-            media.samples += len(samples)
-            if media.samples > longest:
-                raise AudioTooLongError(
-                    f"The audio is longer than {longest_s:g} s.", hint="Split it, or ask the operator for more."
-                )
-            write(_finite(samples, media.warnings))
-        on_progress(media.samples / SAMPLE_RATE)
-    for samples in resampler.flush():
-        media.samples += len(samples)
-        write(_finite(samples, media.warnings))
-    on_progress(media.samples / SAMPLE_RATE)
-    if not heard:
-        if failed:
-            raise AudioUnreadableError("The file's audio is damaged: none of it could be decoded.")
+    stated_s = container.duration / av.time_base if container.duration is not None else None
+    start_s = container.start_time / av.time_base if container.start_time is not None else None
+    line, mono = Timeline(clock(media.container, start_s=start_s, stated_s=stated_s)), Mono()
+
+    def place(time_s: float | None, length_s: float) -> None:
+        begin_s = line.position_s
+        if gap_s := line.place(time_s, length_s):
+            output.put(mono.flush())
+            output.silence_until(round((begin_s + gap_s) * SAMPLE_RATE))
+
+    heard = damaged = False
+    silent_until_s = None
+    for piece in _pieces(container, stream):
+        if piece.frame is None:
+            damaged = damaged or piece.damaged
+            if piece.time_s is not None:
+                silent_until_s = piece.time_s + piece.length_s
+            output.progress()
+            continue
+        if damaged:  # before or between what is sound
+            media.warnings.append("corrupt_media")
+        heard, damaged, silent_until_s = True, False, None
+        place(piece.time_s, piece.length_s)
+        output.put(mono.feed(piece.frame))
+    place(silent_until_s, 0.0)
+    output.put(mono.flush())
+    media.samples = output.samples
+    if damaged and not heard:
+        raise AudioUnreadableError("The file's audio is damaged: none of it could be decoded.")
+    if not heard and not media.samples:
         raise AudioEmptyError("The file's audio stream has no samples.")
-    if failed:
+    if damaged:
         media.warnings.append("truncated_media")
+    if output.broken:
+        media.warnings.append("non_finite_samples")
     return media, _stated_seconds(container, stream)
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[list[Any] | None]:
-    """Yield the frames of each packet, or None for each failure, until the end of what can be read."""
+def _pieces(container: Any, stream: Any) -> Iterator[_Piece]:
+    """Yield what comes of each packet until the end of what can be read."""
     failures = 0
     packets = container.demux(stream)
+    codec = stream.codec_context.codec.canonical_name
     while failures < _MOST_ERRORS:
         try:
-            yield next(packets).decode()
-            failures = 0
+            packet = next(packets)
         except StopIteration:
             return
         except MemoryError:
@@ -133,53 +190,29 @@ def _decoded(container: Any, stream: Any) -> Iterator[list[Any] | None]:
         except av.FFmpegError:
             failures += 1
             packets = container.demux(stream)  # a generator that raised is over; the file goes on
-            yield None
-
-
-class _Resampler:
-    """Frames of any format, which may change midway, to 16 kHz mono."""
-
-    def __init__(self) -> None:
-        self._format: tuple[str, str, int] | None = None
-        self._resampler: Any = None
-        self._collected: Any = None
-
-    def feed(self, frames: list[Any]) -> Iterator[Samples]:
+            yield _Piece(None, damaged=True)
+            continue
+        failures = 0
+        try:
+            # For FFmpeg a packet without bytes is the end: only that of the demuxer, which has no time, may be.
+            frames = packet.decode() if packet.size or packet.dts is None else []
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            frames = []
+            silent = is_comfort_noise(codec, packet.size)
+            yield _Piece(None, *_span(packet), damaged=not silent)
         for frame in frames:
-            given = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if given != self._format:
-                yield from self.flush()
-                self._format = given
-                # FFmpeg mixes surround down to stereo; its mono would be up to 3.4 times as loud as the source.
-                layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
-                self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=SAMPLE_RATE)
-                self._collected = av.AudioFifo()
-            frame.pts = None  # damaged time stamps would be an error here
-            self._collected.write(frame)
-            if self._collected.samples >= frame.sample_rate:  # each call costs as much as many samples
-                yield from self._mono(self._collected.read())
-
-    def flush(self) -> Iterator[Samples]:
-        if self._resampler:
-            if self._collected.samples:
-                yield from self._mono(self._collected.read())
-            yield from self._mono(None)
-
-    def _mono(self, frame: Any) -> Iterator[Samples]:
-        for resampled in self._resampler.resample(frame):
-            channels: Samples = resampled.to_ndarray()
-            mono = channels.mean(axis=0)
-            if len(channels) == 2 and np.abs(mono).max() < 0.01 * np.abs(channels[0]).max():
-                mono = channels[0]  # channels of opposite phase, a common wiring fault, cancel each other out
-            yield mono
+            yield _Piece(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
 
 
-def _finite(samples: Samples, warnings: list[str]) -> Samples:
-    sound = np.abs(samples) < _ABSURD  # false for NaN too
-    if sound.all():
-        return samples
-    warnings.append("non_finite_samples")
-    return np.where(sound, samples, np.float32(0))
+def _span(packet: Any) -> tuple[float | None, float]:
+    """Return a packet's time stamp and length in seconds."""
+    return _seconds(packet.pts, packet.time_base), _seconds(packet.duration, packet.time_base) or 0.0
+
+
+def _seconds(ticks: int | None, base: Any) -> float | None:
+    return float(ticks * base) if ticks is not None and base is not None else None
 
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
