@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
-from asrq_jobs.errors import AsrqError, InternalError, NotServedError, SetupError, UnsupportedOptionError
+from asrq_jobs.errors import AsrqError, CanceledError, InternalError, NotServedError, SetupError, UnsupportedOptionError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
@@ -92,6 +92,12 @@ class Task:
             _log.error("job.defect", error=error, id=taken.request.id)
             reports.capture(error, job_id=taken.request.id, lane=taken.request.lane)
             ended = self._failed(taken, InternalError(f"A defect in asrq stopped the job ({type(error).__name__})."))
+        _log_end(taken, ended)
+        return ended
+
+    def canceled(self, taken: Taken, error: CanceledError) -> Ended:
+        """End as canceled an attempt that was to be followed by another one."""
+        ended = self._failed(taken, error)
         _log_end(taken, ended)
         return ended
 

@@ -1,4 +1,4 @@
--- Cancel one job: at once while it waits, by a mark and a message while it runs.
+-- Cancel one job: at once if it waits or its worker has died, by a mark and a message while it runs.
 --
 -- KEYS[1]  rq:job:<id>                 hash    the job
 -- KEYS[2]  rq:queue:asrq-<lane>        list    the lane it waits in
@@ -6,18 +6,21 @@
 -- KEYS[4]  rq:canceled:asrq-<lane>     zset    RQ's registry of canceled jobs
 -- KEYS[5]  asrq:cancel:<id>            string  the mark that a worker reads
 -- KEYS[6]  asrq:events:<id>            stream  receives the `canceled` event
--- KEYS[7]  asrq:result:<id>            string  receives the result document of a job that never started
+-- KEYS[7]  asrq:result:<id>            string  receives the result document of a job that ends here
 -- KEYS[8]  asrq:stats                  hash    counters
 -- KEYS[9]  asrq:attempts:<id>          list    of a job that waited for a retry; expires with the job
 -- KEYS[10] asrq:chunks:<id>            hash    likewise
 -- ARGV[1]  id
--- ARGV[2]  result    the asrq.result/1 document (status canceled) to store if the job waits
+-- ARGV[2]  result    the asrq.result/1 document (status canceled) to store if the job ends here
 -- ARGV[3]  event     the `canceled` event as JSON text
 -- ARGV[4]  ttl       seconds to keep job, result and events
 -- ARGV[5]  expiry    Unix time when the registry entry lapses
 --
--- Returns "canceled" (it was waiting and has ended), "requested" (it runs; its worker has been told),
--- "ended" (it had ended before) or "missing".
+-- Returns "canceled" (no worker has it, and it has ended), "requested" (it runs; its worker has been told), "ended" (it had
+-- ended before) or "missing".
+-- It also reads asrq:leases. A job whose lease has lapsed ends here; its result is what keeps its execution, should its
+-- worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own tools call canceled
+-- while an execution holds it runs. Whatever place a job has that waits, its status keeps it from beginning.
 -- A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still stand in its lane: put back while its slot was slow to begin it.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not hide that the
@@ -27,18 +30,30 @@ local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
 end
-if status == 'finished' or status == 'failed' or status == 'canceled' or status == 'stopped' then
+local held, live = false, false
+local leases, now = redis.pcall('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), tonumber(redis.call('TIME')[1])
+for at = 1, #leases, 2 do
+  if string.find(leases[at], '/' .. ARGV[1] .. '/', 1, true) then
+    held, live = true, live or tonumber(leases[at + 1]) > now
+  end
+end
+local over = status == 'finished' or status == 'failed' or status == 'canceled' or status == 'stopped'
+if over and not (held and redis.call('EXISTS', KEYS[7]) == 0) then
   return 'ended'
 end
-local waiting = (tonumber(redis.pcall('LREM', KEYS[2], 1, ARGV[1])) or 0)
-  + (tonumber(redis.pcall('ZREM', KEYS[3], ARGV[1])) or 0)
-local need = redis.call('HGET', KEYS[1], 'waits_for')
-if need then
-  waiting = waiting + (tonumber(redis.pcall('LREM', KEYS[2] .. '@' .. need, 1, ARGV[1])) or 0)
+if redis.pcall('ZREM', KEYS[3], ARGV[1]) ~= 1 then  -- first: it is quick, and lets the rest be written where Redis is full
+  redis.pcall('LREM', KEYS[2], 1, ARGV[1])
+  local need = redis.call('HGET', KEYS[1], 'waits_for')
+  if need then
+    redis.pcall('LREM', KEYS[2] .. '@' .. need, 1, ARGV[1])
+  end
 end
-if waiting == 0 or status == 'started' then
+local runs = live or (status == 'started' and not held)
+if runs or held then
   redis.call('SET', KEYS[5], '1', 'EX', ARGV[4])
   redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. ARGV[1] .. '"}')
+end
+if runs then
   return 'requested'
 end
 redis.call('HSET', KEYS[1], 'status', 'canceled')

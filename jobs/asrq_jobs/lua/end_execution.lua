@@ -9,10 +9,10 @@
 -- KEYS[6]   rq:worker:<worker>:executions  set     RQ's executions of the worker
 -- KEYS[7]   asrq:attempts:<id>             list    the attempt is completed or, if it is not to count, removed
 -- KEYS[8]   asrq:events:<id>               stream  receives the event
--- KEYS[9]   asrq:result:<id>               string  receives the result, if the job ends
+-- KEYS[9]   asrq:result:<id>               string  receives the result, if the job ends; one that is there refuses any other end
 -- KEYS[10]  rq:results:<id>                stream  RQ's results; receives an entry, if the job ends
 -- KEYS[11]  asrq:chunks:<id>               hash    removed on completion, kept for a retry otherwise
--- KEYS[12]  asrq:cancel:<id>               string  removed, if the job ends
+-- KEYS[12]  asrq:cancel:<id>               string  refuses what would give the job back; removed, if the job ends
 -- KEYS[13]  asrq:stats                     hash    counters
 -- KEYS[14]  asrq:blob:<sha256>            string  kept as long as the job may still need it: renewed unless it ends well
 -- KEYS[15]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
@@ -34,7 +34,9 @@
 -- ARGV[15]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
 -- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
 --
--- Returns 1, or 0 if the fence refused. The very same end of a job, sent again by a worker that lost our answer, is 1.
+-- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
+-- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end of a job,
+-- sent again by a worker that lost our answer, is 1.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its
 -- end. One that goes on and found no place is put there by the reaper, which finds it on no list.
 
@@ -44,11 +46,19 @@ local expiry = redis.call('ZSCORE', KEYS[2], lease)
 if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
   return ARGV[10] ~= '' and redis.call('GET', KEYS[9]) == ARGV[10] and 1 or 0
 end
+local over = redis.call('EXISTS', KEYS[9]) == 1
+if not over and (outcome == 'front' or outcome == 'retry') and redis.call('EXISTS', KEYS[12]) == 1 then
+  return -1
+end
 redis.call('ZREM', KEYS[2], lease)
 redis.pcall('ZREM', KEYS[3], id .. ':' .. execution)
 redis.call('DEL', KEYS[4])
 redis.call('ZREM', KEYS[5], execution)
 redis.pcall('SREM', KEYS[6], id .. ':' .. execution)
+if over then
+  redis.call('DEL', KEYS[12])
+  return 0
+end
 if ARGV[8] == '' then
   redis.call('RPOP', KEYS[7])
 elseif redis.call('LLEN', KEYS[7]) > 0 then

@@ -4,6 +4,7 @@
 -- KEYS[1]  asrq:leases       zset    the fence
 -- KEYS[2]  asrq:events:<id>  stream  receives the event, if there is one
 -- KEYS[3]  asrq:chunks:<id>  hash    receives the chunk, if there is one
+-- KEYS[4]  asrq:result:<id>  string  read only: the fence as well, where cancel.lua has ended a job whose lease had lapsed
 -- ARGV[1]  lease       <lane>/<id>/<execution>
 -- ARGV[2]  event       JSON text, or ""
 -- ARGV[3]  chunk       name of the finished chunk, or ""
@@ -12,7 +13,7 @@
 --
 -- Returns 1, or 0 if the fence refused.
 
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('EXISTS', KEYS[4]) == 1 then
   return 0
 end
 if ARGV[2] ~= '' then

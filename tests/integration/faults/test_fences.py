@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 from chaos.ledger import contradictions, events, leftovers
-from integration.worker.host import serving, takes_all, transcribed
+from integration.worker.host import Gate, serving, takes_all, transcribed
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -16,11 +16,14 @@ from rq.serializers import JSONSerializer
 from rq.worker import Worker
 
 from asrq_jobs import Client, keys
+from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_jobs.events import Event
-from asrq_jobs.request import PathAudio
+from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
+from asrq_worker.control import JobControl
+from asrq_worker.inference import Journal
 from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -128,14 +131,61 @@ def test_two_reapers_at_once_recover_a_job_once(client: Client, settings: Settin
     assert leftovers(client.redis) == []
 
 
-def test_a_job_canceled_while_its_dead_worker_held_it_is_canceled_when_it_comes_back(
+def test_a_job_canceled_while_its_dead_worker_held_it_ends_as_that_is_found(
     client: Client, settings: Settings, held: Execution
 ) -> None:
     assert client.cancel("job") == "requested"
     client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
-    Reaper(client.redis, settings).run_once()
-    client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
-    assert Execution("job", "second", "batch", "w").begin(client.redis, lease_s=3).canceled
+    report = Reaper(client.redis, settings).run_once()
+    assert (report.canceled, report.requeued) == (("job",), ())
+    result = client.wait("job", timeout_s=5)
+    assert result.error is not None
+    assert (result.status, result.error.code) == ("canceled", "canceled")
+    assert client.redis.ttl(keys.result("job")) == pytest.approx(settings.result_ttl_s, abs=10)
+    assert contradictions(client, "job") == []
+    assert leftovers(client.redis) == []
+
+
+def test_a_job_whose_worker_has_died_is_canceled_at_once(client: Client, settings: Settings, held: Execution) -> None:
+    client.redis.zadd(keys.LEASES, {held.lease: time.time() - 1})
+    assert client.cancel("job") == "canceled"
+    assert client.wait("job", timeout_s=5).status == "canceled"
+    assert contradictions(client, "job") == []
+    report = Reaper(client.redis, settings).run_once()
+    assert (report.requeued, report.failed, report.canceled) == ((), (), ())
+    assert leftovers(client.redis) == []
+
+
+def test_a_worker_that_wakes_after_its_job_was_canceled_is_told_and_changes_nothing(
+    client: Client, redis: Redis, settings: Settings
+) -> None:
+    gate = Gate()
+    client.submit(AUDIO, id="job")
+    with serving(redis, settings, gate, renew=False) as host:
+        assert gate.inside.wait(10)
+        redis.zadd(keys.LEASES, dict.fromkeys(redis.zrange(keys.LEASES, 0, -1), 1.0))
+        assert client.cancel("job") == "canceled"
+        before = client.result("job")
+        host.keeper.keep()
+    assert client.result("job") == before
+    assert contradictions(client, "job") == []
+    assert leftovers(redis) == []
+
+
+@pytest.mark.parametrize("error", [DecoderCrashedError("It crashed."), ShutdownError("The worker stops.")])
+def test_a_cancel_that_comes_as_the_attempt_fails_ends_the_job(
+    client: Client, redis: Redis, settings: Settings, error: AsrqError
+) -> None:
+    def cancel_and_fail(request: Request, control: JobControl, journal: Journal) -> Result:
+        redis.set(keys.cancel(request.id), "1", ex=60)
+        raise error
+
+    client.submit(AUDIO, id="job")
+    with serving(redis, settings, cancel_and_fail, renew=False) as host:
+        assert client.wait("job", timeout_s=10).status == "canceled"
+    assert host.scripted.runs == ["job"]
+    assert contradictions(client, "job") == []
+    assert leftovers(redis) == []
 
 
 def test_a_job_that_runs_is_not_canceled_as_if_it_waited(client: Client, held: Execution) -> None:
@@ -180,7 +230,7 @@ def test_a_cancel_is_heeded_whenever_it_comes(
     for job_id in ("in-transit", "as-it-began"):
         client.submit(AUDIO, id=job_id)
     client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"), "LEFT", "RIGHT")
-    assert client.cancel("in-transit") == "requested"
+    assert client.cancel("in-transit") == "canceled"
     give_back(client.redis, "in-transit", "batch")
     with serving(client.redis, settings, lambda request, control, journal: transcribed(request)) as host:
         assert client.wait("in-transit", timeout_s=10).status == "canceled"

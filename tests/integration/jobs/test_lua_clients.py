@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -60,10 +61,34 @@ def test_a_job_that_waits_for_a_certain_worker_is_canceled(server: Server, spoil
     server.put(
         WAITS | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": "spoilt" if spoilt else ["job", "next"]} | lane
     )
-    assert cancel(server) == ("requested" if spoilt else "canceled")
-    apart = {"rq:job:<id>": (job | {"status": "canceled"}, 600), "rq:queue:asrq-<lane>@qwen": ["next"]}
-    expected = {name: held for name, held in (CANCELED | apart).items() if name != "rq:queue:asrq-<lane>"}
-    assert server.changed() == ({"asrq:cancel:<id>": ("1", 600)} if spoilt else expected)
+    assert cancel(server) == "canceled"
+    apart = {} if spoilt else {"rq:queue:asrq-<lane>@qwen": ["next"]}
+    expected = {name: held for name, held in CANCELED.items() if name != "rq:queue:asrq-<lane>"}
+    assert server.changed() == expected | apart | {"rq:job:<id>": (job | {"status": "canceled"}, 600)}
+
+
+@pytest.mark.parametrize("status", ["queued", "scheduled"])
+def test_a_job_that_waits_is_canceled_wherever_it_is(server: Server, status: str) -> None:
+    """A slot is just taking it, or it is on no list: from its status on nothing begins it."""
+    server.put({name: held for name, held in WAITS.items() if name not in LANES} | {"rq:job:<id>": {"status": status}})
+    assert cancel(server) == "canceled"
+    assert server.changed() == {name: held for name, held in CANCELED.items() if name not in LANES}
+
+
+def leased(*expiries: float) -> State:
+    """Leases of executions that hold the job, some seconds from now."""
+    held = {f"batch/job/{number}": round(time.time()) + expiry for number, expiry in enumerate(expiries)}
+    return {"asrq:leases": held | {"batch/jobs/run": 1.0}}
+
+
+@pytest.mark.parametrize("status", ["started", "queued", "canceled"])
+def test_a_job_whose_lease_has_lapsed_is_canceled(server: Server, status: str) -> None:
+    """`canceled` by RQ's own tools, that is, without a result."""
+    server.put(WAITS | leased(-60) | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": ["next", "job"]})
+    assert cancel(server) == "canceled"
+    marked = {"asrq:cancel:<id>": ("1", 600), "rq:queue:asrq-<lane>": ["next"]}
+    assert server.changed() == CANCELED | marked
+    assert cancel(server) == "ended"
 
 
 @pytest.mark.parametrize("spoilt", LANES)
@@ -78,10 +103,21 @@ def test_a_job_that_waits_is_canceled_though_what_all_share_is_spoilt(server: Se
 
 
 @pytest.mark.parametrize(
-    ("status", "lane"), [("queued", ["next"]), ("started", ["next"]), ("started", ["next", "job"])]
+    ("status", "leases", "lane"),
+    [
+        ("started", {}, ["next"]),
+        ("started", leased(60), ["next", "job"]),
+        ("started", leased(60, -60), ["next"]),
+        ("started", {"asrq:leases": "spoilt"}, ["next"]),
+        ("queued", leased(-60, 60), ["next"]),
+        ("canceled", leased(60), ["next"]),
+    ],
+    ids=["lease lost", "and listed", "held twice", "spoilt", "RQ has queued it", "RQ has canceled it"],
 )
-def test_a_job_that_was_taken_is_marked_and_its_worker_told(server: Server, status: str, lane: list[str]) -> None:
-    server.put(WAITS | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": lane})
+def test_a_job_that_was_taken_is_marked_and_its_worker_told(
+    server: Server, status: str, leases: State, lane: list[str]
+) -> None:
+    server.put(WAITS | leases | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": lane})
     with server.redis.pubsub(ignore_subscribe_messages=True) as heard:
         heard.subscribe("asrq:control")
         heard.get_message(timeout=5)

@@ -121,6 +121,12 @@ def test_a_note_is_taken_of_what_holds_its_lease(server: Server, given: tuple[st
     assert server.changed() == changes
 
 
+def test_no_note_is_taken_of_what_has_ended(server: Server) -> None:
+    server.put({"asrq:leases": {"batch/job/run": 1030}, "asrq:result:<id>": "canceled"})
+    assert server.run("note", *NOTE) == 0
+    assert server.changed() == {}
+
+
 HELD: State = {
     "rq:job:<id>": {"status": "started", "worker_name": "w"},
     "asrq:leases": {"batch/job/run": 1030, "batch/job/other": 1030},
@@ -131,7 +137,6 @@ HELD: State = {
     "asrq:attempts:<id>": ["1", "2"],
     "asrq:events:<id>": [{"event": "started"}],
     "asrq:chunks:<id>": {"0-1": "text"},
-    "asrq:cancel:<id>": "1",
     "asrq:blob:<sha256>": ("audio", 300),
     "destination": ["next"],
 }
@@ -147,7 +152,6 @@ LET_GO: State = {
 KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000)}
 ENDED: State = LET_GO | {
     "asrq:result:<id>": ("result", 600),
-    "asrq:cancel:<id>": None,
     "destination": {"job": 1600},
     "asrq:attempts:<id>": (["1", "2 ended"], 600),
     "asrq:events:<id>": ([{"event": "started"}, {"event": "event"}], 600),
@@ -184,9 +188,9 @@ def told(kind: str) -> State:
 )
 @pytest.mark.parametrize("announcement", ["", "announcement"])
 def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcement: str) -> None:
-    server.put({name: held for name, held in HELD.items() if name != "destination"})
+    server.put({name: held for name, held in HELD.items() if name != "destination"} | {"asrq:cancel:<id>": "1"})
     assert end(server, outcome, announcement=announcement) == 1
-    expected = changes | announced(announcement) | {"asrq:stats": {outcome: "1"}}
+    expected = changes | announced(announcement) | {"asrq:stats": {outcome: "1"}, "asrq:cancel:<id>": None}
     assert server.changed() == expected
     assert end(server, outcome, announcement=announcement) == 1, "the same end, sent again"
     assert server.changed() == expected
@@ -209,6 +213,26 @@ def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> No
     assert end(server, outcome) == 1
     assert server.changed() == LET_GO | KEPT | changes | {"asrq:stats": {outcome: "1"}}
     assert end(server, outcome) == 0, "what gives a job back is not repeated"
+
+
+@pytest.mark.parametrize("outcome", ["front", "retry"])
+def test_a_job_that_is_to_be_canceled_is_not_given_back(server: Server, outcome: str) -> None:
+    server.put(HELD | {"asrq:cancel:<id>": "1"})
+    assert end(server, outcome) == -1
+    assert end(server, outcome, lapsed_by="2000") == -1
+    assert server.changed() == {}
+
+
+@pytest.mark.parametrize("outcome", ["completed", "canceled", "front"])
+@pytest.mark.parametrize("lapsed_by", ["", "2000"])
+def test_a_job_that_was_canceled_after_its_lease_had_lapsed_is_let_go(
+    server: Server, outcome: str, lapsed_by: str
+) -> None:
+    server.put(HELD | {"asrq:result:<id>": "canceled", "asrq:cancel:<id>": "1"})
+    assert end(server, outcome, lapsed_by=lapsed_by) == 0
+    kept = ("asrq:attempts:<id>", "asrq:events:<id>")
+    expected = {name: held for name, held in LET_GO.items() if name not in kept}
+    assert server.changed() == expected | {"asrq:cancel:<id>": None}
 
 
 def test_an_attempt_that_is_not_to_count_is_removed(server: Server) -> None:

@@ -64,8 +64,9 @@ def test_a_lost_execution_runs_again_or_has_failed_and_its_history_is_whole(
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), retries=retries)
     settings = Settings(max_attempts=max_attempts)
     ended = lost(
-        Execution("job", "e", "batch", "w"), request, attempts, settings, earlier=earlier, created_at=None, now=1e9
-    )
+        Execution("job", "e", "batch", "w"), request, attempts, settings,
+        earlier=earlier, canceled=False, created_at=None, now=1e9,
+    )  # fmt: skip
     limit = max_attempts if retries is None else retries + 1
     left = limit - (len(attempts) - earlier)
     assert ended.verdict == ("front" if left > 0 else "failed")
@@ -81,6 +82,21 @@ def test_a_lost_execution_runs_again_or_has_failed_and_its_history_is_whole(
         assert ended.ttl_s == settings.failure_ttl_s
     else:
         assert ended.result is None
+
+
+def test_a_lost_execution_of_a_job_that_is_to_be_canceled_is_its_last() -> None:
+    attempts = (Attempt(number=1, worker="w", started_at=iso(1.0)),)
+    request, settings = Request.build(id="job", audio=PathAudio(path="/a.wav"), retries=5), Settings()
+    ended = lost(
+        Execution("job", "e", "batch", "w"), request, attempts, settings,
+        earlier=0, canceled=True, created_at=None, now=1e9,
+    )  # fmt: skip
+    assert ended.result is not None
+    assert ended.attempt is not None
+    assert ended.attempt.error is not None
+    assert (ended.verdict, ended.event.type, ended.result.status) == ("canceled", "canceled", "canceled")
+    assert (ended.attempt.error.code, ended.result.attempts) == ("canceled", (ended.attempt,))
+    assert ended.ttl_s == settings.result_ttl_s
 
 
 @given(age_s=st.floats(0, 200_000), registered=st.booleans())

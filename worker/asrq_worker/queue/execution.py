@@ -16,13 +16,14 @@ from redis import Redis
 from redis.client import Pipeline
 
 from asrq_jobs import keys, scripts
-from asrq_jobs.errors import MalformedJobError
+from asrq_jobs.errors import CanceledError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
 _HORIZON_S = 3 * 86_400
+_CANCEL = -1  # what end_execution.lua answers instead of giving back a job that is to be canceled
 
 BeginVerdict = Literal["started", "taken", "gone", "done"]
 EndVerdict = Literal["completed", "failed", "canceled", "retry", "front"]
@@ -121,7 +122,7 @@ class Execution:
         lapsed_by: float | None = None,
         announcement: str = "",
     ) -> bool:
-        """Close the job, or give it back; False if the fence refused, and then nothing has changed.
+        """Close the job, or give it back; False if the fence refused: another execution has the job, or it has ended.
 
         Args:
             redis: connection.
@@ -135,6 +136,9 @@ class Execution:
             due_in_s: for a retry, how long to wait.
             lapsed_by: None for the holder of the lease; the reaper gives the Unix time by which it must have lapsed.
             announcement: what to leave for the job's webhook.
+
+        Raises:
+            CanceledError: it was to be given back, and a client wants it canceled: nothing has changed.
         """
         now = time.time()
         field, value = rq_result(result)
@@ -177,6 +181,8 @@ class Execution:
                 announcement,
             ],
         )
+        if answer == _CANCEL:
+            raise CanceledError("Canceled before it was to run again.")
         return bool(answer)
 
 

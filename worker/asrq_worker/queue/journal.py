@@ -67,6 +67,6 @@ class RedisJournal:
 
     def _note(self, *, event: str = "", chunk: str = "", transcript: str = "") -> None:
         scripts.load(self._redis, "note")(
-            [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id)],
+            [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
             [self._lease, event, chunk, transcript, self._ttl_s],
         )

@@ -206,7 +206,12 @@ class Slot(SimpleWorker):
             self._settle_in(job_id, control)
             journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
             ended = self._task.run(taken, control, journal)
-            if not self._end(execution, request, ended, control):
+            try:
+                kept = self._end(execution, request, ended, control)
+            except CanceledError as error:
+                ended = self._task.canceled(taken, error)
+                kept = self._end(execution, request, ended, control)
+            if not kept:
                 ended = replace(ended, verdict=None)
         finally:
             self._keeper.release(execution)
@@ -256,9 +261,12 @@ class Slot(SimpleWorker):
         return True
 
     def _end(self, execution: Execution, request: Request, ended: Ended, control: JobControl) -> bool:
-        """Write the end; False if another execution has the job.
+        """Write the end; False if another execution has the job, or it has ended.
 
         While Redis is away, keep trying until told to hurry: the work is done.
+
+        Raises:
+            CanceledError: it is not to be given back, but to be canceled.
         """
         if ended.verdict is None:
             return False

@@ -9,28 +9,32 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
-from asrq_jobs.errors import RequestError
+from asrq_jobs.errors import CanceledError, RequestError
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
 from asrq_worker import faults
 from asrq_worker.queue import guard, quarantine
 from asrq_worker.queue.announcement import announcement
-from asrq_worker.queue.execution import Execution, attempts_of, forget, iso
+from asrq_worker.queue.execution import EndVerdict, Execution, attempts_of, forget, iso
 from asrq_worker.reaper.recovery import lost
 
-Recovered = Literal["requeued", "failed", "refused", "forgotten"]
+Recovered = Literal["requeued", "failed", "canceled", "refused", "forgotten"]
+
+_OUTCOMES: dict[EndVerdict, Recovered] = {"front": "requeued", "failed": "failed", "canceled": "canceled"}
 
 
 def recover(
     redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool = False
 ) -> Recovered | None:
-    """Do it, or with `dry_run` only say what would be done; None if the lease was renewed meanwhile.
+    """Do it, or with `dry_run` only say what would be done; None if the lease was renewed, or the job ended, meanwhile.
 
     Raises:
         redis.exceptions.RedisError: Redis does not answer, or refuses.
     """
     try:
         return _recover(redis, execution, settings, now=now, dry_run=dry_run)
+    except CanceledError:  # asked for in this very moment: the next round sees it
+        return None
     except ResponseError as error:
         if not quarantine.is_spoilt(redis, execution.job_id, error):
             raise
@@ -64,11 +68,12 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
         settings,
         earlier=int(before) if before.isdigit() else 0,
+        canceled=bool(redis.exists(keys.cancel(job_id))),
         created_at=raw.get(b"created_at", b"").decode() or None,
         now=now,
     )
     assert ended.verdict is not None  # noqa: S101  # a lost execution is never left to another
-    outcome: Recovered = "requeued" if ended.verdict == "front" else "failed"
+    outcome = _OUTCOMES[ended.verdict]
     if dry_run:
         return outcome
     faults.reach("recovering")

@@ -47,6 +47,8 @@ class Report:
     """Their worker died; they run again."""
     failed: tuple[str, ...] = ()
     """Their worker died and their attempts are used up."""
+    canceled: tuple[str, ...] = ()
+    """Their worker died, and they were to be canceled."""
     refused: tuple[str, ...] = ()
     """Their worker died, and they are not readable as jobs of ours."""
     due: tuple[str, ...] = ()

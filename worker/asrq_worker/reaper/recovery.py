@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from asrq_jobs.calls import STOPPED
-from asrq_jobs.errors import WorkerLostError
+from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
@@ -177,17 +177,20 @@ def lost(
     settings: Settings,
     *,
     earlier: int,
+    canceled: bool,
     created_at: str | None,
     now: float,
 ) -> Ended:
-    """Decide what becomes of a job whose execution lost its lease: it goes to the front of its lane, or has failed.
+    """Decide what becomes of a job whose execution lost its lease: it goes to the front of its lane, or has ended.
 
-    `attempts` ends with the lost one; `earlier` of them do not count against the limit.
+    `attempts` ends with the lost one; `earlier` of them do not count against the limit. `canceled`: a client has asked.
     """
-    error = WorkerLostError(
+    error: AsrqError = WorkerLostError(
         f"Nothing was heard of the job from {execution.worker or 'its worker'} for a whole lease.",
         hint="The worker was killed, stopped or cut off, or the job hangs there (lease.not_renewed in its log).",
     )
+    if canceled:
+        error = CanceledError("Canceled; nothing was heard of its worker any more.")
     outcome = decide(
         error,
         attempts=len(attempts) - earlier,
@@ -199,9 +202,10 @@ def lost(
     last = attempts[-1].model_copy(update={"ended_at": iso(now), "error": info})
     if outcome.verdict == "front":
         return Ended("front", Event(type="retrying", at=now, attempt=last.number, delay_s=0.0, error=info), last)
+    status: Literal["failed", "canceled"] = "canceled" if canceled else "failed"
     result = Result(
         id=execution.job_id,
-        status="failed",
+        status=status,
         task=request.task,
         error=info,
         attempts=(*attempts[:-1], last),
@@ -209,8 +213,8 @@ def lost(
         started_at=last.started_at,
         completed_at=iso(now),
     )
-    event = Event(type="failed", at=now, attempt=last.number, error=info)
-    return Ended("failed", event, last, result, ttl_s=settings.failure_ttl_s)
+    event = Event(type=status, at=now, attempt=last.number, error=info)
+    return Ended(status, event, last, result, settings.result_ttl_s if canceled else settings.failure_ttl_s)
 
 
 def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
