@@ -232,11 +232,18 @@ if audio.kind == 'blob' then
   end
 end
 
--- Dashboards show the description, so the parts of a URL that may hold secrets (login, query) stay out of it.
-local name = audio.kind == 'blob' and audio.name ~= cjson.null and audio.name
-  or audio.kind == 'path' and string.match(audio.path, '([^/\\]+)$')
-  or audio.kind == 'url' and string.match(string.gsub(audio.url, '[?#].*', ''), '([^/@]+)/*$')
-  or audio.kind
+-- Dashboards show the description, so the parts of a URL that may hold secrets (login, query) stay out of it. Patterns are
+-- anchored and greedy: others take a time that grows with the square of the length.
+local name = audio.name ~= cjson.null and audio.name
+if audio.kind == 'path' then
+  name = string.match(audio.path, '^.*[/\\](.*)$') or audio.path
+elseif audio.kind == 'url' then
+  name = string.match(string.match(audio.url, '^[^?#]*'), '^.*[^/]') or ''
+  name = string.match(name, '^.*[/@](.*)$') or name
+end
+if not name or name == '' then
+  name = audio.kind
+end
 -- What the reaper has to know of a job that waits: the upload to keep, and for how long it may wait.
 local meta = {lane = lane, request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
   queue_ttl_s = doc.queue_ttl_s ~= cjson.null and doc.queue_ttl_s or nil}
