@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, mis
 
 _ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
 _BLOCK_S = 2.0
+_COMMAND_S = 60  # after which a worker that has not heard it yet does not follow it any more
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 STOPPED = "stopped"
@@ -233,9 +235,14 @@ def reaper() -> Calls[bool]:
 
 
 def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
-    """Tell every worker to load or unload a backend; returns how many heard."""
-    heard: int = yield ("PUBLISH", keys.CONTROL, json.dumps({"command": word, "backend": backend}))
-    return heard
+    """Tell every worker to load or unload a backend; returns how many heard.
+
+    Messages are heard in all databases of a Redis. What is to be done stands in this one.
+    """
+    command_id = uuid.uuid4().hex
+    yield ("SET", keys.command(command_id), json.dumps({"command": word, "backend": backend}), "EX", _COMMAND_S)
+    heard: int = yield ("PUBLISH", keys.CONTROL, json.dumps({"command": word, "id": command_id}))
+    return min(heard, len((yield from workers())))
 
 
 def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:

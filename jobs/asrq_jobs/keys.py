@@ -27,7 +27,9 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:webhooks              zset    none                    end_execution.lua, expire.lua, the courier; score: due
     asrq:spoilt:<key>          any     a week                  the reaper: what stood under a key that all jobs share
                                                        and was of another type
-    asrq:control               pub/sub                         cancel.lua, clients, `asrq backend` -> workers
+    asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload
+    asrq:control               pub/sub                         cancel.lua, `asrq models`, `asrq backend` -> workers;
+                                                       heard in all databases, so it only says where to look
 """
 
 from __future__ import annotations
@@ -155,6 +157,11 @@ def attempts(job_id: str) -> str:
 def cancel(job_id: str) -> str:
     """Mark that a running job is to be canceled."""
     return f"asrq:cancel:{job_id}"
+
+
+def command(command_id: str) -> str:
+    """What workers are told to do."""
+    return f"asrq:command:{command_id}"
 
 
 def blob(sha256: str) -> str:

@@ -275,7 +275,11 @@ def test_workers_and_commands_to_them(client: Client, redis: Redis) -> None:
         assert client.command("load", "qwen") == 1
         told = heard.get_message(timeout=5)
     assert told
-    assert json.loads(told["data"]) == {"command": "load", "backend": "qwen"}
+    hint = json.loads(told["data"])
+    assert hint["command"] == "load"
+    mark = keys.command(hint["id"])
+    assert json.loads(redis.get(mark) or b"") == {"command": "load", "backend": "qwen"}
+    assert 0 < redis.ttl(mark) <= 60
 
 
 def test_a_queue_that_is_away_or_refuses(connect: Connect, valkey_url: str) -> None:

@@ -289,8 +289,11 @@ def test_ids_that_are_none(client: Client, hostile: Redis, raw: bytes) -> None:
 
 
 def test_control_messages(client: Client, hostile: Redis, running: Process) -> None:
+    hostile.set(keys.command("rubbish"), DEEP)
+    hostile.rpush(keys.command("list"), "1")
     for message in (b"\xff", b"{", b"[]", b"7", DEEP.encode(), b'{"command": "load", "backend": "../x"}',
-                    b'{"command": "cancel", "id": {"a": 1}}', b'{"command": 5}'):  # fmt: skip
+                    b'{"command": "cancel", "id": {"a": 1}}', b'{"command": 5}',
+                    b'{"command": "load", "id": "rubbish"}', b'{"command": "unload", "id": "list"}'):  # fmt: skip
         hostile.publish(keys.CONTROL, message)
     for slot in hostile.smembers(keys.RQ_WORKERS):
         hostile.publish("rq:pubsub:" + slot.decode().removeprefix(keys.rq_worker("")), b'{"command": []}')

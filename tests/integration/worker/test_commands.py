@@ -16,6 +16,7 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import CanceledError, SettingsError
+from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.queue import commands
 from asrq_worker.queue.commands import CommandListener
@@ -76,12 +77,13 @@ def say(redis: Redis, **command: Any) -> None:
 def test_each_reaches_what_it_is_about(client: Client, redis: Redis, host: Host) -> None:
     other = host.hold("other")
     job = host.hold("job")
-    say(redis, command="cancel", id="job")
+    redis.hset(keys.job("job"), mapping={"status": "started", "origin": "asrq-batch"})
+    assert client.cancel("job") == "requested"
     assert is_canceled(job)
     assert not other.wake.is_set()
     say(redis, command="policy")
-    say(redis, command="load", backend="whisper")
-    say(redis, command="unload", backend="qwen")
+    client.command("load", "whisper")
+    client.command("unload", "qwen")
     send_shutdown_command(redis, SLOT)
     for _ in range(4):
         assert host.heard.acquire(timeout=10)
@@ -89,6 +91,26 @@ def test_each_reaches_what_it_is_about(client: Client, redis: Redis, host: Host)
     host.fleet.enlist.assert_called_once_with("whisper")
     host.fleet.unload.assert_called_once_with("qwen")
     host.shutdown.assert_called_once_with()
+
+
+def test_a_message_is_a_hint_and_the_own_database_decides(redis: Redis, host: Host, valkey_url: str) -> None:
+    """What another database of the same Redis is about is heard here as well."""
+    job = host.hold("job")
+    with Client(Settings(redis_url=f"{valkey_url.removesuffix('/0')}/1")) as elsewhere:
+        elsewhere.redis.hset(keys.job("job"), mapping={"status": "started", "origin": "asrq-batch"})
+        assert elsewhere.cancel("job") == "requested"
+        assert elsewhere.command("load", "whisper") == elsewhere.command("unload", "qwen") == 0
+    say(redis, command="load", id="forged", backend="whisper")
+    redis.set(keys.command("forged"), json.dumps({"command": "stop", "backend": "whisper"}))
+    say(redis, command="unload", id="forged", backend="whisper")
+    say(redis, command="policy")  # in the same order: the rest has been looked at
+    assert host.heard.acquire(timeout=10)
+    assert not job.wake.is_set()
+    host.fleet.enlist.assert_not_called()
+    host.fleet.unload.assert_not_called()
+    redis.set(keys.cancel("job"), "1")
+    say(redis, command="cancel", id="job")
+    assert is_canceled(job)
 
 
 def test_rq_stops_a_job(redis: Redis, host: Host) -> None:
@@ -109,7 +131,20 @@ def test_what_was_missed_is_in_the_marks(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"\xff", b"{", b"[]", b"7", b"[" * 100_000, b"{}", b'{"command":[]}', b'{"command":"cancel"}']
+    "message",
+    [
+        b"\xff",
+        b"{",
+        b"[]",
+        b"7",
+        b"[" * 100_000,
+        b"{}",
+        b'{"command":[]}',
+        b'{"command":"cancel"}',
+        b'{"command":"load"}',
+        b'{"command":"load","backend":"whisper"}',
+        b'{"command":"load","id":{}}',
+    ],
 )
 def test_what_is_none_is_passed_over(redis: Redis, host: Host, message: bytes) -> None:
     for channel in (keys.CONTROL, PUBSUB_CHANNEL_TEMPLATE % SLOT):
@@ -121,9 +156,11 @@ def test_what_is_none_is_passed_over(redis: Redis, host: Host, message: bytes) -
     host.shutdown.assert_not_called()
 
 
-def test_a_backend_that_is_not_installed_is_refused_and_the_next_command_heard(redis: Redis, host: Host) -> None:
+def test_a_backend_that_is_not_installed_is_refused_and_the_next_command_heard(
+    client: Client, redis: Redis, host: Host
+) -> None:
     host.fleet.enlist.side_effect = SettingsError("no such backend")
-    say(redis, command="load", backend="nonsense")
+    client.command("load", "nonsense")
     say(redis, command="policy")
     assert host.heard.acquire(timeout=10)
 

@@ -1,4 +1,8 @@
-"""Listens for commands to this host: ours on `asrq:control`, RQ's on the channel of each slot."""
+"""Listens for commands to this host: ours on `asrq:control`, RQ's on the channel of each slot.
+
+Redis delivers messages to all of its databases. One on `asrq:control` is a hint to look into our own: at the mark of a
+job, at the policy, at the command that it names. A slot's name is its own, and so is its channel.
+"""
 
 from __future__ import annotations
 
@@ -66,21 +70,33 @@ class CommandListener:
     def _handle(self, message: dict[str, Any]) -> None:
         try:
             payload = json.loads(cast("bytes", message["data"]))
-            command = payload["command"]
             slot = self._slots.get(cast("bytes", message["channel"]).decode())
-            if slot is None and command == "cancel":
-                self._keeper.cancel(str(payload["id"]))
-            elif slot is None and command == "policy":
-                self._policy.look()
-            elif slot is None and command == "load":
-                self._fleet.enlist(str(payload["backend"]))
-            elif slot is None and command == "unload":
-                self._fleet.unload(str(payload["backend"]))
-            elif slot is not None and command == "shutdown":
+            if slot is None:
+                self._look(payload["command"], payload)
+            elif payload["command"] == "shutdown":
                 self._shutdown()
-            elif slot is not None and command in {"stop-job", "stop-execution"}:
+            elif payload["command"] in {"stop-job", "stop-execution"}:
                 self._keeper.cancel(str(payload["job_id"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             _log.warning("command.malformed")
         except SettingsError as error:
             _log.warning("command.refused", code=error.code)
+
+    def _look(self, command: str, hint: dict[str, Any]) -> None:
+        """Do what stands in our own database of what a message hints at."""
+        if command == "policy":
+            self._policy.look()
+        elif command == "cancel":
+            job_id = str(hint["id"])
+            if self._keeper.holds(job_id) and self._redis.exists(keys.cancel(job_id)):
+                self._keeper.cancel(job_id)
+        elif command in {"load", "unload"}:
+            text = cast("bytes | None", self._redis.get(keys.command(str(hint["id"]))))
+            if text is not None:
+                self._follow(json.loads(text))
+
+    def _follow(self, told: dict[str, Any]) -> None:
+        if told["command"] == "load":
+            self._fleet.enlist(str(told["backend"]))
+        elif told["command"] == "unload":
+            self._fleet.unload(str(told["backend"]))

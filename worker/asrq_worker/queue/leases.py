@@ -62,6 +62,10 @@ class LeaseKeeper:
         with self._lock:
             return dict(self._held)
 
+    def holds(self, job_id: str) -> bool:
+        """Whether a job runs here now."""
+        return any(execution.job_id == job_id for execution in self.held())
+
     def cancel(self, job_id: str) -> None:
         """Stop a running job because a client asked."""
         for execution, control in self.held().items():
