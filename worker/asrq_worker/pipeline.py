@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 
 from asrq_jobs.errors import (
     AsrqError,
+    AudioUnreadableError,
     CanceledError,
-    DecoderCrashedError,
     EngineUnavailableError,
     NoRoomError,
     SetupError,
@@ -159,16 +159,18 @@ class Pipeline:
         samples = self._spool.new_file(".f32")
         try:
             decoded = self._decoders.decode(
-                local.path,
+                local.file,
                 samples,
                 on_progress=on_progress,
                 check=control.check,
                 urgent=request.lane == "interactive",
             )
+            if local.changed:
+                raise AudioUnreadableError(
+                    "The file was written to while it was read.", hint="Name files that are complete."
+                )
         except BaseException as error:
             discard(samples)
-            if isinstance(error, DecoderCrashedError) and local.gone:
-                raise StorageError("The audio was removed while it was worked on.") from error
             reports.capture(error, job_id=request.id, lane=request.lane)
             raise
         self.storage.written()

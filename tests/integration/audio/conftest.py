@@ -20,6 +20,20 @@ def nothing(*_: object) -> None:
     """Neither progress nor a check."""
 
 
+def decode_file(
+    pool: DecoderPool,
+    path: Path,
+    out: Path,
+    *,
+    on_progress: Callable[[float], None] = nothing,
+    check: Callable[[], None] = nothing,
+    urgent: bool = False,
+) -> DecodedAudio:
+    """Open a file and have the pool decode it."""
+    with path.open("rb") as file:
+        return pool.decode(file, out, on_progress=on_progress, check=check, urgent=urgent)
+
+
 @pytest.fixture(scope="session")
 def pool() -> Iterator[DecoderPool]:
     """Two decoders for files of up to an hour."""
@@ -32,7 +46,7 @@ def pool() -> Iterator[DecoderPool]:
 @pytest.fixture
 def decode(pool: DecoderPool, tmp_path: Path) -> Callable[[Path], DecodedAudio]:
     """Decode one file."""
-    return lambda path: pool.decode(path, tmp_path / "decoded.f32", on_progress=nothing, check=nothing)
+    return lambda path: decode_file(pool, path, tmp_path / "decoded.f32")
 
 
 @pytest.fixture(scope="session")

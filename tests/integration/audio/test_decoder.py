@@ -23,7 +23,7 @@ from asrq_jobs.errors import (
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.backends.base import SAMPLE_RATE
 
-from .conftest import Encode, Signal, add_pictures, nothing
+from .conftest import Encode, Signal, add_pictures, decode_file, nothing
 
 Decode = Callable[[Path], DecodedAudio]
 Cut = Callable[[Path], Path]
@@ -281,7 +281,7 @@ def test_audio_over_the_limit_is_refused_before_it_fills_the_disk(encode: Encode
     pool.start()
     try:
         with pytest.raises(AudioTooLongError, match="longer than 10 s"):
-            pool.decode(path, out, on_progress=nothing, check=nothing)
+            decode_file(pool, path, out, on_progress=nothing, check=nothing)
     finally:
         pool.close()
     assert out.stat().st_size <= 10 * SAMPLE_RATE * 4
@@ -290,7 +290,7 @@ def test_audio_over_the_limit_is_refused_before_it_fills_the_disk(encode: Encode
 def test_progress_reaches_the_end(pool: DecoderPool, encode: Encode, tmp_path: Path) -> None:
     path = encode("long.wav", np.zeros((1, 300 * SAMPLE_RATE), dtype=np.float32), codec="pcm_s16le")
     heard: list[float] = []
-    pool.decode(path, tmp_path / "out.f32", on_progress=heard.append, check=nothing)
+    decode_file(pool, path, tmp_path / "out.f32", on_progress=heard.append, check=nothing)
     assert heard == sorted(heard)
     assert heard[-1] == 300
 

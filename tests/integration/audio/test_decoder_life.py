@@ -29,7 +29,7 @@ from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.process.child import Child, Message
 
-from .conftest import Encode, Signal, nothing
+from .conftest import Encode, Signal, decode_file, nothing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -62,7 +62,7 @@ def is_alive(pid: int) -> bool:
 
 
 def decodes(pool: DecoderPool, source: Path, tmp_path: Path) -> DecodedAudio:
-    return pool.decode(source, tmp_path / "next.f32", on_progress=nothing, check=nothing)
+    return decode_file(pool, source, tmp_path / "next.f32", on_progress=nothing, check=nothing)
 
 
 @posix
@@ -71,7 +71,9 @@ def test_a_decoder_killed_at_work_is_reported_and_replaced(
 ) -> None:
     (pid,) = single.pids
     with pytest.raises(DecoderCrashedError, match="SIGKILL") as raised:
-        single.decode(noise, tmp_path / "out.f32", on_progress=lambda _: os.kill(pid, signal.SIGKILL), check=nothing)
+        decode_file(
+            single, noise, tmp_path / "out.f32", on_progress=lambda _: os.kill(pid, signal.SIGKILL), check=nothing
+        )
     assert raised.value.retryable
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
     assert single.pids != (pid,)
@@ -170,7 +172,7 @@ def test_what_check_raises_kills_the_decoder_and_passes_on(
             raise CanceledError("Canceled.")
 
     with pytest.raises(CanceledError):
-        single.decode(noise, tmp_path / "out.f32", on_progress=lambda _: began.set(), check=check)
+        decode_file(single, noise, tmp_path / "out.f32", on_progress=lambda _: began.set(), check=check)
     assert pid not in single.pids
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
 
@@ -184,7 +186,7 @@ def test_one_who_waits_can_be_canceled_too(single: DecoderPool, noise: Path, tmp
                 raise CanceledError("Canceled.")
 
         with pytest.raises(CanceledError):
-            single.decode(noise, tmp_path / "b.f32", on_progress=nothing, check=check)
+            decode_file(single, noise, tmp_path / "b.f32", on_progress=nothing, check=check)
         release()
 
 
@@ -199,7 +201,7 @@ class occupied:  # noqa: N801  # reads as `with occupied(...)`
             self._free.wait(30)
 
         self._thread = threading.Thread(
-            target=lambda: pool.decode(noise, tmp_path / "held.f32", on_progress=hold, check=nothing)
+            target=lambda: decode_file(pool, noise, tmp_path / "held.f32", on_progress=hold, check=nothing)
         )
         self._thread.start()
         assert began.wait(10)
@@ -222,7 +224,8 @@ def test_first_come_first_served_but_the_urgent_before_all(
         waits = threading.Event()
 
         def decode() -> None:
-            single.decode(
+            decode_file(
+                single,
                 data / "hello-en.flac",
                 tmp_path / name,
                 on_progress=nothing,
@@ -258,9 +261,9 @@ def test_those_who_are_not_urgent_leave_one_decoder_free(
                 raise CanceledError("It would have to wait.")
 
         with pytest.raises(CanceledError):
-            pool.decode(noise, tmp_path / "b.f32", on_progress=nothing, check=check)
-        urgent = pool.decode(
-            data / "hello-en.flac", tmp_path / "c.f32", on_progress=nothing, check=nothing, urgent=True
+            decode_file(pool, noise, tmp_path / "b.f32", on_progress=nothing, check=check)
+        urgent = decode_file(
+            pool, data / "hello-en.flac", tmp_path / "c.f32", on_progress=nothing, check=nothing, urgent=True
         )
         assert urgent.spans
 
@@ -270,7 +273,7 @@ def test_closing_ends_the_work_and_every_process(noise: Path, tmp_path: Path) ->
     pool.start()
     pids = pool.pids
     with pytest.raises(ShutdownError):
-        pool.decode(noise, tmp_path / "out.f32", on_progress=lambda _: pool.close(), check=nothing)
+        decode_file(pool, noise, tmp_path / "out.f32", on_progress=lambda _: pool.close(), check=nothing)
     assert len(pids) == 2
     assert not any(map(is_alive, pids))
     assert pool.pids == ()
@@ -309,11 +312,13 @@ def test_the_system_limits_what_a_file_may_take(encode: Encode, tmp_path: Path, 
         "asrq_worker.audio.decode_child",
         on_message=messages.put,
         on_exit=lambda code: messages.put({"op": "exit", "code": code}),
+        files=True,
     )
     try:
         assert messages.get(timeout=30)["op"] == "ready"
         limits = {"max_s": 3600, "memory_mb": memory_mb, "cpu_s": cpu_s}
-        child.send({"op": "decode", "path": str(noise), "out": str(tmp_path / "out.f32"), **limits})
+        with noise.open("rb") as source, (tmp_path / "out.f32").open("wb+") as out:
+            child.send({"op": "decode", **limits}, (source.fileno(), out.fileno()))
         while (message := messages.get(timeout=30))["op"] == "progress":
             pass
     finally:

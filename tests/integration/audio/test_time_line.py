@@ -14,7 +14,7 @@ from asrq_jobs.errors import AudioTooLongError
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.backends.base import SAMPLE_RATE
 
-from .conftest import Encode, Signal, add_pictures, nothing
+from .conftest import Encode, Signal, add_pictures, decode_file
 
 Decode = Callable[[Path], DecodedAudio]
 
@@ -113,7 +113,7 @@ def test_a_gap_that_makes_it_too_long_is_refused(tmp_path: Path) -> None:
     pool.start()
     try:
         with pytest.raises(AudioTooLongError, match="longer than 60 s"):
-            pool.decode(path, tmp_path / "out.f32", on_progress=nothing, check=nothing)
+            decode_file(pool, path, tmp_path / "out.f32")
     finally:
         pool.close()
     assert (tmp_path / "out.f32").stat().st_size <= 60 * SAMPLE_RATE * 4

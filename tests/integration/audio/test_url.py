@@ -139,10 +139,11 @@ _is_public = address.is_public
 
 def test_content_is_stored_in_the_spool(site: Site, get: Get, spool: Spool) -> None:
     local = get(site.url("/talks/my%20talk.mp3?v=1"))
-    assert local.path.parent == spool.path
-    assert local.path.read_bytes() == SPEECH
+    assert local.ours is not None
+    assert local.ours.parent == spool.path
+    assert local.ours.read_bytes() == SPEECH
     assert local.sha256 == hashlib.sha256(SPEECH).hexdigest()
-    assert (local.bytes, local.name, local.temporary) == (len(SPEECH), "my talk.mp3", True)
+    assert (local.bytes, local.name) == (len(SPEECH), "my talk.mp3")
     assert site.asked == ["/talks/my%20talk.mp3?v=1"]
     assert site.hosts == [f"127.0.0.1:{site.server_port}"]
 
@@ -337,7 +338,8 @@ def in_memory() -> Iterator[None]:
 @pytest.mark.usefixtures("in_memory")
 def test_other_schemes_go_through_fsspec(get: Get) -> None:
     local = get("memory://talks/talk.mp3")
-    assert local.path.read_bytes() == SPEECH
+    assert local.ours is not None
+    assert local.ours.read_bytes() == SPEECH
     assert local.name == "talk.mp3"
     with pytest.raises(AudioNotFoundError):
         get("memory://talks/missing.mp3")

@@ -66,3 +66,49 @@ def test_a_child_that_cannot_be_killed_is_left_behind(
     assert f"Process {child.pid} does not end" in caplog.text
     child.kill()
     assert ended.get(timeout=10) != 0
+
+
+_READ = """
+import json, os, sys
+from asrq_worker.process.handover import taken
+for line in sys.stdin:
+    first, second = taken(json.loads(line), (os.O_RDONLY, os.O_RDWR))
+    os.write(second, os.read(first, 100))
+    os.close(first), os.close(second)
+    print(line, end="", flush=True)
+"""
+
+
+def test_open_files_come_with_their_messages(tmp_path: Path) -> None:
+    """Whatever becomes of their names, and however many there are."""
+    (tmp_path / "read.py").write_text(_READ, encoding="utf-8")
+    said: queue.SimpleQueue[object] = queue.SimpleQueue()
+    child = Child("read", on_message=said.put, on_exit=said.put, files=True)
+    try:
+        for number in range(3):
+            with (tmp_path / f"in-{number}").open("wb+") as given, (tmp_path / f"out-{number}").open("wb") as out:
+                given.write(b"%d" % number)
+                given.flush()
+                given.seek(0)
+                (tmp_path / f"in-{number}").rename(tmp_path / "elsewhere")
+                assert child.send({"number": number}, (given.fileno(), out.fileno()))
+        assert [said.get(timeout=20) for _ in range(3)] == [{"number": number} for number in range(3)]
+        assert [(tmp_path / f"out-{number}").read_bytes() for number in range(3)] == [b"0", b"1", b"2"]
+        child.kill()
+        assert said.get(timeout=20) == -9
+        with (tmp_path / "elsewhere").open("rb") as given:
+            assert not child.send({}, (given.fileno(), given.fileno())), "nobody is there to take it"
+    finally:
+        child.close()
+
+
+def test_a_child_that_cannot_be_started_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no process for it now")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with pytest.raises(OSError, match="no process"):
+            Child("read", on_message=lambda message: None, on_exit=lambda code: None, files=True)
+    assert psutil.Process().num_fds() == before

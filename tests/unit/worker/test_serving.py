@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
 
-from asrq_jobs.errors import CanceledError, InferenceError, ModelMissingError, UnsupportedOptionError
+from asrq_jobs.errors import (
+    AudioUnreadableError,
+    CanceledError,
+    InferenceError,
+    ModelMissingError,
+    UnsupportedOptionError,
+)
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
@@ -42,9 +49,9 @@ class OneFile:
         self.spans: tuple[tuple[int, int], ...] = ((0, SECONDS * SAMPLE_RATE),)
 
     def fetch(self, _audio: object, _check: object) -> LocalAudio:
-        return LocalAudio(self._folder / "a.wav", 1, "0" * 64, "a.wav", temporary=False)
+        return LocalAudio(io.BytesIO(), 1, "0" * 64, "a.wav")
 
-    def decode(self, _source: Path, samples: Path, **_: object) -> DecodedAudio:
+    def decode(self, _source: BinaryIO, samples: Path, **_: object) -> DecodedAudio:
         noise = np.random.default_rng(1).normal(scale=0.1, size=SECONDS * SAMPLE_RATE)
         noise.astype("<f4").tofile(samples)
         return DecodedAudio(samples, len(noise), self.spans, "wav", "pcm", SAMPLE_RATE, 1, ())
@@ -142,6 +149,18 @@ def test_the_time_that_a_backend_loads_is_not_its_speed(host: MakeHost, tmp_path
     ((_, outcome),) = here.told
     assert outcome.rtfx is not None
     assert SECONDS / outcome.rtfx < took_s - waits_s / 2
+
+
+def test_what_was_written_to_while_it_was_read_has_no_result(
+    host: MakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = host(Policy(backend="new"), {"new": "m"})
+    (tmp_path / "growing.wav").write_bytes(b"speech")
+    local = LocalAudio((tmp_path / "growing.wav").open("rb"), 5, "0" * 64, "growing.wav", written=(5, 0))
+    monkeypatch.setattr(here.audio, "fetch", lambda _audio, _check: local)
+    with pytest.raises(AudioUnreadableError, match="written to"):
+        here.run()
+    assert local.file.closed
 
 
 def test_what_fails_on_a_backend_is_held_against_it(host: MakeHost) -> None:

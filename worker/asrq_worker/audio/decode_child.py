@@ -2,14 +2,14 @@
 
 Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
 
-    in    {"op":"decode","path","out","max_s","memory_mb","cpu_s"}
+    in    {"op":"decode","max_s","memory_mb","cpu_s"}, with two open files (process/handover.py): media, output
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
           {"op":"done","samples","spans","container","codec","sample_rate","channels","warnings"}
           {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
 
-`out` gets the samples as raw little-endian float32, 16 kHz mono. Media come from strangers and FFmpeg is C: on POSIX
-the system limits memory, processor time, the size of the file written and the number of open files. Passing the
+The output gets the samples as raw little-endian float32, 16 kHz mono. Media come from strangers and FFmpeg is C: on
+POSIX the system limits memory, processor time, the size of the file written and the number of open files. Passing the
 limit of processor time kills the process (SIGXCPU). `confined`: it is cut off from the network and from other programs
 as well (confinement.py).
 """
@@ -17,15 +17,17 @@ as well (confinement.py).
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import BinaryIO
 
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
 from asrq_worker.audio.confinement import confine
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.process.handover import taken
 from asrq_worker.process.serve import Message, serve
 from asrq_worker.storage import write_all, writing
 
@@ -47,18 +49,14 @@ def make_handler(send: Send) -> Handle:
         sys.exit(1)
     speech.warm_up()
 
-    def decode(message: Message) -> None:
-        source, out = Path(message["path"]), Path(message["out"])
+    def decode(message: Message, source: BinaryIO, out: BinaryIO) -> None:
         progress = _Progress(send)
-        with writing():
-            file = out.open("wb", buffering=0)
-        with file:
 
-            def write(samples: Samples) -> None:
-                with writing():
-                    write_all(file, samples.astype("<f4", copy=False).tobytes())
+        def write(samples: Samples) -> None:
+            with writing():
+                write_all(out, samples.astype("<f4", copy=False).tobytes())
 
-            decoded = media.decode(source, longest_s=message["max_s"], write=write, on_progress=progress.at)
+        decoded = media.decode(source, longest_s=message["max_s"], write=write, on_progress=progress.at)
         with writing():
             spans = speech.find(out, decoded.samples, on_block=progress.tick)
         send(
@@ -75,9 +73,11 @@ def make_handler(send: Send) -> Handle:
         )
 
     def handle(message: Message) -> None:
+        given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
         _limit(message["memory_mb"] << 20, message["cpu_s"], int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
         try:
-            decode(message)
+            with os.fdopen(given, "rb") as source, os.fdopen(to_fill, "rb+", buffering=0) as out:
+                decode(message, source, out)
         except AsrqError as error:
             send({"op": "error", "error": error.info().model_dump()})
         except MemoryError:

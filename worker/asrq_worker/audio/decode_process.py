@@ -6,7 +6,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, DecoderTimeoutError, ErrorInfo, from_info
 from asrq_worker.process.child import Child, Message
@@ -35,7 +35,11 @@ class DecodeProcess:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         try:
             self._child = Child(
-                _MODULE, on_message=self._messages.put, on_exit=self._exited, env=handed_on() | _ENVIRONMENT
+                _MODULE,
+                on_message=self._messages.put,
+                on_exit=self._exited,
+                env=handed_on() | _ENVIRONMENT,
+                files=True,
             )
         except OSError as error:
             raise DecoderCrashedError(f"A decoder cannot be started: {error.strerror}.") from None
@@ -77,9 +81,15 @@ class DecodeProcess:
         self.sound, self.confined = True, message["confined"]
 
     def run(
-        self, request: Message, *, on_progress: Callable[[float], None], check: Callable[[], None], stall_s: float
+        self,
+        request: Message,
+        files: Sequence[int],
+        *,
+        on_progress: Callable[[float], None],
+        check: Callable[[], None],
+        stall_s: float,
     ) -> Message:
-        """Send one request (see `decode_child`) and return its `done` message.
+        """Send one request and its open files (see `decode_child`); return its `done` message.
 
         `check` is called five times a second; what it raises passes on, and leaves a busy process behind.
 
@@ -90,7 +100,7 @@ class DecodeProcess:
         """
         self.sound = False
         self.files += 1
-        self._child.send(request)  # if it is gone, its `exit` message waits for us
+        self._child.send(request, files)  # if it is gone, its `exit` message waits for us
         heard = time.monotonic()
         while True:
             check()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -139,14 +140,15 @@ class DecoderPool:
 
     def decode(
         self,
-        source: Path,
+        source: BinaryIO,
         spool_file: Path,
         *,
         on_progress: Callable[[float], None],
         check: Callable[[], None],
         urgent: bool = False,
     ) -> DecodedAudio:
-        """Decode a file into `spool_file` and find the speech in it. Blocks; waits its turn for a free decoder.
+        """Decode an open file, from its beginning, into `spool_file`, and find the speech in it. Blocks; waits its turn
+        for a free decoder. The decoder opens neither: it gets both as they are.
 
         An urgent caller goes before those who are not, but for one place in five (see `Line`).
         `on_progress` gets the seconds decoded so far. `check` is called at least four times a second from the start,
@@ -159,10 +161,14 @@ class DecoderPool:
             ShutdownError: the pool was closed.
             StorageError, NoRoomError: the samples cannot be written.
         """
-        with self._turn(check, urgent) as decoder:
-            request = {"op": "decode", "path": str(source), "out": str(spool_file), **self._limits}
+        with self._turn(check, urgent) as decoder, ExitStack() as opened:
+            with writing():
+                out = opened.enter_context(spool_file.open("wb+", buffering=0))
+            files = source.fileno(), out.fileno()
             try:
-                done = decoder.run(request, on_progress=on_progress, check=check, stall_s=self._stall_s)
+                done = decoder.run(
+                    {"op": "decode", **self._limits}, files, on_progress=on_progress, check=check, stall_s=self._stall_s
+                )
             except DecoderCrashedError:
                 if self._closed.is_set():
                     raise ShutdownError("The worker is stopping.") from None

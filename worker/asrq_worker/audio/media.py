@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -37,17 +36,16 @@ class Media:
 class _Content:
     """A file of which FFmpeg sees neither name nor path: only its content decides what it is taken for."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("rb")
-        self.read = self.file.read
-        self.seek = self.file.seek
-        self.tell = self.file.tell
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
 
 
 def decode(
-    path: Path, *, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
+    file: BinaryIO, *, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
 ) -> Media:
-    """Decode the first audio stream and `write` it bit by bit: float32 of shape (n,), mono, 16 kHz.
+    """Decode the first audio stream of an open file and `write` it bit by bit: float32 of shape (n,), mono, 16 kHz.
 
     Each sample lies where a player would play it: sound that begins late, and what is missing in between, is preceded
     by silence. `on_progress` gets the seconds decoded so far, often. What decodes of a damaged file is used, with a
@@ -60,24 +58,23 @@ def decode(
         AudioEmptyError: it is audio of no length.
         AudioTooLongError: more than `longest_s` seconds came out.
     """
-    content = _Content(path)
-    with content.file:
-        try:
-            with av.open(
-                content,
-                metadata_errors="ignore",
-                container_options={"protocol_whitelist": "none"},
-                buffer_size=1 << 18,
-            ) as container:
-                if not container.streams.audio:
-                    raise NoAudioStreamError("The file has no audio stream.")
-                media, stated_s = _decode_stream(container, _Output(longest_s, write, on_progress))
-        except MemoryError:  # PyAV's own is an FFmpegError too
-            raise
-        except (av.FFmpegError, ValueError, OverflowError) as error:
-            raise AudioUnreadableError(f"The file is not audio that can be decoded: {_reason(error)}.") from error
-        if cut_off(content.file, media.container, stated_s=stated_s, decoded_s=media.samples / SAMPLE_RATE):
-            media.warnings.append("truncated_media")
+    file.seek(0)
+    try:
+        with av.open(
+            _Content(file),
+            metadata_errors="ignore",
+            container_options={"protocol_whitelist": "none"},
+            buffer_size=1 << 18,
+        ) as container:
+            if not container.streams.audio:
+                raise NoAudioStreamError("The file has no audio stream.")
+            media, stated_s = _decode_stream(container, _Output(longest_s, write, on_progress))
+    except MemoryError:  # PyAV's own is an FFmpegError too
+        raise
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise AudioUnreadableError(f"The file is not audio that can be decoded: {_reason(error)}.") from error
+    if cut_off(file, media.container, stated_s=stated_s, decoded_s=media.samples / SAMPLE_RATE):
+        media.warnings.append("truncated_media")
     media.warnings = sorted(set(media.warnings))
     return media
 

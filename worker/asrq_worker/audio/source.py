@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -18,15 +17,14 @@ from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import (
     AudioEmptyError,
     AudioMismatchError,
-    AudioNotFoundError,
     AudioTooLargeError,
     AudioUnreadableError,
     BlobMissingError,
-    PathNotAllowedError,
 )
 from asrq_jobs.request import Audio, BlobAudio, PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
+from asrq_worker.audio.roots import Roots
 from asrq_worker.spool import Spool, discard
 from asrq_worker.storage import write_all, writing
 
@@ -37,23 +35,26 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True)
 class LocalAudio:
-    """A file that can be decoded. `bytes` is its length, `name` is for people; `temporary`: it lies in our spool."""
+    """An open file that can be decoded. `bytes` and `sha256` are what was read of it, `name` is for people; `ours` is
+    where it lies in our spool, None for one that stays, which others may write to."""
 
-    path: Path
+    file: BinaryIO
     bytes: int
     sha256: str
     name: str | None
-    temporary: bool
+    ours: Path | None = None
+    written: tuple[int, int] | None = None
 
     @property
-    def gone(self) -> bool:
-        """Whether somebody has removed our file."""
-        return self.temporary and not self.path.exists()
+    def changed(self) -> bool:
+        """Whether the file may hold something else by now than what was read."""
+        return self.written is not None and self.written != _written(self.file)
 
     def discard(self) -> None:
-        """Delete the file if it is ours."""
-        if self.temporary:
-            discard(self.path)
+        """Close the file, and delete it if it is ours."""
+        self.file.close()
+        if self.ours is not None:
+            discard(self.ours)
 
 
 class Source:
@@ -68,8 +69,7 @@ class Source:
         self._settings = settings
         self._spool = spool
         self._redis = redis
-        self._any_path = any_path
-        self._roots = [root.expanduser().resolve() for root in settings.audio_roots]
+        self._roots = Roots(settings.audio_roots, anywhere=any_path)
         self._most = settings.max_audio_mb << 20
 
     def fetch(self, audio: Audio, check: Check) -> LocalAudio:
@@ -91,37 +91,15 @@ class Source:
                 return self._from_url(audio.url, check)
 
     def _from_path(self, text: str, check: Check) -> LocalAudio:
-        path = self._allowed(text)
-        try:
-            # Not following a link that was put there since, and not waiting for whoever feeds a FIFO.
-            flags = (
-                os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-            )
-            with open(os.open(path, flags), "rb") as file:  # noqa: PTH123  # pathlib cannot pass flags
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise AudioUnreadableError(f"{text} is not a file.", hint="Name a file, not a folder or device.")
-                size, digest = self._measure(_blocks(file), path.name, check)
-        except (FileNotFoundError, NotADirectoryError):
-            raise AudioNotFoundError(f"There is no file {text}.") from None
-        except OSError as error:
-            raise AudioUnreadableError(
-                f"{text} cannot be read: {error.strerror}.", hint="Let the worker's user read it, or upload it."
-            ) from None
-        return LocalAudio(path, size, digest, path.name, temporary=False)
-
-    def _allowed(self, text: str) -> Path:
-        path = Path(text)
-        if not path.is_absolute():
-            raise PathNotAllowedError(f"{text} is not an absolute path.", hint="Name the file from the root on.")
-        try:
-            # On Windows resolving \\host\share already talks to that host, so the drive is looked at first.
-            if self._any_path or any(root.drive == path.drive for root in self._roots):
-                path = path.resolve()
-                if self._any_path or any(path.is_relative_to(root) for root in self._roots):
-                    return path
-        except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
-            raise AudioNotFoundError(f"{text!r} is not a usable path.") from None
-        raise PathNotAllowedError(f"{text} lies outside the folders that this worker may read.")
+        with ExitStack() as undo:
+            file = undo.enter_context(self._roots.open(text))
+            name, written = Path(file.name).name, _written(file)
+            try:
+                size, digest = self._measure(_blocks(file), name, check)
+            except OSError as error:
+                raise AudioUnreadableError(f"{text} cannot be read: {error.strerror}.") from None
+            undo.pop_all()
+        return LocalAudio(file, size, digest, name, written=written)
 
     def _measure(self, blocks: Iterator[bytes], name: str | None, check: Check) -> tuple[int, str]:
         """Return length and sha256."""
@@ -146,13 +124,13 @@ class Source:
             StorageError, NoRoomError: they cannot be written.
         """
         path = self._spool.new_file()
-        try:
-            with writing(), path.open("xb", buffering=0) as file:
+        with ExitStack() as undo:
+            undo.callback(discard, path)
+            with writing():
+                file = undo.enter_context(path.open("xb+", buffering=0))
                 size, digest = self._measure(_copied(blocks, file), name, check)
-        except BaseException:
-            discard(path)
-            raise
-        return LocalAudio(path, size, digest, name, temporary=True)
+            undo.pop_all()
+        return LocalAudio(file, size, digest, name, ours=path)
 
     def _from_blob(self, audio: BlobAudio, check: Check) -> LocalAudio:
         if self._redis is None:
@@ -185,6 +163,12 @@ class Source:
         rules = url.Rules(self._settings.url_schemes, self._settings.url_private_hosts)
         with closing(url.stream(address, rules, check)) as blocks:
             return self._store(blocks, url.file_name(address), check)
+
+
+def _written(file: BinaryIO) -> tuple[int, int]:
+    """Return what writing to a file changes: its length, and the time in nanoseconds."""
+    state = os.fstat(file.fileno())
+    return state.st_size, state.st_mtime_ns
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

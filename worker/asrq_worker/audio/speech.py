@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps, get_vad_model
@@ -27,16 +27,18 @@ def warm_up() -> None:
     get_vad_model()
 
 
-def find(path: Path, samples: int, *, on_block: Callable[[], None]) -> list[Span]:
+def find(file: BinaryIO, samples: int, *, on_block: Callable[[], None]) -> list[Span]:
     """Return spans of speech as (start, stop) in samples, in order and disjoint.
 
-    `path` holds `samples` values float32, mono, 16 kHz. `on_block` is called after each two minutes of audio.
+    `file`, unbuffered, holds `samples` values float32, mono, 16 kHz. `on_block` is called after each two minutes of
+    audio.
     """
     spans: list[Span] = []
     for start in range(0, samples, _BLOCK):
         stop = min(start + _BLOCK, samples)
         low, high = max(0, start - _OVERLAP), min(samples, stop + _OVERLAP)
-        block = np.fromfile(path, dtype="<f4", count=high - low, offset=low * 4)
+        file.seek(low * 4)
+        block = np.fromfile(file, dtype="<f4", count=high - low)
         for span in _in_block(block):
             inside = max(low + span[0], start), min(low + span[1], stop)
             if inside[0] >= inside[1]:

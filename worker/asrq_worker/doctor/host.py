@@ -95,9 +95,10 @@ def _decoder(config: Settings) -> Check:
         try:
             pool.start()
             confined = pool.confined
-            decoded = pool.decode(
-                sample, Path(folder, "samples.f32"), on_progress=lambda _seconds: None, check=lambda: None
-            )
+            with sample.open("rb") as file:
+                decoded = pool.decode(
+                    file, Path(folder, "samples.f32"), on_progress=lambda _seconds: None, check=lambda: None
+                )
         finally:
             pool.close()
     kept = "without network or other programs" if confined else "not kept from the network by this system"

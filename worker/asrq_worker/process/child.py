@@ -13,11 +13,12 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from asrq_worker.process.environment import handed_on
+from asrq_worker.process.handover import Handover
 from asrq_worker.supervision import Supervised
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,8 @@ _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-starter")
 
 
 class Child:
-    """A running child process. `env` is its whole environment; without it, it has what any program needs.
+    """A running child process. `env` is its whole environment; without it, it has what any program needs. `files`: it
+    gets open files with its messages (process/handover.py).
 
     `on_message` is called in a reader thread for each line; `on_exit` once, in the same thread, with the exit
     code, when the child is gone and reaped.
@@ -46,24 +48,34 @@ class Child:
         on_message: Callable[[Message], None],
         on_exit: Callable[[int], None],
         env: dict[str, str] | None = None,
+        files: bool = False,
     ) -> None:
         self._on_message = on_message
         self._on_exit = on_exit
         self._write_lock = threading.Lock()
-        self._process = _starter.submit(
-            subprocess.Popen,
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # ONNX Runtime, which finds the speech, tells its maker about each use unless this is set.
-            env={"ORT_DISABLE_TELEMETRY": "1"} | (handed_on() if env is None else env),
-        ).result()
+        self._handover = Handover() if files else None
+        try:
+            self._process = _starter.submit(
+                subprocess.Popen,
+                [sys.executable, "-m", module, *(self._handover.arguments if self._handover else ())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=self._handover.inherited if self._handover else (),
+                # ONNX Runtime, which finds the speech, tells its maker about each use unless this is set.
+                env={"ORT_DISABLE_TELEMETRY": "1"} | (handed_on() if env is None else env),
+            ).result()
+        except OSError:
+            self._close_handover()
+            raise
+        if self._handover:
+            self._handover.started()
         self._reader = Supervised(f"{module}-{self.pid}", self._read, ends=True)
         try:
             self._reader.start()
         except RuntimeError as error:  # the limit for processes counts threads as well
             self._process.kill()
             self._process.communicate()
+            self._close_handover()
             raise OSError(str(error)) from error
 
     @property
@@ -71,12 +83,14 @@ class Child:
         """Process id."""
         return self._process.pid
 
-    def send(self, message: Message) -> bool:
-        """Send one message; False if the child is gone."""
-        line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    def send(self, message: Message, files: Sequence[int] = ()) -> bool:
+        """Send one message, and open files with it; False if the child is gone. The files stay ours to close."""
         assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
         try:
             with self._write_lock:
+                if self._handover and files:
+                    message = message | self._handover.give(files, self.pid)
+                line = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
         except (OSError, ValueError):  # broken pipe, or closed by `close`
@@ -119,8 +133,13 @@ class Child:
                     self.kill()
         code = self._process.wait()
         with self._write_lock:
+            self._close_handover()
             self._close_stdin()  # now, not when the garbage collector finds us: we and our owner name each other
         self._on_exit(code)
+
+    def _close_handover(self) -> None:
+        if self._handover:
+            self._handover.close()
 
     def _close_stdin(self) -> None:
         assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
