@@ -185,9 +185,9 @@ ACTIONS = Metric(
     "asrq_reaper_actions_total",
     "counter",
     "reaper",
-    "What the reaper did, in the words of its report (`asrq reaper --once`): requeued, failed and canceled are jobs that "
-    "a lost worker ran, recovered those that it had taken and not begun; rolled_back are backends that failed their "
-    "trial, spoilt keys that all jobs share and under which something foreign stood.",
+    "What the reaper did, in the words of its report (`asrq reaper --once`): requeued, failed and canceled are jobs "
+    "that a lost worker ran, recovered those that it had taken and not begun; rolled_back are backends that failed "
+    "their trial, spoilt keys that all jobs share and under which something foreign stood.",
     ("action",),
 )
 LANE_JOBS = Metric(
