@@ -82,6 +82,12 @@ class Request(_Document):
         max_length=512,
         description="null: whatever the worker serves; else only a worker with it will do.",
     )
+    track: Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Number of the audio track, from 1; null: the default one, or the first in which somebody speaks.",
+    )
     word_timestamps: bool = False
     prompt: str | None = Field(default=None, max_length=4000, description="Text that precedes the speech.")
     hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(

@@ -58,6 +58,8 @@ class AudioInfo(_Document):
     codec: str | None = None
     sample_rate: int | None = Field(default=None, description="Hz, as stored in the file.")
     channels: int | None = None
+    track: int | None = Field(default=None, description="Number of the audio track that was heard, from 1.")
+    tracks: int | None = Field(default=None, description="Audio tracks in the file.")
 
 
 class Timings(_Document):

@@ -5,6 +5,7 @@ from __future__ import annotations
 MEANINGS: dict[str, str] = {
     "truncated_media": "the file was cut off: what is missing of it is missing in the text",
     "corrupt_media": "parts of the file are damaged and were passed over",
+    "other_tracks": "the file has other audio tracks, which were not heard; --track N takes another one",
     "non_finite_samples": "some samples are no numbers and were taken for silence",
     "no_speech": "no speech was found in it, or in a part of it",
     "repetition": "the text may go round in circles somewhere",

@@ -79,7 +79,7 @@ def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> N
     asrq(
         "submit", audio, "--id", "mine", "--lane", "interactive", "--language", "Russian", "--model", "base",
         "--backend", "whisper", "--task", "translate", "--word-timestamps", "--prompt", "Привет",
-        "--hotwords", "Wien, Graz", "--hotwords", "Linz", "--timeout", "60", "--retries", "0",
+        "--hotwords", "Wien, Graz", "--hotwords", "Linz", "--timeout", "60", "--retries", "0", "--track", "2",
         "--queue-ttl", "600", "--webhook", "https://app.example/asrq",
     )  # fmt: skip
     request = json.loads(client.redis.hget(keys.job("mine"), "data"))[2][0]
@@ -87,7 +87,7 @@ def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> N
     assert request == {
         "schema": "asrq.request/1", "id": "mine", "lane": "interactive", "task": "translate", "language": "ru",
         "backend": "whisper", "model": "base", "word_timestamps": True, "prompt": "Привет",
-        "hotwords": ["Wien", "Graz", "Linz"], "timeout_s": 60, "retries": 0,
+        "hotwords": ["Wien", "Graz", "Linz"], "timeout_s": 60, "retries": 0, "track": 2,
         "queue_ttl_s": 600, "webhook": "https://app.example/asrq",
     }  # fmt: skip
     assert audio_sent["kind"] == "blob"

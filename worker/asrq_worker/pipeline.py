@@ -163,6 +163,7 @@ class Pipeline:
                 samples,
                 on_progress=on_progress,
                 check=control.check,
+                track=request.track,
                 urgent=request.lane == "interactive",
             )
             if local.changed:
@@ -284,6 +285,8 @@ def _result(
             codec=decoded.codec,
             sample_rate=decoded.sample_rate,
             channels=decoded.channels,
+            track=decoded.track,
+            tracks=decoded.tracks,
         ),
         timings=Timings(
             model_load_s=round(heard.loaded.load_s, 4),

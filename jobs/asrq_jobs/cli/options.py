@@ -71,6 +71,13 @@ def speech_options(command: Decorated) -> Decorated:
         click.option(
             "--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling; default: none."
         ),
+        click.option(
+            "--track",
+            type=_within("track"),
+            metavar="N",
+            help="Number of the audio track, from 1; default: the one that the file marks as the default, or the first "
+            "in which somebody speaks.",
+        ),
         click.option("--word-timestamps", is_flag=True, help="Times of each word."),
         click.option(
             "--task", type=click.Choice(get_args(Task)), help="translate gives English text; default: transcribe."

@@ -26,11 +26,12 @@ from .conftest import CLIENTS, Start
 
 
 def test_text(start: Start, scripted: ScriptedWorker, redis: Redis, recording: Path) -> None:
-    client = start(recording, "--lang", "ru")
+    client = start(recording, "--lang", "ru", "--track", "2")
     execution = scripted.take()
     data = json.loads(redis.hget(keys.job(execution.job_id), "data") or b"")
     assert data[2][0]["audio"]["name"] == recording.name
     assert data[2][0]["language"] == "ru"
+    assert data[2][0]["track"] == 2
     assert redis.get(keys.blob(data[2][0]["audio"]["sha256"])) == recording.read_bytes()
     scripted.event(execution, Event(type="progress", at=time.time(), stage="inference", fraction=0.5))
     scripted.complete(execution, ' Откройте "Grafana".\n')

@@ -51,10 +51,10 @@ class OneFile:
     def fetch(self, _audio: object, _check: object) -> LocalAudio:
         return LocalAudio(io.BytesIO(), 1, "0" * 64, "a.wav")
 
-    def decode(self, _source: BinaryIO, samples: Path, **_: object) -> DecodedAudio:
+    def decode(self, _source: BinaryIO, samples: Path, *, track: int | None, **_: object) -> DecodedAudio:
         noise = np.random.default_rng(1).normal(scale=0.1, size=SECONDS * SAMPLE_RATE)
         noise.astype("<f4").tofile(samples)
-        return DecodedAudio(samples, len(noise), self.spans, "wav", "pcm", SAMPLE_RATE, 1, ())
+        return DecodedAudio(samples, len(noise), self.spans, "wav", "pcm", SAMPLE_RATE, 1, (), track or 1, tracks=3)
 
 
 @dataclass
@@ -125,6 +125,13 @@ def test_a_backend_that_loads_is_not_judged(host: MakeHost, tmp_path: Path) -> N
     here.fleet.enlist("new").engine.wait_ready(30)
     assert here.run().fallback_from is None
     assert here.served()[20:] == [("new", None)], "nothing was held against it meanwhile"
+
+
+@pytest.mark.parametrize(("asked", "heard"), [(None, 1), (2, 2)])
+def test_the_track_that_is_asked_for_is_decoded(host: MakeHost, asked: int | None, heard: int) -> None:
+    audio = host(BOTH, {"new": "m", "old": "m"}).run(track=asked).audio
+    assert audio is not None
+    assert (audio.track, audio.tracks) == (heard, 3)
 
 
 def test_a_backend_that_does_not_load_here_is_not_judged(host: MakeHost) -> None:

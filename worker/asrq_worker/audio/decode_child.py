@@ -2,16 +2,16 @@
 
 Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
 
-    in    {"op":"decode","max_s","memory_mb","cpu_s"}, with two open files (process/handover.py): media, output
+    in    {"op":"decode","track","max_s","memory_mb","cpu_s"}, with two open files (process/handover.py): media, output
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
-          {"op":"done","samples","spans","container","codec","sample_rate","channels","warnings"}
+          {"op":"done","samples","spans","container","codec","sample_rate","channels","track","tracks","warnings"}
           {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
 
-The output gets the samples as raw little-endian float32, 16 kHz mono. Media come from strangers and FFmpeg is C: on
-POSIX the system limits memory, processor time, the size of the file written and the number of open files. Passing the
-limit of processor time kills the process (SIGXCPU). `confined`: it is cut off from the network and from other programs
-as well (confinement.py).
+`track` is a number from 1, or null: tracks.py chooses. The output gets the samples as raw little-endian float32, 16 kHz
+mono. Media come from strangers and FFmpeg is C: on POSIX the system limits memory, processor time, the size of the file
+written and the number of open files. Passing the limit of processor time kills the process (SIGXCPU). `confined`: it is
+cut off from the network and from other programs as well (confinement.py).
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, BinaryIO
 
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
+from asrq_worker.audio import tracks
 from asrq_worker.audio.confinement import confine
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.handover import taken
 from asrq_worker.process.serve import Message, serve
 from asrq_worker.storage import write_all, writing
+
+if TYPE_CHECKING:  # at run time the packages it needs may be missing
+    from asrq_worker.audio.media import Media
 
 Send = Callable[[Message], None]
 Handle = Callable[[Message], None]
@@ -56,21 +61,19 @@ def make_handler(send: Send) -> Handle:
             with writing():
                 write_all(out, samples.astype("<f4", copy=False).tobytes())
 
-        decoded = media.decode(source, longest_s=message["max_s"], write=write, on_progress=progress.at)
-        with writing():
-            spans = speech.find(out, decoded.samples, on_block=progress.tick)
-        send(
-            {
-                "op": "done",
-                "samples": decoded.samples,
-                "spans": spans,
-                "container": decoded.container,
-                "codec": decoded.codec,
-                "sample_rate": decoded.sample_rate,
-                "channels": decoded.channels,
-                "warnings": decoded.warnings,
-            }
-        )
+        def hear(choose: tracks.Choose) -> _Heard:
+            with writing():
+                out.seek(0)
+                out.truncate()
+            decoded = media.decode(
+                source, choose=choose, longest_s=message["max_s"], write=write, on_progress=progress.at
+            )
+            with writing():
+                return _Heard(decoded, speech.find(out, decoded.samples, on_block=progress.tick))
+
+        heard, others = tracks.listen(message["track"], hear)
+        done = {"op": "done", "spans": heard.spans} | asdict(heard.media)
+        send(done | {"warnings": [*heard.media.warnings, *(["other_tracks"] if others else [])]})
 
     def handle(message: Message) -> None:
         given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
@@ -93,6 +96,14 @@ def make_handler(send: Send) -> Handle:
 
     send({"op": "ready", "confined": confine()})
     return handle
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What was decoded, and the spans of speech in it, in samples."""
+
+    media: Media
+    spans: list[tuple[int, int]]
 
 
 class _Progress:

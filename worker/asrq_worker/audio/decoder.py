@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 class DecodedAudio:
     """Audio at 16 kHz mono. `path` holds `samples` little-endian float32 values; `spans` is the speech in samples.
 
-    `container`, `codec`, `sample_rate` (Hz) and `channels` describe the source. `warnings`: truncated_media,
-    corrupt_media, non_finite_samples.
+    `container`, `codec`, `sample_rate` (Hz) and `channels` describe the source, of whose `tracks` it is number `track`.
+    `warnings`: truncated_media, corrupt_media, non_finite_samples, other_tracks.
     """
 
     path: Path
@@ -44,6 +44,8 @@ class DecodedAudio:
     sample_rate: int
     channels: int
     warnings: tuple[str, ...]
+    track: int = 1
+    tracks: int = 1
 
     @property
     def seconds(self) -> float:
@@ -145,14 +147,16 @@ class DecoderPool:
         *,
         on_progress: Callable[[float], None],
         check: Callable[[], None],
+        track: int | None = None,
         urgent: bool = False,
     ) -> DecodedAudio:
         """Decode an open file, from its beginning, into `spool_file`, and find the speech in it. Blocks; waits its turn
         for a free decoder. The decoder opens neither: it gets both as they are.
 
-        An urgent caller goes before those who are not, but for one place in five (see `Line`).
-        `on_progress` gets the seconds decoded so far. `check` is called at least four times a second from the start,
-        waiting included; what it raises kills the decoder and passes on, as does anything `on_progress` raises.
+        `track` is the number of the audio track, from 1; None for the one that `tracks` chooses. An urgent caller goes
+        before those who are not, but for one place in five (see `Line`). `on_progress` gets the seconds decoded so far.
+        `check` is called at least four times a second from the start, waiting included; what it raises kills the
+        decoder and passes on, as does anything `on_progress` raises.
 
         Raises:
             AudioError: the file is empty, unreadable, too long or has no audio.
@@ -167,7 +171,11 @@ class DecoderPool:
             files = source.fileno(), out.fileno()
             try:
                 done = decoder.run(
-                    {"op": "decode", **self._limits}, files, on_progress=on_progress, check=check, stall_s=self._stall_s
+                    {"op": "decode", "track": track, **self._limits},
+                    files,
+                    on_progress=on_progress,
+                    check=check,
+                    stall_s=self._stall_s,
                 )
             except DecoderCrashedError:
                 if self._closed.is_set():
@@ -182,6 +190,8 @@ class DecoderPool:
             sample_rate=done["sample_rate"],
             channels=done["channels"],
             warnings=tuple(done["warnings"]),
+            track=done["track"],
+            tracks=done["tracks"],
         )
 
     @contextmanager

@@ -8,11 +8,13 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from asrq_jobs.errors import AudioEmptyError, AudioTooLongError, AudioUnreadableError, NoAudioStreamError
 from asrq_worker.audio.comfort_noise import is_comfort_noise
 from asrq_worker.audio.mono import Mono
 from asrq_worker.audio.timeline import Timeline, clock
+from asrq_worker.audio.tracks import Choose, Track
 from asrq_worker.audio.truncation import cut_off
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
@@ -23,12 +25,15 @@ _SILENCE = 30 * SAMPLE_RATE  # written at once
 
 @dataclass
 class Media:
-    """What was decoded; `warnings` may hold truncated_media, corrupt_media and non_finite_samples."""
+    """What was decoded: track number `track` of `tracks`; `warnings` may hold truncated_media, corrupt_media and
+    non_finite_samples."""
 
     container: str
     codec: str
     sample_rate: int
     channels: int
+    track: int
+    tracks: int
     samples: int = 0
     warnings: list[str] = field(default_factory=list)
 
@@ -43,9 +48,14 @@ class _Content:
 
 
 def decode(
-    file: BinaryIO, *, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
+    file: BinaryIO,
+    *,
+    choose: Choose,
+    longest_s: float,
+    write: Callable[[Samples], None],
+    on_progress: Callable[[float], None],
 ) -> Media:
-    """Decode the first audio stream of an open file and `write` it bit by bit: float32 of shape (n,), mono, 16 kHz.
+    """Decode the track of an open file that `choose` takes, and `write` it: float32 of shape (n,), mono, 16 kHz.
 
     Each sample lies where a player would play it: sound that begins late, and what is missing in between, is preceded
     by silence. `on_progress` gets the seconds decoded so far, often. What decodes of a damaged file is used, with a
@@ -54,7 +64,7 @@ def decode(
 
     Raises:
         AudioUnreadableError: nothing in it can be decoded.
-        NoAudioStreamError: there is no audio in it.
+        NoAudioStreamError: there is no audio in it, or not the track that was asked for.
         AudioEmptyError: it is audio of no length.
         AudioTooLongError: more than `longest_s` seconds came out.
     """
@@ -68,7 +78,7 @@ def decode(
         ) as container:
             if not container.streams.audio:
                 raise NoAudioStreamError("The file has no audio stream.")
-            media, stated_s = _decode_stream(container, _Output(longest_s, write, on_progress))
+            media, stated_s = _decode_track(container, choose, _Output(longest_s, write, on_progress))
     except MemoryError:  # PyAV's own is an FFmpegError too
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -129,11 +139,20 @@ class _Piece:
     damaged: bool = False
 
 
-def _decode_stream(container: Any, output: _Output) -> tuple[Media, float | None]:
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:
+def _tracks(streams: Any) -> list[Track]:
+    return [
+        Track(number, bool(stream.disposition & Disposition.default), stream.codec_context is not None)
+        for number, stream in enumerate(streams, 1)
+    ]
+
+
+def _decode_track(container: Any, choose: Choose, output: _Output) -> tuple[Media, float | None]:
+    streams = container.streams.audio
+    number = choose(_tracks(streams))
+    stream = streams[number - 1]
+    if (codec := stream.codec_context) is None:
         raise AudioUnreadableError("The file's audio is of a kind that is not known.")
-    media = Media(container.format.name, stream.codec_context.name, stream.sample_rate, stream.channels)
+    media = Media(container.format.name, codec.name, stream.sample_rate, stream.channels, number, len(streams))
     stated_s = container.duration / av.time_base if container.duration is not None else None
     start_s = container.start_time / av.time_base if container.start_time is not None else None
     line, mono = Timeline(clock(media.container, start_s=start_s, stated_s=stated_s)), Mono()

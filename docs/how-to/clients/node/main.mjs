@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 
 import { AsrqError, Client } from "./asrq.mjs";
 
-const USAGE = `usage: node main.mjs FILE [--lang CODE] [--lane interactive|batch] [--wait SECONDS]
+const USAGE = `usage: node main.mjs FILE [--lang CODE] [--track N] [--lane interactive|batch] [--wait SECONDS]
        node main.mjs --cancel ID
 ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
 When the time to wait is up, the job is canceled.
@@ -20,6 +20,7 @@ function given() {
       allowPositionals: true,
       options: {
         lang: { type: "string", default: "auto" },
+        track: { type: "string" },
         lane: { type: "string", default: "interactive" },
         wait: { type: "string", default: "300" },
         cancel: { type: "string" },
@@ -32,14 +33,15 @@ function given() {
   }
 }
 
-/** @param {Client} client @param {{ file: string, lang: string, lane: string, wait: string }} given */
-async function transcribe(client, { file, lang, lane, wait }) {
+/** @param {Client} client @param {{ file: string, lang: string, track?: string, lane: string, wait: string }} given */
+async function transcribe(client, { file, lang, track, lane, wait }) {
   const bytes = await readFile(file).catch((error) => {
     throw new AsrqError({ code: "audio_not_found", message: `Cannot read ${file}: ${error.message}.` });
   });
   return client.transcribe(bytes, {
     lane: /** @type {import("./asrq.mjs").Lane} */ (lane),
     language: lang,
+    ...(track === undefined ? {} : { track: Number(track) }),
     name: basename(file),
     limit_ms: Number(wait) * 1000,
     on_event(id, { type, fraction }) {

@@ -17,9 +17,9 @@ EXIT = {"invalid_settings": 2, "invalid_request": 2, "unknown_language": 2, "wai
 EXIT |= dict.fromkeys(("queue_unreachable", "queue_auth", "queue_refused"), 3)
 
 
-async def transcribe(client: AsyncClient, file: Path, language: str, lane: str, limit_s: float) -> str:
+async def transcribe(client: AsyncClient, file: Path, limit_s: float, **options: object) -> str:
     """Upload, submit, follow; a task that is canceled, or out of time, cancels its job."""
-    job = await client.submit_file(file, language=language, lane=lane)
+    job = await client.submit_file(file, **options)
     try:
         async for event in client.events(job.id, timeout_s=limit_s):
             done = "" if event.fraction is None else f" {event.fraction:.0%}".replace("%", " %")
@@ -39,7 +39,8 @@ async def run(given: argparse.Namespace) -> str:
     async with AsyncClient() as client:
         if given.cancel:
             return await client.cancel(given.cancel)
-        return await transcribe(client, given.file, given.lang, given.lane, given.wait)
+        options = {"language": given.lang, "lane": given.lane, "track": given.track}
+        return await transcribe(client, given.file, given.wait, **options)
 
 
 def main() -> int:
@@ -47,6 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--lang", default="auto", metavar="CODE")
+    parser.add_argument("--track", type=int, metavar="N", help="of several audio tracks, from 1")
     parser.add_argument("--lane", default="interactive", choices=("interactive", "batch"))
     parser.add_argument("--wait", default=300.0, type=float, metavar="SECONDS")
     parser.add_argument("--cancel", metavar="ID")

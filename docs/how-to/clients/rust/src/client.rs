@@ -26,13 +26,15 @@ pub struct Job<'a> {
     pub lane: &'a str,
     /// ISO 639-1 code, or `auto` to detect.
     pub language: &'a str,
+    /// Number of the audio track, from 1; `None` for the one that the worker chooses.
+    pub track: Option<u32>,
     /// What people call the recording.
     pub name: &'a str,
 }
 
 impl Default for Job<'_> {
     fn default() -> Self {
-        Job { lane: "interactive", language: "auto", name: "recording" }
+        Job { lane: "interactive", language: "auto", track: None, name: "recording" }
     }
 }
 
@@ -120,14 +122,17 @@ impl Client {
             ("bytes", (bytes as f64).into()),
             ("name", job.name.into()),
         ]);
-        let request = object([
+        let mut request = object([
             ("schema", "asrq.request/1".into()),
             ("id", id.as_str().into()),
             ("lane", job.lane.into()),
             ("audio", audio),
             ("language", job.language.into()),
-        ])
-        .to_string();
+        ]);
+        if let (Json::Object(fields), Some(number)) = (&mut request, job.track) {
+            fields.push(("track".to_string(), f64::from(number).into()));
+        }
+        let request = request.to_string();
         let keys = [
             format!("rq:job:{id}"),
             format!("rq:queue:asrq-{}", job.lane),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use asrq_client::{Client, Error, Event, Job, Limits, Outcome};
 
-const USAGE: &str = "usage: asrq-client FILE [--lang CODE] [--lane interactive|batch] [--wait SECONDS]
+const USAGE: &str = "usage: asrq-client FILE [--lang CODE] [--track N] [--lane interactive|batch] [--wait SECONDS]
        asrq-client --cancel ID
 ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
 When the time to wait is up, the job is canceled.
@@ -15,6 +15,7 @@ struct Arguments {
     file: Option<String>,
     cancel: Option<String>,
     language: String,
+    track: Option<u32>,
     lane: String,
     wait: u64,
 }
@@ -24,6 +25,7 @@ fn arguments() -> Option<Arguments> {
         file: None,
         cancel: None,
         language: "auto".to_string(),
+        track: None,
         lane: "interactive".to_string(),
         wait: 300,
     };
@@ -31,6 +33,7 @@ fn arguments() -> Option<Arguments> {
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--lang" => found.language = given.next()?,
+            "--track" => found.track = Some(given.next()?.parse().ok()?),
             "--lane" => found.lane = given.next()?,
             "--wait" => found.wait = given.next()?.parse().ok()?,
             "--cancel" => found.cancel = Some(given.next()?),
@@ -80,7 +83,7 @@ fn run(arguments: &Arguments) -> Outcome<String> {
         retryable: false,
     })?;
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
-    let job = Job { lane: &arguments.lane, language: &arguments.language, name };
+    let job = Job { lane: &arguments.lane, language: &arguments.language, track: arguments.track, name };
     client.transcribe(&audio, &job, Duration::from_secs(arguments.wait), |id, event| {
         let done = match event {
             Event::Progress { fraction: Some(part), .. } => format!(" {:.0} %", part * 100.0),
