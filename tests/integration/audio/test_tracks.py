@@ -40,7 +40,8 @@ def noise(voice: Signal) -> Signal:
 
 
 def decode(pool: DecoderPool, path: Path, track: int | None = None) -> DecodedAudio:
-    return pool.decode(path, path.with_suffix(".f32"), on_progress=nothing, check=nothing, track=track)
+    with path.open("rb") as file:
+        return pool.decode(file, path.with_suffix(".f32"), on_progress=nothing, check=nothing, track=track)
 
 
 @pytest.mark.parametrize(
