@@ -1,13 +1,16 @@
-"""Takes from this process what a decoder never needs: sockets, other programs, other processes.
+"""Takes from this process what a decoder never needs: sockets, other programs, other processes, any file not yet open.
 
-FFmpeg is C and reads what strangers send. What breaks it must not reach the network or a shell. Linux does this for any
-process that asks (seccomp), in containers too; the numbers below are from its headers (asm/unistd.h, linux/audit.h,
-linux/seccomp.h, linux/bpf_common.h).
+FFmpeg is C and reads what strangers send. What breaks it must not reach the network, a shell or the files of the
+worker's user. Linux does this for any process that asks, in containers too, in two ways that overlap. seccomp refuses
+system calls by number, to all threads. Landlock refuses what would read or change a file by its name, and signals to
+other processes, on any machine; it says nothing to threads that run already, and older kernels lack it. The numbers
+are from the kernel's headers (asm/unistd.h, linux/audit.h, linux/seccomp.h, linux/bpf_common.h, linux/landlock.h).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import struct
 import sys
@@ -32,11 +35,26 @@ class _Machine:
     refused: tuple[int, ...]
 
 
-# socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, io_uring_setup, pidfd_getfd
+# io_uring_setup, open_tree, openat2, pidfd_getfd: the same everywhere
+_NEWER = (425, 428, 437, 438)
+# socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, openat, open_by_handle_at, and on the
+# older of the two open, creat
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, 317, (41, 42, 59, 322, 101, 310, 311, 425, 438)),
-    "aarch64": _Machine(0xC00000B7, 277, (198, 203, 221, 281, 117, 270, 271, 425, 438)),
+    "x86_64": _Machine(0xC000003E, 317, (41, 42, 59, 322, 101, 310, 311, 257, 304, 2, 85, *_NEWER)),
+    "aarch64": _Machine(0xC00000B7, 277, (198, 203, 221, 281, 117, 270, 271, 56, 265, *_NEWER)),
 }
+
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_VERSION = 1  # LANDLOCK_CREATE_RULESET_VERSION
+# By version: the first to know them, and what is handled from then on: rights to files, to TCP, and scopes.
+_HANDLED = (
+    (1, 0x1FFF, 0, 0),  # all from executing to making links
+    (2, 0x2000, 0, 0),  # LANDLOCK_ACCESS_FS_REFER
+    (3, 0x4000, 0, 0),  # LANDLOCK_ACCESS_FS_TRUNCATE
+    (4, 0, 0x3, 0),  # LANDLOCK_ACCESS_NET_BIND_TCP, …_CONNECT_TCP
+    (5, 0x8000, 0, 0),  # LANDLOCK_ACCESS_FS_IOCTL_DEV
+    (6, 0, 0, 0x3),  # LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, …_SIGNAL
+)
 
 
 class _Program(ctypes.Structure):
@@ -45,16 +63,43 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def confine() -> bool:
-    """Refuse all that to every thread of this process, for good; False where the system cannot do it."""
+def confine() -> list[str]:
+    """Refuse all that to this process, for good; return what now does: "landlock", "seccomp", or neither."""
+    if sys.platform != "linux":
+        return []
+    libc = ctypes.CDLL(None)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        return []
+    return [name for name, confined in (("landlock", _landlock(libc)), ("seccomp", _seccomp(libc))) if confined]
+
+
+def _landlock(libc: ctypes.CDLL) -> bool:
+    """Handle all rights and grant none."""
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    if version < 1:
+        return False
+    handled = _handled(version)
+    ruleset = libc.syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
+    if ruleset < 0:
+        return False
+    try:
+        return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
+    finally:
+        os.close(ruleset)
+
+
+def _handled(version: int) -> bytes:
+    """Return struct landlock_ruleset_attr; a kernel that knows only its beginning takes the rest if that is zero."""
+    known = [rights for since, *rights in _HANDLED if since <= version]
+    return struct.pack("=QQQ", *(sum(column) for column in zip(*known, strict=True)))
+
+
+def _seccomp(libc: ctypes.CDLL) -> bool:
     machine = _MACHINES.get(platform.machine())
-    if sys.platform != "linux" or machine is None or sys.maxsize < 2**32:
+    if machine is None or sys.maxsize < 2**32:
         return False
     instructions = _filter(machine)
     program = _Program(len(instructions) // 8, instructions)
-    libc = ctypes.CDLL(None)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return False
     return bool(libc.syscall(machine.seccomp, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program)) == 0)
 
 

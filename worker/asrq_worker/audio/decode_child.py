@@ -10,8 +10,9 @@ Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (pr
 
 `track` is a number from 1, or null: tracks.py chooses. The output gets the samples as raw little-endian float32, 16 kHz
 mono. Media come from strangers and FFmpeg is C: on POSIX the system limits memory, processor time, the size of the file
-written and the number of open files. Passing the limit of processor time kills the process (SIGXCPU). `confined`: it is
-cut off from the network and from other programs as well (confinement.py).
+written and the number of open files. Passing the limit of processor time kills the process (SIGXCPU). `confined` lists
+what cuts it off from the network, from other programs and from all files but those it is given (confinement.py):
+nothing may be imported once it is ready.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from asrq_worker.storage import write_all, writing
 
 if TYPE_CHECKING:  # at run time the packages it needs may be missing
     from asrq_worker.audio.media import Media
+if sys.platform != "win32":
+    import resource
 
 Send = Callable[[Message], None]
 Handle = Callable[[Message], None]
@@ -53,6 +56,7 @@ def make_handler(send: Send) -> Handle:
         send({"op": "error", "error": missing.info().model_dump()})
         sys.exit(1)
     speech.warm_up()
+    media.warm_up()
 
     def decode(message: Message, source: BinaryIO, out: BinaryIO) -> None:
         progress = _Progress(send)
@@ -125,8 +129,6 @@ class _Progress:
 def _limit(memory: int, cpu_s: float, file_size: int) -> None:
     if sys.platform == "win32":
         return
-    import resource
-
     used = resource.getrusage(resource.RUSAGE_SELF)
     for kind, soft in (
         (resource.RLIMIT_AS, memory),

@@ -21,7 +21,7 @@ _START_S = 60.0
 
 class DecodeProcess:
     """A decoder. `sound`: it is ready for a file, rather than busy, dead or not yet up; `files`: how many it got;
-    `confined`: the system keeps it from the network and from other programs.
+    `confined`: by what the system keeps it from the network, other programs and files (confinement.py).
 
     `gone` is set, and `on_exit` called in a thread of its own, once the process has ended.
     """
@@ -29,7 +29,7 @@ class DecodeProcess:
     def __init__(self, on_exit: Callable[[DecodeProcess], None]) -> None:
         self.sound = False
         self.files = 0
-        self.confined = False
+        self.confined = frozenset[str]()
         self.gone = False
         self._on_exit = on_exit
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -78,7 +78,7 @@ class DecodeProcess:
                 f"A decoder died while it started ({_describe(message['code'])}).",
                 hint="See what it said last on standard error; the host may be short of memory.",
             )
-        self.sound, self.confined = True, message["confined"]
+        self.sound, self.confined = True, frozenset(message["confined"])
 
     def run(
         self,

@@ -129,10 +129,12 @@ class DecoderPool:
             return tuple(decoder.pid for decoder in self._all)
 
     @property
-    def confined(self) -> bool:
-        """Whether the system keeps the decoders that live from the network and from other programs."""
+    def confined(self) -> frozenset[str]:
+        """By what the system keeps each decoder that lives from the network, other programs and files
+        (confinement.py)."""
         with self._changed:
-            return all(decoder.confined for decoder in self._all)
+            each = [decoder.confined for decoder in self._all]
+        return frozenset.intersection(*each) if each else frozenset()
 
     @property
     def running(self) -> int:

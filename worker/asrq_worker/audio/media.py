@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import wave
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -87,6 +89,21 @@ def decode(
         media.warnings.append("truncated_media")
     media.warnings = sorted(set(media.warnings))
     return media
+
+
+def warm_up() -> None:
+    """Decode a little, so that all is loaded that is loaded when it is used."""
+    sound = io.BytesIO()
+    with wave.open(sound, "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(8000))
+    decode(
+        sound,
+        choose=lambda _tracks: 1,
+        longest_s=1,
+        write=lambda _samples: None,
+        on_progress=lambda _seconds: None,
+    )
 
 
 def _reason(error: Exception) -> str:

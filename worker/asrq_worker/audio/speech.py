@@ -23,8 +23,9 @@ Span = tuple[int, int]
 
 
 def warm_up() -> None:
-    """Load the detector."""
+    """Load the detector, and all that it loads when it is used."""
     get_vad_model()
+    _in_block(np.full(SAMPLE_RATE, _USUAL, dtype=np.float32))
 
 
 def find(file: BinaryIO, samples: int, *, on_block: Callable[[], None]) -> list[Span]:
@@ -38,7 +39,7 @@ def find(file: BinaryIO, samples: int, *, on_block: Callable[[], None]) -> list[
         stop = min(start + _BLOCK, samples)
         low, high = max(0, start - _OVERLAP), min(samples, stop + _OVERLAP)
         file.seek(low * 4)
-        block = np.fromfile(file, dtype="<f4", count=high - low)
+        block = np.frombuffer(file.read((high - low) * 4), dtype="<f4")
         for span in _in_block(block):
             inside = max(low + span[0], start), min(low + span[1], stop)
             if inside[0] >= inside[1]:

@@ -101,8 +101,16 @@ def _decoder(config: Settings) -> Check:
                 )
         finally:
             pool.close()
-    kept = "without network or other programs" if confined else "not kept from the network by this system"
-    return Check("decoder", "ok", f"Audio is decoded ({decoded.codec}, {decoded.seconds:g} s), {kept}.")
+    return Check("decoder", "ok", f"Audio is decoded ({decoded.codec}, {decoded.seconds:g} s), {kept(confined)}.")
+
+
+def kept(confined: frozenset[str]) -> str:
+    """Say from what a decoder is kept by these means (audio/confinement.py)."""
+    if "seccomp" in confined:
+        return f"without network, other programs or other files ({', '.join(sorted(confined))})"
+    if confined:
+        return "without other programs or files, but not kept from the network by this system"
+    return "not kept from the network or other files by this system"
 
 
 def _memory(config: Settings) -> Check:
