@@ -29,8 +29,19 @@ def load(**overrides: Any) -> Settings:
     """Read the settings; overrides that are None are left out.
 
     Raises:
-        SettingsError: a value does not fit, or a name is unknown; the sentence names the field.
+        SettingsError: a value does not fit, or a name is unknown, as the sentence says; or a file cannot be read.
     """
+    try:
+        return _load(overrides)
+    except OSError as error:  # of the two files: the environment is read already
+        where = error.filename or "The settings"
+        raise SettingsError(
+            f"{where} cannot be read: {error.strerror or error}.",
+            hint="Let this user read it, or start asrq in another folder.",
+        ) from None
+
+
+def _load(overrides: dict[str, Any]) -> Settings:
     _refuse_unknown_names()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import os
 import socket
 import statistics
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
@@ -97,7 +99,7 @@ def read(redis: Redis) -> Policy | None:
 
 def write(redis: Redis, before: Policy | None, after: Policy, *, reason: str, by: str | None = None) -> bool:
     """Put a policy in force and log the change; False if it has changed meanwhile from `before`."""
-    by = by or f"{getpass.getuser()}@{socket.gethostname()}"
+    by = by or f"{_user()}@{socket.gethostname()}"
     # Redis's clock: the outcomes since then decide about a rollback, and whoever changes the policy may be late.
     now = datetime.fromtimestamp(redis.time()[0], UTC).isoformat(timespec="seconds")
     after = after.model_copy(update={"changed_at": now, "changed_by": by, "reason": reason})
@@ -120,6 +122,14 @@ def write(redis: Redis, before: Policy | None, after: Policy, *, reason: str, by
         pipe.publish(keys.CONTROL, json.dumps({"command": "policy"}))
 
     return bool(redis.transaction(change, keys.POLICY))
+
+
+def _user() -> str:
+    """Return who changes the policy, be it that the system has no name for them."""
+    try:
+        return getpass.getuser().encode(errors="replace").decode()
+    except (ImportError, KeyError, OSError):
+        return f"uid {os.getuid()}" if sys.platform != "win32" else "somebody"
 
 
 def history(redis: Redis, most: int = 10) -> list[dict[str, str]]:

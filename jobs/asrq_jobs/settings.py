@@ -25,10 +25,18 @@ DOTENV_FILE = ".env"
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in the place of `~`; where this user has none, the `~` stays.
+
+    So that settings can be read without a home: only what uses such a folder has to refuse it.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # pathlib's raises where there is no home
+
+
 def cache_dir() -> Path:
     """Folder for things that can be made again: joined models, downloads, demo data."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(root).expanduser() / "asrq"
+    return expanded(root) / "asrq"
 
 
 class Settings(BaseSettings):
@@ -197,6 +205,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("model_dir", "spool_dir", "audio_roots")
+    @classmethod
+    def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
+        return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)
 
     @field_validator("url_schemes", "server_languages", mode="before")
     @classmethod

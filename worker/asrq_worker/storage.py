@@ -35,6 +35,38 @@ def refused(folder: Path, error: OSError, *, what: str, instead: str) -> Storage
     )
 
 
+@contextmanager
+def reading(folder: Path, *, what: str, instead: str) -> Iterator[None]:
+    """Turn what the system says against looking into a folder into our error; the arguments are those of `refused`.
+
+    Raises:
+        StorageError: this user cannot see what is there.
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = f"Let this user read it, or {instead}."
+        raise StorageError(f"{what} cannot be read in {folder}: {error.strerror or error}.", hint=hint) from None
+
+
+def has_place(folder: Path) -> bool:
+    """Whether a folder that settings name is anywhere: where a user has no home, `~` still begins it."""
+    return not folder.parts or not folder.parts[0].startswith("~")
+
+
+def placed(folder: Path, *, setting: str) -> Path:
+    """Return a folder that settings name.
+
+    Raises:
+        StorageError: it is one of the user's home, and there is none.
+    """
+    if not has_place(folder):
+        raise StorageError(
+            f"There is no folder {folder}: this user has no home.", hint=f"Set {setting} to a folder that it can use."
+        )
+    return folder
+
+
 def temporary() -> Path:
     """Return the system's folder for temporary files.
 
@@ -45,7 +77,8 @@ def temporary() -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError:
         raise StorageError(
-            "There is no folder for temporary files that this user can write to.", hint="Set TMPDIR to one."
+            "There is no folder for temporary files that this user can write to.",
+            hint="Set TMPDIR to one, or, for audio, ASRQ_SPOOL_DIR.",
         ) from None
 
 

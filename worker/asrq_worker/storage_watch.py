@@ -50,7 +50,7 @@ class StorageWatch:
             if self._clock() >= self._look_at:
                 # What was not enough for a job is tried in earnest; otherwise a small file tells enough.
                 found = self._look(self._room if self._problem else min(self._room, _SMALL))
-                self._note(found.message if found else None, again_in_s=_AGAIN_S if found else _FRESH_S)
+                self._note(found, again_in_s=_AGAIN_S if found else _FRESH_S)
             return self._problem
 
     @property
@@ -74,8 +74,8 @@ class StorageWatch:
             if self._problem is None:  # those that were taken before are no news
                 pause_s = min(_AGAIN_S * 2.0**self._failures, _LONGEST_PAUSE_S)
                 self._failures += 1
-                self._note((found or error).message, again_in_s=pause_s)
-            return StorageError(error.message)
+                self._note(found or error, again_in_s=pause_s)
+            return _of_the_host(error)
 
     def written(self) -> None:
         """Note that a job could write all it had to."""
@@ -89,12 +89,16 @@ class StorageWatch:
             return error
         return None
 
-    def _note(self, problem: str | None, *, again_in_s: float) -> None:
+    def _note(self, error: StorageError | NoRoomError | None, *, again_in_s: float) -> None:
         now = self._clock()
         self._look_at = now + again_in_s
-        if problem is not None and self._problem is None:
+        if error is not None and self._problem is None:
             self._since = now
-            _log.error("storage.unusable", reason=problem)
-        elif problem is None and self._problem is not None:
+            _log.error("storage.unusable", reason=error.message, hint=_of_the_host(error).hint)
+        elif error is None and self._problem is not None:
             _log.warning("storage.usable", after_s=round(now - self._since, 1))
-        self._problem = problem
+        self._problem = error.message if error else None
+
+
+def _of_the_host(error: StorageError | NoRoomError) -> StorageError:
+    return error if isinstance(error, StorageError) else StorageError(error.message)

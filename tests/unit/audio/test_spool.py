@@ -208,3 +208,11 @@ def test_without_a_way_to_set_room_aside_it_is_written(
     usage = type("Usage", (), {"total": total, "free": total})  # some file systems tell nothing
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     assert _written(monkeypatch, tmp_path, 200_000) == 200_000
+
+
+def test_without_a_home_a_folder_has_to_be_named() -> None:
+    """`~` is what the settings leave where there is none."""
+    with pytest.raises(StorageError, match="this user has no home") as raised:
+        Spool(Path("~/spool")).new_file()
+    assert "ASRQ_SPOOL_DIR" in (raised.value.hint or "")
+    assert not Path("~").exists()

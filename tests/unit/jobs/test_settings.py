@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,37 @@ def test_text_that_is_no_unicode_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SettingsError, match="Setting model: must be UTF-8"):
         configuration.load(model="\udcff")
     assert configuration.load(model="модель").model == "модель"
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user of whom the system knows neither a name nor a home."""
+    for name in ("HOME", "USERPROFILE", "HOMEPATH", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    if pwd := sys.modules.get("pwd"):
+        monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+
+
+def test_folders_may_be_given_in_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    Path(".env").write_text("ASRQ_SPOOL_DIR=~/spool\nASRQ_MODEL_DIR=~/models\nASRQ_AUDIO_ROOTS=~/audio\n")
+    loaded = configuration.load()
+    assert (loaded.spool_dir, loaded.model_dir) == (tmp_path / "spool", tmp_path / "models")
+    assert loaded.audio_roots == (tmp_path / "audio",)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_settings_need_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configuration.load().model_dir == Path("~/.cache/asrq/models")
+    monkeypatch.setenv("ASRQ_SPOOL_DIR", "~/spool")
+    assert configuration.load().spool_dir == Path("~/spool")
+
+
+def test_a_file_that_this_user_may_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> dict[str, str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(configuration, "dotenv_values", refuse)
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read: Permission denied\.$"):
+        configuration.load()

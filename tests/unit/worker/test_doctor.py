@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from asrq_jobs.errors import StorageError
+from asrq_jobs.settings import Settings
 from asrq_worker.doctor import host, queue
-from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.check import Check, guarded
 from asrq_worker.doctor.examination import examine
 from asrq_worker.queue.clock import Offset
 
@@ -88,3 +90,49 @@ def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path
     found = [(check.name, check.status) for check in examine()]
     assert ("engine", "ok") in found
     assert ("model", "fail") in found
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "mend"),
+    [
+        (ModuleNotFoundError("No module named 'psutil'"), "psutil", "pip install"),
+        (PermissionError(13, "Permission denied", "/secret"), "Permission denied: '/secret'", "ASRQ_MODEL_DIR"),
+        (StorageError("No room.", hint="Make some."), "No room.", "Make some."),
+        (RuntimeError("all is lost"), "RuntimeError: all is lost", "report"),
+    ],
+)
+def test_a_question_that_fails_is_a_finding(error: Exception, says: str, mend: str) -> None:
+    def question() -> Check:
+        raise error
+
+    found = guarded("model", question)
+    assert (found.name, found.status) == ("model", "fail")
+    assert says in found.message
+    assert mend in (found.mend or "")
+
+
+@pytest.mark.parametrize(
+    "question", ["persistence", "eviction", "clock", "workers", "reaper", "shared_keys", "webhooks"]
+)
+def test_a_question_to_redis_that_fails_is_not_the_last(
+    valkey_url: str, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Settings(redis_url=valkey_url)
+    whole = [check.name for check in queue.examine(config)]
+
+    def broken(*_: object, **__: object) -> Check:
+        raise ValueError("what the server says cannot be understood")
+
+    monkeypatch.setattr(queue, question, broken)
+    found = list(queue.examine(config))
+    assert [check.name for check in found] == whole
+    assert [check.name.replace(" ", "_") for check in found if check.status == "fail"] == [question]
+
+
+def test_a_server_that_goes_meanwhile_is_asked_no_more(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> Check:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(queue, "clock", gone)
+    found = list(queue.examine(Settings(redis_url=valkey_url)))
+    assert [(check.name, check.status) for check in found[-2:]] == [("eviction", "ok"), ("redis", "fail")]

@@ -50,6 +50,18 @@ def test_a_look_that_found_nothing_wrong_lasts_a_while_and_is_a_small_one(clock:
     assert max(place.looked) < ROOM / 100
 
 
+def test_what_helps_is_in_the_log_and_in_what_the_job_is_given_back_with(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = StorageWatch(Place(ROOM), room=ROOM, clock=clock)
+    error = watched.failed(StorageError("There is no folder ~/spool.", hint="Set ASRQ_SPOOL_DIR."))
+    assert error.hint == "Set ASRQ_SPOOL_DIR."
+    full = StorageWatch(Place(0), room=ROOM, clock=clock)
+    assert full.failed(NoRoomError("full")).hint == StorageError.default_hint
+    hints = [vars(record)["asrq_fields"]["hint"] for record in caplog.records]
+    assert hints == ["Set ASRQ_SPOOL_DIR.", StorageError.default_hint]
+
+
 def test_a_full_disk_is_the_hosts_affair_until_there_is_room_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

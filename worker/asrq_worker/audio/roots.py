@@ -29,7 +29,7 @@ class Roots:
 
     def __init__(self, folders: Sequence[Path], *, anywhere: bool = False) -> None:
         """`anywhere` lifts the rule, for a caller who could read the file anyway."""
-        self._folders = [folder.expanduser().resolve() for folder in folders]
+        self._folders = [folder.resolve() for folder in folders]
         self._anywhere = anywhere
 
     def open(self, name: str) -> BinaryIO:

@@ -26,7 +26,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
 from asrq_worker.audio.roots import Roots
 from asrq_worker.spool import Spool, discard
-from asrq_worker.storage import write_all, writing
+from asrq_worker.storage import placed, write_all, writing
 
 _BLOCK = 1 << 20  # bytes: even of a slow disk or network a few seconds' worth, for `check` is called in between
 
@@ -69,7 +69,9 @@ class Source:
         self._settings = settings
         self._spool = spool
         self._redis = redis
-        self._roots = Roots(settings.audio_roots, anywhere=any_path)
+        self._roots = Roots(
+            [placed(root, setting="ASRQ_AUDIO_ROOTS") for root in settings.audio_roots], anywhere=any_path
+        )
         self._most = settings.max_audio_mb << 20
 
     def fetch(self, audio: Audio, check: Check) -> LocalAudio:

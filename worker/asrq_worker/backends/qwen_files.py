@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError
-from asrq_worker import hub
+from asrq_jobs.settings import expanded
+from asrq_worker import hub, storage
 
 REPOSITORIES = {
     "0.6b": "Qwen/Qwen3-ASR-0.6B",
@@ -72,6 +73,7 @@ def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoi
         ModelInvalidError: files are missing, cut off or damaged, or it is a model of another kind.
         FetchError: the hub cannot be reached.
         ExtraMissingError: the hub's client is not installed.
+        StorageError: it cannot be put into `model_dir`, or this user cannot see what is there.
     """
     folder, revision = _locate(model, model_dir, download=download)
     return Checkpoint(model, folder, revision, _checked_shapes(folder, kind))
@@ -80,9 +82,10 @@ def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoi
 def _locate(model: str, model_dir: Path, *, download: bool) -> tuple[Path, str | None]:
     repository = REPOSITORIES.get(model.lower())
     if repository is None:
-        folder = Path(model).expanduser()
-        if folder.is_dir():
-            return folder.resolve(), None
+        folder = expanded(model)
+        with storage.reading(folder, what="A model", instead="name another folder"):
+            if folder.is_dir():
+                return folder.resolve(), None
         if re.match(r"[.~/\\]|[A-Za-z]:[/\\]", model) or model.count("/") != 1:
             raise ModelMissingError(
                 f"There is no Qwen3-ASR model {model!r}.",

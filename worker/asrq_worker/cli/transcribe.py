@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import stat
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -25,6 +24,8 @@ from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
 from asrq_worker.cli import running
+from asrq_worker.spool import Spool
+from asrq_worker.storage import writing
 
 
 @click.command(
@@ -73,7 +74,7 @@ def transcribe(
             bars.update(job_id, event)
 
     try:
-        with bars or nullcontext(), _readable(found, max_mb=config.max_audio_mb) as files:
+        with bars or nullcontext(), _readable(found, max_mb=config.max_audio_mb, spool_dir=config.spool_dir) as files:
             asked = options.given(fields)
             results = one_shot.transcribe(config, files, on_event=on_event, stop=_stop_on_signal, **asked)
             for index, result in enumerate(results):
@@ -98,7 +99,7 @@ def _sources(given: tuple[str, ...], *, recursive: bool) -> list[Source]:
 
 
 @contextmanager
-def _readable(found: list[Source], *, max_mb: int) -> Iterator[list[Path | AsrqError]]:
+def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> Iterator[list[Path | AsrqError]]:
     """Give each source as a file that a request can name, or the error that keeps it from being one.
 
     What comes from a pipe, or has a name that is no Unicode, is copied.
@@ -106,9 +107,10 @@ def _readable(found: list[Source], *, max_mb: int) -> Iterator[list[Path | AsrqE
     with ExitStack() as stack:
 
         def copy(source: Source, audio: bytes) -> Path:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="asrq-"))
-            path = Path(folder, fitting(Path(source.name).stem, Path(source.name).suffix))
-            path.write_bytes(audio)
+            with writing():
+                spool = stack.enter_context(Spool(spool_dir))
+                path = spool.path / fitting(Path(source.name).stem, Path(source.name).suffix)
+                path.write_bytes(audio)
             return path
 
         def file(source: Source) -> Path | AsrqError:

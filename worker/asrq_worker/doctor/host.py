@@ -5,15 +5,15 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-import tempfile
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from asrq_jobs import extras
-from asrq_jobs.errors import AsrqError, ExtraMissingError
+from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
-from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.check import Check, guarded
+from asrq_worker.storage import placed, temporary
 
 _OLDEST_PYTHON = (3, 11)
 _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
@@ -22,15 +22,8 @@ _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
 def examine(config: Settings) -> Iterator[Check]:
     """Yield the findings, each as soon as it is known."""
     yield from _backends(config)
-    yield _guarded("decoder", lambda: _decoder(config))
-    yield _disk(config)
-
-
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except AsrqError as error:
-        return Check(name, "fail", error.message, error.hint)
+    yield guarded("decoder", lambda: _decoder(config))
+    yield guarded("disk", lambda: _disk(config))
 
 
 def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
@@ -45,12 +38,12 @@ def _backends(config: Settings) -> Iterator[Check]:
     """Look at whatever is to serve, the fallback included."""
     for name in filter(None, (config.backend, config.fallback_backend)):
         if name == "whisper":
-            model = _guarded("model", lambda: _model(config))
+            model = guarded("model", lambda: _model(config))
             yield model
             if model.status != "ok":
                 continue
-            yield _guarded("memory", lambda: _memory(config))
-        yield _guarded("engine", lambda: _engine(config, name))  # noqa: B023  # called at once
+            yield guarded("memory", lambda: _memory(config))
+        yield guarded("engine", lambda: _engine(config, name))  # noqa: B023  # called at once
 
 
 def _model(config: Settings) -> Check:
@@ -83,10 +76,11 @@ def _engine(config: Settings, backend: str) -> Check:
 def _decoder(config: Settings) -> Check:
     """Decode a second of silence in a process of its own, as a worker would."""
     from asrq_worker.audio.decoder import DecoderPool
+    from asrq_worker.spool import Spool
 
     pool = DecoderPool(1, memory_mb=config.decoder_memory_mb, stall_s=config.decoder_stall_s, max_s=config.max_audio_s)
-    with tempfile.TemporaryDirectory(prefix="asrq-doctor-") as folder:
-        sample = Path(folder, "silence.wav")
+    with Spool(config.spool_dir) as spool:
+        sample = spool.new_file(".wav")
         with wave.open(str(sample), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -97,7 +91,7 @@ def _decoder(config: Settings) -> Check:
             confined = pool.confined
             with sample.open("rb") as file:
                 decoded = pool.decode(
-                    file, Path(folder, "samples.f32"), on_progress=lambda _seconds: None, check=lambda: None
+                    file, spool.new_file(".f32"), on_progress=lambda _seconds: None, check=lambda: None
                 )
         finally:
             pool.close()
@@ -140,7 +134,7 @@ def memory(free_mb: float, *, model_mb: float, decoders: int) -> Check:
 
 
 def _disk(config: Settings) -> Check:
-    folder = config.spool_dir or Path(tempfile.gettempdir())
+    folder = placed(config.spool_dir, setting="ASRQ_SPOOL_DIR") if config.spool_dir else temporary()
     while not folder.exists():
         folder = folder.parent
     return disk(shutil.disk_usage(folder).free, folder, longest_s=config.max_audio_s)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from asrq_jobs import keys
 from asrq_jobs.client import Client
 from asrq_jobs.connection import connect, queue_errors
-from asrq_jobs.errors import AsrqError, QueueAuthError
+from asrq_jobs.errors import QueueAuthError, QueueUnreachableError
 from asrq_jobs.redaction import redacted_url
 from asrq_jobs.serving import taking_jobs
 from asrq_jobs.settings import Settings
-from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.check import Check, failed
 from asrq_worker.queue import clock as clocks
 from asrq_worker.queue import shared
 from asrq_worker.queue.clock import Offset
@@ -26,79 +27,58 @@ _SKEW_WARN_S = 1.0
 _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
 
 
-T = TypeVar("T")
-
-
 def examine(config: Settings) -> Iterator[Check]:
-    """Yield the findings."""
-    where = redacted_url(config.redis_url)
+    """Yield the findings; where Redis does not answer, that is the last one."""
     try:
-        with connect(config) as redis, queue_errors(config):
-            client = Client(config, redis=redis)
-            measured = clocks.measure(redis)
-            info = _info(redis)
-            there, reaping = _allowed(client.workers), _allowed(client.reaper)
-            rubbish = _rubbish(redis)
-            overdue = _overdue_webhooks(redis)
-    except AsrqError as error:
-        yield Check("redis", "fail", error.message, error.hint)
-        return
-    if info is None:
-        yield Check(
+        with connect(config) as redis:
+            for name, question in _questions(redis, config):
+                try:
+                    with queue_errors(config):
+                        found = question()
+                except QueueUnreachableError:
+                    raise
+                except QueueAuthError:
+                    if name == "redis":
+                        raise
+                except Exception as error:  # noqa: BLE001  # see `failed`
+                    if not shared.is_wrong_type(error):  # which is a finding of its own
+                        yield failed(name, error)
+                else:
+                    yield found
+    except Exception as error:  # noqa: BLE001  # see `failed`
+        yield failed("redis", error)
+
+
+def _questions(redis: Redis, config: Settings) -> Iterator[tuple[str, Callable[[], Check]]]:
+    """Yield them by name; those that this user has no right to ask find nothing."""
+    client = Client(config, redis=redis)
+    info = cache(redis.info)
+    yield "redis", lambda: _server(info, redacted_url(config.redis_url))
+    yield "persistence", lambda: persistence(info())
+    yield "eviction", lambda: eviction(info())
+    yield "clock", lambda: clock(clocks.measure(redis), lease_s=config.lease_s)
+    yield "workers", lambda: workers(client.workers())
+    yield "reaper", lambda: reaper(leads=client.reaper())
+    yield "shared keys", lambda: shared_keys(shared.spoilt(redis), shared.left_aside(redis))
+    yield "webhooks", lambda: webhooks(*_overdue_webhooks(redis))
+
+
+def _server(info: Callable[[], dict[str, Any]], where: str) -> Check:
+    try:
+        return server(info(), where)
+    except NoPermissionError:
+        return Check(
             "redis",
             "warn",
             f"Redis at {where} answers, but tells this user nothing of itself: persistence and eviction are unknown.",
             "Run asrq doctor as the user of the worker, or give this one the right to INFO.",
         )
-        yield clock(measured, lease_s=config.lease_s)
-        yield from _staff(there, reaping)
-        return
-    yield server(info, where)
-    yield persistence(info)
-    yield eviction(info)
-    yield clock(measured, lease_s=config.lease_s)
-    yield from _staff(there, reaping)
-    if rubbish is not None:
-        yield shared_keys(*rubbish)
-    if overdue is not None:
-        yield webhooks(*overdue)
 
 
-def _staff(there: Mapping[str, Mapping[str, Any]] | None, reaping: bool | None) -> Iterator[Check]:
-    if there is not None:
-        yield workers(there)
-    if reaping is not None:
-        yield reaper(leads=reaping)
-
-
-def _allowed(ask: Callable[[], T]) -> T | None:
-    try:
-        return ask()
-    except QueueAuthError:
-        return None
-
-
-def _info(redis: Redis) -> dict[str, Any] | None:
-    try:
-        return redis.info()
-    except NoPermissionError:
-        return None
-
-
-def _rubbish(redis: Redis) -> tuple[Mapping[str, str], Collection[str]] | None:
-    try:
-        return shared.spoilt(redis), shared.left_aside(redis)
-    except NoPermissionError:
-        return None
-
-
-def _overdue_webhooks(redis: Redis) -> tuple[int, float] | None:
+def _overdue_webhooks(redis: Redis) -> tuple[int, float]:
     before = redis.time()[0] - _OVERDUE_S
-    try:
-        waiting = redis.zcount(keys.WEBHOOKS, 0, before)  # whatever is due earlier was written by hand
-        first = redis.zrangebyscore(keys.WEBHOOKS, 0, before, start=0, num=1, withscores=True)
-    except ResponseError:  # no right to look, or of another type, which is a finding of its own
-        return None
+    waiting = redis.zcount(keys.WEBHOOKS, 0, before)  # whatever is due earlier was written by hand
+    first = redis.zrangebyscore(keys.WEBHOOKS, 0, before, start=0, num=1, withscores=True)
     return waiting, float(first[0][1]) if first else 0.0
 
 

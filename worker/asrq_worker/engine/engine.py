@@ -284,7 +284,10 @@ class Engine:
         """Start another process after a pause, unless a successor is on its way."""
         pause_s = self.failures.note(error, has_loaded=self.loaded is not None)
         again_in_s = None if self.failures.final else pause_s
-        _log.error("engine.failed", backend=self._backend, code=error.code, reason=error.message, again_in_s=again_in_s)
+        _log.error(
+            "engine.failed", backend=self._backend, code=error.code, reason=error.message, hint=error.hint,
+            again_in_s=again_in_s,
+        )  # fmt: skip
         self._start_at = time.monotonic() + pause_s
         self._enter(State.FAILED if self._processes.serving is None else State.LOADING)
 

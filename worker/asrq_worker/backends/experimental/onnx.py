@@ -23,6 +23,7 @@ from asrq_jobs.errors import (
     SettingsError,
 )
 from asrq_jobs.languages import NAMES
+from asrq_jobs.settings import expanded
 from asrq_worker.backends import failures, guards
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
@@ -118,7 +119,7 @@ class OnnxBackend(Backend):
             library="The installed ONNX Runtime",
             mend="Run: pip install onnxruntime-gpu",
         )
-        folder = Path(self.config.model).expanduser()
+        folder = expanded(self.config.model)
         self._memory_mb = loading_mb(_weights(_checked_files(folder, self._kind_name, suffix)))
         if device == "cpu":  # how much is free on CUDA, ONNX Runtime does not tell
             refuse_too_large(self.config.model, self._memory_mb, free_memory_mb(), device, hint=_SMALLER)
