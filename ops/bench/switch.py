@@ -29,11 +29,11 @@ SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "data" / "hello-en.flac
 def measure(client: Client, jobs: int) -> list[Result]:
     """Submit everything, switch twice while it runs, and return the results."""
     blob = client.upload(SAMPLE)
-    client.wait(client.submit(blob).id, timeout_s=120)
+    client.wait(client.submit(blob, language="en").id, timeout_s=120)
     client.command("load", "fake")
     while client.workers()[next(iter(client.workers()))]["engines"].get("fake", {}).get("state") != "ready":
         time.sleep(0.1)
-    ids = [client.submit(blob).id for _ in range(jobs)]
+    ids = [client.submit(blob, language="en").id for _ in range(jobs)]
     there = Policy(backend="fake", fallback="whisper")
     client.wait(ids[jobs // 3], timeout_s=300)
     policy.write(client.redis, None, there, reason="measure")

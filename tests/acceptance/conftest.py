@@ -16,6 +16,6 @@ def _live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def live(_live: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URL of a queue with a worker (tiny.en) behind it; also in `ASRQ_REDIS_URL`."""
+    """URL of a queue with a worker (base) behind it; also in `ASRQ_REDIS_URL`."""
     monkeypatch.setenv("ASRQ_REDIS_URL", _live)
     return _live

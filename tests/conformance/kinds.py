@@ -161,7 +161,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("whisper-base", "whisper", _plain("base"), _greetings(en=0.7, ru=0.5)),
     Kind("qwen", "qwen", _qwen, _sentences),
     Kind("server", "server", _over_http("whisper", "base"), _greetings(en=0.7, ru=0.5)),
-    Kind("server-chat", "server", _over_http("whisper", "tiny.en", api="chat"), _greetings(en=0.7), False),
+    Kind("server-chat", "server", _over_http("whisper", "base", api="chat"), _greetings(en=0.7), False),
     Kind("onnx-whisper-tones", "onnx", _onnx_of_tones("whisper"), _tones(en="one", de="eins"), False),
     Kind("onnx-gigaam-tones", "onnx", _onnx_of_tones("gigaam-v2-ctc"), _tones(ru="а")),
 )

@@ -95,8 +95,8 @@ def test_speech_is_recognised(kind: Kind, backend: Backend, speech: dict[str, Sp
 
 
 @pytest.mark.parametrize("seconds", [0, 1 / SAMPLE_RATE, 0.1, 30])
-def test_silence_is_empty_without_asking_the_model(backend: Backend, seconds: float) -> None:
-    transcript = heard(backend, np.zeros(round(seconds * SAMPLE_RATE), np.float32))
+def test_silence_is_empty_without_asking_the_model(backend: Backend, options: ChunkOptions, seconds: float) -> None:
+    transcript = heard(backend, np.zeros(round(seconds * SAMPLE_RATE), np.float32), options)
     assert transcript == Transcript("", None)
 
 
@@ -166,6 +166,17 @@ def test_a_language_that_the_model_does_not_know_is_refused(backend: Backend, so
         assert isinstance(refused, UnsupportedOptionError)
         assert language in refused.message
         assert refused.hint
+
+
+def test_a_model_that_tells_no_languages_has_to_be_told(backend: Backend, sound: Samples) -> None:
+    """Whatever is spoken, it would answer in what it knows."""
+    if backend.capabilities().detects_language:
+        assert isinstance(one(backend, sound, ChunkOptions()), Transcript)
+        return
+    refused = one(backend, sound, ChunkOptions())
+    assert isinstance(refused, UnsupportedOptionError)
+    assert "language=auto" in refused.message
+    assert all(f"({code})" in (refused.hint or "") for code in backend.capabilities().languages)
 
 
 def test_word_times(backend: Backend, sound: Samples, options: ChunkOptions) -> None:

@@ -8,10 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.hearing import alike, heard, read, words
+from conformance.hearing import alike, heard, one, read, words
 from conformance.kinds import load as load_new
 
-from asrq_jobs.errors import DeviceUnavailableError, ModelInvalidError, OutOfMemoryError, SettingsError
+from asrq_jobs.errors import (
+    DeviceUnavailableError,
+    ModelInvalidError,
+    OutOfMemoryError,
+    SettingsError,
+    UnsupportedOptionError,
+)
 from asrq_worker.backends import whisper as module
 from asrq_worker.backends.base import Backend, BackendConfig, ChunkOptions, Samples
 from asrq_worker.backends.registry import backend_class, names
@@ -66,12 +72,13 @@ def test_the_language_is_detected(base: Backend, speech: Path, clip: str, langua
     assert alike(transcript.text, heard(base, samples, ChunkOptions(language=language)).text) > 0.9
 
 
-def test_an_english_model_needs_no_language(load: LoadBackend, english: Samples) -> None:
+def test_an_english_model_answers_nobody_who_has_not_asked_for_english(load: LoadBackend, russian: Samples) -> None:
     backend = load("tiny.en")
     assert not backend.capabilities().detects_language
-    transcript = heard(backend, english, ChunkOptions())
-    assert (transcript.language, transcript.language_probability) == ("en", None)
-    assert transcript.segments == heard(backend, english, ENGLISH).segments
+    for options in (ChunkOptions(), ChunkOptions("ru")):
+        refused = one(backend, russian, options)
+        assert isinstance(refused, UnsupportedOptionError)
+        assert "English (en)" in (refused.hint or "")
 
 
 def test_translation_gives_english(base: Backend, russian: Samples) -> None:

@@ -22,11 +22,8 @@ def admit(request: Request, served: Identity, can: Capabilities) -> ChunkOptions
                 f"This worker serves the {what} {here}, not {asked}.",
                 hint=f"Leave {what} out, or start a worker with --{what} {asked}.",
             )
-    language = None if request.language == languages.AUTO else request.language
-    if language is None and len(can.languages) == 1:
-        (language,) = can.languages  # nothing to detect
     options = ChunkOptions(
-        language=language,
+        language=None if request.language == languages.AUTO else request.language,
         task=request.task,
         word_timestamps=request.word_timestamps,
         prompt=request.prompt,

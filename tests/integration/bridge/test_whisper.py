@@ -23,6 +23,8 @@ def test_speech(start: Start, clip: Path) -> None:
     assert (ready["backend"], ready["model"], ready["capabilities"]["languages"]) == ("whisper", "tiny.en", ["en"])
     app.transcribe("foreign", clip, language="ru")
     assert app.result("foreign")["error"]["code"] == "unsupported_option"
+    app.transcribe("unsaid", clip)
+    assert app.result("unsaid")["error"]["code"] == "unsupported_option"
     app.close()
     assert app.wait_ended() == 0
 
@@ -31,7 +33,7 @@ def test_the_fallback_serves(start: Start, clip: Path) -> None:
     if not any(model.name == "tiny.en" and model.ready for model in models.available(Path())):
         missing("the model tiny.en (the extra demo)")
     app = start(model="missing", fallback="whisper", whisper_model="tiny.en")
-    app.transcribe("dictated", clip)
+    app.transcribe("dictated", clip, language="en")
     result = app.result("dictated")
     assert "open the window" in result["text"].lower()
     assert (result["backend"], result["fallback_from"]) == ("whisper", "fake")

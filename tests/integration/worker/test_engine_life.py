@@ -38,10 +38,10 @@ def _said(running: Process, event: str) -> list[dict[str, object]]:
 def test_whisper_is_replaced_while_jobs_run(client: Client, valkey_url: str, blob: BlobAudio) -> None:
     with worker(valkey_url, **_whisper(), lanes="batch:3", engine_max_batches=3) as running:
         first = running.child(ENGINE)
-        results = [client.wait(job.id, timeout_s=60) for job in [client.submit(blob) for _ in range(7)]]
+        results = [client.wait(job.id, timeout_s=60) for job in [client.submit(blob, language="en") for _ in range(7)]]
         until(lambda: not first.is_running())
         replaced = _said(running, "engine.replacing")
-        assert client.wait(client.submit(blob).id, timeout_s=60).text == results[0].text
+        assert client.wait(client.submit(blob, language="en").id, timeout_s=60).text == results[0].text
         children = running.children()
         assert running.end() == 0
         assert all_gone(children)
@@ -56,9 +56,9 @@ def test_short_memory_is_told_in_events_and_log_and_fails_only_the_job_that_does
     client: Client, valkey_url: str, blob: BlobAudio, tmp_path: Path
 ) -> None:
     with worker(valkey_url, lanes="batch:3") as running:
-        hopeless = client.submit(blob, prompt="oom", retries=0)
-        fits_anew = client.submit(blob, prompt=f"oom-in:{tmp_path / 'pid'}")
-        plain = client.submit(blob)
+        hopeless = client.submit(blob, language="en", prompt="oom", retries=0)
+        fits_anew = client.submit(blob, language="en", prompt=f"oom-in:{tmp_path / 'pid'}")
+        plain = client.submit(blob, language="en")
         failed, renewed, bystander = (client.wait(job.id, timeout_s=60) for job in (hopeless, fits_anew, plain))
         assert running.end() == 0
     assert failed.error is not None
@@ -80,17 +80,17 @@ def test_an_engine_that_does_not_come_back_leaves_new_jobs_to_the_fallback(
     loads.touch()
     stand_in = {"fallback": "whisper", "whisper_model": "tiny.en", "fallback_warm": True}
     with worker(valkey_url, model=f"crash-unless:{loads}", lanes="batch:2", lease_s=3, **stand_in) as running:
-        assert client.wait(client.submit(blob).id, timeout_s=60).backend == "fake"
+        assert client.wait(client.submit(blob, language="en").id, timeout_s=60).backend == "fake"
         loads.unlink()
         engines = [child for child in running.children() if ENGINE in child.cmdline()]
         for engine in engines:
             engine.kill()
         until(lambda: sum(line.get("backend") == "fake" for line in _said(running, "engine.failed")) >= 3)
-        result = client.wait(client.submit(blob).id, timeout_s=30)
+        result = client.wait(client.submit(blob, language="en").id, timeout_s=30)
         until(lambda: _engine_state(client, "fake") == "failed")
         loads.touch()
         until(lambda: _engine_state(client, "fake") == "ready")
-        again = client.wait(client.submit(blob).id, timeout_s=30)
+        again = client.wait(client.submit(blob, language="en").id, timeout_s=30)
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
     assert "fallback:engine_unavailable" in result.warnings
@@ -112,7 +112,7 @@ def test_sigterm_does_not_wait_for_an_engine_that_hangs(
     """Stopped, it is as deaf as native code that never returns: it does not even see its pipe close."""
     began = tmp_path / "began"
     with worker(valkey_url, lanes="batch:1", grace_s=0) as running:
-        job = client.submit(blob, prompt=f"touch:{began} until:{tmp_path / 'never'}")
+        job = client.submit(blob, language="en", prompt=f"touch:{began} until:{tmp_path / 'never'}")
         until(began.exists)
         children = running.children()
         running.child(ENGINE).send_signal(signal.SIGSTOP)

@@ -136,9 +136,10 @@ def look(client: Client, *, times: int = 2, later_s: float = 3.1, **options: Any
 def test_each_job_is_served_by_a_worker_that_can(client: Client, fleet: Fleet) -> None:
     """Whoever takes it: all slots of both hosts take from the one lane at once."""
     asked: list[dict[str, Any]] = [
-        {"backend": "qwen"}, {"backend": "whisper"}, {"model": "1.7b"}, {"language": "ru"}, {"language": "en"}, {},
+        {"backend": "qwen"}, {"backend": "whisper", "language": "en"}, {"model": "1.7b"}, {"language": "ru"},
+        {"language": "en"}, {},
     ]  # fmt: skip
-    right = {"0": {"gpu"}, "1": {"cpu"}, "2": {"gpu"}, "3": {"gpu"}, "4": {"cpu", "gpu"}, "5": {"cpu", "gpu"}}
+    right = {"0": {"gpu"}, "1": {"cpu"}, "2": {"gpu"}, "3": {"gpu"}, "4": {"cpu", "gpu"}, "5": {"gpu"}}
     ids = [f"{number}-{kind}" for number in range(20) for kind in range(len(asked))]
     with fleet.host("cpu", ENGLISH), fleet.host("gpu", QWEN):
         for job_id in ids:

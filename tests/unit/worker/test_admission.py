@@ -12,7 +12,7 @@ from asrq_worker.admission import admit
 from asrq_worker.backends.base import Capabilities, ChunkOptions, Identity
 
 SERVED = Identity("whisper", "1.2.1", "tiny.en", None, "cpu", "int8")
-CAN = Capabilities(languages=frozenset({"en"}), word_timestamps=True, prompt=True)
+CAN = Capabilities(languages=frozenset({"en"}), detects_language=False, word_timestamps=True, prompt=True)
 
 
 def _request(**fields: Any) -> Request:
@@ -24,8 +24,7 @@ def test_what_can_be_done_becomes_options() -> None:
     assert admit(request, SERVED, CAN) == ChunkOptions(language="en", word_timestamps=True, prompt="Grafana")
 
 
-def test_auto_is_left_to_the_backend_unless_it_knows_one_language_only() -> None:
-    assert admit(_request(), SERVED, CAN).language == "en"
+def test_auto_is_left_to_the_backend() -> None:
     assert admit(_request(), SERVED, Capabilities(languages=frozenset({"en", "ru"}))).language is None
 
 
@@ -41,8 +40,8 @@ def test_another_backend_or_model_is_not_served(fields: dict[str, str]) -> None:
     ("fields", "named"),
     [
         ({"language": "ru"}, "Russian"),
-        ({"task": "translate"}, "translate"),
-        ({"hotwords": ("Grafana",)}, "hotwords"),
+        ({"language": "en", "task": "translate"}, "translate"),
+        ({"language": "en", "hotwords": ("Grafana",)}, "hotwords"),
     ],
 )
 def test_an_option_beyond_the_model_is_refused_by_name(fields: dict[str, Any], named: str) -> None:
@@ -50,7 +49,10 @@ def test_an_option_beyond_the_model_is_refused_by_name(fields: dict[str, Any], n
         admit(_request(**fields), SERVED, CAN)
 
 
-def test_detection_is_refused_where_there_is_none() -> None:
-    blind = Capabilities(languages=frozenset({"en", "ru"}), detects_language=False)
-    with pytest.raises(UnsupportedOptionError, match="auto"):
+@pytest.mark.parametrize("known", [{"en"}, {"en", "ru"}])
+def test_detection_is_refused_where_there_is_none(known: set[str]) -> None:
+    """Even where one language is all that the model knows: it would hear any speech as that."""
+    blind = Capabilities(languages=frozenset(known), detects_language=False)
+    with pytest.raises(UnsupportedOptionError, match="auto") as caught:
         admit(_request(), SERVED, blind)
+    assert "English (en)" in (caught.value.hint or "")

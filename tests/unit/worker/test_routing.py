@@ -85,6 +85,10 @@ def test_names_that_people_read(fields: dict[str, Any], name: str) -> None:
         ({"backend": "whisper", "model": "1.7b"}, [TINY, QWEN], NotServedError),
         ({"model": "0.6b"}, [TINY, UNTRIED], NotServedError),
         ({"language": "ru"}, [TINY], UnsupportedOptionError),
+        ({}, [TINY], UnsupportedOptionError),  # it may be Russian
+        ({}, [TINY, QWEN], None),
+        ({}, [TINY, UNTRIED], None),
+        ({"word_timestamps": True}, [TINY], UnsupportedOptionError),
         ({"language": "ru"}, [TINY, BROKEN], UnsupportedOptionError),  # of the one that serves
         ({"language": "ru", "backend": "whisper"}, [TINY, QWEN], UnsupportedOptionError),
         ({"task": "translate"}, [TINY, QWEN], UnsupportedOptionError),

@@ -98,7 +98,7 @@ class Capabilities:
     """ISO 639-1 codes that can be asked for."""
     tasks: frozenset[Task] = frozenset({"transcribe"})
     detects_language: bool = True
-    """If not, a chunk without a language is taken to be in the only one of `languages`."""
+    """If not, a chunk without a language is refused."""
     word_timestamps: bool = False
     prompt: bool = False
     hotwords: bool = False

@@ -22,13 +22,17 @@ def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model
             f"The model {model} does not know {languages.NAMES.get(language, 'the language')} ({language}).",
             hint=f"It knows {_known(can)}. Use another model for this language.",
         )
-    undetected = language is None and not can.detects_language and len(can.languages) != 1
+    if language is None and not can.detects_language:
+        # Not even where it knows one language alone: whatever is spoken, it would answer in that one.
+        return UnsupportedOptionError(
+            f"The model {model} cannot tell which language is spoken (language=auto).",
+            hint=f"It knows {_known(can)}: say which, or use a model that knows more, such as base.",
+        )
     for option, asked_for, possible in (
         (f"task={options.task}", True, options.task in can.tasks),
         ("word_timestamps", options.word_timestamps, can.word_timestamps),
         ("prompt", options.prompt is not None, can.prompt),
         ("hotwords", bool(options.hotwords), can.hotwords),
-        ("language=auto", undetected, False),
     ):
         if asked_for and not possible:
             return UnsupportedOptionError(
@@ -39,4 +43,6 @@ def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model
 
 
 def _known(can: Capabilities) -> str:
-    return ", ".join(sorted(can.languages)) if len(can.languages) <= _FEW else f"{len(can.languages)} languages"
+    if len(can.languages) > _FEW:
+        return f"{len(can.languages)} languages"
+    return ", ".join(f"{languages.NAMES.get(code, code)} ({code})" for code in sorted(can.languages))

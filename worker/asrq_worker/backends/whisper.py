@@ -133,11 +133,10 @@ class WhisperBackend(Backend):
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
-        language = options.language if self._capabilities.detects_language else _ENGLISH
         self._model.take_notes()
         segments, info = self._model.transcribe(
             samples,
-            language=language,
+            language=options.language,
             task=options.task,
             beam_size=self._beam_size,
             condition_on_previous_text=False,
@@ -151,7 +150,7 @@ class WhisperBackend(Backend):
         return Transcript(
             text="".join(segment.text for segment in timed).strip(),
             language=info.language if timed else None,
-            language_probability=float(info.language_probability) if timed and language is None else None,
+            language_probability=float(info.language_probability) if timed and options.language is None else None,
             segments=timed,
             warnings=_warnings(notes),
             truncated=notes.truncated,

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import click
 
 import asrq_worker
-from asrq_jobs import configuration, formats
+from asrq_jobs import configuration, formats, languages
 from asrq_jobs.cli import exits, failure, options, printing
 from asrq_jobs.cli.follow import Condition, follow
 from asrq_jobs.cli.jobs import told
@@ -62,7 +62,10 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
             if isinstance(url, Exception):
                 raise url
             failure.note(f"ready at {url}; submitting {(audio or _SAMPLE).name}.")
-            result = _run(config.model_copy(update={"redis_url": url}), audio or _SAMPLE, watch=not as_json)
+            # What knows nothing else is not asked to tell languages.
+            language = "en" if config.model_of(config.backend).endswith(".en") else languages.AUTO
+            served = config.model_copy(update={"redis_url": url})
+            result = _run(served, audio or _SAMPLE, language, watch=not as_json)
         except QueueError:
             if not foreground.stop.is_set():
                 raise
@@ -74,9 +77,9 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     _show(result, as_json=as_json)
 
 
-def _run(config: Settings, audio: Path, *, watch: bool) -> Result | None:
+def _run(config: Settings, audio: Path, language: str, *, watch: bool) -> Result | None:
     with Client(config) as client:
-        job_id = client.submit_file(audio, lane="interactive").id
+        job_id = client.submit_file(audio, lane="interactive", language=language).id
         bars = Bars({job_id: audio.name}) if watch and sys.stderr.isatty() else None
         with bars or nullcontext():
             for _, news in follow(client, [job_id]):

@@ -167,16 +167,14 @@ class OnnxBackend(Backend):
         del self._model
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
-        options, can = chunk.options, self.capabilities()
-        if refused := unsupported(options, can, backend=self.name, model=self.config.model):
+        options = chunk.options
+        if refused := unsupported(options, self.capabilities(), backend=self.name, model=self.config.model):
             raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
-        only = next(iter(can.languages)) if len(can.languages) == 1 else None
-        language = options.language or only
-        text: str = self._model.recognize(samples, language=language).strip()
-        return Transcript(text, language if text else None)
+        text: str = self._model.recognize(samples, language=options.language).strip()
+        return Transcript(text, options.language if text else None)
 
 
 def _suffix(compute_type: str) -> str | None:
