@@ -12,7 +12,7 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:cancel:<id>           string  ASRQ_RESULT_TTL_S       cancel.lua, while the job runs
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
-    asrq:limits                hash    none                    the worker at start: depth:<lane>, times to live
+    asrq:limits                hash    none                    the worker at start: depth:<lane>, blob_ttl
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, what it
                                                        can serve, …)
     asrq:reaper:leader         string  lease of the leader     the reaper

@@ -146,8 +146,10 @@ class Request(_Document):
         return cls.parse({"schema": REQUEST_SCHEMA} | fields)
 
     def to_json(self) -> str:
-        """Return the document as compact JSON text; fields that are null are left out, each job that waits holds it."""
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
+        """Return the document as compact JSON text, without what is null or the default: jobs that wait hold it."""
+        defaults = {name for name, field in type(self).model_fields.items() if getattr(self, name) == field.default}
+        document = self.model_dump(mode="json", exclude_none=True, exclude=defaults)
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def _explain(error: ValidationError) -> InvalidRequestError:

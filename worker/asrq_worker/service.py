@@ -210,14 +210,8 @@ class Service:
         self._redis.hset(keys.LIMITS, mapping=self._limits())
 
     def _limits(self) -> dict[FieldT, EncodableT]:
-        settings = self._settings
-        limits: dict[str, int] = {f"depth:{lane}": settings.lane_depth for lane in settings.slots}
-        limits |= {
-            "result_ttl": settings.result_ttl_s,
-            "failure_ttl": settings.failure_ttl_s,
-            "blob_ttl": settings.blob_ttl_s,
-        }
-        return {name: str(value) for name, value in limits.items()}
+        depths = {f"depth:{lane}": self._settings.lane_depth for lane in self._settings.slots}
+        return {name: str(value) for name, value in (depths | {"blob_ttl": self._settings.blob_ttl_s}).items()}
 
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:

@@ -1,6 +1,7 @@
 -- Submit one transcription job, atomically. Any Redis client may EVAL this; it is the whole of submission.
 --
--- Writes the job as RQ 3 would (JSON serializer), pushes its id to the lane's queue and appends the `queued`
+-- Writes the job as RQ 3 would (JSON serializer) but for what is empty or RQ's default, which RQ reads as well where it is
+-- not there: many jobs may wait. Pushes its id to the lane's queue and appends the `queued`
 -- event. The same id with the same request again changes nothing and reports the job as it stands.
 --
 -- KEYS[1]  rq:job:<id>              hash    the RQ job to write
@@ -8,7 +9,7 @@
 -- KEYS[3]  rq:queues                set     the lane's key is added, so that RQ's tools list it
 -- KEYS[4]  asrq:events:<id>         stream  begins with the `queued` event; <key>:new is used on the way
 -- KEYS[5]  asrq:result:<id>         string  read only: an ended job whose hash is gone still counts as submitted
--- KEYS[6]  asrq:limits              hash    read only: depth:<lane>, result_ttl, failure_ttl, blob_ttl (workers write it)
+-- KEYS[6]  asrq:limits              hash    read only: depth:<lane>, blob_ttl (workers write it)
 -- KEYS[7]  asrq:blob:<sha256>       string  read only but for its TTL; any unused name where the audio is no blob
 -- ARGV[1]  id        [A-Za-z0-9_-]{1,64}
 -- ARGV[2]  lane      interactive | batch
@@ -189,14 +190,14 @@ local function taken(by)
     'Use another id; the same id with the same request is accepted again.')
 end
 
-local fingerprint = redis.sha1hex(request)
+local fingerprint = string.sub(redis.sha1hex(request), 1, 16)
 local found, kept = redis.pcall('HMGET', KEYS[1], 'status', 'meta'), redis.pcall('GET', KEYS[5])
 if found.err or type(kept) == 'table' then
   return taken('something that is no job')
 end
 if found[1] then
   local readable, meta = pcall(cjson.decode, found[2] or '')
-  if not readable or type(meta) ~= 'table' or meta.request_sha1 ~= fingerprint then
+  if not readable or type(meta) ~= 'table' or string.sub(tostring(meta.request_sha1), 1, 16) ~= fingerprint then
     return taken('a different request')
   end
   return cjson.encode({id = id, status = found[1], created = false})
@@ -244,23 +245,21 @@ end
 if not name or name == '' then
   name = audio.kind
 end
--- What the reaper has to know of a job that waits: the upload to keep, and for how long it may wait.
-local meta = {lane = lane, request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
+-- What the reaper has to know of a job that waits (the upload to keep, and for how long it may wait), and what tells its request
+-- from others: earlier versions noted the whole digest.
+local meta = {request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
   queue_ttl_s = doc.queue_ttl_s ~= cjson.null and doc.queue_ttl_s or nil}
 local clock = redis.call('TIME')
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
 redis.call('HSET', KEYS[1],
-  'created_at', now, 'enqueued_at', now, 'started_at', '', 'ended_at', '', 'last_heartbeat', '',
+  'created_at', now, 'enqueued_at', now,
   'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
   'description', task .. ' ' .. name .. ' (' .. language .. ')',
-  'origin', 'asrq-' .. lane, 'status', 'queued',
-  'timeout', string.format('%d', tonumber(given(doc.timeout_s, -1)) or -1),
-  'result_ttl', string.format('%d', limit('result_ttl', 86400)),
-  'failure_ttl', string.format('%d', limit('failure_ttl', 604800)),
-  'meta', cjson.encode(meta),
-  'worker_name', '', 'group_id', '',
-  'success_callback_name', '', 'failure_callback_name', '', 'stopped_callback_name', '')
+  'origin', 'asrq-' .. lane, 'status', 'queued', 'meta', cjson.encode(meta))
+if given(doc.timeout_s, cjson.null) ~= cjson.null then
+  redis.call('HSET', KEYS[1], 'timeout', string.format('%d', doc.timeout_s))
+end
 if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
 end
