@@ -38,6 +38,7 @@ _BLOCK_S = 2.0
 _COMMAND_S = 60  # after which a worker that has not heard it yet does not follow it any more
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
+_NEAR = 1000  # places from either end of a list that are told exactly: a longer search would take Redis milliseconds
 STOPPED = "stopped"
 """State of a worker that has stopped in good order: its jobs wait for its return for a while."""
 
@@ -119,17 +120,15 @@ def state(job_id: str) -> Calls[JobState]:
     fields = {name.decode(): value.decode(errors="replace") for name, value in raw.items() if name != b"data"}
     status = FROM_RQ.get(fields.get("status", ""), "queued")
     lane = keys.lane_of(fields.get("origin", ""))
-    position: int | None = (yield ("LPOS", keys.queue(lane), job_id)) if status == "queued" else None
-    need = fields.get("waits_for") if status == "queued" and position is None else None
-    if need is not None:
-        position = yield ("LPOS", keys.waiting(lane, need), job_id)
+    place = (yield from _place(job_id, lane, fields.get("waits_for"))) if fields.get("status") == "queued" else _Place()
     attempts: int = yield ("LLEN", keys.attempts(job_id))
     return JobState(
         id=job_id,
         status=status,
         lane=lane,
-        position=None if position is None else position + 1,
-        waits_for=None if position is None else need,
+        position=place.number,
+        at_least=place.at_least,
+        waits_for=place.waits_for,
         attempt=attempts,
         description=fields.get("description"),
         worker=fields.get("worker_name") or None,
@@ -138,6 +137,30 @@ def state(job_id: str) -> Calls[JobState]:
         ended_at=fields.get("ended_at") or None,
         error=outcome.error if outcome else None,
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A place among those that wait, as `JobState` has it."""
+
+    number: int | None = None
+    at_least: bool = False
+    waits_for: str | None = None
+
+
+def _place(job_id: str, lane: str, need: str | None) -> Calls[_Place]:
+    """Look for a waiting job near both ends of its lane and of the list of those that wait for the same, no further."""
+    lists = [(keys.queue(lane), None), *([(keys.waiting(lane, need), need)] if need else [])]
+    for key, apart in lists:
+        for end in (1, -1):
+            index: int | None = yield ("LPOS", key, job_id, "RANK", end, "MAXLEN", _NEAR)
+            if index is not None:
+                return _Place(index + 1, waits_for=apart)
+    for key, apart in lists:
+        length: int = yield ("LLEN", key)
+        if length > 2 * _NEAR:
+            return _Place(_NEAR + 1, at_least=True, waits_for=apart)
+    return _Place()
 
 
 def result(job_id: str) -> Calls[Result | None]:

@@ -37,8 +37,8 @@ class Submitted(BaseModel):
 class JobState(BaseModel):
     """Where a job stands now.
 
-    `position` is its place among those that wait, `waits_for` what a worker must be able to do if it waits apart from
-    its lane, for a worker that can do it.
+    `position` is its place among those that wait, from 1; with `at_least` it is there or later, in the middle of a long
+    lane. `waits_for` is what a worker must be able to do if it waits apart from its lane, for a worker that can do it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +47,7 @@ class JobState(BaseModel):
     status: Status
     lane: str | None = None
     position: int | None = None
+    at_least: bool = False
     waits_for: str | None = None
     attempt: int = 0
     description: str | None = None

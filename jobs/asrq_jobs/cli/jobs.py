@@ -117,7 +117,7 @@ def _row(state: JobState) -> tuple[str, ...]:
         state.id,
         state.status,
         state.lane,
-        state.position,
+        f"{state.position}+" if state.at_least else state.position,
         state.attempt or None,
         since and since.partition(".")[0],
         state.description,
@@ -134,7 +134,7 @@ def _told_row(state: JobState, *, now: datetime) -> tuple[str, ...]:
     return (
         state.id,
         state.status,
-        str(state.position or ""),
+        f"{state.position or ''}{'+' if state.at_least else ''}",
         state.lane or "",
         short(_since(state), now=now),
         f"{again}{apart}{why}{state.description or ''}",

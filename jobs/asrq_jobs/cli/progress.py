@@ -83,11 +83,13 @@ def _standing(view: View, state: JobState) -> View:
         return view
     if not state.position and view.detail.startswith(_AGAIN):  # it waits for its time, not in its lane
         return view
-    return replace(view, detail=_place(state.lane, state.position, state.waits_for), left_s=None)
+    return replace(
+        view, detail=_place(state.lane, state.position, state.waits_for, at_least=state.at_least), left_s=None
+    )
 
 
-def _place(lane: str | None, number: int | None, waits_for: str | None) -> str:
-    place = f"no. {number} in {lane}" if number else f"waiting in {lane}"
+def _place(lane: str | None, number: int | None, waits_for: str | None, *, at_least: bool = False) -> str:
+    place = f"no. {number}{' or later' if at_least else ''} in {lane}" if number else f"waiting in {lane}"
     return f"{place}, for a worker with {waits_for}" if waits_for else place
 
 

@@ -22,6 +22,8 @@ def test_a_job_from_the_lane_to_its_end() -> None:
     assert (view.status, view.detail) == ("queued", "no. 3 in batch")
     view = after(view, JobState(id="a", status="queued", lane="batch", position=2))
     assert view.detail == "no. 2 in batch"
+    far = after(view, JobState(id="a", status="queued", lane="batch", position=1001, at_least=True))
+    assert far.detail == "no. 1001 or later in batch"
     view = after(view, Event(type="started", at=0, attempt=1))
     assert (view.status, view.detail) == ("running", "starting")
     view = after(view, Event(type="progress", at=0, stage="fetch"))

@@ -82,3 +82,14 @@ def test_times_are_as_short_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     assert jobs.short("2025-12-31T07:48:38.074899Z", now=now) == "2025-12-31"
     assert jobs.short(None, now=now) == jobs.short("soon", now=now) == ""
     assert jobs.short("2026-11-22T07:48:38", now=datetime(2026, 11, 22, tzinfo=UTC))
+
+
+def test_a_place_in_the_middle_of_a_long_lane(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = JobState(id="a", status="queued", lane="batch", position=1001, at_least=True)
+    jobs._show([state], as_json=False)
+    assert capsys.readouterr().out.split("\t")[3] == "1001+"
+    on_a_terminal(monkeypatch, 100)
+    jobs._show([state], as_json=False)
+    assert " 1001+ " in capsys.readouterr().out
