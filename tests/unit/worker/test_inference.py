@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,12 @@ import pytest
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
-from asrq_worker import inference
+from asrq_worker import checkpoints, inference
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece
-from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Identity, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Transcript
 from asrq_worker.control import JobControl
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job
 
@@ -113,7 +111,7 @@ def test_parts_that_are_done_stay_done_where_there_is_more_memory(
     for key, transcript in parts.saved.items():
         start, stop = map(int, key.split("-")[:2])
         samples = decoded.read(start, stop)
-        without = inference.checkpoint_key(Piece(start, stop), samples, ChunkOptions("en"), loaded.fingerprint)
+        without = checkpoints.name(Piece(start, stop), samples, ChunkOptions("en"), loaded.fingerprint)
         resumed = hear(berth, decoded, Notes({without: transcript}))
         assert (start / SAMPLE_RATE, stop / SAMPLE_RATE) in places(resumed)
         assert len(resumed.work) == len(resumed.placed) - 1
@@ -132,34 +130,6 @@ def test_nothing_of_another_recording_is_reused(berth: Berth, decoded: DecodedAu
     assert [one == other for one, other in zip(before.placed, after.placed, strict=True)] == [True, False]
     assert len(after.work) == 1, "what is the same as before is not heard again"
     assert after.placed == hear(berth, decoded, Notes()).placed
-
-
-def test_checkpoints_are_known_by_all_that_decides_their_text(tmp_path: Path) -> None:
-    piece, samples = Piece(0, 4), np.zeros(4, np.float32)
-    config, identity = BackendConfig("base", tmp_path), Identity("whisper", "1.2.1", "base", None, "cpu", "int8")
-    base = (piece, samples, ChunkOptions("en"), fingerprint(identity, config, ()))
-    others = [
-        (Piece(1, 5), *base[1:]),
-        (piece, samples + np.float32(1e-6), *base[2:]),
-        *((piece, samples, asked, base[3]) for asked in (ChunkOptions(), ChunkOptions("en", prompt="Grafana"))),
-        *(
-            (*base[:3], fingerprint(other, config, ()))
-            for other in (
-                replace(identity, backend="server"),
-                replace(identity, backend_version="1.2.2"),
-                replace(identity, model="tiny"),
-                replace(identity, model_revision="b4c2"),
-                replace(identity, compute_type="float32"),
-            )
-        ),
-        (*base[:3], fingerprint(identity, replace(config, options={"beam_size": 1}), ())),
-        (*base[:3], fingerprint(identity, replace(config, options={"url": "http://127.0.0.1:1"}), ())),
-        (*base[:3], fingerprint(identity, config, ("numpy",))),
-    ]
-    names = {inference.checkpoint_key(*depends) for depends in (base, *others)}
-    assert len(names) == 1 + len(others)
-    secret = replace(config, options={"api_key": "secret"}, cpu_threads=2)
-    assert fingerprint(identity, secret, ()) == base[3], "neither a key nor the number of threads changes a text"
 
 
 def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:

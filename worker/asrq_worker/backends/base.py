@@ -149,6 +149,9 @@ class Backend(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions may change a text; what earlier versions heard is not reused."""
 
+    folders: tuple[Path, ...] = ()
+    """Where the loaded model lies, as far as no revision names what is there; known after `load`."""
+
     def __init__(self, config: BackendConfig) -> None:
         self.config = config
 

@@ -145,6 +145,7 @@ class QwenBackend(Backend):
             hotwords=True,
             max_batch=options.max_batch or DEFAULT_MAX_BATCH[device],
         )
+        self.folders = tuple(found.folder for found in (recogniser, aligner) if found and not found.revision)
         version = importlib.metadata.version("qwen-asr")
         return Identity(self.name, version, recogniser.name, recogniser.revision, device, dtype)
 

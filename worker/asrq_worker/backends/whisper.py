@@ -101,6 +101,7 @@ class WhisperBackend(Backend):
                 ) from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
         self._capabilities = _capabilities(self._model, found.name, parallel)
+        self.folders = () if found.revision else (found.path,)
         return Identity(
             backend=self.name,
             backend_version=importlib.metadata.version("faster-whisper"),

@@ -59,7 +59,7 @@ class EngineChild:
             self._send(messages.failed(error))
             os._exit(1)  # native threads that a half-loaded model left behind must not hold the process
         self._pool = ThreadPoolExecutor(capabilities.parallel, thread_name_prefix="batch")
-        decides = fingerprint(identity, order.config, self._backend.packages)
+        decides = fingerprint(identity, order.config, self._backend.packages, self._backend.folders)
         self._send(messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s, decides)))
 
     def _transcribe(self, number: int, refs: tuple[ChunkRef, ...]) -> None:

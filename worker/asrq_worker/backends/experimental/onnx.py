@@ -137,6 +137,7 @@ class OnnxBackend(Backend):
             raise ModelInvalidError(
                 f"The model in {folder} cannot be loaded as {self._kind_name}: {failures.first_line(error)}"
             ) from None
+        self.folders = (folder,)
         version = importlib.metadata.version("onnx-asr")
         return Identity(self.name, version, self.config.model, None, device, suffix or "float32")
 

@@ -1,0 +1,64 @@
+"""Finished stretches of a job, kept for its next attempt under a name that says all that decides their text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict
+from typing import Protocol
+
+from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.split import Piece
+from asrq_worker.backends.base import ChunkOptions, Samples, Transcript
+
+
+class Kept(Protocol):
+    """Where they are kept."""
+
+    def load(self) -> dict[str, Transcript]:
+        """Return what earlier attempts finished, by name."""
+
+    def save(self, key: str, transcript: Transcript) -> None:
+        """Keep a finished stretch."""
+
+
+class Checkpoints:
+    """Those of one job on one engine."""
+
+    def __init__(self, kept: Kept, decoded: DecodedAudio, fingerprint: str) -> None:
+        """`fingerprint` is the engine's (`engine.fingerprint`)."""
+        self._kept = kept
+        self._decoded = decoded
+        self._fingerprint = fingerprint
+        self._finished = kept.load() if decoded.spans else {}
+        places = filter(None, map(_PLACE.fullmatch, self._finished))
+        self._places = {Piece(int(place[1]), int(place[2])) for place in places}
+
+    def find(self, piece: Piece, options: ChunkOptions) -> Transcript | None:
+        """Return what an earlier attempt heard of the same samples in the same way; the file may have changed since."""
+        if piece not in self._places or piece.stop > self._decoded.samples:
+            return None
+        return self._finished.get(self._name(piece, options))
+
+    def inside(self, piece: Piece) -> bool:
+        """Whether an earlier attempt may have finished some of a piece."""
+        return any(piece.start <= other.start and other.stop <= piece.stop for other in self._places)
+
+    def save(self, piece: Piece, options: ChunkOptions, transcript: Transcript) -> None:
+        """Keep a finished piece."""
+        self._kept.save(self._name(piece, options), transcript)
+
+    def _name(self, piece: Piece, options: ChunkOptions) -> str:
+        return name(piece, self._decoded.read(piece.start, piece.stop), options, self._fingerprint)
+
+
+_PLACE = re.compile(r"(\d{1,12})-(\d{1,12})-\w+", re.ASCII)
+
+
+def name(piece: Piece, samples: Samples, options: ChunkOptions, fingerprint: str) -> str:
+    """Name a finished piece by all that its text depends on, so that neither another recording's nor another model's
+    is reused: its place, what is heard there, what is asked, and by what it was heard (`engine.fingerprint`).
+    """
+    depends = hashlib.sha256(repr((sorted(asdict(options).items()), fingerprint)).encode())
+    depends.update(samples.astype("<f4", copy=False).tobytes())
+    return f"{piece.start}-{piece.stop}-{depends.hexdigest()[:32]}"
