@@ -7,6 +7,7 @@ awaiting; neither knows more of the protocol than that.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -22,7 +23,9 @@ from asrq_jobs.errors import (
     ErrorInfo,
     JobNotFoundError,
     JobStateError,
+    QueueAuthError,
     QueueError,
+    QueueRefusedError,
     WaitTimeoutError,
     from_info,
 )
@@ -35,6 +38,7 @@ from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, mis
 
 _ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
 _BLOCK_S = 2.0
+_PART_BYTES = 1 << 20
 _COMMAND_S = 60  # after which a worker that has not heard it yet does not follow it any more
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
@@ -84,11 +88,28 @@ def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
 
 
 def upload(audio: bytes, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
-    """Store audio, unless it is there: then it only lives longer."""
+    """Store audio, unless it is there: then it only lives longer.
+
+    Whoever can upload can put anything under any hash. So what is there is compared, a part at a time, by digests.
+    """
     key = keys.blob(blob.sha256)
-    if not (yield ("EXPIRE", key, ttl_s)):
-        yield ("SET", key, audio, "NX", "EX", ttl_s)
+    if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio))):
+        yield ("SET", key, audio, "EX", ttl_s)
     return blob
+
+
+def _holds(key: str, audio: bytes) -> Calls[bool]:
+    try:
+        if (yield ("STRLEN", key)) != len(audio):
+            return False
+        for first in range(0, len(audio), _PART_BYTES):
+            part = audio[first : first + _PART_BYTES]
+            digest: bytes = yield Script("digest", [key], [first, first + len(part) - 1])
+            if digest.decode() != hashlib.sha1(part, usedforsecurity=False).hexdigest():
+                return False
+    except (QueueAuthError, QueueRefusedError):  # no string at all, or nobody may look: what is written is right
+        return False
+    return True
 
 
 def submit(request: Request) -> Calls[Submitted]:
@@ -166,7 +187,7 @@ def _place(job_id: str, lane: str, need: str | None) -> Calls[_Place]:
 def result(job_id: str) -> Calls[Result | None]:
     """Get the result document, None while there is none."""
     text: bytes | None = yield ("GET", keys.result(job_id))
-    return Result.from_json(text) if text else None
+    return _parsed(job_id, text) if text else None
 
 
 def follow(
@@ -218,7 +239,7 @@ def follow(
         # job retried by hand has lost its result.
         text: bytes | None = yield from patiently(("GET", keys.result(job_id)))
         if text:
-            return Result.from_json(text)
+            return _parsed(job_id, text)
         if error:
             raise error
 
@@ -272,12 +293,7 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
     at = yield from server_time()
-    outcome = Result(
-        id=job_id,
-        status="canceled",
-        error=ErrorInfo(code="canceled", message="Canceled.", retryable=False, stage="queue"),
-        completed_at=_iso(at),
-    )
+    outcome = canceled(job_id, completed_at=_iso(at))
     event = Event(type="canceled", at=at)
     args: list[str | int] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
     raw: bytes = yield Script("cancel", _keys(job_id, lane, "scheduled", keys.STATS), args)
@@ -287,6 +303,20 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     if verdict == "ended":
         raise JobStateError(f"Job {job_id} has already ended.")
     return cast("Literal['canceled', 'requested']", verdict)
+
+
+def canceled(job_id: str = "", completed_at: str | None = None) -> Result:
+    """Return the result of a job that was canceled before a worker had it.
+
+    Without an id it is what workers keep for clients who may not write results (`keys.CANCELED`).
+    """
+    error = ErrorInfo(code="canceled", message="Canceled.", retryable=False, stage="queue")
+    return Result(id=job_id, status="canceled", error=error, completed_at=completed_at)
+
+
+def _parsed(job_id: str, text: bytes) -> Result:
+    found = Result.from_json(text)
+    return found if found.id else found.model_copy(update={"id": job_id})
 
 
 def retry(job_id: str) -> Calls[None]:

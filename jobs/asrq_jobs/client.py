@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from asrq_jobs import calls, configuration, dead, scripts, uploads
 from asrq_jobs.calls import Calls, Done, Following, Pause, Script, Step
@@ -202,7 +203,17 @@ class Client:
         try:
             with queue_errors(self.settings):
                 if isinstance(step, Script):
-                    return scripts.load(self.redis, step.name)(step.keys, step.args)
+                    return self._perform_script(step)
                 return self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
         except QueueError as error:
             return error
+
+    def _perform_script(self, script: Script) -> Any:
+        errors: list[ResponseError] = []
+        for command in scripts.ways(script.name, script.keys, script.args):
+            try:
+                return self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+            except ResponseError as error:
+                errors.append(error)
+                scripts.refused(errors)
+        raise AssertionError(script.name)  # `refused` has raised

@@ -9,6 +9,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:events:<id>           stream  ASRQ_RESULT_TTL_S       submit, begin, note, end_execution, expire, cancel, retry
     asrq:chunks:<id>           hash    ASRQ_RESULT_TTL_S       note.lua: finished chunks by checkpoint key
     asrq:attempts:<id>         list    ASRQ_RESULT_TTL_S       begin.lua, end_execution.lua: one JSON per attempt
+    asrq:canceled              string  none                    the worker: the result of a job canceled while it waited,
+                                                       without its id; cancel.lua copies it
     asrq:cancel:<id>           string  ASRQ_RESULT_TTL_S       cancel.lua, while the job runs
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
@@ -45,6 +47,7 @@ HOSTS = "asrq:hosts"
 LEADER = "asrq:reaper:leader"
 STATS = "asrq:stats"
 CONTROL = "asrq:control"
+CANCELED = "asrq:canceled"
 POLICY = "asrq:policy"
 POLICY_LOG = "asrq:policy:log"
 SHADOW = "asrq:shadow"

@@ -1,18 +1,38 @@
-"""The Lua scripts that change a job's state, each one atomic step of the protocol."""
+"""The Lua scripts that change a job's state, each one atomic step of the protocol.
+
+What clients run is also a library of functions, which workers load. A user of Redis who may call functions and may not
+send scripts cannot keep the server from ever answering again.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Final, Literal
 
 from redis import Redis
 from redis.commands.core import Script
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+
+from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "begin", "cancel", "claim_webhook", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
+    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
     "reconcile", "recover_dequeued", "retry", "settle_webhook", "submit", "take",
 ]  # fmt: skip
+
+LIBRARY: Final = "asrq"
+_WAYS: Final = 3
+_FLAGS: Final[Mapping[ScriptName, str]] = {
+    "submit": "",
+    "cancel": "'allow-oom'",  # ending jobs is what helps a server that is full
+    "retry": "",
+    "purge": "'allow-oom'",
+    "digest": "'no-writes', 'allow-oom'",
+}
+"""What clients run, with what a server has to know of each."""
 
 
 @cache
@@ -24,3 +44,48 @@ def source(name: ScriptName) -> str:
 def load(redis: Redis, name: ScriptName) -> Script:
     """Return a script bound to a connection; it is sent by digest (EVALSHA) and in full only when unknown."""
     return redis.register_script(source(name))
+
+
+def library() -> str:
+    """Return the text of the library `asrq`, for FUNCTION LOAD: a function `asrq_<name>` for each script of clients."""
+    functions = [
+        f"redis.register_function{{function_name = '{LIBRARY}_{name}', flags = {{{flags}}}, "
+        f"callback = function(KEYS, ARGV)\n{source(name)}\nend}}\n"
+        for name, flags in _FLAGS.items()
+    ]
+    return f"#!lua name={LIBRARY}\n" + "".join(functions)
+
+
+def ways(name: ScriptName, keys: Sequence[str], args: Sequence[str | int]) -> Iterator[tuple[str | int, ...]]:
+    """Yield the commands that run a script, each for a server that refused the one before (see `refused`)."""
+    given = (len(keys), *keys, *args)
+    yield ("FCALL", f"{LIBRARY}_{name}", *given)
+    yield ("EVALSHA", _digest(name), *given)
+    yield ("EVAL", source(name), *given)
+
+
+def refused(errors: Sequence[ResponseError]) -> None:
+    """Look at what was answered so far to the `ways` of running a script; returns if the next may do.
+
+    Raises:
+        QueueRefusedError: the server has no functions, and this user may do nothing else.
+        redis.exceptions.ResponseError: the last of them, if it is about the script itself, or no way is left.
+    """
+    first, last = errors[0], errors[-1]
+    if isinstance(last, NoPermissionError) and _is_unknown(first):
+        raise QueueRefusedError(
+            "Redis does not have the functions of asrq, and its user may not send scripts.",
+            hint="Start a worker: it loads them. Before Redis 7 there are none: docs/how-to/secure-redis.md.",
+        ) from last
+    may_do = _is_unknown(last) or isinstance(last, NoPermissionError | NoScriptError)
+    if len(errors) == _WAYS or not may_do:
+        raise last
+
+
+def _is_unknown(error: ResponseError) -> bool:
+    return str(error).lower().startswith(("function not found", "unknown command"))
+
+
+@cache
+def _digest(name: ScriptName) -> str:
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()

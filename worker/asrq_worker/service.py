@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import __version__, keys
-from asrq_jobs.calls import STOPPED
+from asrq_jobs.calls import STOPPED, canceled
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import ShutdownError, StorageError
 from asrq_jobs.result import WorkerInfo
@@ -32,7 +32,7 @@ from asrq_worker.monitor.server import listening
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.policy import Outcome
 from asrq_worker.policy_watch import PolicyWatch
-from asrq_worker.queue import shared
+from asrq_worker.queue import functions, shared
 from asrq_worker.queue.clock import ClockWatch
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
@@ -123,7 +123,7 @@ class Service:
         began = time.monotonic()
         try:
             with queue_errors(self._settings):
-                ride_out(self._publish_limits, self._keeper.outage, within_s=self._settings.redis_retry_s)
+                ride_out(self._publish, self._keeper.outage, within_s=self._settings.redis_retry_s)
             self._announce("loading")
             self._machine.start()
             served = self._load()
@@ -205,9 +205,13 @@ class Service:
     def _shown_state(self) -> str:
         return "blocked" if self._state == "ready" and self._known_problem() else self._state
 
-    def _publish_limits(self) -> None:
+    def _publish(self) -> None:
+        """Put what clients need into Redis: the functions that they call, and what these read."""
+        if not functions.publish(self._redis, replace=True):
+            _log.info("functions.unavailable", reason="Redis is older than 7, or does not let this user load them")
         shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})
         self._redis.hset(keys.LIMITS, mapping=self._limits())
+        self._redis.set(keys.CANCELED, canceled().to_json())
 
     def _limits(self) -> dict[FieldT, EncodableT]:
         depths = {f"depth:{lane}": self._settings.lane_depth for lane in self._settings.slots}
@@ -219,6 +223,7 @@ class Service:
         pipe.hset(keys.HOSTS, self.name, self._status())
         for name, value in self._limits().items():  # those of whoever started last stay; what was lost comes back
             pipe.hsetnx(keys.LIMITS, name, value)
+        pipe.set(keys.CANCELED, canceled().to_json(), nx=True)
 
     def _observe(self, backend: str, outcome: Outcome) -> None:
         self.monitor.served(backend, outcome)

@@ -18,9 +18,10 @@
 --
 -- Returns "canceled" (no worker has it, and it has ended), "requested" (it runs; its worker has been told), "ended" (it had
 -- ended before) or "missing".
--- It also reads asrq:leases. A job whose lease has lapsed ends here; its result is what keeps its execution, should its
--- worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own tools call canceled
--- while an execution holds it runs. Whatever place a job has that waits, its status keeps it from beginning.
+-- It also reads asrq:leases and asrq:canceled. A job whose lease has lapsed ends here; its result is what keeps its
+-- execution, should its worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own
+-- tools call canceled while an execution holds it runs. Whatever place a job has that waits, its status keeps it from
+-- beginning.
 -- A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still stand in its lane: put back while its slot was slow to begin it.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not hide that the
@@ -61,7 +62,15 @@ for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
   redis.call('EXPIRE', key, ARGV[4])
 end
 redis.pcall('ZADD', KEYS[4], ARGV[5], ARGV[1])
-redis.call('SET', KEYS[7], ARGV[2], 'EX', ARGV[4])
+-- Who may not write results copies the one that workers keep for that; its id is empty. Before Redis 7 there is no such
+-- question, and `may` is an error, which counts as a yes.
+local _, may = pcall(redis.acl_check_cmd, 'SET', KEYS[7], ARGV[2])
+if may then
+  redis.call('SET', KEYS[7], ARGV[2])
+else
+  redis.call('COPY', 'asrq:canceled', KEYS[7])
+end
+redis.call('EXPIRE', KEYS[7], ARGV[4])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
 redis.call('EXPIRE', KEYS[6], ARGV[4])
 redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)

@@ -19,8 +19,10 @@ from rq.serializers import JSONSerializer
 from scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
+from asrq_jobs.calls import canceled
 from asrq_jobs.errors import AudioUnreadableError, all_errors
 from asrq_jobs.events import Event
+from asrq_worker.queue import functions
 
 from .conftest import CLIENTS, Start
 
@@ -238,3 +240,32 @@ def test_a_node_program_cancels_while_it_follows_or_stops_following(
     first, *rest = done.stdout.splitlines()
     assert rest == ["enough", "queued canceled", "canceled "]
     assert client.state(first.split()[1]).status == "canceled"
+
+
+def test_functions_suffice(
+    start: Start,
+    scripted: ScriptedWorker,
+    redis: Redis,
+    valkey_url: str,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the rights of users.acl.example, which has no EVAL for clients."""
+    users = (CLIENTS.parents[2] / "ops" / "redis" / "users.acl.example").read_text(encoding="utf-8").splitlines()
+    [rights] = [line.split()[2:] for line in users if line.startswith("user client ")]
+    functions.publish(redis, replace=True)
+    redis.set(keys.CANCELED, canceled().to_json())
+    redis.execute_command("ACL", "SETUSER", "client", *rights)
+    redis.acl_log_reset()
+    try:
+        monkeypatch.setenv("ASRQ_REDIS_URL", valkey_url.replace("//", "//client:CLIENT_PASSWORD@"))
+        program = start(recording)
+        scripted.complete(scripted.take(), "allowed")
+        assert program.communicate(timeout=20)[0] == "allowed\n"
+        program = start(recording, "--wait", "1")
+        assert "[wait_timeout]" in program.communicate(timeout=20)[1]
+        [last] = [name for name in redis.scan_iter("rq:job:*") if redis.hget(name, "status") == b"canceled"]
+        assert redis.get(keys.result(last.decode().removeprefix("rq:job:"))) == canceled().to_json().encode()
+        assert redis.acl_log() == []
+    finally:
+        redis.acl_deluser("client")

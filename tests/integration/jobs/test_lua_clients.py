@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from conftest import REPO
 from integration.jobs.lua_state import Server, State
 from redis import Redis
 
@@ -132,6 +133,26 @@ def test_a_job_that_was_taken_is_marked_and_its_worker_told(
     assert server.changed() == {"asrq:cancel:<id>": ("1", 600)} | (
         {"rq:queue:asrq-<lane>": ["next"]} if "job" in lane else {}
     )
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_may_not_write_results_copies_the_one_that_workers_keep(
+    server: Server, valkey_url: str, kept: bool
+) -> None:
+    kept_by_workers = {"asrq:canceled": "as workers write it"} if kept else {}
+    server.put(WAITS | kept_by_workers)
+    users = (REPO / "ops/redis/users.acl.example").read_text(encoding="utf-8").splitlines()
+    [rights] = [line.split()[2:] for line in users if line.startswith("user client ")]
+    sending = ["(+eval", "+evalsha", "+script|load", "~rq:*", "~asrq:*)"]  # instead of calling the same as a function
+    server.redis.execute_command("ACL", "SETUSER", "other", *rights, *sending)
+    try:
+        login = valkey_url.replace("//", "//other:CLIENT_PASSWORD@")
+        with Redis.from_url(login, decode_responses=True) as redis:
+            assert Server(redis).run("cancel", "job", "forged", "event", 600, 1600) == "canceled"
+    finally:
+        server.redis.acl_deluser("other")
+    copied = {"asrq:result:<id>": ("as workers write it", 600)} if kept else {}
+    assert server.changed() == {name: held for name, held in CANCELED.items() if name != "asrq:result:<id>"} | copied
 
 
 @pytest.mark.parametrize("status", ["finished", "failed", "canceled", "stopped"])
@@ -417,3 +438,10 @@ def test_jobs_that_wait_for_a_certain_worker_fill_their_lane(server: Server) -> 
     server.redis.delete("rq:job:job")
     error = submit(server)["error"]
     assert (error["code"], error["message"]) == ("queue_full", "The lane batch holds 5 jobs, its limit is 5.")
+
+
+def test_parts_of_an_upload_have_digests(server: Server) -> None:
+    server.put({"asrq:blob:<sha256>": "one two"})
+    assert server.run("digest", 0, 2) == hashlib.sha1(b"one", usedforsecurity=False).hexdigest()
+    assert server.run("digest", 4, 99) == hashlib.sha1(b"two", usedforsecurity=False).hexdigest()
+    assert server.changed() == {}

@@ -20,13 +20,14 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect
-from asrq_jobs.errors import AudioUnreadableError, QueueAuthError
+from asrq_jobs.errors import AudioUnreadableError, QueueAuthError, QueueRefusedError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
 from asrq_worker.doctor import queue
 from asrq_worker.inference import Journal
+from asrq_worker.queue import functions
 from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -35,6 +36,8 @@ USERS = (REPO / "ops/redis/users.acl.example").read_text(encoding="utf-8")
 ADMIN = "user admin on nopass allkeys allchannels allcommands\n"
 
 Command = tuple[str | int, ...]
+Denied = tuple[str, str, str]
+"""Who, why and what."""
 
 
 @pytest.fixture(scope="module", params=[valkey, redis_server], ids=["valkey", "redis"])
@@ -52,7 +55,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def denied(server: Server) -> Iterator[Callable[[], list[object]]]:
+def denied(server: Server) -> Iterator[Callable[[], list[Denied]]]:
     """Tells what the server has denied anybody since the test began, on an empty server."""
     with Redis.from_url(_url(server, "admin")) as admin:
         admin.flushall()
@@ -78,7 +81,7 @@ def test_every_user_of_the_example_has_a_password_to_be_replaced() -> None:
 
 
 def test_a_job_from_its_submission_to_its_end(
-    server: Server, denied: Callable[[], list[object]], data: Path, tmp_path: Path
+    server: Server, denied: Callable[[], list[Denied]], data: Path, tmp_path: Path
 ) -> None:
     settings = Settings(redis_url=_url(server, "client"))
     gate = tmp_path / "gate"
@@ -122,7 +125,7 @@ def test_a_job_from_its_submission_to_its_end(
 
 
 def test_a_client_whose_rights_are_of_before_submits_all_the_same(
-    server: Server, denied: Callable[[], list[object]]
+    server: Server, denied: Callable[[], list[Denied]]
 ) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, Client(Settings(redis_url=_url(server, "client"))) as client:
         admin.execute_command("ACL", "SETUSER", "client", "-smembers", "-copy")
@@ -133,7 +136,7 @@ def test_a_client_whose_rights_are_of_before_submits_all_the_same(
         assert client.submit(client.upload(b"audio"), id="next").depth == 2
 
 
-def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[object]]) -> None:
+def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[Denied]]) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, connect(Settings(redis_url=_url(server, "reaper"))) as redis:
         admin.set(keys.LEASES, "rubbish")
         assert Reaper(redis, Settings()).run_once().spoilt == (keys.LEASES,)
@@ -141,7 +144,7 @@ def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[],
     assert denied() == []
 
 
-def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[object]]) -> None:
+def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[Denied]]) -> None:
     pytest.importorskip("rq_dashboard")
     from asrq_worker.dashboard import create_app
 
@@ -222,23 +225,49 @@ DANGEROUS: list[Command] = [
     ("ACL", "LIST"), ("ACL", "SETUSER", "client", "allkeys"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "TYPE", "normal"),
     ("SWAPDB", 0, 1), ("REPLICAOF", "127.0.0.1", 1), ("MODULE", "LIST"), ("SLOWLOG", "GET"),
     ("RENAME", "asrq:stats", "x"), ("SET", "other", "1"), ("GET", "other"), ("PUBLISH", "other", "1"),
-    ("FUNCTION", "LOAD", "x"),
     ("EVAL", "return redis.call('set', KEYS[1], '1')", 1, "other"), ("EVAL", "return redis.call('flushall')", 0),
-    ("EVAL", "return redis.call('get', 'other')", 0),
+    ("EVAL", "return redis.call('get', 'other')", 0), ("FUNCTION", "FLUSH"), ("FUNCTION", "DELETE", "asrq"),
+    ("FUNCTION", "KILL"), ("SCRIPT", "KILL"),
+]  # fmt: skip
+
+LOADING: list[Command] = [
+    ("FUNCTION", "LOAD", "REPLACE", "#!lua name=asrq\nredis.register_function('asrq_submit', function() end)"),
+    ("FUNCTION", "RESTORE", "x"), ("EVAL", "return 1", 0), ("EVAL_RO", "return 1", 0), ("EVALSHA", "0" * 40, 0),
+    ("SCRIPT", "LOAD", "return 1"),
+]  # fmt: skip
+"""An endless script that has written hangs a server for good."""
+
+WRITES: list[Command] = [
+    ("SET", "{}"), ("SETEX", 9, "{}"), ("GETSET", "{}"), ("APPEND", "{}"), ("SETRANGE", 0, "{}"), ("INCR",),
+    ("HSET", "f", "v"), ("RPUSH", "v"), ("LSET", 0, "v"), ("SADD", "v"), ("ZADD", 1, "v"), ("XADD", "*", "f", "v"),
+    ("RESTORE", 0, "x"), ("XTRIM", "MAXLEN", 0),
+]  # fmt: skip
+"""Every kind of command that could put text under a key; the key comes second."""
+
+OF_WORKERS = [
+    keys.result("x"), keys.rq_results("x"), keys.chunks("x"), keys.attempts("x"), keys.LEASES, keys.HOSTS, keys.LIMITS,
+    keys.POLICY, keys.POLICY_LOG, keys.LEADER, keys.CANCELED, keys.command("x"), keys.RQ_WORKERS, keys.WEBHOOKS,
+    *(keys.registry(kind, "batch") for kind in ("wip", "finished", "failed")),
 ]  # fmt: skip
 
 CLIENT_ALONE: list[Command] = [
-    ("SET", keys.POLICY, "{}"), ("ZADD", keys.LEASES, 1, "x"), ("ZREM", keys.LEASES, "x"),
-    ("HSET", keys.HOSTS, "x", "y"), ("SADD", keys.RQ_WORKERS, "x"), ("SET", keys.LEADER, "x"),
-    ("ZADD", keys.registry("finished", "batch"), 1, "x"),
-    ("SUBSCRIBE", keys.CONTROL), ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0), ("SCAN", 0),
-    ("EVAL", "return redis.call('zadd', 'asrq:leases', 1, 'x')", 0), ("INFO",),
+    *((write[0], key, *write[1:]) for key in OF_WORKERS for write in WRITES),
+    *(("COPY", source, keys.result("x")) for source in (keys.blob("x"), keys.events("x"), keys.job("x"))),
+    ("COPY", keys.result("y"), keys.result("x")), ("RENAME", keys.blob("x"), keys.result("x")),
+    ("COPY", keys.CANCELED, keys.blob("x")), ("ZREM", keys.LEASES, "x"), ("ZREM", keys.registry("wip", "batch"), "x"),
+    ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.blob("x")), ("DEL", keys.queue("batch")),
+    ("SET", keys.job("x"), "{}"), ("SREM", keys.RQ_QUEUES, "x"), ("XTRIM", keys.events("x"), "MAXLEN", 0),
+    ("HGETALL", keys.spoilt("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
+    ("HGETALL", keys.chunks("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
+    ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("user", ["client", "worker", "reaper", "dashboard"])
 def test_nothing_else(server: Server, user: str) -> None:
-    tried = DANGEROUS + (CLIENT_ALONE if user == "client" else [])
+    tried = (
+        DANGEROUS + (LOADING if user in {"client", "dashboard"} else []) + (CLIENT_ALONE if user == "client" else [])
+    )
     with Redis.from_url(_url(server, user), retry=None) as redis:
         assert [command for command in tried if not _refused(redis, command)] == []
 
@@ -252,6 +281,66 @@ def _refused(redis: Redis, command: Command) -> bool:
         # A script is told by its error, and DEBUG is refused to everybody before rights are looked at.
         return bool(re.search("not allowed|can't run this command|can't access|ACL failure", str(error)))
     return False
+
+
+def test_a_function_does_no_more_than_who_calls_it(server: Server, denied: Callable[[], list[Denied]]) -> None:
+    """Called by hand, with keys and words of the attacker's choice."""
+    with Redis.from_url(_url(server, "worker")) as worker:
+        functions.publish(worker, replace=True)
+        worker.set(keys.result("theirs"), "text")
+        worker.set(keys.CANCELED, "nobody's")
+        worker.hset(keys.LIMITS, "depth:batch", 9)
+    lane = [keys.registry(kind, "batch") for kind in ("scheduled", "canceled")]
+    settings = Settings(redis_url=_url(server, "client"))
+    with Client(settings) as client, Redis.from_url(_url(server, "client")) as redis:
+        client.submit(client.upload(b"audio"), id="mine")
+        named = [keys.job("mine"), keys.queue("batch"), *lane, keys.cancel("mine"), keys.events("mine")]
+        named += [keys.result("theirs"), keys.STATS, keys.attempts("mine"), keys.chunks("mine")]
+        assert redis.fcall("asrq_cancel", len(named), *named, "mine", "forged", "{}", 100, 100) == b"canceled"
+        assert redis.get(keys.result("theirs")) == b"text"
+        with pytest.raises(ResponseError, match=r"can't access|No permissions"):
+            redis.fcall("asrq_purge", 7, keys.job("none"), keys.LEASES, *[keys.LIMITS] * 5, "x")
+        assert redis.hgetall(keys.LIMITS) == {b"depth:batch": b"9"}
+    assert denied() != [], "the server keeps a list of what it refused"
+
+
+def test_a_client_without_functions_is_told_what_to_do(server: Server, denied: Callable[[], list[Denied]]) -> None:
+    with Redis.from_url(_url(server, "admin")) as admin:
+        admin.function_flush()
+    with Client(Settings(redis_url=_url(server, "client"))) as client:
+        blob = client.upload(b"audio")
+        with pytest.raises(QueueRefusedError) as caught:
+            client.submit(blob)
+    assert "does not have the functions of asrq" in caught.value.message
+    assert "Start a worker" in (caught.value.hint or "")
+    with Redis.from_url(_url(server, "reaper")) as redis:
+        Reaper(redis, Settings()).run_once()
+    with Client(Settings(redis_url=_url(server, "client"))) as client:
+        assert client.submit(blob).created
+    assert {user for user, _, _ in denied()} == {"client"}, "which had tried to send a script"
+
+
+def test_the_line_for_servers_before_7(server: Server, denied: Callable[[], list[Denied]]) -> None:
+    """It stands in the documentation; without functions its user goes the older way."""
+    page = (REPO / "docs/how-to/secure-redis.md").read_text(encoding="utf-8")
+    [rights] = [line.split()[2:] for line in page.splitlines() if line.startswith("user client ")]
+    assert not any("%" in right or "(" in right for right in rights)
+    with Redis.from_url(_url(server, "admin")) as admin:
+        admin.function_flush()
+        admin.execute_command("ACL", "SETUSER", "older", *rights)
+        login = server.url.replace("//", "//older:CLIENT_PASSWORD@")
+        try:
+            with Client(Settings(redis_url=login)) as client:
+                client.submit(client.upload(b"audio"), id="job")
+                assert client.upload(b"audio")
+                assert client.cancel("job") == "canceled"
+                assert client.wait("job", timeout_s=10).id == "job"
+                client.retry("job")
+                assert [state.status for state in client.jobs()] == ["queued"]
+                assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])
+        finally:
+            admin.acl_deluser("older")
+    assert {what for _, _, what in denied()} == {"fcall"}, "an older server has no such command"
 
 
 def test_a_missing_right_is_said_with_the_page_that_helps(server: Server) -> None:

@@ -123,7 +123,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
     spoil(redis, keys.queue("batch"))
     spoil(redis, keys.registry("canceled", "batch"))
     redis.hset(keys.job("lost"), mapping={"status": "queued", "origin": "asrq-batch"})
-    assert client.cancel("lost") == "requested", "it is on no list; whoever begins it will see the mark"
+    assert client.cancel("lost") == "canceled", "it is on no list, and nobody can begin it any more"
     redis.delete(keys.queue("batch"))
     client.redis.set("rq:suspended", 1)
     until(lambda: all(redis.hget(keys.rq_worker(slot.name), "state") == b"suspended" for slot in service._slots))
@@ -139,7 +139,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
 
 def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Service) -> None:
     spoil(redis, keys.LIMITS)
-    service._publish_limits()
+    service._publish()
     usual = redis.hgetall(keys.LIMITS)
     assert usual.keys() >= {b"depth:batch", b"depth:interactive", b"blob_ttl"}
     redis.hset(keys.LIMITS, "depth:batch", 7)

@@ -29,6 +29,7 @@ TYPES: Final[Mapping[str, str]] = {
     keys.HOSTS: "hash",
     keys.STATS: "hash",
     keys.LEADER: "string",
+    keys.CANCELED: "string",
     keys.POLICY: "string",
     keys.POLICY_LOG: "stream",
     keys.SHADOW: "stream",

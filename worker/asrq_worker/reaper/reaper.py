@@ -23,7 +23,7 @@ from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.logs import Log
-from asrq_worker.queue import shared
+from asrq_worker.queue import functions, shared
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
 from asrq_worker.reaper import rollback
@@ -196,11 +196,13 @@ class Reaper:
         return mine
 
     def _tidy(self, now: float) -> None:
-        """Forget registry entries that have lapsed, as RQ's maintenance would, and webhooks that nobody delivers."""
+        """Forget registry entries that have lapsed, as RQ's maintenance would, and webhooks that nobody delivers;
+        and bring back what clients call, should the server have lost it."""
         for lane in LANES:
             for kind in ("finished", "failed", "canceled"):
                 with self._apart(keys.registry(kind, lane)):
                     self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
+        functions.publish(self._redis, replace=False)
         with self._apart(keys.RQ_QUEUES):
             for apart in shared.lists_apart(self._redis):
                 shared.forget_if_empty(self._redis, keys.waiting(*apart))

@@ -86,7 +86,8 @@ export class AsrqError extends Error {
   static from(cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(message)) return new AsrqError({ code: "queue_auth", message });
-    if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable: true });
+    const retryable = !/^ERR\b/.test(message); // the same command will be refused again
+    if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable });
     return new AsrqError({ code: "queue_unreachable", message: `Redis does not answer: ${message}`, retryable: true });
   }
 }
@@ -163,7 +164,7 @@ export class Client {
   }
 
   /**
-   * Stores the bytes, unless the server has them; returns the `audio` of a request.
+   * Stores the bytes; returns the `audio` of a request.
    * @param {Buffer} bytes
    * @param {string} [name]
    * @returns {Promise<Audio>}
@@ -171,10 +172,8 @@ export class Client {
   async upload(bytes, name) {
     if (bytes.length === 0) throw new AsrqError({ code: "audio_empty", message: "The audio has 0 bytes." });
     const sha256 = createHash("sha256").update(bytes).digest("hex");
-    const key = `asrq:blob:${sha256}`;
-    if (!(await this.#call(() => this.#redis.expire(key, KEEP_S)))) {
-      await this.#call(() => this.#redis.set(key, bytes, "EX", KEEP_S, "NX"));
-    }
+    // Also where there is something already: it is the same, or wrong.
+    await this.#call(() => this.#redis.set(`asrq:blob:${sha256}`, bytes, "EX", KEEP_S));
     return { kind: "blob", sha256, bytes: bytes.length, name };
   }
 
@@ -261,13 +260,21 @@ export class Client {
   }
 
   /**
+   * Calls the function that workers have loaded or, where there is none (before Redis 7, before the first worker), sends
+   * its source.
    * @param {keyof typeof SCRIPTS} name
    * @param {(string | number)[]} given
    * @returns {Promise<string>}
    */
-  #script(name, ...given) {
-    const run = /** @type {any} */ (this.#redis)[name]; // ioredis makes these methods at run time
-    return this.#call(() => run.apply(this.#redis, given));
+  async #script(name, ...given) {
+    try {
+      const answer = await this.#call(() => this.#redis.fcall(`asrq_${name}`, SCRIPTS[name].numberOfKeys, ...given));
+      return /** @type {string} */ (answer);
+    } catch (error) {
+      if (!(error instanceof AsrqError && /unknown command|Function not found/.test(error.message))) throw error;
+      const run = /** @type {any} */ (this.#redis)[name]; // ioredis makes these methods at run time
+      return this.#call(() => run.apply(this.#redis, given));
+    }
   }
 
   /**

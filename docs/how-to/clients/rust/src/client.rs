@@ -100,16 +100,15 @@ impl Client {
         }
     }
 
-    /// Stores the bytes, unless the server has them, and returns their SHA-256.
+    /// Stores the bytes and returns their SHA-256.
     pub fn upload(&mut self, audio: &[u8]) -> Outcome<String> {
         if audio.is_empty() {
             return Err(Error::new("audio_empty", "The audio has 0 bytes.", false));
         }
         let digest = sha256::hex(audio);
         let (key, ttl) = (format!("asrq:blob:{digest}"), KEEP_S.to_string());
-        if self.call(&[b"EXPIRE", key.as_bytes(), ttl.as_bytes()])? == Value::Integer(0) {
-            self.call(&[b"SET", key.as_bytes(), audio, b"NX", b"EX", ttl.as_bytes()])?;
-        }
+        // Also where there is something already: it is the same, or wrong.
+        self.call(&[b"SET", key.as_bytes(), audio, b"EX", ttl.as_bytes()])?;
         Ok(digest)
     }
 
@@ -142,7 +141,7 @@ impl Client {
             "asrq:limits".to_string(),
             format!("asrq:blob:{digest}"),
         ];
-        let answer = parsed(&self.script(SUBMIT, &keys, &[&id, job.lane, &request])?)?;
+        let answer = parsed(&self.script("asrq_submit", SUBMIT, &keys, &[&id, job.lane, &request])?)?;
         match answer.get("error") {
             Json::Null => Ok(id),
             error => Err(Error::from_json(error)),
@@ -225,19 +224,27 @@ impl Client {
         let event = object([("type", "canceled".into()), ("at", (now as f64).into())]);
         let (ttl, expiry) = (KEEP_S.to_string(), (now + KEEP_S).to_string());
         let args = [id, &result.to_string(), &event.to_string(), &ttl, &expiry];
-        match self.script(CANCEL, &keys, &args)?.text().as_deref() {
+        match self.script("asrq_cancel", CANCEL, &keys, &args)?.text().as_deref() {
             Some("missing") => Err(Error::new("job_not_found", format!("There is no job {id}."), false)),
             Some("ended") => Err(Error::new("job_state", format!("The job {id} has ended already."), false)),
             verdict => Ok(verdict.unwrap_or_default().to_string()),
         }
     }
 
-    fn script(&mut self, source: &str, keys: &[String], args: &[&str]) -> Outcome<Value> {
+    /// Calls the function that workers have loaded or, where there is none (before Redis 7, before the first worker), sends
+    /// its source.
+    fn script(&mut self, name: &str, source: &str, keys: &[String], args: &[&str]) -> Outcome<Value> {
         let count = keys.len().to_string();
-        let mut parts: Vec<&[u8]> = vec![b"EVAL", source.as_bytes(), count.as_bytes()];
+        let mut parts: Vec<&[u8]> = vec![b"FCALL", name.as_bytes(), count.as_bytes()];
         parts.extend(keys.iter().map(|key| key.as_bytes()));
         parts.extend(args.iter().map(|arg| arg.as_bytes()));
-        self.call(&parts)
+        match self.call(&parts) {
+            Err(error) if error.message.contains("unknown command") || error.message.contains("Function not found") => {
+                parts[..2].copy_from_slice(&[b"EVAL", source.as_bytes()]);
+                self.call(&parts)
+            }
+            answer => answer,
+        }
     }
 
     fn call(&mut self, parts: &[&[u8]]) -> Outcome<Value> {
@@ -362,7 +369,7 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_asked_again_on_a_new_connection() {
-        let url = server(&[b"", b"HTTP/1.1 400\r\n", b"$5\r\nab", b":1\r\n"]);
+        let url = server(&[b"", b"HTTP/1.1 400\r\n", b"$5\r\nab", b"+OK\r\n"]);
         assert_eq!(client(&url, 5000).upload(b"sound").unwrap(), sha256::hex(b"sound"));
     }
 

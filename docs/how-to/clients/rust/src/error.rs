@@ -36,6 +36,7 @@ impl Error {
     pub(crate) fn refused(text: &str) -> Error {
         match text.split(' ').next().unwrap_or("") {
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Error::new("queue_auth", text, false),
+            "ERR" => Error::new("queue_refused", text, false), // the same command will be refused again
             _ => Error::new("queue_refused", text, true),
         }
     }
@@ -111,5 +112,6 @@ mod tests {
         assert_eq!(Error::new("new_one", "", true).for_people(), "Something failed that may work later. Try again.");
         assert_eq!(Error::refused("WRONGPASS invalid").code, "queue_auth");
         assert_eq!(Error::refused("LOADING Redis").code, "queue_refused");
+        assert!(Error::refused("LOADING Redis").retryable && !Error::refused("ERR unknown command").retryable);
     }
 }

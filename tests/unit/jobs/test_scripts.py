@@ -1,0 +1,54 @@
+"""The ways to run a client's script: a function where there is one, else the script itself."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+
+from asrq_jobs import scripts
+from asrq_jobs.errors import QueueRefusedError
+
+UNKNOWN = [
+    ResponseError("Function not found"),
+    ResponseError("unknown command 'FCALL', with args beginning with: 'asrq_submit'"),
+    ResponseError("unknown command `FCALL`, with args beginning with: `asrq_submit`"),
+]
+REFUSED = NoPermissionError("User client has no permissions to run the 'fcall' command")
+
+
+def test_the_ways_in_their_order() -> None:
+    text = scripts.source("cancel")
+    given = (2, "one", "two", "job", 600)
+    assert list(scripts.ways("cancel", ["one", "two"], ["job", 600])) == [
+        ("FCALL", "asrq_cancel", *given),
+        ("EVALSHA", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), *given),
+        ("EVAL", text, *given),
+    ]
+
+
+@pytest.mark.parametrize("why", [*UNKNOWN, REFUSED])
+def test_where_there_is_no_function_the_script_is_sent(why: ResponseError) -> None:
+    scripts.refused([why])
+    scripts.refused([why, NoScriptError("No matching script. Please use EVAL.")])
+
+
+@pytest.mark.parametrize("before", [[], [UNKNOWN[0]], [UNKNOWN[0], NoScriptError("no")]])
+def test_what_the_script_itself_answers_is_the_answer(before: list[ResponseError]) -> None:
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        scripts.refused([*before, ResponseError("WRONGTYPE of a key")])
+
+
+@pytest.mark.parametrize("why", UNKNOWN)
+def test_who_may_do_neither_is_told_what_helps(why: ResponseError) -> None:
+    with pytest.raises(QueueRefusedError, match="does not have the functions of asrq") as caught:
+        scripts.refused([why, NoPermissionError("no evalsha")])
+    assert caught.value.retryable
+    assert caught.value.hint is not None
+
+
+def test_who_may_not_even_call_functions_is_told_of_the_right() -> None:
+    scripts.refused([REFUSED, NoPermissionError("no evalsha")])
+    with pytest.raises(NoPermissionError, match=r"no eval$"):
+        scripts.refused([REFUSED, NoPermissionError("no evalsha"), NoPermissionError("no eval")])
