@@ -33,10 +33,11 @@ local job = redis.call('HMGET', KEYS[1], 'status', 'enqueued_at', 'waits_for')
 if job[1] ~= 'queued' or not job[2] or job[2] == '' or job[2] >= ARGV[2] then
   return 0
 end
-redis.pcall('LREM', KEYS[2], 0, id)
-redis.pcall('LREM', KEYS[3], 0, id)
-if job[3] then
-  redis.pcall('LREM', KEYS[2] .. '@' .. job[3], 0, id)
+if redis.pcall('LREM', KEYS[3], 1, id) ~= 1 then  -- first: a slot has taken it as a rule, and a lane may be long
+  redis.pcall('LREM', KEYS[2], -1, id)
+  if job[3] then
+    redis.pcall('LREM', KEYS[2] .. '@' .. job[3], -1, id)
+  end
 end
 redis.call('HSET', KEYS[1], 'status', 'failed', 'ended_at', ARGV[3])
 redis.pcall('ZADD', KEYS[4], ARGV[8], id)

@@ -44,8 +44,8 @@ def test_a_retry_whose_lane_is_spoilt_waits_where_the_reaper_finds_it(server: Se
 
 WAITED: State = {
     "rq:job:<id>": {"status": "queued", "enqueued_at": "2026-01-01"},
-    "rq:queue:asrq-<lane>": ["job", "next", "job"],
-    "rq:queue:asrq-<lane>:intermediate": ["other", "job"],
+    "rq:queue:asrq-<lane>": ["next", "job"],
+    "rq:queue:asrq-<lane>:intermediate": ["other"],
     "asrq:events:<id>": [{"event": "queued"}],
     "asrq:attempts:<id>": ["1"],
     "asrq:chunks:<id>": {"0-1": "text"},
@@ -55,7 +55,6 @@ WAITED: State = {
 EXPIRED: State = {
     "rq:job:<id>": ({"status": "failed", "enqueued_at": "2026-01-01", "ended_at": "now"}, 600),
     "rq:queue:asrq-<lane>": ["next"],
-    "rq:queue:asrq-<lane>:intermediate": ["other"],
     "rq:failed:asrq-<lane>": {"job": 1600},
     "asrq:result:<id>": ("result", 600),
     "rq:results:<id>": ([{"type": "2", "exc_string": "exc"}], 600),
@@ -83,6 +82,14 @@ def test_a_job_that_waited_for_too_long_ends(server: Server, announcement: str) 
     assert server.changed() == expected
     assert expire(server) == 0
     assert server.changed() == expected
+
+
+def test_a_job_that_a_slot_has_taken_too_late_ends(server: Server) -> None:
+    """What else stands in its lane, where it may stand twice, is dropped by whoever takes it."""
+    server.put(WAITED | {"rq:queue:asrq-<lane>:intermediate": ["other", "job"]})
+    assert expire(server) == 1
+    expected = EXPIRED | {"rq:queue:asrq-<lane>:intermediate": ["other"]}
+    assert server.changed() == {name: held for name, held in expected.items() if name != "rq:queue:asrq-<lane>"}
 
 
 def test_a_job_that_waited_for_a_certain_worker_for_too_long_ends(server: Server) -> None:

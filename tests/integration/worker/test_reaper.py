@@ -352,6 +352,58 @@ def test_a_long_queue_is_looked_through_a_part_at_a_time(
     assert dropped == {f"ghost-{number}" for number in range(10)}
 
 
+def test_a_job_of_a_long_queue_that_is_on_no_list_is_found(
+    client: Client, redis: Redis, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patrol, "_STEP", 3)
+    rounds = Rounds(redis, client.settings.model_copy(update={"lease_s": LEASE_S}))
+    for number in range(30):
+        client.submit(AUDIO, id=f"job-{number}")
+    redis.lrem(keys.queue("batch"), 1, "job-7")
+    mended = [job_id for _ in range(100) for job_id in rounds.look(later_s=LEASE_S).reconciled]
+    assert mended == ["job-7"]
+    assert redis.lpos(keys.queue("batch"), "job-7") == 0
+
+
+def test_a_look_asks_and_hears_no_more_however_many_wait(redis: Redis, rounds: Rounds) -> None:
+    lists = {
+        keys.queue("interactive"): "interactive",
+        keys.queue("batch"): "batch",
+        keys.waiting("batch", "x"): "batch",
+    }
+    redis.sadd(keys.RQ_QUEUES, *lists)
+    redis.hset(keys.HOSTS, "gpu", _serves_x())
+
+    def cost_of_a_look(count: int) -> tuple[int, int]:
+        """Commands and bytes of the answers, the most of some looks, with so many jobs waiting on each list."""
+        pipe = redis.pipeline(transaction=False)
+        for key, lane in lists.items():
+            waiting = [f"{lane}-{len(key)}-{number:06}" for number in range(redis.llen(key), count)]
+            for job_id in waiting:
+                job = {"status": "queued", "origin": f"asrq-{lane}", "enqueued_at": iso(rounds.now), "meta": "{}"}
+                pipe.hset(keys.job(job_id), mapping=job)
+            pipe.rpush(key, *waiting)
+        pipe.execute()
+        costs = []
+        for _ in range(8):
+            redis.config_resetstat()
+            assert rounds.look(later_s=2).suspected == ()
+            stats = redis.info("stats")
+            costs.append((stats["total_commands_processed"], stats["total_net_output_bytes"]))
+        return max(commands for commands, _ in costs), max(size for _, size in costs)
+
+    commands, size = cost_of_a_look(2000)
+    more_commands, more_size = cost_of_a_look(20_000)
+    assert more_commands < 1.5 * commands
+    assert more_size < 1.5 * size
+
+
+def _serves_x() -> str:
+    return json.dumps(
+        {"state": "ready", "at": time.time(), "lanes": "batch:1", "serves": [{"backend": "x", "model": "m"}]}
+    )
+
+
 IDS = ("a", "b", "c")
 
 

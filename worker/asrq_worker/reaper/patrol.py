@@ -16,11 +16,12 @@ from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_worker.queue import shared
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
+from asrq_worker.reaper.walk import Walk
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
 
 _ABSURD_S = 1e9  # no request may ask for so long; whoever writes to Redis may write anything
-_STEP = 500  # waiting jobs of each lane, and keys, that one look adds: it stays short whatever the queue holds
+_STEP = 500  # keys, and half as many as waiting jobs, that one look adds: it stays short whatever the queue holds
 _MOST = 200  # due retries of one look: each is acted upon on its own
 _SHA256 = re.compile("[0-9a-f]{64}")
 _TRACES = (keys.events, keys.attempts, keys.chunks)
@@ -33,7 +34,8 @@ class Patrol:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._cursor = 0
-        self._offsets: dict[str, int] = dict.fromkeys(LANES, 0)
+        self._walk = Walk(2 * _STEP)
+        self._seen_on: dict[str, str] = {}  # the lists of jobs of the last part, and of those looked at again since
 
     def look(self, again: Iterable[str], *, now: float, whole: bool = False) -> Snapshot:
         """Look at what is held and due, at the jobs `again`, and at the next part of the rest, or the whole of it.
@@ -41,12 +43,17 @@ class Patrol:
         Raises:
             redis.exceptions.RedisError: Redis does not answer.
         """
-        apart = shared.lists_apart(self._redis)
+        lists: dict[str, tuple[str, str]] = {keys.queue(lane): (lane, "") for lane in LANES}
+        lists |= {keys.waiting(lane, need): (lane, need) for lane, need in shared.lists_apart(self._redis)}
+        pipe = self._redis.pipeline(transaction=False)
+        for key in lists:
+            pipe.llen(key)
+        lengths = {key: _read(found) or 0 for key, found in zip(lists, pipe.execute(False), strict=True)}
+        parts = self._walk.parts(lengths, whole=whole)
         pipe = self._redis.pipeline(transaction=True)
-        for lane, need in apart:
-            pipe.lrange(keys.waiting(lane, need), 0, -1)
+        for part in parts:
+            pipe.lrange(part.key, part.start, part.stop)
         for lane in LANES:
-            pipe.lrange(keys.queue(lane), 0, -1)
             pipe.lrange(keys.intermediate(lane), 0, -1)
             pipe.zrangebyscore(keys.registry("scheduled", lane), "-inf", now, start=0, num=_MOST)
             pipe.zrange(keys.registry("wip", lane), 0, -1)
@@ -54,15 +61,26 @@ class Patrol:
         pipe.hgetall(keys.HOSTS)
         pipe.smembers(keys.RQ_WORKERS)
         *listed, leases, hosts, workers = map(_read, pipe.execute(raise_on_error=False))
-        waiting, listed = listed[: len(apart)], listed[len(apart) :]
-        lanes: dict[str, Places] = {lane: _places(listed[4 * at : 4 * at + 4]) for at, lane in enumerate(LANES)}
-        for (lane, need), found in zip(apart, waiting, strict=True):
-            lanes[lane].apart[need] = tuple(map(_text, found))
-        ids, blobs = set(again), set[str]()
-        for name, places in lanes.items():
-            all_of_lane = (*places.waiting, *(job_id for each in places.apart.values() for job_id in each))
-            ids.update(all_of_lane if whole else self._next(name, all_of_lane))
-            ids.update(places.dequeued, (job_id for job_id, _ in places.started))
+        waiting = {part.key: tuple(map(_text, found)) for part, found in zip(parts, listed, strict=False)}
+        listed, again = listed[len(parts) :], frozenset(again)
+        for job_id in again & self._seen_on.keys():  # the walk has gone on; whoever acts on it looks again
+            on = self._seen_on[job_id]
+            waiting[on] = (*waiting.get(on, ()), job_id)
+        self._seen_on = {job_id: key for key, job_ids in waiting.items() for job_id in job_ids}
+        lanes: dict[str, Places] = {}
+        for at, lane in enumerate(LANES):
+            apart = {
+                need: waiting.get(key, ()) for key, (of, need) in lists.items() if of == lane and need and lengths[key]
+            }
+            lanes[lane] = _places(waiting.get(keys.queue(lane), ()), listed[3 * at : 3 * at + 3], apart)
+        passed = {
+            (lane, job_id)
+            for lane, places in lanes.items()
+            for job_ids in (places.waiting, places.dequeued, *places.apart.values())
+            for job_id in job_ids
+        }
+        ids, blobs = {*again, *self._walk.overdue(again), *(job_id for _, job_id in passed)}, set[str]()
+        ids.update(job_id for places in lanes.values() for job_id, _ in places.started)
         for name in self._names(whole=whole):
             if found := _OF_A_JOB.fullmatch(name):
                 ids.add(found[1])
@@ -76,6 +94,7 @@ class Patrol:
             lanes=lanes,
             leases={_text(lease): expiry for lease, expiry in leases},
             jobs=jobs,
+            lost=self._walk.lost(jobs, passed),
             blobs=self._each(sorted(blobs), lambda pipe, sha256: pipe.ttl(keys.blob(sha256))),
             hosts={_text(name): _text(announced) for name, announced in dict(hosts).items()},
             slots={
@@ -83,12 +102,6 @@ class Patrol:
                 for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
             },
         )
-
-    def _next(self, lane: str, waiting: Sequence[str]) -> Sequence[str]:
-        """The next part of those that wait. Those taken meanwhile shift the others; the next turn sees them."""
-        offset = self._offsets[lane] if self._offsets[lane] < len(waiting) else 0
-        self._offsets[lane] = offset + _STEP
-        return waiting[offset : offset + _STEP]
 
     def _names(self, *, whole: bool) -> Iterator[str]:
         """The next part of all names in Redis."""
@@ -142,10 +155,10 @@ def _read(answer: Any) -> Any:
     return answer
 
 
-def _places(answers: Sequence[Sequence[bytes]]) -> Places:
-    waiting, dequeued, due, started = (tuple(map(_text, answer)) for answer in answers)
+def _places(waiting: tuple[str, ...], answers: Sequence[Sequence[bytes]], apart: dict[str, tuple[str, ...]]) -> Places:
+    dequeued, due, started = (tuple(map(_text, answer)) for answer in answers)
     pairs = (entry.rpartition(":") for entry in started)
-    return Places(waiting, dequeued, due, tuple((job_id, execution_id) for job_id, _, execution_id in pairs))
+    return Places(waiting, dequeued, due, tuple((job_id, execution_id) for job_id, _, execution_id in pairs), apart)
 
 
 def _job(fields: Sequence[bytes | None] | None, *, ttl_s: int) -> Job:

@@ -79,7 +79,7 @@ def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
         lane = job.lane or next((lane for lane in LANES if (lane, job_id) in waiting), LANES[0])
         if job.status == "queued" and job.lane and _overdue(job, now=seen.at):
             yield Finding("expired", job_id, lane)
-        elif _misplaced(job, waits=(lane, job_id) in waiting):
+        elif job_id in seen.lost or _misplaced(job, waits=(lane, job_id) in waiting):
             yield Finding("reconciled", job_id, lane, waiting.get((lane, job_id), ""))
 
 
@@ -89,7 +89,10 @@ def _overdue(job: Job, *, now: float) -> bool:
 
 
 def _misplaced(job: Job, *, waits: bool) -> bool:
-    """Whether a job that no execution holds is not where its status says, or does not live as long as it should."""
+    """Whether a job that no execution holds is not where its status says, or does not live as long as it should.
+
+    `waits`: it has been seen among those that wait.
+    """
     if job.status is None:
         return waits or (job.traces and not job.kept)
     if job.lane is None:
@@ -97,15 +100,15 @@ def _misplaced(job: Job, *, waits: bool) -> bool:
     if job.status in ENDED:
         return waits or job.traces or not job.expires
     if job.status == "queued":
-        return job.expires or not waits
+        return job.expires
     if job.status == "scheduled":
         return job.expires or not job.scheduled
     return job.status == "started"
 
 
 def _of_needs(seen: Snapshot) -> Iterator[Finding]:
-    """Needs that no registered worker can serve, with jobs that wait for one."""
-    needs = [(lane, need) for lane, places in seen.lanes.items() for need, ids in places.apart.items() if ids]
+    """Needs that jobs wait for and no registered worker can serve."""
+    needs = [(lane, need) for lane, places in seen.lanes.items() for need in places.apart]
     if needs:
         workers = [worker for announced in seen.hosts.values() if (worker := Registration.read(announced))]
         yield from (Finding("returned", need, lane) for lane, need in needs if not _served(need, lane, workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 ENDED = frozenset({"finished", "failed", "canceled", "stopped"})
@@ -33,7 +34,8 @@ class Job:
 @dataclass(frozen=True)
 class Places:
     """The places of a lane, as RQ knows them: ids that wait, ids in transit to a slot, retries that are due, and what
-    is started (job and execution). `apart` are the ids that wait for a certain worker, by what they need."""
+    is started (job and execution). `apart` are the ids that wait for a certain worker, by what they need. Of those that
+    wait, this is the part that the look has passed; but each need is there that jobs wait for."""
 
     waiting: tuple[str, ...] = ()
     dequeued: tuple[str, ...] = ()
@@ -46,15 +48,16 @@ class Places:
 class Snapshot:
     """What one look saw. It was not read in one step: whoever acts on it looks again.
 
-    `leases` are the members of `asrq:leases` with their expiry (Unix s), `blobs` the seconds that uploads have left
-    (-1: no end, -2: gone), `hosts` what each host announced last, `slots` the registered RQ workers and whether they
-    have beaten lately.
+    `lost` are jobs that are said to wait and are on no list, `leases` the members of `asrq:leases` with their expiry
+    (Unix s), `blobs` the seconds that uploads have left (-1: no end, -2: gone), `hosts` what each host announced last,
+    `slots` the registered RQ workers and whether they have beaten lately.
     """
 
     at: float
     lanes: dict[str, Places] = field(default_factory=dict)
     leases: dict[str, float] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    lost: Set[str] = frozenset()
     blobs: dict[str, int] = field(default_factory=dict)
     hosts: dict[str, str] = field(default_factory=dict)
     slots: dict[str, bool] = field(default_factory=dict)
