@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import av
-import numpy as np
 from av.stream import Disposition
 
-from asrq_jobs.errors import AudioEmptyError, AudioTooLongError, AudioUnreadableError, NoAudioStreamError
-from asrq_worker.audio.comfort_noise import is_comfort_noise
+from asrq_jobs.errors import AudioEmptyError, AudioUnreadableError, NoAudioStreamError
+from asrq_worker.audio.containers.files import parts
+from asrq_worker.audio.containers.part import Part
 from asrq_worker.audio.mono import Mono
-from asrq_worker.audio.timeline import Timeline, clock
-from asrq_worker.audio.tracks import Choose, Track
-from asrq_worker.audio.truncation import cut_off
+from asrq_worker.audio.output import Output
+from asrq_worker.audio.packets import Content, Packets, Piece
+from asrq_worker.audio.timeline import Clock, Timeline, clock
+from asrq_worker.audio.tracks import Choose, Track, by_preference
+from asrq_worker.audio.truncation import falls_short
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
-_ABSURD = 1e9  # larger than any integer format scaled wrongly: only broken floats are
-_MOST_ERRORS = 100  # of the container, one after the other: the rest of the file is lost
-_SILENCE = 30 * SAMPLE_RATE  # written at once
+_WITHOUT_GAPS = frozenset({"flac"})  # its frames are numbered: one that is missing was lost
 
 
 @dataclass
@@ -38,15 +39,6 @@ class Media:
     tracks: int
     samples: int = 0
     warnings: list[str] = field(default_factory=list)
-
-
-class _Content:
-    """A file of which FFmpeg sees neither name nor path: only its content decides what it is taken for."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read = file.read
-        self.seek = file.seek
-        self.tell = file.tell
 
 
 def decode(
@@ -70,25 +62,30 @@ def decode(
         AudioEmptyError: it is audio of no length.
         AudioTooLongError: more than `longest_s` seconds came out.
     """
-    file.seek(0)
-    try:
-        with av.open(
-            _Content(file),
-            metadata_errors="ignore",
-            container_options={"protocol_whitelist": "none"},
-            buffer_size=1 << 18,
-        ) as container:
-            if not container.streams.audio:
-                raise NoAudioStreamError("The file has no audio stream.")
-            media, stated_s = _decode_track(container, choose, _Output(longest_s, write, on_progress))
-    except MemoryError:  # PyAV's own is an FFmpegError too
-        raise
-    except (av.FFmpegError, ValueError, OverflowError) as error:
-        raise AudioUnreadableError(f"The file is not audio that can be decoded: {_reason(error)}.") from error
-    if cut_off(file, media.container, stated_s=stated_s, decoded_s=media.samples / SAMPLE_RATE):
-        media.warnings.append("truncated_media")
-    media.warnings = sorted(set(media.warnings))
-    return media
+    output = Output(longest_s, write, on_progress)
+    media: Media | None = None
+    failure: AudioEmptyError | AudioUnreadableError | None = None
+    warnings: set[str] = set()
+    for part in parts(file):
+        try:
+            found = _decode_part(file, part, choose if media is None else partial(_same, media.track), output)
+        except (AudioEmptyError, AudioUnreadableError) as error:
+            failure = failure or error
+            continue
+        except NoAudioStreamError:
+            if media is None:
+                raise
+            continue
+        media = media or found
+        warnings.update(found.warnings)
+    if media is None:
+        assert failure is not None  # noqa: S101  # there is at least one part
+        raise failure
+    if isinstance(failure, AudioUnreadableError):
+        warnings.add("corrupt_media")
+    if output.broken:
+        warnings.add("non_finite_samples")
+    return replace(media, samples=output.samples, warnings=sorted(warnings))
 
 
 def warm_up() -> None:
@@ -110,50 +107,26 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
 
-class _Output:
-    """Takes samples, within the longest length allowed. `broken`: some were no numbers."""
-
-    def __init__(
-        self, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
-    ) -> None:
-        self.samples = 0
-        self.broken = False
-        self._longest_s = longest_s
-        self._write = write
-        self._on_progress = on_progress
-
-    def put(self, pieces: Iterable[Samples]) -> None:
-        for samples in pieces:
-            self.samples += len(samples)
-            self._check(self.samples)
-            sound = np.abs(samples) < _ABSURD  # false for NaN too
-            self.broken |= not sound.all()
-            self._write(np.where(sound, samples, np.float32(0)))
-        self.progress()
-
-    def silence_until(self, sample: int) -> None:
-        self._check(sample)
-        while self.samples < sample:
-            self.put([np.zeros(min(_SILENCE, sample - self.samples), dtype=np.float32)])
-
-    def progress(self) -> None:
-        self._on_progress(self.samples / SAMPLE_RATE)
-
-    def _check(self, samples: int) -> None:
-        if samples > self._longest_s * SAMPLE_RATE:
-            raise AudioTooLongError(
-                f"The audio is longer than {self._longest_s:g} s.", hint="Split it, or ask the operator for more."
-            )
+def _same(number: int, tracks: Sequence[Track]) -> int:
+    """Return the track of another part of the file that goes on with a track of the first one."""
+    return number if number <= len(tracks) else by_preference(tracks)[0]
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A frame with its time stamp and length in seconds, or, without a frame, a packet that gave no sound."""
-
-    frame: Any
-    time_s: float | None = None
-    length_s: float = 0.0
-    damaged: bool = False
+def _decode_part(file: BinaryIO, part: Part, choose: Choose, output: Output) -> Media:
+    try:
+        with av.open(
+            Content(file, part.start, part.stop),
+            metadata_errors="ignore",
+            container_options={"protocol_whitelist": "none"} | ({"ignore_length": "1"} if part.uncounted else {}),
+            buffer_size=1 << 18,
+        ) as container:
+            if not container.streams.audio:
+                raise NoAudioStreamError("The file has no audio stream.")
+            return _decode_track(container, choose, output, file, part)
+    except MemoryError:  # PyAV's own is an FFmpegError too
+        raise
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise AudioUnreadableError(f"The file is not audio that can be decoded: {_reason(error)}.") from error
 
 
 def _tracks(streams: Any) -> list[Track]:
@@ -163,94 +136,85 @@ def _tracks(streams: Any) -> list[Track]:
     ]
 
 
-def _decode_track(container: Any, choose: Choose, output: _Output) -> tuple[Media, float | None]:
+def _decode_track(container: Any, choose: Choose, output: Output, file: BinaryIO, part: Part) -> Media:
     streams = container.streams.audio
     number = choose(_tracks(streams))
     stream = streams[number - 1]
     if (codec := stream.codec_context) is None:
         raise AudioUnreadableError("The file's audio is of a kind that is not known.")
     media = Media(container.format.name, codec.name, stream.sample_rate, stream.channels, number, len(streams))
-    stated_s = container.duration / av.time_base if container.duration is not None else None
-    start_s = container.start_time / av.time_base if container.start_time is not None else None
-    line, mono = Timeline(clock(media.container, start_s=start_s, stated_s=stated_s)), Mono()
-
-    def place(time_s: float | None, length_s: float) -> None:
-        begin_s = line.position_s
-        if gap_s := line.place(time_s, length_s):
-            output.put(mono.flush())
-            output.silence_until(round((begin_s + gap_s) * SAMPLE_RATE))
-
-    heard = damaged = False
-    silent_until_s = None
-    for piece in _pieces(container, stream):
-        if piece.frame is None:
-            damaged = damaged or piece.damaged
-            if piece.time_s is not None:
-                silent_until_s = piece.time_s + piece.length_s
-            output.progress()
-            continue
-        if damaged:  # before or between what is sound
-            media.warnings.append("corrupt_media")
-        heard, damaged, silent_until_s = True, False, None
-        place(piece.time_s, piece.length_s)
-        output.put(mono.feed(piece.frame))
-    place(silent_until_s, 0.0)
-    output.put(mono.flush())
-    media.samples = output.samples
-    if damaged and not heard:
+    before = output.samples
+    sound = _Sound(
+        output, clock(media.container, start_s=_micro(container.start_time), stated_s=_micro(container.duration))
+    )
+    packets = Packets(container, stream, part)
+    for piece in packets:
+        sound.take(piece)
+    sound.end()
+    stated_s = _stated_seconds(container, stream)
+    decoded_s = (output.samples - before) / SAMPLE_RATE
+    short = falls_short(file, part, media.container, stated_s=stated_s, decoded_s=decoded_s)
+    cut = part.cut or short or False
+    if not part.known and short is None:
+        cut = cut or (sound.damaged if packets.short is None else packets.short)
+    damaged = sound.holes or part.damaged or packets.left_over or (sound.damaged and not cut)
+    if not sound.heard and cut:
+        raise AudioUnreadableError("The file is cut off before its first sound.")
+    if not sound.heard and sound.damaged:
         raise AudioUnreadableError("The file's audio is damaged: none of it could be decoded.")
-    if not heard and not media.samples:
+    if not sound.heard and output.samples == before:
         raise AudioEmptyError("The file's audio stream has no samples.")
-    if damaged:
+    if cut:
         media.warnings.append("truncated_media")
-    if output.broken:
-        media.warnings.append("non_finite_samples")
-    return media, _stated_seconds(container, stream)
+    if damaged or (sound.gaps and media.container in _WITHOUT_GAPS):
+        media.warnings.append("corrupt_media")
+    return media
 
 
-def _pieces(container: Any, stream: Any) -> Iterator[_Piece]:
-    """Yield what comes of each packet until the end of what can be read."""
-    failures = 0
-    packets = container.demux(stream)
-    codec = stream.codec_context.codec.canonical_name
-    while failures < _MOST_ERRORS:
-        try:
-            packet = next(packets)
-        except StopIteration:
+class _Sound:
+    """Puts pieces where they belong. `heard`: there was a frame; `holes`: what is damaged lies before or between
+    frames; `damaged`: what came since the last one is; `gaps`: time stamps jumped."""
+
+    def __init__(self, output: Output, clock: Clock) -> None:
+        self.heard = False
+        self.holes = False
+        self.damaged = False
+        self.gaps = False
+        self._output = output
+        self._begin = output.samples
+        self._line = Timeline(clock)
+        self._mono = Mono()
+        self._silent_until_s: float | None = None
+
+    def take(self, piece: Piece) -> None:
+        if piece.frame is None:
+            self.damaged = self.damaged or piece.damaged
+            if piece.time_s is not None:
+                self._silent_until_s = piece.time_s + piece.length_s
+            self._output.progress()
             return
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            failures += 1
-            packets = container.demux(stream)  # a generator that raised is over; the file goes on
-            yield _Piece(None, damaged=True)
-            continue
-        failures = 0
-        try:
-            # For FFmpeg a packet without bytes is the end: only that of the demuxer, which has no time, may be.
-            frames = packet.decode() if packet.size or packet.dts is None else []
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            frames = []
-            silent = is_comfort_noise(codec, packet.size)
-            yield _Piece(None, *_span(packet), damaged=not silent)
-        for frame in frames:
-            yield _Piece(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
+        self.holes = self.holes or self.damaged
+        self.heard, self.damaged, self._silent_until_s = True, False, None
+        self._place(piece.time_s, piece.length_s)
+        self._output.put(self._mono.feed(piece.frame))
+
+    def end(self) -> None:
+        self._place(self._silent_until_s, 0.0)
+        self._output.put(self._mono.flush())
+
+    def _place(self, time_s: float | None, length_s: float) -> None:
+        begin_s = self._line.position_s
+        if gap_s := self._line.place(time_s, length_s):
+            self.gaps = True
+            self._output.put(self._mono.flush())
+            self._output.silence_until(self._begin + round((begin_s + gap_s) * SAMPLE_RATE))
 
 
-def _span(packet: Any) -> tuple[float | None, float]:
-    """Return a packet's time stamp and length in seconds."""
-    return _seconds(packet.pts, packet.time_base), _seconds(packet.duration, packet.time_base) or 0.0
-
-
-def _seconds(ticks: int | None, base: Any) -> float | None:
-    return float(ticks * base) if ticks is not None and base is not None else None
+def _micro(ticks: int | None) -> float | None:
+    return None if ticks is None else ticks / float(av.time_base)
 
 
 def _stated_seconds(container: Any, stream: Any) -> float | None:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base  # type: ignore[no-any-return]  # PyAV is untyped here
-    return None
+    return _micro(container.duration) if len(container.streams) == 1 else None

@@ -18,7 +18,7 @@ _LATEST_S = 60.0  # and later than this, such a file is a piece of something tha
 # Broadcasts: clocks of different programmes follow each other, and only short jumps are losses.
 _CLOCKS_CHANGE = frozenset({"mpeg", "mpegts"})
 _LONGEST_LOSS_S = 60.0
-_STATE_LENGTH = frozenset({"asf", "avi", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
+_STATE_LENGTH = frozenset({"asf", "avi", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "rm"})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,224 @@
+"""Files that go on behind the end of their first container, or end before it: of every kind that can be made here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from asrq_jobs.errors import AudioError, AudioUnreadableError
+from asrq_worker.audio import media
+from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.media import Media
+from asrq_worker.backends.base import SAMPLE_RATE
+
+from .conftest import Encode, Signal
+
+Decode = Callable[[Path], DecodedAudio]
+
+# Name, codec, and how the muxer is told; PCM, MP3 and so on may be in many.
+KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "wav": ("a.wav", "pcm_s16le", {}),
+    "mulaw.wav": ("a.wav", "pcm_mulaw", {}),
+    "adpcm.wav": ("a.wav", "adpcm_ima_wav", {}),
+    "rf64": ("a.wav", "pcm_s16le", {"rf64": "always"}),
+    "w64": ("a.w64", "pcm_s16le", {}),
+    "aiff": ("a.aiff", "pcm_s16be", {}),
+    "au": ("a.au", "pcm_s16be", {}),
+    "caf": ("a.caf", "pcm_s16le", {}),
+    "voc": ("a.voc", "pcm_u8", {}),
+    "flac": ("a.flac", "flac", {}),
+    "wv": ("a.wv", "wavpack", {}),
+    "tta": ("a.tta", "tta", {}),
+    "mp3": ("a.mp3", "mp3", {}),
+    "plain.mp3": ("a.mp3", "mp3", {"write_xing": "0", "id3v2_version": "0"}),
+    "tagged.mp3": ("a.mp3", "mp3", {"write_id3v1": "1"}),
+    "mp2": ("a.mp2", "mp2", {}),
+    "aac": ("a.aac", "aac", {}),
+    "ac3": ("a.ac3", "ac3", {}),
+    "amr": ("a.amr", "libopencore_amrnb", {}),
+    "opus": ("a.ogg", "libopus", {}),
+    "m4a": ("a.m4a", "aac", {}),
+    "fast.m4a": ("a.m4a", "aac", {"movflags": "+faststart"}),
+    "live.mp4": ("a.mp4", "aac", {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000"}),
+    "mov": ("a.mov", "pcm_s16le", {}),
+    "3gp": ("a.3gp", "libopencore_amrnb", {}),
+    "webm": ("a.webm", "libopus", {}),
+    "live.webm": ("a.webm", "libopus", {"live": "1"}),
+    "mka": ("a.mka", "pcm_s16le", {}),
+    "asf": ("a.asf", "mp3", {}),
+    "avi": ("a.avi", "mp3", {}),
+    "flv": ("a.flv", "aac", {}),
+    "ts": ("a.ts", "aac", {}),
+    "mpg": ("a.mpg", "mp2", {}),
+    "rm": ("a.rm", "ac3", {}),
+}
+RATES = {"libopencore_amrnb": 8000, "libopus": 48_000, "ac3": 48_000, "flv": 44_100}
+NO_INDEX_NO_SOUND = {"m4a", "mov", "3gp"}  # what says where the sound is stands at the end
+ONE_BLOCK = {"wv", "mka"}  # of some seconds: half of it is no sound
+ONE_ONLY = {"wv", "tta"}  # nothing says where the first ends; that something follows is said
+
+Make = Callable[[str], bytes]
+
+
+@pytest.fixture
+def make(encode: Encode, voice: Signal) -> Make:
+    """Return a file of a kind, of six seconds."""
+
+    def encoded(kind: str) -> bytes:
+        name, codec, options = KINDS[kind]
+        rate = RATES.get(kind, RATES.get(codec, SAMPLE_RATE))
+        places = np.arange(0, len(voice) - 1, SAMPLE_RATE / rate)
+        stretched = np.interp(places, np.arange(len(voice)), voice).astype(np.float32)
+        return encode(name, stretched[None], codec=codec, rate=rate, **options).read_bytes()
+
+    return encoded
+
+
+def noise(count: int) -> bytes:
+    return np.random.default_rng(1).bytes(count)
+
+
+def heard(content: bytes) -> Media:
+    return media.decode(
+        io.BytesIO(content),
+        choose=lambda _tracks: 1,
+        longest_s=3600,
+        write=lambda _samples: None,
+        on_progress=lambda _seconds: None,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_file_is_not_cut(make: Make, voice: Signal, kind: str) -> None:
+    found = heard(make(kind))
+    assert found.samples / SAMPLE_RATE == pytest.approx(len(voice) / SAMPLE_RATE, abs=0.2)
+    assert found.warnings == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_is_cut_off_says_so(make: Make, voice: Signal, kind: str) -> None:
+    content = make(kind)
+    for share in (0.3, 0.51, 0.77, 0.95):
+        rest = content[: int(len(content) * share) | 1]
+        if kind in NO_INDEX_NO_SOUND:
+            with pytest.raises(AudioUnreadableError):
+                heard(rest)
+            continue
+        try:
+            found = heard(rest)
+        except AudioUnreadableError:
+            assert kind in ONE_BLOCK
+        else:
+            assert "truncated_media" in found.warnings, share
+            assert 0 < found.samples <= len(voice) + SAMPLE_RATE // 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_joined_byte_by_byte_are_all_heard(make: Make, voice: Signal, kind: str) -> None:
+    found = heard(make(kind) * 3)
+    if kind in ONE_ONLY:
+        assert found.warnings
+        return
+    assert found.samples / SAMPLE_RATE == pytest.approx(3 * len(voice) / SAMPLE_RATE, abs=0.5)
+    assert "truncated_media" not in found.warnings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_ends_in_sound_or_an_error(make: Make, voice: Signal, kind: str) -> None:
+    content = make(kind)
+    third = len(content) // 3
+    for hurt in (
+        content[:third] + noise(third // 3) + content[third + third // 3 :],
+        content[:third] + bytes(third // 2) + content[third + third // 2 :],
+        content[:third] + content[third + third // 2 :],
+    ):
+        with suppress(AudioError):
+            found = heard(hurt)
+            assert found.samples <= len(voice) * 1.1
+
+
+@pytest.mark.parametrize("kind", ["flac", "tta", "wv", "opus", "aac", "ac3", "mp3", "fast.m4a", "live.mp4", "ts"])
+def test_damage_that_can_be_seen_is_said(make: Make, kind: str) -> None:
+    content = bytearray(make(kind))
+    third = len(content) // 3
+    content[third : third + third // 3] = noise(third // 3)
+    assert set(heard(bytes(content)).warnings) & {"corrupt_media", "truncated_media"}
+
+
+def test_more_sound_than_the_header_counts(decode: Decode, encode: Encode, tmp_path: Path, voice: Signal) -> None:
+    content = bytearray(encode("a.wav", voice[None], codec="pcm_s16le").read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = len(voice).to_bytes(4, "little")  # half of the bytes
+    (tmp_path / "half.wav").write_bytes(content)
+    decoded = decode(tmp_path / "half.wav")
+    assert decoded.samples == len(voice)
+    assert np.abs(decoded.read(0, decoded.samples) - voice).max() < 0.001
+    assert decoded.warnings == ()
+
+
+def test_wavs_of_different_kinds_joined(decode: Decode, encode: Encode, tmp_path: Path, voice: Signal) -> None:
+    both = np.stack([voice, voice])
+    parts = [
+        encode("a.wav", voice[None], codec="pcm_s16le"),
+        encode("b.wav", both[:, ::2], codec="pcm_f32le", rate=8000, layout="stereo"),
+        encode("c.wav", voice[None], codec="pcm_s24le"),
+    ]
+    joined = tmp_path / "joined.wav"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    decoded = decode(joined)
+    count = len(voice)
+    assert decoded.samples == pytest.approx(3 * count, abs=2)
+    assert np.abs(decoded.read(2 * count + 2, 3 * count) - voice[2:]).max() < 0.01
+    assert decoded.warnings == ()
+    assert (decoded.sample_rate, decoded.channels) == (16_000, 1)
+
+
+def vorbis(path: Path, voice: Signal) -> Path:
+    with av.open(str(path), "w") as file:
+        stream: Any = file.add_stream("vorbis", rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"})
+        frame = av.AudioFrame.from_ndarray(voice.repeat(2)[None], format="flt", layout="stereo")
+        frame.sample_rate = SAMPLE_RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    return path
+
+
+def test_a_chain_of_ogg_with_another_format_in_each_link(
+    decode: Decode, encode: Encode, tmp_path: Path, voice: Signal
+) -> None:
+    links = [
+        encode("a.ogg", np.tile(voice.repeat(3), (2, 1)), codec="libopus", rate=48_000, layout="stereo"),
+        vorbis(tmp_path / "b.ogg", voice),
+        encode("c.ogg", voice[None].repeat(3, axis=1), codec="libopus", rate=48_000),
+    ]
+    chain = tmp_path / "chain.ogg"
+    chain.write_bytes(b"".join(link.read_bytes() for link in links))
+    decoded = decode(chain)
+    assert decoded.seconds == pytest.approx(3 * len(voice) / SAMPLE_RATE, abs=0.1)
+    assert decoded.warnings == ()
+    chain.write_bytes(chain.read_bytes()[:-500])
+    assert decode(chain).warnings == ("truncated_media",)
+
+
+def test_a_part_that_cannot_be_read_is_said(encode: Encode, voice: Signal) -> None:
+    whole = encode("a.wav", voice[None], codec="pcm_s16le").read_bytes()
+    broken = whole.replace(b"fmt \x10\0\0\0\x01\0", b"fmt \x10\0\0\0\x77\x77")
+    for content in (whole + broken, broken + whole):
+        found = heard(content)
+        assert found.samples == len(voice)
+        assert found.warnings == ["corrupt_media"]
+    with pytest.raises(AudioUnreadableError):
+        heard(broken)
+
+
+def test_what_is_cut_off_before_its_first_sound_is_unreadable(encode: Encode, voice: Signal) -> None:
+    whole = encode("a.wav", voice[None], codec="pcm_s16le").read_bytes()
+    with pytest.raises(AudioUnreadableError, match="cut off"):
+        heard(whole[: whole.index(b"data") + 9])

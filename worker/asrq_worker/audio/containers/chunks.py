@@ -1,0 +1,184 @@
+"""Containers that are a row of chunks, each with its size in its head.
+
+Sources: Microsoft's AVI RIFF and ASF specifications, Apple's AIFF-C, CAF and QuickTime file formats, Sony's Wave64,
+Adobe's FLV 10.1, the Sun AU, VOC and RealMedia formats, ISO/IEC 14496-12, 3GPP TS 26.101 and 26.201 (frames of AMR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from asrq_worker.audio.containers.part import A_TAG, Part, is_padding, read_at
+
+HEAD = 32  # bytes: longer than the head of any chunk here
+_UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF)  # as a size: the writer did not know it
+_MP4 = frozenset(b"ftyp moov mdat moof styp sidx wide free skip pnot".split())
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_ASF_NO_PACKETS = 50
+_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_VOC = b"Creative Voice File\x1a"
+_AMR, _AMR_WB = b"#!AMR\n", b"#!AMR-WB\n"
+_AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1)
+_AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What a place holds: its name, and its length in bytes, head included; None: it goes on to the end of the file."""
+
+    name: bytes
+    length: int | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of container. `read` says what a head of `HEAD` bytes, or fewer at the end, begins; None: nothing known.
+
+    A file begins with a chunk of `opening`, and the next one where that, or one of `again`, comes behind sound, which
+    is in chunks of `body`, or in any. `slack`: bytes at the end that may be left out; `closed`: what is no chunk does
+    not belong there.
+    """
+
+    read: Callable[[bytes], Chunk | None]
+    opening: frozenset[bytes]
+    body: frozenset[bytes] | None = None
+    again: frozenset[bytes] | None = None
+    slack: int = 1
+    closed: bool = True
+
+    def begins(self, head: bytes) -> bool:
+        """Return whether a file of this kind begins with `HEAD` bytes."""
+        chunk = self.read(head)
+        return chunk is not None and chunk.name in self.opening
+
+    def part(self, file: BinaryIO, start: int, size: int) -> Part:
+        """Return the part that begins at `start`; what is no chunk of it ends it."""
+        at, last, sound, in_body = start, start, False, False
+        while at < size:
+            head = read_at(file, at, HEAD)
+            chunk = self.read(head)
+            if chunk is None:
+                cut = not sound or (len(head) < HEAD and not is_padding(file, at, size))
+                return Part(start, at, cut=cut, damaged=self._is_damage(file, at, size))
+            if sound and chunk.name in (self.again or self.opening):
+                return Part(start, at)
+            in_body = self.body is None or chunk.name in self.body
+            sound = sound or in_body
+            if chunk.length is None:
+                return Part(start, size)
+            last = at
+            at += max(1, chunk.length)
+        over = at > size + self.slack
+        damaged = over and not in_body and self._is_damage(file, last, size)
+        return Part(start, size, cut=not sound or (over and in_body), damaged=damaged)
+
+    def _is_damage(self, file: BinaryIO, at: int, size: int) -> bool:
+        """Return whether what follows is more than may stand behind the chunks."""
+        return self.closed and size - at > A_TAG and not is_padding(file, at, size)
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _sized(name: bytes, size: int, head: int, *, align: int = 1) -> Chunk:
+    return Chunk(name, None if size in _UNKNOWN else head + size + -(head + size) % align)
+
+
+def _avi(head: bytes) -> Chunk | None:
+    if head[:4] != b"RIFF" or head[8:12] not in (b"AVI ", b"AVIX"):
+        return None
+    return _sized(head[8:12], _little(head[4:8]), 8, align=2)
+
+
+def _aiff(head: bytes) -> Chunk | None:
+    if head[:4] != b"FORM" or head[8:12] not in (b"AIFF", b"AIFC"):
+        return None
+    return _sized(b"FORM", _big(head[4:8]), 8, align=2)
+
+
+def _w64(head: bytes) -> Chunk | None:
+    return _sized(_W64_RIFF, _little(head[16:24]), 0, align=8) if head[:16] == _W64_RIFF else None
+
+
+def _caf(head: bytes) -> Chunk | None:
+    if head[:4] == b"caff":
+        return Chunk(b"caff", 8)
+    if len(head) < 12 or not head[:4].isalnum():
+        return None
+    return _sized(head[:4], _big(head[4:12]), 12) if head[:4] == b"data" else Chunk(head[:4], 12 + _big(head[4:12]))
+
+
+def _asf(head: bytes) -> Chunk | None:
+    size = _little(head[16:24])
+    if len(head) < 24 or size < 24:
+        return None
+    until_end = head[:16] == _ASF_DATA and size <= _ASF_NO_PACKETS
+    return Chunk(head[:16], None if until_end else size)
+
+
+def _flv(head: bytes) -> Chunk | None:
+    if head[:3] == b"FLV":
+        return Chunk(b"FLV", _big(head[5:9]) + 4)
+    return Chunk(b"tag", 11 + _big(head[1:4]) + 4) if len(head) >= 4 and head[0] & 0x1F in (8, 9, 18) else None
+
+
+def _au(head: bytes) -> Chunk | None:
+    return _sized(b".snd", _big(head[8:12]), _big(head[4:8])) if head[:4] == b".snd" else None
+
+
+def _voc(head: bytes) -> Chunk | None:
+    if head.startswith(_VOC):
+        return Chunk(_VOC, _little(head[20:22]))
+    if head[:1] == b"\0":
+        return Chunk(b"end", 1)
+    return Chunk(head[:1], 4 + _little(head[1:4])) if len(head) >= 4 and head[0] <= 9 else None
+
+
+def _rm(head: bytes) -> Chunk | None:
+    if head[:4] not in (b".RMF", b"PROP", b"MDPR", b"CONT", b"DATA", b"INDX", b"RMJE"):
+        return None
+    return _sized(head[:4], _big(head[4:8]), 0)
+
+
+def _mp4(head: bytes) -> Chunk | None:
+    size, name = _big(head[:4]), head[4:8]
+    if len(head) < 8 or not (name.isascii() and name.decode("ascii").isprintable()):
+        return None
+    if size == 1:
+        size = _big(head[8:16])
+    if size == 0:
+        return Chunk(name, None)
+    return Chunk(name, size) if size >= 8 else None
+
+
+def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], Chunk | None]:
+    def read(head: bytes) -> Chunk | None:
+        if head.startswith(magic):
+            return Chunk(magic, len(magic))
+        return Chunk(b"frame", lengths[head[0] >> 3 & 15]) if not head[0] & 0x83 else None
+
+    return read
+
+
+ROWS: tuple[Row, ...] = (
+    Row(_avi, frozenset({b"AVI "})),
+    Row(_aiff, frozenset({b"FORM"})),
+    Row(_w64, frozenset({_W64_RIFF}), slack=8),
+    Row(_au, frozenset({b".snd"})),
+    Row(_caf, frozenset({b"caff"}), frozenset({b"data"})),
+    Row(_asf, frozenset({_ASF_HEADER}), frozenset({_ASF_DATA})),
+    Row(_flv, frozenset({b"FLV"}), frozenset({b"tag"}), slack=4),
+    Row(_voc, frozenset({_VOC}), frozenset({b"\1", b"\2", b"\x09"})),
+    Row(_rm, frozenset({b".RMF"}), frozenset({b"DATA"}), slack=18),
+    Row(_mp4, _MP4, frozenset({b"mdat", b"moof"}), again=frozenset({b"ftyp"}), closed=False),
+    Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0),
+    Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0),
+)

@@ -1,0 +1,63 @@
+"""Matroska and WebM (RFC 8794, RFC 9559)."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from asrq_worker.audio.containers.part import A_TAG, Part, find, is_padding, read_at
+
+_EBML, _SEGMENT, _CLUSTER, _VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xEC
+_INSIDE = frozenset({
+    _CLUSTER, 0xA3, 0xA0, 0xE7, 0xAB, 0xA7, 0xAF, 0x5854,  # and the blocks in one
+    0x1C53BB6B, 0x1254C367, 0x1549A966, 0x1654AE6B, 0x114D9B74, 0x1043A770, 0x1941A469, _VOID, 0xBF,
+})  # fmt: skip
+_HEAD = 12  # bytes of an id and a size at most
+
+
+def begins(head: bytes) -> bool:
+    """Return whether the first bytes are those of such a file."""
+    return head[:4] == _EBML.to_bytes(4, "big")
+
+
+def part(file: BinaryIO, start: int, size: int) -> Part:
+    """Return the part. Live streams do not know the size of their segment, or of clusters: elements are followed."""
+    at, damaged = start, False
+    end: float | None = None  # of the segment
+    while at < size:
+        head = read_at(file, at, _HEAD)
+        kind, length, taken = _element(head)
+        if end is None:
+            if kind == _SEGMENT:
+                end = float("inf") if length is None else at + taken + length
+                at += taken
+                continue
+            if kind not in (_EBML, _VOID):
+                return Part(start, size, cut=True)
+        elif kind == _EBML or at >= end:
+            left_over = kind != _EBML and size - at > A_TAG and not is_padding(file, at, size)
+            return Part(start, at, damaged=damaged or left_over)
+        elif kind not in _INSIDE:
+            if is_padding(file, at, size) or len(head) < _HEAD:
+                return Part(start, size, cut=size < end < float("inf") or any(head), damaged=damaged)
+            after = min(find(file, mark.to_bytes(4, "big"), at, size) for mark in (_CLUSTER, _EBML))
+            damaged = damaged or after < size or size - at > A_TAG
+            at = after
+            continue
+        at += taken + (length or 0)
+    return Part(start, size, cut=end is None or at > size or size < end < float("inf"), damaged=damaged)
+
+
+def _element(head: bytes) -> tuple[int | None, int | None, int]:
+    """Return an element's id (None if there is none), the length of its content (None if unknown) and of its head."""
+    wide = _width(head)
+    count = _width(head[wide:])
+    if not wide or wide > 4 or not count or len(head) < wide + count:
+        return None, None, 0
+    length = int.from_bytes(head[wide : wide + count], "big") & (1 << 7 * count) - 1
+    unknown = length == (1 << 7 * count) - 1
+    return int.from_bytes(head[:wide], "big"), None if unknown else length, wide + count
+
+
+def _width(data: bytes) -> int:
+    """Return how many bytes a number of variable size takes, or 0 if none begins here."""
+    return 9 - data[0].bit_length() if data and data[0] else 0

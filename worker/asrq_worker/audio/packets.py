@@ -1,0 +1,132 @@
+"""What FFmpeg reads of a part of a file: frames, and packets that give none. Runs in the decoder process only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import av
+
+from asrq_worker.audio.comfort_noise import is_comfort_noise
+from asrq_worker.audio.containers.frames import stated_bytes
+from asrq_worker.audio.containers.part import A_TAG, Part
+
+_WITH_CHECKSUMS = frozenset({"ape", "flac", "tak", "tta", "wavpack"})
+_TABLE = 2048  # bytes in which a table of contents of MP3 begins, tags before it included
+_MOST_ERRORS = 100  # of the container, one after the other: the rest of the file is lost
+
+
+class Content:
+    """Bytes of a file, of which FFmpeg sees neither name nor path: only they decide what it is taken for."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = stop - start
+        self._at = 0
+
+    def read(self, count: int) -> bytes:
+        self._file.seek(self._start + self._at)
+        data = self._file.read(max(0, min(count, self._size - self._at)))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}.get(whence)
+        if origin is None or origin + offset < 0:
+            return -1  # what a damaged file asks for
+        self._at = origin + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A frame with its time stamp and length in seconds, or, without a frame, a packet that gave no sound."""
+
+    frame: Any
+    time_s: float | None = None
+    length_s: float = 0.0
+    damaged: bool = False
+
+
+class Packets:
+    """The packets of one stream. Once all are read, `short` says whether the last was cut off, as far as it says, and
+    `left_over` that FFmpeg did not read on to the end of the part."""
+
+    def __init__(self, container: Any, stream: Any, part: Part) -> None:
+        self.short: bool | None = None
+        self.left_over = False
+        self._part = part
+        self._container = container
+        self._stream = stream
+        self._codec = stream.codec_context.codec.canonical_name
+        if self._codec in _WITH_CHECKSUMS:
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+
+    def __iter__(self) -> Iterator[Piece]:
+        last: Any = None
+        for packet in self._packets():
+            if packet is None:
+                yield Piece(None, damaged=self._behind(last))
+                continue
+            last = packet if packet.size else last
+            yield from self._pieces(packet)
+        length = stated_bytes(self._codec, bytes(last)[:8]) if last else None
+        self.short = None if length is None else last.size < length
+        self.left_over = last is not None and not self._part.known and last.pos is not None and self._behind(last)
+
+    def _behind(self, packet: Any) -> bool:
+        """Return whether more than a tag lies behind a packet, as far as it says where it is."""
+        if packet is None or packet.pos is None:
+            return True
+        return bool(self._part.stop - self._part.start - packet.pos - packet.size > A_TAG)
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield packets, or None for each failure, until the end of what can be read."""
+        failures = 0
+        packets = self._container.demux(self._stream)
+        while failures < _MOST_ERRORS:
+            try:
+                yield next(packets)
+                failures = 0
+            except StopIteration:
+                return
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                failures += 1
+                packets = self._container.demux(self._stream)  # a generator that raised is over; the file goes on
+                yield None
+
+    def _pieces(self, packet: Any) -> Iterator[Piece]:
+        try:
+            # For FFmpeg a packet without bytes is the end: only that of the demuxer, which has no time, may be.
+            frames = packet.decode() if packet.size or packet.dts is None else []
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            frames = []
+            yield Piece(
+                None,
+                _seconds(packet.pts, packet.time_base),
+                _seconds(packet.duration, packet.time_base) or 0.0,
+                damaged=not (is_comfort_noise(self._codec, packet.size) or self._is_table(packet)),
+            )
+        for frame in frames:
+            yield Piece(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
+
+    def _is_table(self, packet: Any) -> bool:
+        """Return whether a frame of MP3 is none, but tells of those that follow: a file was joined to another."""
+        if self._codec != "mp3":
+            return False
+        head = bytes(packet)[:_TABLE]
+        return head.startswith(b"ID3") or any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _seconds(ticks: int | None, base: Any) -> float | None:
+    return float(ticks * base) if ticks is not None and base is not None else None
