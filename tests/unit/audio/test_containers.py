@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+from types import ModuleType
 
 import pytest
 
+from asrq_worker.audio.containers import chunks, ebml, files
+from asrq_worker.audio.containers import ogg as ogg_pages
 from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.frames import stated_bytes
 from asrq_worker.audio.containers.ogg import _checksum
@@ -294,3 +297,26 @@ def test_what_is_no_container_is_one_part(content: bytes) -> None:
 def test_how_long_frames_say_they_are(codec: str, head: str, length: int | None) -> None:
     assert stated_bytes(codec, bytes.fromhex(head).ljust(8, b"\0")) == length
     assert stated_bytes(codec, bytes.fromhex(head)[:4]) is None
+
+
+@pytest.mark.parametrize("module", [chunks, ebml, ogg_pages])
+def test_files_made_of_very_many_pieces_are_not_followed_to_their_end(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_STEPS", 7)
+    content = {chunks: amr(), ebml: webm(live=True), ogg_pages: ogg()}[module]
+    assert told(content + content) == [Part(0, 2 * len(content))]
+
+
+@pytest.mark.parametrize(("module", "kind"), [(ebml, "live"), (ogg_pages, "ogg")])
+def test_the_thread_is_lost_so_many_times_only(module: ModuleType, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LOSSES", 2)
+    third = len(WHOLE[kind]) // 3
+    hurt = WHOLE[kind][:third] + b"\x7e" * 5000 + WHOLE[kind][third:]
+    assert told(hurt * 5)[0].damaged
+
+
+def test_a_chain_of_very_many_links_is_not_taken_apart_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_MOST", 2)
+    link = ogg()
+    assert told(link * 5) == [Part(0, len(link)), Part(len(link), 5 * len(link))]

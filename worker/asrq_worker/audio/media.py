@@ -17,7 +17,7 @@ from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.part import Part
 from asrq_worker.audio.mono import Mono
 from asrq_worker.audio.output import Output
-from asrq_worker.audio.packets import Content, Packets, Piece
+from asrq_worker.audio.packets import Packets, Piece, View
 from asrq_worker.audio.timeline import Clock, Timeline, clock
 from asrq_worker.audio.tracks import Choose, Track, by_preference
 from asrq_worker.audio.truncation import falls_short
@@ -68,6 +68,7 @@ def decode(
     warnings: set[str] = set()
     for part in parts(file):
         try:
+            output.progress()
             found = _decode_part(file, part, choose if media is None else partial(_same, media.track), output)
         except (AudioEmptyError, AudioUnreadableError) as error:
             failure = failure or error
@@ -115,7 +116,7 @@ def _same(number: int, tracks: Sequence[Track]) -> int:
 def _decode_part(file: BinaryIO, part: Part, choose: Choose, output: Output) -> Media:
     try:
         with av.open(
-            Content(file, part.start, part.stop),
+            View(file, part.start, part.stop),
             metadata_errors="ignore",
             container_options={"protocol_whitelist": "none"} | ({"ignore_length": "1"} if part.uncounted else {}),
             buffer_size=1 << 18,

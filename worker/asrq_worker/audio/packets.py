@@ -18,7 +18,7 @@ _TABLE = 2048  # bytes in which a table of contents of MP3 begins, tags before i
 _MOST_ERRORS = 100  # of the container, one after the other: the rest of the file is lost
 
 
-class Content:
+class View:
     """Bytes of a file, of which FFmpeg sees neither name nor path: only they decide what it is taken for."""
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import NamedTuple
 
-from asrq_worker.audio.containers.part import A_TAG, Part, is_padding, read_at
+from asrq_worker.audio.containers.part import MOST_STEPS, Content, Part
 
 HEAD = 32  # bytes: longer than the head of any chunk here
 _UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF)  # as a size: the writer did not know it
@@ -25,8 +25,7 @@ _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """What a place holds: its name, and its length in bytes, head included; None: it goes on to the end of the file."""
 
     name: bytes
@@ -54,30 +53,28 @@ class Row:
         chunk = self.read(head)
         return chunk is not None and chunk.name in self.opening
 
-    def part(self, file: BinaryIO, start: int, size: int) -> Part:
+    def part(self, content: Content, start: int) -> Part:
         """Return the part that begins at `start`; what is no chunk of it ends it."""
-        at, last, sound, in_body = start, start, False, False
-        while at < size:
-            head = read_at(file, at, HEAD)
+        at, last, size = start, start, content.size
+        sound = in_body = False
+        for _ in range(MOST_STEPS):
+            if at >= size:
+                break
+            head = content.read(at, HEAD)
             chunk = self.read(head)
             if chunk is None:
-                cut = not sound or (len(head) < HEAD and not is_padding(file, at, size))
-                return Part(start, at, cut=cut, damaged=self._is_damage(file, at, size))
+                cut = not sound or (len(head) < HEAD and not content.is_padding(at))
+                return Part(start, at, cut=cut, damaged=self.closed and content.is_more_than_a_tag(at))
             if sound and chunk.name in (self.again or self.opening):
                 return Part(start, at)
             in_body = self.body is None or chunk.name in self.body
             sound = sound or in_body
             if chunk.length is None:
                 return Part(start, size)
-            last = at
-            at += max(1, chunk.length)
+            last, at = at, at + max(1, chunk.length)
         over = at > size + self.slack
-        damaged = over and not in_body and self._is_damage(file, last, size)
+        damaged = over and not in_body and self.closed and content.is_more_than_a_tag(last)
         return Part(start, size, cut=not sound or (over and in_body), damaged=damaged)
-
-    def _is_damage(self, file: BinaryIO, at: int, size: int) -> bool:
-        """Return whether what follows is more than may stand behind the chunks."""
-        return self.closed and size - at > A_TAG and not is_padding(file, at, size)
 
 
 def _little(data: bytes) -> int:
@@ -160,10 +157,12 @@ def _mp4(head: bytes) -> Chunk | None:
 
 
 def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], Chunk | None]:
+    frames = [Chunk(b"frame", length) for length in lengths]
+
     def read(head: bytes) -> Chunk | None:
         if head.startswith(magic):
             return Chunk(magic, len(magic))
-        return Chunk(b"frame", lengths[head[0] >> 3 & 15]) if not head[0] & 0x83 else None
+        return frames[head[0] >> 3 & 15] if not head[0] & 0x83 else None
 
     return read
 

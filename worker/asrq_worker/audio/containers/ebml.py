@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from asrq_worker.audio.containers.part import A_TAG, Part, find, is_padding, read_at
+from asrq_worker.audio.containers.part import A_TAG, MOST_LOSSES, MOST_STEPS, Content, Part
 
 _EBML, _SEGMENT, _CLUSTER, _VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xEC
 _INSIDE = frozenset({
@@ -19,12 +17,14 @@ def begins(head: bytes) -> bool:
     return head[:4] == _EBML.to_bytes(4, "big")
 
 
-def part(file: BinaryIO, start: int, size: int) -> Part:
+def part(content: Content, start: int) -> Part:
     """Return the part. Live streams do not know the size of their segment, or of clusters: elements are followed."""
-    at, damaged = start, False
+    at, size, losses = start, content.size, 0
     end: float | None = None  # of the segment
-    while at < size:
-        head = read_at(file, at, _HEAD)
+    for _ in range(MOST_STEPS):
+        if at >= size or losses > MOST_LOSSES:
+            break
+        head = content.read(at, _HEAD)
         kind, length, taken = _element(head)
         if end is None:
             if kind == _SEGMENT:
@@ -34,17 +34,17 @@ def part(file: BinaryIO, start: int, size: int) -> Part:
             if kind not in (_EBML, _VOID):
                 return Part(start, size, cut=True)
         elif kind == _EBML or at >= end:
-            left_over = kind != _EBML and size - at > A_TAG and not is_padding(file, at, size)
-            return Part(start, at, damaged=damaged or left_over)
+            left_over = kind != _EBML and content.is_more_than_a_tag(at)
+            return Part(start, at, damaged=losses > 0 or left_over)
         elif kind not in _INSIDE:
-            if is_padding(file, at, size) or len(head) < _HEAD:
-                return Part(start, size, cut=size < end < float("inf") or any(head), damaged=damaged)
-            after = min(find(file, mark.to_bytes(4, "big"), at, size) for mark in (_CLUSTER, _EBML))
-            damaged = damaged or after < size or size - at > A_TAG
+            if content.is_padding(at) or len(head) < _HEAD:
+                return Part(start, size, cut=size < end < float("inf") or any(head), damaged=losses > 0)
+            after = min(content.find(mark.to_bytes(4, "big"), at) for mark in (_CLUSTER, _EBML))
+            losses += after < size or size - at > A_TAG
             at = after
             continue
         at += taken + (length or 0)
-    return Part(start, size, cut=end is None or at > size or size < end < float("inf"), damaged=damaged)
+    return Part(start, size, cut=end is None or at > size or size < end < float("inf"), damaged=losses > 0)
 
 
 def _element(head: bytes) -> tuple[int | None, int | None, int]:

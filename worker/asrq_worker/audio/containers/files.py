@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO, Protocol
 
 from asrq_worker.audio.containers import ebml, ogg, transport, wave
 from asrq_worker.audio.containers.chunks import HEAD, ROWS
-from asrq_worker.audio.containers.part import Part, read_at, size_of
+from asrq_worker.audio.containers.part import Content, Part
 from asrq_worker.audio.containers.tags import without_tags
+
+_MOST = 10_000  # songs in a chain of a radio, for a month
 
 
 class _Kind(Protocol):
@@ -17,7 +20,7 @@ class _Kind(Protocol):
     def begins(self) -> Callable[[bytes], bool]: ...
 
     @property
-    def part(self) -> Callable[[BinaryIO, int, int], Part]: ...
+    def part(self) -> Callable[[Content, int], Part]: ...
 
 
 _KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS)
@@ -28,15 +31,16 @@ def parts(file: BinaryIO) -> list[Part]:
 
     What lies behind the last one belongs to it, but for tags.
     """
-    size, at = without_tags(file, size_of(file)), 0
+    size, at = without_tags(file, file.seek(0, os.SEEK_END)), 0
+    content = Content(file, size)
     found: list[Part] = []
-    while at < size:
-        head = read_at(file, at, HEAD)
+    while at < size and len(found) < _MOST:
+        head = content.read(at, HEAD)
         kind = next((kind for kind in _KINDS if kind.begins(head)), None)
         if kind is None:
             break
-        found.append(kind.part(file, at, size))
+        found.append(kind.part(content, at))
         at = found[-1].stop
     if not found:
-        return [Part(0, size, cut=transport.is_cut(file, size), known=False)]
+        return [Part(0, size, cut=transport.is_cut(content), known=False)]
     return [*found[:-1], replace(found[-1], stop=size)]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from typing import BinaryIO
 
-from asrq_worker.audio.containers.part import A_TAG, Part, find, is_padding, read_at
+from asrq_worker.audio.containers.part import MOST_LOSSES, MOST_STEPS, Content, Part
 
 _MARK = b"OggS\0"
 _HEAD, _TABLE, _CHECKSUM = 27, 255, slice(22, 26)
@@ -19,33 +18,35 @@ def begins(head: bytes) -> bool:
     return head.startswith(_MARK)
 
 
-def part(file: BinaryIO, start: int, size: int) -> Part:
+def part(content: Content, start: int) -> Part:
     """Return one link of a chain.
 
     It is cut if its last page is. That no page is marked as the last one means nothing: live streams are left at any
     page.
     """
-    at, sound, whole, damaged = start, False, True, False
-    while at < size:
-        head = read_at(file, at, _HEAD + _TABLE)
+    at, size, sound, whole, losses = start, content.size, False, True, 0
+    for _ in range(MOST_STEPS):
+        if at >= size or losses > MOST_LOSSES:
+            break
+        head = content.read(at, _HEAD + _TABLE)
         if not head.startswith(_MARK):
-            after = find(file, _MARK, at + 1, size)
-            damaged = damaged or after < size or (after - at > A_TAG and not is_padding(file, at, size))
+            after = content.find(_MARK, at + 1)
+            losses += after < size or content.is_more_than_a_tag(at)
             whole = whole and not _MARK.startswith(head)
             at = after
             continue
         if len(head) < _HEAD:
-            return Part(start, size, cut=True, damaged=damaged)
+            return Part(start, size, cut=True, damaged=losses > 0)
         flags, lengths = head[5], head[_HEAD : _HEAD + head[26]]
         if flags & _FIRST and sound:
-            return Part(start, at, damaged=damaged)
+            return Part(start, at, damaged=losses > 0)
         sound = sound or not flags & _FIRST
         length = _HEAD + head[26] + sum(lengths)
-        page = read_at(file, at, length)
+        page = content.read(at, length)
         whole = len(page) == length and (flags & _LAST > 0 or lengths[-1:] != bytes([_GOES_ON]))
-        damaged = damaged or (len(page) == length and page[_CHECKSUM] != _checksum(page))
+        losses += len(page) == length and page[_CHECKSUM] != _checksum(page)
         at += length
-    return Part(start, size, cut=not whole, damaged=damaged)
+    return Part(start, size, cut=not whole, damaged=losses > 0)
 
 
 def _checksum(page: bytes) -> bytes:

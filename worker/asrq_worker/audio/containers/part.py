@@ -1,14 +1,20 @@
-"""A container within a file."""
+"""A container within a file, and the bytes by which it is found."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import BinaryIO
 
 A_TAG = 4096
 """Bytes behind a container that need no word: what programs write there about it."""
 
+MOST_STEPS = 2_000_000
+"""Chunks, frames or pages that are followed, some seconds' work: more than a day of audio, unless they are made to."""
+
+MOST_LOSSES = 1000
+"""Times that the thread is lost and found again."""
+
+_WINDOW = 1 << 16
 _BLOCK = 1 << 20
 
 
@@ -26,32 +32,48 @@ class Part:
     known: bool = True
 
 
-def size_of(file: BinaryIO) -> int:
-    """Return the length of a file in bytes."""
-    return file.seek(0, os.SEEK_END)
-
-
 def read_at(file: BinaryIO, at: int, count: int) -> bytes:
     """Return up to `count` bytes, fewer at the end of the file."""
     file.seek(at)
     return file.read(count)
 
 
-def is_padding(file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether all bytes from `at` on are zero."""
-    file.seek(at)
-    while at < size and (block := file.read(_BLOCK)):
-        if block.strip(b"\0"):
-            return False
-        at += len(block)
-    return True
+class Content:
+    """The first `size` bytes of a file, of which many short pieces are read, one soon after the other."""
 
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.size = size
+        self._file = file
+        self._start = 0
+        self._window = b""
 
-def find(file: BinaryIO, mark: bytes, at: int, size: int) -> int:
-    """Return where `mark` comes next, or `size`."""
-    while at < size:
-        found = read_at(file, at, _BLOCK + len(mark)).find(mark)
-        if found >= 0:
-            return at + found
-        at += _BLOCK
-    return size
+    def read(self, at: int, count: int) -> bytes:
+        """Return `count` bytes, fewer at the end."""
+        count = max(0, min(count, self.size - at))
+        first = at - self._start
+        if first < 0 or first + count > len(self._window):
+            self._start, first = at, 0
+            self._window = read_at(self._file, at, max(count, _WINDOW))
+        return self._window[first : first + count]
+
+    def is_padding(self, at: int) -> bool:
+        """Return whether all bytes from `at` on are zero."""
+        while at < self.size:
+            block = read_at(self._file, at, min(_BLOCK, self.size - at))
+            if not block or block.strip(b"\0"):
+                return not block
+            at += len(block)
+        return True
+
+    def is_more_than_a_tag(self, at: int) -> bool:
+        """Return whether what follows cannot be passed over in silence."""
+        return self.size - at > A_TAG and not self.is_padding(at)
+
+    def find(self, mark: bytes, at: int) -> int:
+        """Return where `mark` comes next, or the end."""
+        while at < self.size:
+            found = read_at(self._file, at, min(_BLOCK + len(mark), self.size - at)).find(mark)
+            if found >= 0:
+                return at + found
+            at += _BLOCK
+        return self.size

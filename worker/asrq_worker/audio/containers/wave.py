@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from asrq_worker.audio.containers.part import Part, is_padding, read_at
+from asrq_worker.audio.containers.part import MOST_STEPS, Content, Part
 
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _OPEN_ENDED = 0x7FFFF000  # programs that stream write this or more for "until the end"; others leave 0
 _LARGE = 0xFFFFFFFF  # the size stands in the chunk ds64
-_BLOCK = 1 << 20
 
 
 def begins(head: bytes) -> bool:
@@ -17,60 +16,59 @@ def begins(head: bytes) -> bool:
     return head[:4] in _FORMS and head[8:12] == b"WAVE"
 
 
-def part(file: BinaryIO, start: int, size: int) -> Part:
+def part(content: Content, start: int) -> Part:
     """Return the part. What follows the samples that the header counts belongs to it, unless it is another file."""
-    form = read_at(file, start, 4)
+    form = content.read(start, 4)
     order: Literal["big", "little"] = "big" if form == b"RIFX" else "little"
     at, large = start + 12, 0
-    while at + 8 <= size:
-        header = read_at(file, at, 36)
+    for _ in range(MOST_STEPS):
+        header = content.read(at, 24)
+        if len(header) < 8:
+            break
         name, length = header[:4], int.from_bytes(header[4:8], order)
         if name == b"ds64":
             large = int.from_bytes(header[16:24], "little")
         if name == b"data":
             wide = form in (b"RF64", b"BW64") and length == _LARGE
-            return _with_samples(file, start, at + 8, size, large if wide else length, open_ended=not wide)
+            return _with_samples(content, start, at + 8, large if wide else length, open_ended=not wide)
         at += 8 + length + length % 2
-    return Part(start, size, cut=True)
+    return Part(start, content.size, cut=True)
 
 
-def _with_samples(file: BinaryIO, start: int, body: int, size: int, length: int, *, open_ended: bool) -> Part:
+def _with_samples(content: Content, start: int, body: int, length: int, *, open_ended: bool) -> Part:
     """Return the part whose samples begin at `body` and are `length` bytes, as far as the header knows."""
     if open_ended and length >= _OPEN_ENDED:
-        return Part(start, _next(file, body, size))
+        return Part(start, _next(content, body))
     end = body + length
-    if end <= size:
+    if end <= content.size:
         for after in (end + length % 2, end):  # some leave the padding out
-            if (stop := _known(file, after, size)) is not None:
+            if (stop := _known(content, after)) is not None:
                 return Part(start, stop)
-    stop = _next(file, body, size)
+    stop = _next(content, body)
     return Part(start, stop, cut=stop < end, uncounted=stop > end)
 
 
-def _known(file: BinaryIO, at: int, size: int) -> int | None:
+def _known(content: Content, at: int) -> int | None:
     """Return where what lies behind the samples ends: chunks, a tag, padding or nothing; None if it is more samples."""
-    place = at
-    while place + 12 <= size:
-        header = read_at(file, place, 12)
+    place, size = at, content.size
+    for _ in range(MOST_STEPS):
+        header = content.read(place, 12)
         if begins(header):
             return place
-        if not header[:4].isascii() or not header[:4].decode("ascii").isprintable():
+        if len(header) < 12 or not header[:4].isascii() or not header[:4].decode("ascii").isprintable():
             break
         length = int.from_bytes(header[4:8], "little")
         place += 8 + length + length % 2
-    if size <= place <= size + 1 or read_at(file, at, 3) == b"ID3" or is_padding(file, at, size):
+    if size <= place <= size + 1 or content.read(at, 3) == b"ID3" or content.is_padding(at):
         return size
     return None
 
 
-def _next(file: BinaryIO, at: int, size: int) -> int:
+def _next(content: Content, at: int) -> int:
     """Return where the next file of this kind begins, or the end."""
-    while at < size:
-        block = read_at(file, at, _BLOCK + 12)
-        found = block.find(b"WAVE", 8)
-        while found >= 0:
-            if block[found - 8 : found - 4] in _FORMS:
-                return at + found - 8
-            found = block.find(b"WAVE", found + 1)
-        at += _BLOCK
-    return size
+    mark = at + 8
+    while (mark := content.find(b"WAVE", mark)) < content.size:
+        if content.read(mark - 8, 4) in _FORMS:
+            return mark - 8
+        mark += 4
+    return content.size
