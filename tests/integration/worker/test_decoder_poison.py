@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,18 @@ def test_a_file_that_kills_its_decoder_each_time_fails_alone(
     poison = (data / "hello-en.flac").read_bytes() + b"kills"
     decode, killed = DecodeProcess.run, []
 
-    def run(self: DecodeProcess, request: Message, *, on_progress: Callable[[float], None], **more: Any) -> Message:
-        if Path(request["path"]).read_bytes() == poison:
+    def run(
+        self: DecodeProcess,
+        request: Message,
+        files: tuple[int, int],
+        *,
+        on_progress: Callable[[float], None],
+        **more: Any,
+    ) -> Message:
+        if os.pread(files[0], len(poison) + 1, 0) == poison:
             self._child.kill()  # a real process dies, as it would of a fault in a native decoder
             killed.append(self.pid)
-        return decode(self, request, on_progress=on_progress, **more)
+        return decode(self, request, files, on_progress=on_progress, **more)
 
     monkeypatch.setattr(DecodeProcess, "run", run)
     settings = Settings(
