@@ -126,3 +126,6 @@ def test_nothing_can_be_written_but_what_the_settings_name(data: Path, monkeypat
     assert "ASRQ_SPOOL_DIR" in refused.stderr
     done = inside(*command, stdin=audio, ASRQ_SPOOL_DIR="/mnt/spool")
     assert done.returncode == 0, done
+    measured = inside("bench", "--manifest", "x", "--backend", "fake:m", "--output", "/mnt/figures")
+    assert "[storage_unusable]" in measured.stderr
+    assert "TMPDIR" in measured.stderr

@@ -19,6 +19,7 @@ from asrq_jobs.errors import (
     ModelInvalidError,
     OutOfMemoryError,
     SettingsError,
+    StorageError,
 )
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.backends.qwen import QwenBackend
@@ -103,6 +104,14 @@ def test_cuda_that_is_not_there(tiny_qwen: Path) -> None:
         pytest.skip("this machine has CUDA")
     refused(DeviceUnavailableError, tiny_qwen, device="cuda")
     refused(DeviceUnavailableError, tiny_qwen, compute_type="int8")
+
+
+def test_a_host_without_a_folder_for_temporary_files(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    assert "TMPDIR" in (refused(StorageError, tiny_qwen).hint or "")
 
 
 def test_attention_that_is_not_there(tiny_qwen: Path) -> None:

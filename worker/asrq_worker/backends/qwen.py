@@ -19,6 +19,7 @@ from asrq_jobs.errors import (
     SettingsError,
     UnsupportedOptionError,
 )
+from asrq_worker import storage
 from asrq_worker.backends import guards, qwen_files
 from asrq_worker.backends.base import (
     Backend,
@@ -84,6 +85,7 @@ class QwenBackend(Backend):
 
         Raises:
             SettingsError: the attention implementation is unknown.
+            StorageError: there is no folder for temporary files.
         """
         options, config = self._options, self.config
         if options.attention not in _ATTENTIONS:
@@ -96,6 +98,7 @@ class QwenBackend(Backend):
         aligner = self._find(options.aligner, "aligner") if options.aligner else None
         # Read when torch loads: else threads that wait burn the cores that the other engine or the decoders need.
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
+        storage.temporary()  # torch wants one, and says so otherwise
         try:
             import torch
 

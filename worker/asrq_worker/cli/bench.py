@@ -14,6 +14,7 @@ from asrq_jobs import languages
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.display import visible
 from asrq_worker.cli import running
+from asrq_worker.storage import temporary
 
 if TYPE_CHECKING:
     from asrq_worker.bench.measure import Step, Tell
@@ -80,6 +81,7 @@ def bench(
     given. Writes report.md, report.json and charts to DIR. Interrupted, it goes on where it was; with other settings
     (ASRQ_*) it measures anew.
     """
+    temporary()  # matplotlib wants one, and says so otherwise
     from asrq_worker.bench import markdown, run, target
     from asrq_worker.bench.manifest import Selection
 
