@@ -120,6 +120,11 @@ def explain(error: Exception, settings: Settings) -> QueueError:
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.")
 
 
+def in_short(error: Exception) -> str:
+    """Return what a log says of one of redis-py's errors, quoting nobody: why a server cannot serve now, or its kind."""
+    return str(error).partition(" script:")[0] if _cannot_serve(error) else type(error).__name__
+
+
 def may_pass(error: Exception) -> bool:
     """Whether to wait is of use: Redis is away or cannot serve now, rather than that it turns us or a command away."""
     return not _turns_us_away(error) and (isinstance(error, _AWAY) or _cannot_serve(error))

@@ -96,6 +96,9 @@ class EmbeddedValkey:
         if "loading" in message:
             _log.info("valkey.loading")
             return
+        if "cut_off" in message:
+            _log.warning("valkey.cut_off", file=message["cut_off"], reason="Its last command was not written whole.")
+            return
         if "error" in message:
             self._refusal = refusal = ErrorInfo.model_validate(message["error"])
             if self._serving:

@@ -5,6 +5,7 @@ The messages looked for are those of Valkey 9.1 (src/aof.c, src/rdb.c, src/serve
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -25,8 +26,13 @@ _DAMAGED = re.compile(
     r"Bad file format reading|Unexpected end of file reading|Internal error in RDB|Short read or OOM loading"
     r"|RDB (?:base file|preamble).*aborted"
 )
+_MEANINGLESS = re.compile(r"Error reading the append only file (\S+), error:")
+_CUT_OFF = re.compile(r"short read while loading the AOF file (\S+?)!!!")
+_CRASHED = "BUG REPORT START"
+_ALLOCATION = re.compile(r"Out Of Memory allocating (\d+) bytes")
+_LARGEST_ALLOCATION = 1 << 32  # bytes: a value has 512 MiB at most
 _OF_ANOTHER_SERVER = re.compile(r"Can't handle RDB format version|error: unknown command")
-_NUMBERS = {os.strerror(number): number for number in storage.REASONS}
+_NUMBERS = {os.strerror(number): number for number in errno.errorcode if number != errno.ENOENT}  # a missing file
 
 
 def refuse_lost(data: Path) -> None:
@@ -47,6 +53,12 @@ def refuse_lost(data: Path) -> None:
     for name, size in sizes.items():
         if name.endswith(".base.rdb") and size == 0:
             raise _unreadable(data, name, "empty")
+
+
+def cut_off(said: str, data: Path) -> Path | None:
+    """Return the file from which the server has cut a last command that was not written whole, if there was one."""
+    found = _CUT_OFF.search(said)
+    return data / _FOLDER / found[1] if found else None
 
 
 def of_the_system(data: Path, error: OSError, *, passing: bool) -> StorageError:
@@ -71,7 +83,8 @@ def explain(said: str, code: int, *, data: Path, passing: bool, port: int, binar
     return (
         _of_the_machine(said, port)
         or _of_the_folder(warnings, data, passing=passing)
-        or _of_the_files(said, data, binary)
+        or _of_the_files(said, data)
+        or _of_the_commands(said, data, binary)
         or QueueUnreachableError(
             f"The embedded Valkey ended with {describe_exit(code)}: {last}",
             hint="Start it again." if passing else f"Its log may say more: {data / 'valkey.log'}.",
@@ -85,7 +98,7 @@ def _of_the_machine(said: str, port: int) -> AsrqError | None:
             f"The embedded Valkey cannot listen on port {port}: {found[1]}.",
             hint="Choose another with --port, or 0 for a free one.",
         )
-    if found := re.search(r"Out Of Memory allocating \d+ bytes", said):
+    if (found := _ALLOCATION.search(said)) and int(found[1]) <= _LARGEST_ALLOCATION:
         return QueueUnreachableError(
             f"The embedded Valkey ended: {found[0]}.", hint="It holds all its data in memory: make more of it free."
         )
@@ -93,13 +106,16 @@ def _of_the_machine(said: str, port: int) -> AsrqError | None:
 
 
 def _of_the_folder(warnings: list[str], data: Path, *, passing: bool) -> AsrqError | None:
-    for reason in (warning.rpartition(": ")[2] for warning in warnings):
+    for warning in warnings:
+        reason = warning.rpartition(": ")[2]
         if reason in _NUMBERS:
-            return of_the_system(data, OSError(_NUMBERS[reason], reason), passing=passing)
+            named = _FILE.search(warning)
+            place = data / _FOLDER / named[0] if named else data
+            return of_the_system(place, OSError(_NUMBERS[reason], reason), passing=passing)
     return None
 
 
-def _of_the_files(said: str, data: Path, binary: Path) -> AsrqError | None:
+def _of_the_files(said: str, data: Path) -> AsrqError | None:
     if _OF_ANOTHER_SERVER.search(said):
         return StorageError(
             f"The data in {data} were written by a newer server than the embedded Valkey, or by another kind.",
@@ -109,9 +125,30 @@ def _of_the_files(said: str, data: Path, binary: Path) -> AsrqError | None:
         return _unreadable(data, _MANIFEST, "damaged")
     if found := re.search(r"Unable to obtain the AOF file (\S+) length", said):
         return _unreadable(data, found[1], "missing")
+    if _is_reading(said) and (_CRASHED in said or _ALLOCATION.search(said)):
+        return StorageError(
+            f"The embedded Valkey cannot read what it kept in {data / _FOLDER}: it ended while it did.",
+            hint=f"{_UNTOUCHED} Put the folder back from a copy, or name another one with --data.",
+        )
+    return None
+
+
+def _of_the_commands(said: str, data: Path, binary: Path) -> AsrqError | None:
+    if found := _MEANINGLESS.search(said):  # the commands themselves are whole: there is nothing to cut off
+        return _unreadable(data, found[1], "damaged")
+    if "the truncated file is not the last file" in said and (path := cut_off(said, data)):
+        return StorageError(
+            f"A command at the end of {path} was not written whole and is cut off now, though more follow elsewhere.",
+            hint="Start again to go on without it, or put the folder back from a copy.",
+        )
     if _DAMAGED.search(said) and (files := _FILE.findall(said)):
         return _damaged(data, files[-1], binary)
     return None
+
+
+def _is_reading(said: str) -> bool:
+    """Whether a server that has never served had come as far as to read files that it found."""
+    return "Server initialized" in said and "Creating AOF base file" not in said
 
 
 def _unreadable(data: Path, name: str, state: str) -> StorageError:

@@ -94,6 +94,9 @@ class Server:
         except OSError as error:
             raise embedded_failure.of_the_system(self._data, error, passing=self._passing) from None
         if self._wait_until_it_serves(stopping):
+            with suppress(OSError):
+                if path := embedded_failure.cut_off(self._said(logged), self._data):
+                    _say(cut_off=str(path))
             return True
         if self.alive:
             self.stop()
@@ -107,9 +110,7 @@ class Server:
     def _explained(self, logged: int) -> AsrqError:
         assert self._process is not None  # noqa: S101  # it was just started
         try:
-            with self._log.open("rb") as log:
-                log.seek(logged)
-                said = log.read().decode(errors="replace")
+            said = self._said(logged)
             if not said:  # its log has no room either
                 with TemporaryFile(dir=self._data) as probe:
                     probe.write(bytes(2**16))
@@ -118,6 +119,11 @@ class Server:
         return embedded_failure.explain(
             said, self._process.wait(), data=self._data, passing=self._passing, port=self.port, binary=self._binary
         )
+
+    def _said(self, logged: int) -> str:
+        with self._log.open("rb") as log:
+            log.seek(logged)
+            return log.read().decode(errors="replace")
 
     def _launch(self) -> int:
         """Start the process and return the length that its log had before."""
@@ -287,8 +293,9 @@ def main() -> None:
     """Read the wish as one line of JSON, answer with one, and keep the server until stdin closes.
 
     The wish: `data`, the folder; `passing`, whether that goes with the program; `port`, 0 for a free one. The answer:
-    `{"port": …}` or `{"error": …}`, with `{"loading": true}` every few seconds before it while much is loaded. When the
-    server has died, `{"error": …}` tells of each start that fails and `{"revived": true}` that it answers again.
+    `{"port": …}` or `{"error": …}`. Before it come `{"loading": true}`, every few seconds while much is loaded, and
+    `{"cut_off": …}`, a file whose last command was not written whole. When the server has died, `{"error": …}` tells of
+    each start that fails and `{"revived": true}` that it answers again.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -84,6 +84,21 @@ HARMS: dict[str, tuple[Harm, str, str]] = {
     "base of tomorrow": (lambda at: overwrite(one(at, "*.rdb"), 0, b"VALKEY999"), "newer server", NEWER),
     "base of another": (lambda at: overwrite(one(at, "*.rdb"), 0, b"REDIS0012"), "another kind", NEWER),
     "new command": (lambda at: append(one(at, "*.incr.aof"), b"*1\r\n$4\r\nNEXT\r\n"), "newer server", NEWER),
+    "command without its value": (
+        lambda at: append(one(at, "*.incr.aof"), b"*2\r\n$3\r\nSET\r\n$1\r\na\r\n"),
+        "incr.aof is damaged",
+        "from a copy",
+    ),
+    "length below zero": (
+        lambda at: append(one(at, "*.incr.aof"), b"*3\r\n$3\r\nSET\r\n$-5\r\na\r\n$1\r\nx\r\n"),
+        "it ended while it did",
+        "from a copy",
+    ),
+    "length beyond all memory": (
+        lambda at: append(one(at, "*.incr.aof"), b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$99999999999999\r\nx"),
+        "it ended while it did",
+        "from a copy",
+    ),
     "manifest damaged": (lambda at: one(at, "*.manifest").write_text("noise\n"), "manifest is damaged", "from a copy"),
     "manifest empty": (lambda at: one(at, "*.manifest").write_text(""), "manifest is damaged", "from a copy"),
     "manifest gone": (lambda at: one(at, "*.manifest").unlink(), "manifest is missing", "from a copy"),
@@ -112,10 +127,40 @@ def keys(folder: Path) -> int:
         return int(redis.dbsize())
 
 
-def test_a_command_that_was_cut_off_costs_that_command_alone(kept: Path) -> None:
+def test_a_command_that_was_cut_off_costs_that_command_alone_and_is_said(
+    kept: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = one(kept, "*.incr.aof")
     os.truncate(path, path.stat().st_size - 10)
     assert keys(kept) == 39
+    [said] = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "valkey.cut_off"]
+    assert said["file"] == str(path)
+    caplog.clear()
+    assert keys(kept) == 39
+    assert not [record for record in caplog.records if record.message == "valkey.cut_off"]
+
+
+def test_a_command_that_was_cut_off_before_others_is_said_and_a_second_start_goes_on(kept: Path) -> None:
+    """As where a rewrite of the files was under way when the machine failed."""
+    path = one(kept, "*.incr.aof")
+    number = int(path.name.split(".")[2])
+    shutil.copy(path, path.with_name(f"appendonly.aof.{number + 1}.incr.aof"))
+    with one(kept, "*.manifest").open("a", encoding="utf-8") as manifest:
+        manifest.write(f"file appendonly.aof.{number + 1}.incr.aof seq {number + 1} type i\n")
+    os.truncate(path, path.stat().st_size - 10)
+    with pytest.raises(StorageError, match=f"at the end of {path} was not written whole") as raised:
+        EmbeddedValkey(data=kept).start()
+    assert "Start again" in (raised.value.hint or "")
+    assert keys(kept) == 40  # the second file has them all
+
+
+@pytest.mark.parametrize("pattern", ["*.incr.aof", "*.rdb", "*.manifest"])
+def test_a_folder_in_the_place_of_a_file_is_named(kept: Path, pattern: str) -> None:
+    path = one(kept, pattern)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StorageError, match=f"cannot be kept in {kept}.*: Is a directory"):
+        EmbeddedValkey(data=kept).start()
 
 
 def test_the_command_in_the_hint_loses_only_what_follows_the_damage(kept: Path) -> None:

@@ -40,13 +40,17 @@ def told(last: str, code: int = 1, *, passing: bool = False) -> AsrqError:
         ),
         (
             "Fatal error: can't open the append log file appendonly.aof.2.incr.aof for reading: Permission denied",
-            StorageError, "cannot be kept in /data: Permission denied.", "Let this user write there, or name another",
+            StorageError, "/data/appendonlydir/appendonly.aof.2.incr.aof: Permission denied.", "Let this user write there",
         ),
         (
             "Write error writing append only file on disk: No space left on device",
             StorageError, "cannot be kept in /data: No space left on device.", "Make room there, or name another",
         ),
         ("Out Of Memory allocating 1000 bytes!", QueueUnreachableError, "Memory allocating 1000 bytes.", "memory"),
+        (
+            "Can't open or create append-only dir appendonlydir: Not a directory",
+            StorageError, "cannot be kept in /data: Not a directory.", "Name another folder with --data.",
+        ),
         ("Something new", QueueUnreachableError, "ended with exit code 1: Something new", "/data/valkey.log"),
     ],
 )  # fmt: skip

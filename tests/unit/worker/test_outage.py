@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from redis.exceptions import ResponseError
 
 from asrq_worker.queue.outage import Outage
 
@@ -69,3 +70,12 @@ def test_pauses_grow_and_stay_below_a_lease(clock: Clock) -> None:
     assert pauses[0] <= 0.5 < pauses[1] <= 1.5 < pauses[2] <= 5
     outage.over()
     assert outage.failed(ConnectionError()) <= 0.5
+
+
+def test_why_a_server_cannot_serve_is_told_and_nothing_that_an_error_may_quote(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    full = "MISCONF Errors writing to the AOF file: No space left on device"
+    for error in (ResponseError(f"{full} script: on @user_script:253."), ResponseError("ERR no such key: secret")):
+        Outage(clock=clock).failed(error)
+    assert [vars(record)["asrq_fields"]["reason"] for record in caplog.records] == [full, "ResponseError"]

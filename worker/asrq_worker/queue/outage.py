@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from asrq_jobs.connection import connect, may_pass
+from asrq_jobs.connection import connect, in_short, may_pass
 from asrq_jobs.settings import Settings
 from asrq_worker.logs import Log
 from asrq_worker.supervision import within
@@ -51,7 +51,7 @@ class Outage:
             self._last = now
             lasting_s = now - self._since
             if now >= self._tell_at:
-                _log.warning("queue.unreachable", reason=type(error).__name__, for_s=round(lasting_s, 1))
+                _log.warning("queue.unreachable", reason=in_short(error), for_s=round(lasting_s, 1))
                 self._told = True
                 self._tell_at = now + self._silence_s
                 self._silence_s = min(2 * self._silence_s, _LONGEST_SILENCE_S)
