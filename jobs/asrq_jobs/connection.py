@@ -121,7 +121,7 @@ def explain(error: Exception, settings: Settings) -> QueueError:
 
 
 def in_short(error: Exception) -> str:
-    """Return what a log says of one of redis-py's errors, quoting nobody: why a server cannot serve now, or its kind."""
+    """Return what a log says of an error of redis-py: why a server cannot serve now, or its kind. It quotes nobody."""
     return str(error).partition(" script:")[0] if _cannot_serve(error) else type(error).__name__
 
 

@@ -40,7 +40,7 @@ def told(last: str, code: int = 1, *, passing: bool = False) -> AsrqError:
         ),
         (
             "Fatal error: can't open the append log file appendonly.aof.2.incr.aof for reading: Permission denied",
-            StorageError, "/data/appendonlydir/appendonly.aof.2.incr.aof: Permission denied.", "Let this user write there",
+            StorageError, "/data/appendonlydir/appendonly.aof.2.incr.aof: Permission denied.", "Let this user",
         ),
         (
             "Write error writing append only file on disk: No space left on device",
