@@ -316,7 +316,7 @@ def test_the_system_limits_what_a_file_may_take(encode: Encode, tmp_path: Path, 
     )
     try:
         assert messages.get(timeout=30)["op"] == "ready"
-        limits = {"max_s": 3600, "memory_mb": memory_mb, "cpu_s": cpu_s}
+        limits = {"track": None, "max_s": 3600, "memory_mb": memory_mb, "cpu_s": cpu_s, "cpu_share": 0}
         with noise.open("rb") as source, (tmp_path / "out.f32").open("wb+") as out:
             child.send({"op": "decode", "track": None, **limits}, (source.fileno(), out.fileno()))
         while (message := messages.get(timeout=30))["op"] == "progress":

@@ -220,7 +220,7 @@ def test_every_thread_of_a_decoder_is_confined_and_within_limits(pool: DecoderPo
         assert (fields["NoNewPrivs"], fields["Seccomp"]) == ("1", "2")
     limits = psutil.Process(pid)
     assert limits.rlimit(resource.RLIMIT_AS)[0] == MEMORY_MB << 20
-    assert limits.rlimit(resource.RLIMIT_CPU)[0] <= 60 + LONGEST_S / 4 + 30
+    assert limits.rlimit(resource.RLIMIT_CPU)[0] <= 30 + LONGEST_S / 4 + 30
     assert limits.rlimit(resource.RLIMIT_FSIZE)[0] <= LONGEST_S * 64_000 + (1 << 20)
     assert limits.rlimit(resource.RLIMIT_NOFILE)[0] <= 64
     assert limits.rlimit(resource.RLIMIT_CORE)[0] == 0

@@ -2,7 +2,8 @@
 
 Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
 
-    in    {"op":"decode","track","max_s","memory_mb","cpu_s"}, with two open files (process/handover.py): media, output
+    in    {"op":"decode","track","max_s","memory_mb","cpu_s","cpu_share"}, with two open files
+          (process/handover.py): the media, the output
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
           {"op":"done","samples","spans","container","codec","sample_rate","channels","track","tracks","warnings"}
@@ -10,7 +11,8 @@ Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (pr
 
 `track` is a number from 1, or null: tracks.py chooses. The output gets the samples as raw little-endian float32, 16 kHz
 mono. Media come from strangers and FFmpeg is C: on POSIX the system limits memory, processor time, the size of the file
-written and the number of open files. Passing the limit of processor time kills the process (SIGXCPU). `confined` lists
+written and the number of open files. Passing the limit of processor time, which is `cpu_s` and a share of the sound
+decoded so far, kills the process (SIGXCPU). How much work a file may be is limited as well (work.py). `confined` lists
 what cuts it off from the network, from other programs and from all files but those it is given (confinement.py):
 nothing may be imported once it is ready.
 """
@@ -22,6 +24,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,6 +32,7 @@ from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
 from asrq_worker.audio import tracks
 from asrq_worker.audio.confinement import confine
+from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.handover import taken
 from asrq_worker.process.serve import Message, serve
@@ -59,7 +63,9 @@ def make_handler(send: Send) -> Handle:
     media.warm_up()
 
     def decode(message: Message, source: BinaryIO, out: BinaryIO) -> None:
-        progress = _Progress(send)
+        work = Work(os.fstat(source.fileno()).st_size)
+        processor = _Processor(message["cpu_s"], message["cpu_share"])
+        progress = _Progress(send, lambda: processor.allow(work.seconds))
 
         def write(samples: Samples) -> None:
             with writing():
@@ -70,7 +76,7 @@ def make_handler(send: Send) -> Handle:
                 out.seek(0)
                 out.truncate()
             decoded = media.decode(
-                source, choose=choose, longest_s=message["max_s"], write=write, on_progress=progress.at
+                source, choose=choose, work=work, longest_s=message["max_s"], write=write, on_progress=progress.at
             )
             with writing():
                 return _Heard(decoded, speech.find(out, decoded.samples, on_block=progress.tick))
@@ -81,7 +87,7 @@ def make_handler(send: Send) -> Handle:
 
     def handle(message: Message) -> None:
         given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
-        _limit(message["memory_mb"] << 20, message["cpu_s"], int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
+        _limit(message["memory_mb"] << 20, int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
         try:
             with os.fdopen(given, "rb") as source, os.fdopen(to_fill, "rb+", buffering=0) as out:
                 decode(message, source, out)
@@ -111,8 +117,9 @@ class _Heard:
 
 
 class _Progress:
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, on_tick: Callable[[], None]) -> None:
         self._send = send
+        self._on_tick = on_tick
         self._seconds = 0.0
         self._next = time.monotonic()
 
@@ -123,27 +130,37 @@ class _Progress:
 
     def tick(self) -> None:
         self._next = time.monotonic() + _PROGRESS_S
+        self._on_tick()
         self._send({"op": "progress", "seconds": round(self._seconds, 3)})
 
 
-def _limit(memory: int, cpu_s: float, file_size: int) -> None:
-    if sys.platform == "win32":
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    for kind, soft in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s) + 1),
-        (resource.RLIMIT_FSIZE, file_size),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
+class _Processor:
+    """The processor time that a file may take: some for any, and more for what was decoded of it."""
+
+    def __init__(self, cpu_s: float, share: float) -> None:
+        self._least_s = time.process_time() + cpu_s
+        self._share = share
+        self.allow(0.0)
+
+    def allow(self, seconds: float) -> None:
+        """Move the limit on, so many seconds of sound being decoded."""
+        if sys.platform != "win32":
+            _set_limit(resource.RLIMIT_CPU, int(self._least_s + self._share * seconds) + 1)
+
+
+def _limit(memory: int, file_size: int) -> None:
+    if sys.platform != "win32":
+        _set_limit(resource.RLIMIT_AS, memory)
+        _set_limit(resource.RLIMIT_FSIZE, file_size)
+        _set_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+        _set_limit(resource.RLIMIT_CORE, 0)
+
+
+def _set_limit(kind: int, soft: int) -> None:
+    if sys.platform != "win32":
         hard = resource.getrlimit(kind)[1]
-        if hard != resource.RLIM_INFINITY:
-            soft = min(soft, hard)  # noqa: PLW2901  # the same limit, as far as it may go
-        try:
-            resource.setrlimit(kind, (soft, hard))
-        except (ValueError, OSError):  # macOS refuses to limit the address space
-            continue
+        with suppress(ValueError, OSError):  # macOS refuses to limit the address space
+            resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ _POLL_S = 0.2
 _LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder
 _START_TRIES = 3  # in a row, before a start is given up
 _END_S = 5.0  # for a start that is under way when the pool closes
+_CPU_S = 30  # of processor time before any sound comes out: long lists of what is where are read first
+_CPU_SHARE = 0.25  # of the length of the sound; decoding and speech detection take about a hundredth on one core
 _FILES = 200  # then a decoder is replaced, so that leaks of native code stay small
 
 log = logging.getLogger(__name__)
@@ -74,8 +76,7 @@ class DecoderPool:
         """
         self._count = count
         self._stall_s = stall_s
-        # Decoding and speech detection together take about a hundredth of the audio's length on one core.
-        self._limits = {"memory_mb": memory_mb, "max_s": max_s, "cpu_s": 60 + max_s / 4}
+        self._limits = {"memory_mb": memory_mb, "max_s": max_s, "cpu_s": _CPU_S, "cpu_share": _CPU_SHARE}
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._all: set[DecodeProcess] = set()

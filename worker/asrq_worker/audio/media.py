@@ -18,9 +18,11 @@ from asrq_worker.audio.containers.part import Part
 from asrq_worker.audio.mono import Mono
 from asrq_worker.audio.output import Output
 from asrq_worker.audio.packets import Packets, Piece, View
+from asrq_worker.audio.stated import stated_s
 from asrq_worker.audio.timeline import Clock, Timeline, clock
 from asrq_worker.audio.tracks import Choose, Track, by_preference
 from asrq_worker.audio.truncation import falls_short
+from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 _WITHOUT_GAPS = frozenset({"flac"})  # its frames are numbered: one that is missing was lost
@@ -45,6 +47,7 @@ def decode(
     file: BinaryIO,
     *,
     choose: Choose,
+    work: Work,
     longest_s: float,
     write: Callable[[Samples], None],
     on_progress: Callable[[float], None],
@@ -52,15 +55,15 @@ def decode(
     """Decode the track of an open file that `choose` takes, and `write` it: float32 of shape (n,), mono, 16 kHz.
 
     Each sample lies where a player would play it: sound that begins late, and what is missing in between, is preceded
-    by silence. `on_progress` gets the seconds decoded so far, often. What decodes of a damaged file is used, with a
-    warning. Playlists and other files that only name media elsewhere are refused: FFmpeg may open nothing but this
-    file.
+    by silence. `work` counts what it takes. `on_progress` gets the seconds decoded so far, often. What decodes of a
+    damaged file is used, with a warning. Playlists and other files that only name media elsewhere are refused: FFmpeg
+    may open nothing but this file.
 
     Raises:
-        AudioUnreadableError: nothing in it can be decoded.
+        AudioUnreadableError: nothing in it can be decoded, or it is too much work.
         NoAudioStreamError: there is no audio in it, or not the track that was asked for.
         AudioEmptyError: it is audio of no length.
-        AudioTooLongError: more than `longest_s` seconds came out.
+        AudioTooLongError: it says that it is longer than `longest_s` seconds, or more came out.
     """
     output = Output(longest_s, write, on_progress)
     media: Media | None = None
@@ -69,8 +72,11 @@ def decode(
     for part in parts(file):
         try:
             output.progress()
-            found = _decode_part(file, part, choose if media is None else partial(_same, media.track), output)
+            work.part()
+            found = _decode_part(file, part, choose if media is None else partial(_same, media.track), work, output)
         except (AudioEmptyError, AudioUnreadableError) as error:
+            if work.too_much:
+                raise
             failure = failure or error
             continue
         except NoAudioStreamError:
@@ -98,6 +104,7 @@ def warm_up() -> None:
     decode(
         sound,
         choose=lambda _tracks: 1,
+        work=Work(sound.tell()),
         longest_s=1,
         write=lambda _samples: None,
         on_progress=lambda _seconds: None,
@@ -113,7 +120,7 @@ def _same(number: int, tracks: Sequence[Track]) -> int:
     return number if number <= len(tracks) else by_preference(tracks)[0]
 
 
-def _decode_part(file: BinaryIO, part: Part, choose: Choose, output: Output) -> Media:
+def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output: Output) -> Media:
     try:
         with av.open(
             View(file, part.start, part.stop),
@@ -123,7 +130,7 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, output: Output) -> 
         ) as container:
             if not container.streams.audio:
                 raise NoAudioStreamError("The file has no audio stream.")
-            return _decode_track(container, choose, output, file, part)
+            return _decode_track(container, choose, work, output, file, part)
     except MemoryError:  # PyAV's own is an FFmpegError too
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -137,24 +144,28 @@ def _tracks(streams: Any) -> list[Track]:
     ]
 
 
-def _decode_track(container: Any, choose: Choose, output: Output, file: BinaryIO, part: Part) -> Media:
+def _decode_track(container: Any, choose: Choose, work: Work, output: Output, file: BinaryIO, part: Part) -> Media:
     streams = container.streams.audio
     number = choose(_tracks(streams))
     stream = streams[number - 1]
     if (codec := stream.codec_context) is None:
         raise AudioUnreadableError("The file's audio is of a kind that is not known.")
     media = Media(container.format.name, codec.name, stream.sample_rate, stream.channels, number, len(streams))
-    before = output.samples
-    sound = _Sound(
-        output, clock(media.container, start_s=_micro(container.start_time), stated_s=_micro(container.duration))
+    length_s = _length_s(container, stream)
+    start_s = _micro(container.start_time)
+    output.expect(
+        stated_s(
+            file, part, media.container, length_s=length_s, start_s=start_s or 0.0, bits_a_second=codec.bit_rate or 0
+        )
     )
-    packets = Packets(container, stream, part)
+    before = output.samples
+    sound = _Sound(output, clock(media.container, start_s=start_s, stated_s=_micro(container.duration)))
+    packets = Packets(container, stream, part, work)
     for piece in packets:
         sound.take(piece)
     sound.end()
-    stated_s = _stated_seconds(container, stream)
     decoded_s = (output.samples - before) / SAMPLE_RATE
-    short = falls_short(file, part, media.container, stated_s=stated_s, decoded_s=decoded_s)
+    short = falls_short(file, part, media.container, stated_s=length_s, decoded_s=decoded_s)
     cut = part.cut or short or False
     if not part.known and short is None:
         cut = cut or (sound.damaged if packets.short is None else packets.short)
@@ -215,7 +226,7 @@ def _micro(ticks: int | None) -> float | None:
     return None if ticks is None else ticks / float(av.time_base)
 
 
-def _stated_seconds(container: Any, stream: Any) -> float | None:
+def _length_s(container: Any, stream: Any) -> float | None:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return _micro(container.duration) if len(container.streams) == 1 else None

@@ -11,6 +11,8 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 _ABSURD = 1e9  # larger than any integer format scaled wrongly: only broken floats are
 _SILENCE = 30 * SAMPLE_RATE  # written at once
+_TOLERANCE_S = 0.5  # encoder delays and edit lists make what a file says of its length a little wrong,
+_TOLERANCE = 0.02  # or this
 
 
 class Output:
@@ -25,6 +27,15 @@ class Output:
         self._longest_s = longest_s
         self._write = write
         self._on_progress = on_progress
+
+    def expect(self, length_s: float | None) -> None:
+        """Hear how long what comes now is by its own word.
+
+        Raises:
+            AudioTooLongError: that is too long.
+        """
+        if length_s is not None:
+            self._check(self.samples + int((length_s * (1 - _TOLERANCE) - _TOLERANCE_S) * SAMPLE_RATE))
 
     def put(self, pieces: Iterable[Samples]) -> None:
         """Take samples.

@@ -12,6 +12,7 @@ import av
 from asrq_worker.audio.comfort_noise import is_comfort_noise
 from asrq_worker.audio.containers.frames import stated_bytes
 from asrq_worker.audio.containers.part import A_TAG, Part
+from asrq_worker.audio.work import Work
 
 _WITH_CHECKSUMS = frozenset({"ape", "flac", "tak", "tta", "wavpack"})
 _TABLE = 2048  # bytes in which a table of contents of MP3 begins, tags before it included
@@ -58,10 +59,11 @@ class Packets:
     """The packets of one stream. Once all are read, `short` says whether the last was cut off, as far as it says, and
     `left_over` that FFmpeg did not read on to the end of the part."""
 
-    def __init__(self, container: Any, stream: Any, part: Part) -> None:
+    def __init__(self, container: Any, stream: Any, part: Part, work: Work) -> None:
         self.short: bool | None = None
         self.left_over = False
         self._part = part
+        self._work = work
         self._container = container
         self._stream = stream
         self._codec = stream.codec_context.codec.canonical_name
@@ -74,6 +76,7 @@ class Packets:
             if packet is None:
                 yield Piece(None, damaged=self._behind(last))
                 continue
+            self._work.packet()
             last = packet if packet.size else last
             yield from self._pieces(packet)
         length = stated_bytes(self._codec, bytes(last)[:8]) if last else None
@@ -111,13 +114,16 @@ class Packets:
             raise
         except av.FFmpegError:
             frames = []
+            length_s = _seconds(packet.duration, packet.time_base) or 0.0
+            self._work.silence(length_s)
             yield Piece(
                 None,
                 _seconds(packet.pts, packet.time_base),
-                _seconds(packet.duration, packet.time_base) or 0.0,
+                length_s,
                 damaged=not (is_comfort_noise(self._codec, packet.size) or self._is_table(packet)),
             )
         for frame in frames:
+            self._work.frame(frame.samples, channels=frame.layout.nb_channels, rate=frame.sample_rate)
             yield Piece(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
 
     def _is_table(self, packet: Any) -> bool:

@@ -26,10 +26,10 @@ def falls_short(file: BinaryIO, part: Part, container: str, *, stated_s: float |
     if container in _COUNT_SAMPLES:
         return decoded_s < stated_s - _EXACT_S
     short = decoded_s < stated_s - max(_TOLERANCE_S, stated_s * _TOLERANCE)
-    return True if short and container == "mp3" and _counts_frames(file, part.start) else None
+    return True if short and container == "mp3" and counts_frames(file, part.start) else None
 
 
-def _counts_frames(file: BinaryIO, start: int) -> bool:
+def counts_frames(file: BinaryIO, start: int) -> bool:
     """Return whether an MP3 file has a Xing or Info tag."""
     header = read_at(file, start, 10)
     skip = 0
