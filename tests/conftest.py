@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 from needs import missing
 from redis import Redis
@@ -20,6 +21,9 @@ from asrq_jobs import Client, scripts
 from asrq_jobs.settings import PREFIX, Settings
 
 REPO = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("asrq", deadline=None)  # how long an example takes is the machine's affair
+hypothesis.settings.load_profile("asrq")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -50,12 +50,16 @@ def lines(text: str) -> list[dict[str, object]]:
 
 
 def test_help_is_quick(asrq: Asrq) -> None:
-    took = []
-    for _ in range(3):
+    """Next to the least that a command of Python's takes, in turns: another machine has another clock."""
+    took: dict[str, list[float]] = {"least": [], "help": []}
+    for _ in range(5):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import click, importlib.metadata"], check=True)
+        took["least"].append(time.monotonic() - began)
         began = time.monotonic()
         assert asrq("--help").returncode == 0
-        took.append(time.monotonic() - began)
-    assert min(took) < 0.5
+        took["help"].append(time.monotonic() - began)
+    assert min(took["help"]) < 3 * min(took["least"])
 
 
 def test_submit_prints_an_id_a_line(asrq: Asrq, client: Client, audio: Path) -> None:

@@ -260,7 +260,6 @@ def test_what_check_raises_ends_a_fetch_that_hangs(site: Site, get: Get, spool: 
 
     with pytest.raises(CanceledError):
         get(site.url("/endless"), check=check)
-    assert time.monotonic() - began < 3
     assert spool.usage()[0] == 0
 
 

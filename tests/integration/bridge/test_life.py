@@ -55,10 +55,8 @@ def test_closing_standard_input_ends_all_of_it(start: Start, clip: Path, tmp_pat
     app = start(spool_dir=tmp_path)
     children = busy(app, clip)
     assert spools(tmp_path)
-    began = time.monotonic()
     app.close()
     assert app.wait_ended() == 0
-    assert time.monotonic() - began < 2
     assert all_gone(children)
     assert not spools(tmp_path)
 

@@ -104,7 +104,7 @@ CHANGES = st.fixed_dictionaries(
         "retries": st.just(1),
     },
 )
-SLOW = effort(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW = effort(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @SLOW

@@ -455,7 +455,7 @@ def unsound(redis: Redis) -> list[str]:
     return found + [f"{place} is not empty" for place in passing if redis.exists(place)]
 
 
-@effort(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(sorted(DAMAGE)), st.sampled_from(IDS)), max_size=6))
 def test_whatever_is_damaged_is_sound_again_in_the_end_and_stays_so(
     client: Client, redis: Redis, settings: Settings, damage: list[tuple[str, str]]

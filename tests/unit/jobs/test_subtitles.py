@@ -66,14 +66,14 @@ def speech(
 
 
 @given(speech())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_norms_hold_whatever_is_said(said: tuple[list[Segment], float]) -> None:
     segments, duration = said
     assert faults(segments, duration) == []
 
 
 @given(speech(), st.sampled_from([None, 0.0, 0.3, 1.0, 7.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_times_that_cannot_be_lose_no_text(said: tuple[list[Segment], float], duration: float | None) -> None:
     segments, _ = said
     found = cues(segments, duration)
@@ -83,7 +83,7 @@ def test_times_that_cannot_be_lose_no_text(said: tuple[list[Segment], float], du
 
 
 @given(speech(pace=st.sampled_from([0.05, 0.06, 0.07]), vocabulary=st.one_of(ENGLISH, RUSSIAN)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cues_are_shown_with_what_they_say(said: tuple[list[Segment], float]) -> None:
     """At the pace of people nothing has to be moved by more than the second that a cue is there at least."""
     segments, duration = said
