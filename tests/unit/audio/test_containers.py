@@ -37,6 +37,11 @@ def wav(sound: bytes = SOUND, *, counted: int | None = None, before: bytes = b""
     return form + struct.pack(order + "I", min(len(body), 0xFFFFFFFF)) + body
 
 
+def test_a_header_that_counts_itself_is_no_loss() -> None:
+    whole = wav(counted=len(SOUND) + 44)
+    assert told(whole) == [Part(0, len(whole))]
+
+
 LIST = b"LIST" + struct.pack("<I", 3) + b"abc\0"
 
 

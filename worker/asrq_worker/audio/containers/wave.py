@@ -8,6 +8,7 @@ from asrq_worker.audio.containers.part import MOST_STEPS, Content, Part
 
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _OPEN_ENDED = 0x7FFFF000  # programs that stream write this or more for "until the end"; others leave 0
+_SLACK = 64  # bytes: some count the header too
 _LARGE = 0xFFFFFFFF  # the size stands in the chunk ds64
 
 
@@ -45,7 +46,7 @@ def _with_samples(content: Content, start: int, body: int, length: int, *, open_
             if (stop := _known(content, after)) is not None:
                 return Part(start, stop)
     stop = _next(content, body)
-    return Part(start, stop, cut=stop < end, uncounted=stop > end)
+    return Part(start, stop, cut=stop < end - _SLACK, uncounted=stop > end)
 
 
 def _known(content: Content, at: int) -> int | None:
