@@ -8,6 +8,7 @@ MEANINGS: dict[str, str] = {
     "other_tracks": "the file has other audio tracks, which were not heard; --track N takes another one",
     "non_finite_samples": "some samples are no numbers and were taken for silence",
     "no_speech": "no speech was found in it, or in a part of it",
+    "invented": "text that nobody can have said in its place was left out",
     "repetition": "the text may go round in circles somewhere",
     "too_long": "a part has more text than anybody can say in its time",
     "too_short": "a part has hardly any text for its length",
@@ -15,7 +16,7 @@ MEANINGS: dict[str, str] = {
     "truncated": "the model reached its longest output: text is missing",
     "chunk_split": "memory ran out, so speech was cut into shorter pieces; at the seams a word may suffer",
     "split_at_token_limit": "a part was too long for the model and was cut in two at a quiet place",
-    "split_at_repetition": "a part went round in circles and was cut in two at a quiet place",
+    "split_at_repetition": "a part repeats itself, so it was cut at quiet places and each piece was heard again alone",
     "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
     "fallback": "another backend took over; the code after the colon says why the one that was to serve did not",
 }

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conformance.hearing import alike, heard, one, read, words
 from conformance.kinds import load as load_new
@@ -19,7 +20,7 @@ from asrq_jobs.errors import (
     UnsupportedOptionError,
 )
 from asrq_worker.backends import whisper as module
-from asrq_worker.backends.base import Backend, BackendConfig, ChunkOptions, Samples
+from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, ChunkOptions, Samples
 from asrq_worker.backends.registry import backend_class, names
 
 ENGLISH = ChunkOptions(language="en")
@@ -79,6 +80,14 @@ def test_an_english_model_answers_nobody_who_has_not_asked_for_english(load: Loa
         refused = one(backend, russian, options)
         assert isinstance(refused, UnsupportedOptionError)
         assert "English (en)" in (refused.hint or "")
+
+
+@pytest.mark.parametrize("model", ["tiny.en", "base"])
+def test_what_is_said_eight_times_is_written_eight_times(load: LoadBackend, english: Samples, model: str) -> None:
+    sentence = np.concatenate([english[: 2 * SAMPLE_RATE], np.zeros(round(0.4 * SAMPLE_RATE), np.float32)])
+    transcript = heard(load(model), np.tile(sentence, 8), ENGLISH)
+    assert words(transcript.text).count("morning") == 8
+    assert transcript.warnings == ("split_at_repetition",)
 
 
 def test_translation_gives_english(base: Backend, russian: Samples) -> None:

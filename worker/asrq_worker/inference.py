@@ -228,7 +228,10 @@ def condemn(heard: Heard) -> None:
 
 
 def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:
-    """Names of what the guards find in any chunk; a translation is English whatever was spoken."""
+    """Names of what the guards find in any chunk; a translation is English whatever was spoken.
+
+    What a backend has heard again in parts because it repeats itself is repeated in the sound, or the backend says so.
+    """
     language = "en" if options.task == "translate" else options.language
     found: dict[str, None] = {}
     for chunk in placed:
@@ -237,7 +240,10 @@ def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, .
             judged = guards.judge(
                 text, language=language, seconds=chunk.end - chunk.start, truncated=chunk.transcript.truncated
             )
-            found.update(dict.fromkeys(finding.name for finding in judged))
+            names = [finding.name for finding in judged]
+            if "split_at_repetition" in chunk.transcript.warnings:
+                names = [name for name in names if name != "repetition"]
+            found.update(dict.fromkeys(names))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from asrq_jobs.errors import InferenceError, OutOfMemoryError
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedWord, Transcript
-from asrq_worker.backends.qwen_listener import Listener, quietest_near_middle
+from asrq_worker.backends.qwen_listener import Listener
 from asrq_worker.backends.qwen_text import Heard
 
 if TYPE_CHECKING:
@@ -174,11 +174,3 @@ def test_punctuation_alone_is_not_aligned() -> None:
     [outcome] = listener(Scripted(lambda seconds: said("..."))).listen([chunk(3, word_timestamps=True)])
     assert isinstance(outcome, Transcript)
     assert outcome.segments[0].words == ()
-
-
-def test_the_quietest_place_is_near_the_middle() -> None:
-    samples = np.ones(6 * SAMPLE_RATE, np.float32)
-    samples[: SAMPLE_RATE // 2] = 0  # quiet, but not near the middle
-    pause = slice(int(2.5 * SAMPLE_RATE), int(2.6 * SAMPLE_RATE))
-    samples[pause] = 0.01
-    assert pause.start <= quietest_near_middle(samples) < pause.stop

@@ -101,6 +101,18 @@ def test_the_next_attempt_does_none_of_the_parts_again(berth: Berth, decoded: De
     assert again.work == ()
 
 
+def test_a_repetition_that_was_heard_in_parts_is_the_speakers(berth: Berth, decoded: DecodedAudio) -> None:
+    notes = Notes()
+    hear(berth, decoded, notes)
+    loop = Transcript("The ship sails at noon. " * 5, "en")
+
+    def told(*warnings: str) -> tuple[str, ...]:
+        return hear(berth, decoded, Notes(dict.fromkeys(notes.saved, replace(loop, warnings=warnings)))).warnings
+
+    assert "repetition" in told()
+    assert "repetition" not in told("split_at_repetition")
+
+
 @pytest.mark.parametrize("fits_s", [20, 10])
 def test_parts_that_are_done_stay_done_where_there_is_more_memory(
     berth: Berth, decoded: DecodedAudio, fits_s: int

@@ -120,9 +120,9 @@ def compression_ratio(text: str) -> float:
 def longest_loop(text: str) -> tuple[str, int]:
     """Return the phrase that is said most often in a row, weighed by its length, and how often; ("", 0) if none is.
 
-    Words are compared without case and punctuation; in scripts that write no spaces each character is a word.
+    The phrase is in `words`, with spaces between them.
     """
-    tokens = _tokens(text)
+    tokens = words(text)
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     said = np.array([numbers[token] for token in tokens], np.int64)
     best, best_size = ("", 0), 0
@@ -139,18 +139,19 @@ def longest_loop(text: str) -> tuple[str, int]:
     return best
 
 
-def _tokens(text: str) -> list[str]:
-    tokens: list[str] = []
+def words(text: str) -> list[str]:
+    """Return the words of a text without case and punctuation; in scripts that write no spaces, its characters."""
+    found: list[str] = []
     for word in re.findall(r"\w+", text.casefold()):
-        tokens += list(word) if _script(word[0]) in _UNSPACED else [word]
-    return tokens
+        found += list(word) if _script(word[0]) in _UNSPACED else [word]
+    return found
 
 
 def repetition(text: str) -> Finding | None:
     """Return a finding if a text goes round in circles."""
     phrase, repeats = longest_loop(text)
-    words = phrase.split()
-    if len(words) * repeats >= _RUN_TOKENS and len("".join(words)) * repeats >= _RUN_CHARACTERS:
+    unit = phrase.split()
+    if len(unit) * repeats >= _RUN_TOKENS and len("".join(unit)) * repeats >= _RUN_CHARACTERS:
         return Finding("repetition", f"{phrase!r} {repeats} times in a row")
     ratio = compression_ratio(text)
     return Finding("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None

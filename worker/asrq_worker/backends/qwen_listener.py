@@ -7,22 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from asrq_jobs.errors import AsrqError, OutOfMemoryError
 from asrq_worker.backends import guards
-from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.failures import explain
+from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
 from asrq_worker.backends.qwen_text import Heard, spell
-from asrq_worker.merge import join
 
 if TYPE_CHECKING:
     from asrq_worker.backends.qwen_model import QwenModel
 
 log = logging.getLogger(__name__)
-
-_SPLITTABLE_S = 4.0  # halves of less say too little for the model to go by
-_FRAME = SAMPLE_RATE // 50  # 20 ms: shorter than a syllable, longer than a pitch period
 
 
 class Listener:
@@ -65,7 +60,7 @@ class Listener:
 
     def _settled(self, chunk: Chunk, heard: Heard) -> Transcript | AsrqError:
         looping = guards.repetition(heard.raw_text) is not None
-        if (heard.cut or looping) and chunk.seconds >= _SPLITTABLE_S:
+        if (heard.cut or looping) and chunk.seconds >= SPLITTABLE_S:
             return self._split(chunk, "split_at_token_limit" if heard.cut else "split_at_repetition")
         warnings = {"repetition": looping, "truncated": heard.cut}
         return Transcript(
@@ -77,14 +72,13 @@ class Listener:
         )
 
     def _split(self, chunk: Chunk, why: str) -> Transcript | AsrqError:
-        at = quietest_near_middle(chunk.samples)
-        halves = [replace(chunk, samples=chunk.samples[:at]), replace(chunk, samples=chunk.samples[at:])]
-        left, right = self._transcribe(halves)
+        parts = halves(chunk)
+        left, right = self._transcribe(parts)
         if isinstance(left, AsrqError):
             return left
         if isinstance(right, AsrqError):
             return right
-        return _joined(left, right, at / SAMPLE_RATE, why)
+        return joined(left, right, parts[0].seconds, why)
 
     def _timed(self, chunk: Chunk, outcome: Transcript | AsrqError) -> Transcript | AsrqError:
         """Add the times of words."""
@@ -112,26 +106,3 @@ class Listener:
             TimedWord(text, within(word.start), within(word.end)) for text, word in zip(spelled, words, strict=True)
         )
         return replace(segment, start=timed[0].start, end=timed[-1].end, words=timed)
-
-
-def _joined(left: Transcript, right: Transcript, at: float, why: str) -> Transcript:
-    """Return the transcript of both halves of a chunk that was split, for a reason, at so many seconds."""
-    text = join(left.text, right.text)
-    gap = text[len(left.text) : len(text) - len(right.text)]
-    moved = tuple(replace(part, start=part.start + at, end=part.end + at) for part in right.segments)
-    if moved:
-        moved = (replace(moved[0], text=gap + moved[0].text), *moved[1:])
-    return Transcript(
-        text,
-        max((left, right), key=lambda half: len(half.text)).language,
-        segments=left.segments + moved,
-        warnings=tuple(dict.fromkeys((why, *left.warnings, *right.warnings))),
-        truncated=left.truncated or right.truncated,
-    )
-
-
-def quietest_near_middle(samples: Samples) -> int:
-    """Return the middle of the quietest 20 ms in the middle third of samples of shape (n,), as an index."""
-    third = len(samples) // 3
-    frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)
-    return third + int(np.square(frames).sum(axis=1).argmin()) * _FRAME + _FRAME // 2

@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrq_jobs import extras
@@ -32,6 +33,7 @@ from asrq_worker.backends.base import (
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
+from asrq_worker.backends.whisper_listener import listen
 
 if TYPE_CHECKING:
     from asrq_worker.backends.whisper_model import Notes, TrimmedWhisperModel
@@ -134,9 +136,13 @@ class WhisperBackend(Backend):
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
+        return listen(replace(chunk, samples=samples), self._hear)
+
+    def _hear(self, chunk: Chunk) -> Transcript:
+        options = chunk.options
         self._model.take_notes()
         segments, info = self._model.transcribe(
-            samples,
+            chunk.samples,
             language=options.language,
             task=options.task,
             beam_size=self._beam_size,

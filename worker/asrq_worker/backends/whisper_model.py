@@ -6,8 +6,9 @@ Three differences from `faster_whisper.WhisperModel` (1.2):
   work; CTranslate2 accepts shorter contexts. Where the model then doubts what it hears, it gets the whole window.
   Alone, trimming costs accuracy; so gated it cost none (`base`, 5 min each of English and Russian clips).
 * Language detection and decoding share one encoder pass.
-* Failed decodings (too repetitive, too improbable) are tried again by other searches rather than by sampling at
-  a rising temperature, which CTranslate2 does not seed: the same samples always give the same text.
+* A decoding that repeats itself is tried again by other searches rather than by sampling at a rising temperature, which
+  CTranslate2 does not seed: the same samples always give the same text. So is only what is too short to be heard in
+  parts (`whisper_listener`), and it is said: such a search forbids what a speaker may well have repeated.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import TranscriptionOptions
 from numpy.typing import NDArray
 
+from asrq_worker.backends.halves import SPLITTABLE_S
 from asrq_worker.backends.mel import MelFilters
 
 REPETITIVE = 2.4
@@ -150,15 +152,16 @@ class TrimmedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper
             first = search()
         result, logprob, _, ratio = first
         rest = self._thread.windows > 1 and self._thread.speech_frames < REST_FRAMES
-        if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or ratio > REPETITIVE or rest):
+        loop = ratio > REPETITIVE and self._thread.speech_frames < SPLITTABLE_S * _FRAMES_PER_SECOND
+        if result.no_speech_prob > SILENT and (logprob < IMPROBABLE or loop or rest):
             self._thread.notes.silence |= not rest  # the end of the last word is no stretch without speech
             return result, IMPROBABLE, 0.0, ratio  # what makes the base class skip the window
         best = first
-        if ratio > REPETITIVE:
+        if loop:
             others = [search(**changes) for changes in _RETRIES]
             fluent = [decoded for decoded in others if decoded[3] <= REPETITIVE]
             best = max(fluent, key=lambda decoded: decoded[1], default=first)
-            self._thread.notes.repetition |= not fluent
+            self._thread.notes.repetition = True
         self._thread.notes.truncated |= len(best[0].sequences_ids[0]) >= limit
         return best
 

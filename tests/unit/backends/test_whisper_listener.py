@@ -1,0 +1,138 @@
+"""What is tried when Whisper goes wrong on a chunk, with scripted answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSegment, Transcript
+from asrq_worker.backends.halves import halves
+from asrq_worker.backends.whisper_listener import listen
+
+SENTENCE = "The ship sails at noon."
+
+
+class Scripted:
+    """Stands where Whisper stands: answers by a chunk's length in seconds."""
+
+    def __init__(self, answer: Callable[[float], str]) -> None:
+        self._answer = answer
+        self.heard: list[Chunk] = []
+
+    def __call__(self, chunk: Chunk) -> Transcript:
+        self.heard.append(chunk)
+        text = self._answer(round(chunk.seconds, 1))
+        if not text:
+            return Transcript("", None)
+        return Transcript(text, "en", 0.5, (TimedSegment(0.0, chunk.seconds, f" {text}"),))
+
+
+def chunk(seconds: float) -> Chunk:
+    return Chunk(np.ones(round(seconds * SAMPLE_RATE), np.float32), ChunkOptions())
+
+
+def test_what_is_well_is_heard_once() -> None:
+    hear = Scripted(lambda seconds: SENTENCE)
+    assert listen(chunk(10), hear).text == SENTENCE
+    assert len(hear.heard) == 1
+
+
+def test_what_is_said_again_and_again_is_what_its_parts_say() -> None:
+    """The whole has it too seldom, a half too often, and parts that have it at all are cut down to the shortest."""
+    hear = Scripted(
+        lambda seconds: " ".join([SENTENCE] * (3 if seconds > 14 else 20 if seconds > 7 else 2 if seconds >= 4 else 1))
+    )
+    heard = listen(chunk(16), hear)
+    shortest = [part for part in hear.heard if part.seconds < 4]
+    assert sum(len(part.samples) for part in shortest) == 16 * SAMPLE_RATE
+    assert heard.text == " ".join([SENTENCE] * len(shortest))
+    assert heard.warnings == ("split_at_repetition",)
+    assert (heard.language, heard.language_probability) == ("en", 0.5)
+    assert {part.options.language for part in hear.heard[1:]} == {"en"}, "parts are in the language of the whole"
+
+
+def test_parts_without_the_phrase_are_left_whole() -> None:
+    hear = Scripted(lambda seconds: SENTENCE * 8 if seconds > 15 else f"It took {seconds} seconds, as it always does.")
+    assert [segment.text.strip() for segment in listen(chunk(16), hear).segments] == [
+        hear(part).text for part in halves(chunk(16))
+    ]
+
+
+def test_a_loop_that_no_part_supports_is_gone() -> None:
+    heard = listen(chunk(10), Scripted(lambda seconds: SENTENCE * 9 if seconds > 9 else ""))
+    assert (heard.text, heard.segments, heard.language, heard.language_probability) == ("", (), None, None)
+    assert heard.warnings == ("split_at_repetition",)
+
+
+def test_a_loop_in_the_shortest_part_is_told() -> None:
+    hear = Scripted(lambda seconds: "Oh, no! " * 9)
+    heard = listen(chunk(3), hear)
+    assert (heard.text, heard.warnings, len(hear.heard)) == ("Oh, no! " * 9, ("repetition",), 1)
+
+
+def test_what_nobody_can_have_said_is_left_out_and_told() -> None:
+    end = (TimedSegment(9.8, 10.0, " Thank you for watching this video.", avg_logprob=-1.1),)
+    said = (TimedSegment(0.0, 9.8, " It may be late, but it comes."),)
+    text = "It may be late, but it comes. Thank you for watching this video."
+    heard = listen(chunk(10), lambda chunk: Transcript(text, "en", 0.5, said + end))
+    assert heard == Transcript("It may be late, but it comes.", "en", 0.5, said, ("invented",))
+    nothing = listen(chunk(0.2), lambda chunk: Transcript(text, "en", 0.5, (replace(end[0], start=0.0, end=0.2),)))
+    assert nothing == Transcript("", None, warnings=("invented", "no_speech"))
+
+
+class Early:
+    """Whisper, which ends its text before the speech does; the rest alone is heard as `rest`."""
+
+    def __init__(self, *segments: TimedSegment, rest: str) -> None:
+        self._segments = segments
+        self._rest = rest
+        self.rests: list[float] = []
+
+    def __call__(self, chunk: Chunk) -> Transcript:
+        if chunk.seconds == 10:
+            return Transcript("".join(segment.text for segment in self._segments).strip(), "en", 0.5, self._segments)
+        self.rests.append(chunk.seconds)
+        return Transcript(self._rest, "en", None, (TimedSegment(0.0, chunk.seconds, f" {self._rest}"),))
+
+
+FIRST = TimedSegment(0.0, 4.0, " It may be late, but it comes.")
+
+
+def test_speech_after_the_text_is_heard_again_alone() -> None:
+    hear = Early(FIRST, rest="Nobody had waited for it any longer than that.")
+    heard = listen(chunk(10), hear)
+    assert heard.text == "It may be late, but it comes. Nobody had waited for it any longer than that."
+    assert [(segment.start, segment.end) for segment in heard.segments] == [(0.0, 4.0), (4.0, 10.0)]
+    assert (heard.language_probability, heard.warnings, hear.rests) == (0.5, (), [6.0])
+
+
+def test_what_was_invented_over_speech_is_heard_again() -> None:
+    invented = TimedSegment(
+        9.8, 10.0, " Thank you for watching this video, and subscribe to our channel.", avg_logprob=-1.1
+    )
+    heard = listen(chunk(10), Early(replace(FIRST, end=8.3), invented, rest="Nobody had waited for it."))
+    assert heard.text == "It may be late, but it comes. Nobody had waited for it."
+    assert heard.warnings == ("invented",)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    ["", "Thank you.", "It comes.", "but it comes."],
+    ids=["nothing", "too little", "too little", "the last words"],
+)
+def test_what_is_heard_again_counts_only_where_it_adds_words(rest: str) -> None:
+    hear = Early(FIRST, rest=rest)
+    assert listen(chunk(10), hear).segments == (FIRST,)
+    assert hear.rests == [6.0]
+
+
+def test_a_text_that_ends_with_the_speech_is_heard_once() -> None:
+    hear = Early(replace(FIRST, end=8.6), rest="Nobody had waited for it any longer than that.")
+    assert listen(chunk(10), hear).segments == (replace(FIRST, end=8.6),)
+    silent = chunk(10)
+    silent.samples[4 * SAMPLE_RATE :] = 0
+    assert listen(silent, hear).text == FIRST.text.strip()
+    assert hear.rests == []

@@ -1,0 +1,107 @@
+"""Gets the best of Whisper for each chunk: leaves out what it invented, hears again what it left out.
+
+What repeats itself is heard in parts, down to a few seconds, until none of them has more of it: Whisper counts badly
+how often a thing was said, and a part in which it was said once is heard once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from asrq_worker.backends import guards
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
+from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
+from asrq_worker.backends.spoken import Sound, invented, letters, seconds_of_sound, sound
+
+_REST_S = 1.5  # of sound: the last words are often given less than a second of their own
+_SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
+
+Hear = Callable[[Chunk], Transcript]
+
+
+def listen(chunk: Chunk, hear: Hear, *, repeated: str = "") -> Transcript:
+    """Return what is said in a chunk, going by what `hear` makes of it and of parts of it.
+
+    Among `warnings`: `split_at_repetition` where it was heard in parts, `repetition` where a part that is too short to
+    be cut repeats itself, `invented` where text was left out that nobody can have said.
+
+    Args:
+        chunk: finite samples that are not silence, and options that the model can serve.
+        hear: asks the model once.
+        repeated: a phrase that makes whatever has it suspicious, as `guards.longest_loop` returns it.
+    """
+    heard = hear(chunk)
+    loops = guards.repetition(heard.text) is not None
+    if chunk.seconds >= SPLITTABLE_S and (loops or (repeated and repeated in _words(heard))):
+        left, right = halves(_in_its_language(chunk, heard))
+        repeated = guards.longest_loop(heard.text)[0] or repeated
+        before, after = (listen(half, hear, repeated=repeated) for half in (left, right))
+        whole = joined(before, after, left.seconds, "split_at_repetition")
+        return replace(whole, language_probability=heard.language_probability if whole.text else None)
+    if loops:
+        heard = _warned(heard, "repetition")
+    return _completed(chunk, heard, hear)
+
+
+def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Transcript:
+    """Leave out what is invented; where speech then has no text, hear all from there on again, alone and once."""
+    sounds = sound(chunk.samples)
+    left_out = invented(heard.segments, sounds, chunk.seconds)
+    heard = _without(heard, left_out)
+    start = _end_of_text(heard.segments, left_out, sounds, chunk.seconds)
+    if start is None:
+        return heard
+    rest = replace(_in_its_language(chunk, heard), samples=chunk.samples[round(start * SAMPLE_RATE) :])
+    again = hear(rest)
+    again = _without(again, invented(again.segments, sound(rest.samples), rest.seconds))
+    before = _up_to(start, heard)
+    enough = max(
+        _SLOWEST * seconds_of_sound(sounds, start, chunk.seconds), letters(heard.text) - letters(before.text) + 1
+    )
+    if letters(again.text) < enough or _words(before).endswith(_words(again)):
+        return heard
+    return replace(joined(before, again, start), language_probability=heard.language_probability)
+
+
+def _end_of_text(
+    said: Sequence[TimedSegment], left_out: Sequence[TimedSegment], sounds: Sound, seconds: float
+) -> float | None:
+    """Return where text first ends before speech does: where something was left out, or after the last segment."""
+    for place in (*(segment.start for segment in left_out), seconds):
+        before = max((segment.end for segment in said if segment.start < place), default=None)
+        after = min((segment.start for segment in said if segment.start >= place), default=seconds)
+        if before is not None and seconds_of_sound(sounds, before, after) >= _REST_S:
+            return before
+    return None
+
+
+def _without(heard: Transcript, left_out: Sequence[TimedSegment]) -> Transcript:
+    """Leave segments out of a transcript, and say so."""
+    if not left_out:
+        return heard
+    kept = _of(heard, [segment for segment in heard.segments if segment not in left_out])
+    return _warned(kept, "invented") if kept.text else _warned(kept, "invented", "no_speech")
+
+
+def _up_to(seconds: float, heard: Transcript) -> Transcript:
+    return _of(heard, [segment for segment in heard.segments if segment.start < seconds])
+
+
+def _of(heard: Transcript, segments: Sequence[TimedSegment]) -> Transcript:
+    text = "".join(segment.text for segment in segments).strip()
+    if not text:
+        return Transcript("", None, warnings=heard.warnings)
+    return replace(heard, text=text, segments=tuple(segments))
+
+
+def _warned(heard: Transcript, *warnings: str) -> Transcript:
+    return replace(heard, warnings=tuple(dict.fromkeys((*heard.warnings, *warnings))))
+
+
+def _in_its_language(chunk: Chunk, heard: Transcript) -> Chunk:
+    return replace(chunk, options=replace(chunk.options, language=heard.language))
+
+
+def _words(heard: Transcript) -> str:
+    return " ".join(guards.words(heard.text))
