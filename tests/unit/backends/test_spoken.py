@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, TimedSegment
-from asrq_worker.backends.spoken import invented, letters, seconds_of_sound, sound
+from asrq_worker.backends.spoken import invented, letters, pause, seconds_of_sound, sound
 
 CHUNK_S = 20.0
 
@@ -80,6 +80,13 @@ def test_sound_is_what_is_near_the_loudest() -> None:
     assert [seconds_of_sound(sounds, second, second + 1) for second in range(4)] == [0.0, 1.0, 1.0, 0.0]
     assert seconds_of_sound(sounds, 0.5, 1.5) == 0.5
     assert len(sound(np.ones(100, np.float32))) == 0
+
+
+@pytest.mark.parametrize(("at", "length"), [(0.5, 0.0), (1.0, 0.4), (1.39, 0.4), (1.5, 0.0), (2.2, 0.6)])
+def test_a_pause_is_measured_from_sound_to_sound_or_the_end(at: float, length: float) -> None:
+    parts = [(1.0, 0.1), (0.4, 0.0), (0.6, 0.1), (0.6, 0.0)]
+    samples = np.concatenate([np.full(round(seconds * SAMPLE_RATE), level, np.float32) for seconds, level in parts])
+    assert pause(sound(samples), at) == pytest.approx(length)
 
 
 def test_digits_are_read_out() -> None:

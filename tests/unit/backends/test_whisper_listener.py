@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSegment, Transcript
-from asrq_worker.backends.halves import halves
 from asrq_worker.backends.whisper_listener import listen
 
 SENTENCE = "The ship sails at noon."
@@ -40,25 +39,28 @@ def test_what_is_well_is_heard_once() -> None:
     assert len(hear.heard) == 1
 
 
+def spoken(seconds: float) -> Chunk:
+    """Sentences of 2.4 s, with pauses of 0.4 s after each."""
+    sentence = np.concatenate([np.ones(round(2.4 * SAMPLE_RATE)), np.zeros(round(0.4 * SAMPLE_RATE))])
+    return Chunk(np.resize(sentence, round(seconds * SAMPLE_RATE)).astype(np.float32), ChunkOptions())
+
+
 def test_what_is_said_again_and_again_is_what_its_parts_say() -> None:
-    """The whole has it too seldom, a half too often, and parts that have it at all are cut down to the shortest."""
-    hear = Scripted(
-        lambda seconds: " ".join([SENTENCE] * (3 if seconds > 14 else 20 if seconds > 7 else 2 if seconds >= 4 else 1))
-    )
-    heard = listen(chunk(16), hear)
-    shortest = [part for part in hear.heard if part.seconds < 4]
-    assert sum(len(part.samples) for part in shortest) == 16 * SAMPLE_RATE
-    assert heard.text == " ".join([SENTENCE] * len(shortest))
+    """The whole has it too often, and longer parts would have it once, as Whisper likes it."""
+    hear = Scripted(lambda seconds: " ".join([SENTENCE] * (20 if seconds > 22 else 1)))
+    heard = listen(spoken(8 * 2.8), hear)
+    assert heard.text == " ".join([SENTENCE] * 8)
     assert heard.warnings == ("split_at_repetition",)
     assert (heard.language, heard.language_probability) == ("en", 0.5)
     assert {part.options.language for part in hear.heard[1:]} == {"en"}, "parts are in the language of the whole"
+    assert sum(len(part.samples) for part in hear.heard[1:]) == len(hear.heard[0].samples), "each is heard once"
 
 
-def test_parts_without_the_phrase_are_left_whole() -> None:
-    hear = Scripted(lambda seconds: SENTENCE * 8 if seconds > 15 else f"It took {seconds} seconds, as it always does.")
-    assert [segment.text.strip() for segment in listen(chunk(16), hear).segments] == [
-        hear(part).text for part in halves(chunk(16))
-    ]
+def test_parts_without_pauses_are_cut_as_long_as_they_repeat_themselves() -> None:
+    hear = Scripted(lambda seconds: " ".join([SENTENCE] * (20 if seconds > 8 else 2)))
+    assert max(segment.end - segment.start for segment in listen(chunk(16), hear).segments) < 8
+    well = Scripted(lambda seconds: SENTENCE * 8 if seconds > 15 else f"It took {seconds} seconds, as it always does.")
+    assert len(listen(chunk(16), well).segments) == 2
 
 
 def test_a_loop_that_no_part_supports_is_gone() -> None:

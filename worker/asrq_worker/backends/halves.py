@@ -17,6 +17,7 @@ SPLITTABLE_S = 4.0
 """Halves of less say too little for a model to go by."""
 
 _FRAME = SAMPLE_RATE // 50  # 20 ms: shorter than a syllable, longer than a pitch period
+_QUIET = 5  # frames: a cut keeps clear of the sounds on either side
 
 
 def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
@@ -44,10 +45,11 @@ def joined(left: Transcript, right: Transcript, at: float, *warnings: str) -> Tr
 
 
 def quietest_near_middle(samples: Samples) -> int:
-    """Return the middle of the quietest 20 ms in the middle third of samples of shape (n,), as an index."""
+    """Return the middle of the quietest 0.1 s in the middle third of samples of shape (n,), as an index."""
     third = len(samples) // 3
     frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)
-    return third + int(np.square(frames).sum(axis=1).argmin()) * _FRAME + _FRAME // 2
+    energies = np.convolve(np.square(frames).sum(axis=1), np.ones(_QUIET), "valid")
+    return third + int(energies.argmin()) * _FRAME + _QUIET * _FRAME // 2
 
 
 def _later(segment: TimedSegment, by: float) -> TimedSegment:

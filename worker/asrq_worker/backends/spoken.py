@@ -46,6 +46,13 @@ def seconds_of_sound(sounds: Sound, start: float, end: float) -> float:
     return int(inside.sum()) / _FRAMES_PER_SECOND
 
 
+def pause(sounds: Sound, at: float) -> float:
+    """Return how many seconds around this one are without sound."""
+    place, loud = int(at * _FRAMES_PER_SECOND), np.flatnonzero(sounds)
+    before, after = loud[loud <= place].max(initial=-1), loud[loud >= place].min(initial=len(sounds))
+    return max(int(after - before) - 1, 0) / _FRAMES_PER_SECOND
+
+
 def letters(text: str) -> int:
     """Return how many letters it takes to say a text."""
     return sum(_DIGIT if character.isdigit() else character.isalpha() for character in text)

@@ -1,7 +1,7 @@
 """Gets the best of Whisper for each chunk: leaves out what it invented, hears again what it left out.
 
-What repeats itself is heard in parts, down to a few seconds, until none of them has more of it: Whisper counts badly
-how often a thing was said, and a part in which it was said once is heard once.
+What repeats itself is heard in parts, down to a few seconds, cut at pauses: Whisper counts badly how often a thing was
+said, and a part in which it was said once is heard once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import replace
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
-from asrq_worker.backends.spoken import Sound, invented, letters, seconds_of_sound, sound
+from asrq_worker.backends.spoken import Sound, invented, letters, pause, seconds_of_sound, sound
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
+_PAUSE_S = 0.2  # longer than the silence within a consonant
 _SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
 
 Hear = Callable[[Chunk], Transcript]
 
 
-def listen(chunk: Chunk, hear: Hear, *, repeated: str = "") -> Transcript:
+def listen(chunk: Chunk, hear: Hear) -> Transcript:
     """Return what is said in a chunk, going by what `hear` makes of it and of parts of it.
 
     Among `warnings`: `split_at_repetition` where it was heard in parts, `repetition` where a part that is too short to
@@ -29,19 +30,25 @@ def listen(chunk: Chunk, hear: Hear, *, repeated: str = "") -> Transcript:
     Args:
         chunk: finite samples that are not silence, and options that the model can serve.
         hear: asks the model once.
-        repeated: a phrase that makes whatever has it suspicious, as `guards.longest_loop` returns it.
     """
     heard = hear(chunk)
     loops = guards.repetition(heard.text) is not None
-    if chunk.seconds >= SPLITTABLE_S and (loops or (repeated and repeated in _words(heard))):
-        left, right = halves(_in_its_language(chunk, heard))
-        repeated = guards.longest_loop(heard.text)[0] or repeated
-        before, after = (listen(half, hear, repeated=repeated) for half in (left, right))
-        whole = joined(before, after, left.seconds, "split_at_repetition")
-        return replace(whole, language_probability=heard.language_probability if whole.text else None)
-    if loops:
-        heard = _warned(heard, "repetition")
-    return _completed(chunk, heard, hear)
+    if not loops:
+        return _completed(chunk, heard, hear)
+    if chunk.seconds < SPLITTABLE_S:
+        return _completed(chunk, _warned(heard, "repetition"), hear)
+    whole = _in_halves(_in_its_language(chunk, heard), hear)
+    return replace(whole, language_probability=heard.language_probability if whole.text else None)
+
+
+def _in_halves(chunk: Chunk, hear: Hear) -> Transcript:
+    """Cut at pauses down to the shortest parts: the phrase once, or what is left of it, looks no more like a loop."""
+    left, right = halves(chunk)
+    before, after = (
+        _in_halves(half, hear) if half.seconds >= SPLITTABLE_S and _has_pause(half) else listen(half, hear)
+        for half in (left, right)
+    )
+    return joined(before, after, left.seconds, "split_at_repetition")
 
 
 def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Transcript:
@@ -82,6 +89,11 @@ def _without(heard: Transcript, left_out: Sequence[TimedSegment]) -> Transcript:
         return heard
     kept = _of(heard, [segment for segment in heard.segments if segment not in left_out])
     return _warned(kept, "invented") if kept.text else _warned(kept, "invented", "no_speech")
+
+
+def _has_pause(chunk: Chunk) -> bool:
+    """Whether nothing is said where the chunk would be cut."""
+    return pause(sound(chunk.samples), halves(chunk)[0].seconds) >= _PAUSE_S
 
 
 def _up_to(seconds: float, heard: Transcript) -> Transcript:
