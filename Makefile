@@ -7,11 +7,12 @@ ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test chaos soak lint docs locks pictures bench clean
+.PHONY: help demo test simulate chaos soak lint docs locks pictures bench clean
 
 help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
 	@echo "make test                   run the whole test suite"
+	@echo "make simulate SECONDS=60    try schedules of clients, workers and reapers until one breaks something; SEED=7 shows one"
 	@echo "make chaos SECONDS=60       kill workers, children, reapers and the server at random; SEED=1 chooses how,"
 	@echo "                            BACKEND=whisper takes tiny.en instead of the fake backend, SERVER=redis redis-server"
 	@echo "make soak SECONDS=600       work, kill engines and restart workers for long; nothing may be left behind"
@@ -26,6 +27,10 @@ demo: .venv/.run
 
 test: .venv/.dev
 	$(BIN)/pytest --lua-coverage
+
+simulate: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python -m simulation.explore --seconds $(or $(SECONDS),60) \
+	  $(if $(SEED),--seed $(SEED)) --first $(or $(FIRST),1) --server $(or $(SERVER),valkey)
 
 chaos: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) \

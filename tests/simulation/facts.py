@@ -1,0 +1,79 @@
+"""What stands in Redis of the jobs of a run, read in one step beside all actors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+ENDED = {"finished": "completed", "failed": "failed", "canceled": "canceled"}
+"""RQ's words for jobs that have ended, with ours."""
+_SCRIPT = (Path(__file__).parent / "facts.lua").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A job. `ttls` are those of its hash, events, attempts and chunks: -1 for ever, -2 not there, 0 for a while."""
+
+    status: str
+    before: int
+    enqueued_at: str
+    attempts: int
+    event: str
+    events: int
+    result: str
+    cancel: int
+    ttls: tuple[int, ...]
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended, in our words."""
+        return ENDED.get(self.status)
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """Its result document."""
+        return json.loads(self.result) if self.result else None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All of it. `leases` by member with their expiry; `started` the entries of RQ's registry of started jobs."""
+
+    jobs: dict[str, JobFacts]
+    lists: dict[str, list[str]]
+    scheduled: frozenset[str]
+    started: frozenset[str]
+    leases: dict[str, float]
+    webhooks: int
+
+    def leases_of(self, job_id: str) -> list[str]:
+        """The leases of a job."""
+        return [lease for lease in self.leases if f"/{job_id}/" in lease]
+
+    def places(self, job_id: str) -> list[str]:
+        """The lists that hold a job."""
+        return [name for name, ids in self.lists.items() for each in ids if each == job_id]
+
+
+def asking(redis: Redis, ids: Iterable[str]) -> tuple[str | int, ...]:
+    """Return the command that reads the facts."""
+    return ("EVALSHA", str(redis.script_load(_SCRIPT)), 0, *ids)
+
+
+def facts(answer: str | bytes) -> Facts:
+    """Parse its answer."""
+    read = json.loads(answer)
+    jobs = {job_id: JobFacts(**{**job, "ttls": tuple(job["ttls"])}) for job_id, job in dict(read["jobs"] or {}).items()}
+    return Facts(
+        jobs=jobs,
+        lists={name: ids.split() for name, ids in dict(read["lists"]).items()},
+        scheduled=frozenset(read["scheduled"] or ()),
+        started=frozenset(read["started"] or ()),
+        leases=dict(read["leases"] or {}),
+        webhooks=read["webhooks"],
+    )

@@ -1,0 +1,208 @@
+"""Mistakes that the simulation has to find: in scripts, whose text is changed, and in decisions, which are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+from asrq_worker import outcome
+from asrq_worker.queue import execution, leases
+from asrq_worker.reaper import lapses, recovery
+from asrq_worker.reaper import reaper as reaping
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake. `old` is replaced by `new` in `script`, or `patches` are made: (owner, name, what stands in)."""
+
+    name: str
+    script: str = ""
+    old: str = ""
+    new: str = ""
+    kind: str | None = None
+    """Kind of the scenarios in which it shows, where it shows in few."""
+    seed: int = 1
+    """Where it shows."""
+    patches: tuple[tuple[Any, str, Any], ...] = ()
+
+    def change(self, name: str, text: str) -> str:
+        """Make the mistake in a script."""
+        if name != self.script:
+            return text
+        assert self.old in text, f"{self.name}: {self.old!r} is not in {name}.lua"
+        return text.replace(self.old, self.new)
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Make the mistake in a decision, while this lasts."""
+        with ExitStack() as stack:
+            for owner, name, instead in self.patches:
+                assert hasattr(owner, name), f"{self.name}: {owner} has no {name}"
+                stack.enter_context(patch.object(owner, name, instead))
+            yield
+
+
+def _decide_without_limit(error: Any, **known: Any) -> Any:
+    return outcome.decide(error, **(known | {"attempts": 1}))
+
+
+def _lapsed_early(seen: Any) -> Any:
+    return recovery.lapsed(replace(seen, at=seen.at + 12.0))
+
+
+def _recovered_early(*args: Any, now: float, **named: Any) -> Any:
+    return _RECOVER(*args, now=now + 12.0, **named)
+
+
+_RECOVER = lapses.recover
+
+
+def _none_lapsed(seen: Any) -> Any:
+    return []
+
+
+def _inspect_without(*kinds: str) -> Any:
+    def inspect(seen: Any, **known: Any) -> Any:
+        return [finding for finding in recovery.inspect(seen, **known) if finding.kind not in kinds]
+
+    return inspect
+
+
+def _at_once(seen: Any, now_there: Any, **_known: Any) -> Any:
+    return set(now_there), {}
+
+
+def _end_unfenced(self: Any, *args: Any, **named: Any) -> Any:
+    return _END(self, *args, **(named | {"lapsed_by": None}))
+
+
+_END = execution.Execution.end
+_LOOK = leases.LeaseKeeper._look
+
+
+def _blind(self: Any, held: Any, scores: Any, cancels: Any) -> None:
+    _LOOK(self, held, scores, [None] * len(cancels))
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    # begin
+    Mutant(
+        "begin does not look at the status",
+        "begin",
+        "local taken = status ~= 'queued'",
+        "local taken = false",
+        kind="late",
+    ),
+    Mutant(
+        "begin looks at no other lease",
+        "begin",
+        "taken = taken or string.find",
+        "local _ = string.find",
+        kind="touched",
+    ),
+    Mutant(
+        "begin forgets that it has begun",
+        "begin",
+        "if redis.call('ZSCORE', KEYS[4], lease) then",
+        "if false then",
+        kind="unheard",
+    ),
+    Mutant("begin leaves the id in transit", "begin", "redis.pcall('LREM', KEYS[2], 1, id)", ""),
+    Mutant("begin takes no lease", "begin", "redis.call('ZADD', KEYS[4], ARGV[7], lease)", ""),
+    Mutant("begin does not count", "begin", "redis.call('LLEN', KEYS[5]) + 1", "1"),
+    # end
+    Mutant("end is not fenced", "end_execution", "if not expiry or", "if", kind="late"),
+    Mutant("end takes a lease that was renewed", kind="late", patches=((execution.Execution, "end", _end_unfenced),)),
+    Mutant("end tells a repetition that it was fenced", "end_execution", "and 1 or 0", "and 0 or 0", kind="unheard"),
+    Mutant("end keeps the lease", "end_execution", "redis.call('ZREM', KEYS[2], lease)", ""),
+    Mutant("end puts back at the wrong end", "end_execution", "'LPUSH', KEYS[15]", "'RPUSH', KEYS[15]", kind="crowded"),
+    Mutant(
+        "end keeps the job for ever",
+        "end_execution",
+        "for _, key in ipairs({KEYS[1], KEYS[7]",
+        "for _, key in ipairs({KEYS[7]",
+    ),
+    Mutant("end leaves the mark", "end_execution", "redis.call('DEL', KEYS[12])", ""),
+    Mutant(
+        "end leaves nothing for the webhook",
+        "end_execution",
+        "redis.pcall('ZADD', KEYS[16], redis.call('TIME')[1], ARGV[16])",
+        "",
+    ),
+    Mutant(
+        "end writes no result of a failure",
+        "end_execution",
+        "redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])",
+        "if outcome ~= 'failed' then redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7]) end",
+    ),
+    Mutant(
+        "end schedules no retry", "end_execution", "redis.pcall('ZADD', KEYS[15], ARGV[6], id)\n  return 1", "return 1"
+    ),
+    # note, cancel, retry, submit, expire, pass_on
+    Mutant(
+        "note is not fenced",
+        "note",
+        "not redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('EXISTS', KEYS[4]) == 1",
+        "false",
+        kind="late",
+    ),
+    Mutant("retry forgets PERSIST", "retry", "redis.call('PERSIST', key)", "local _ = key"),
+    Mutant("retry keeps the old result", "retry", "redis.call('DEL', KEYS[5], KEYS[7])", "redis.call('DEL', KEYS[5])"),
+    Mutant(
+        "retry takes any status",
+        "retry",
+        "if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then",
+        "if status == 'started' then",
+    ),
+    Mutant("retry puts at the wrong end", "retry", "'RPUSH', KEYS[2]", "'LPUSH', KEYS[2]", kind="crowded"),
+    Mutant(
+        "submit puts at the wrong end", "submit", "redis.call('RPUSH', KEYS[2], id)", "redis.call('LPUSH', KEYS[2], id)"
+    ),
+    Mutant("submit does not look for the job", "submit", "if found[1] then", "if false then"),
+    Mutant("expire does not look at the status", "expire", "job[1] ~= 'queued' or ", "", kind="short of time"),
+    Mutant("expire does not look at the time", "expire", " or job[2] >= ARGV[2]", "", kind="short of time"),
+    Mutant("due retries start too often", "enqueue_due", "redis.call('ZREM', KEYS[2], ARGV[1])", "", kind="unheard"),
+    Mutant(
+        "recover puts back what runs",
+        "recover_dequeued",
+        "redis.call('HGET', KEYS[1], 'status') ~= 'queued'",
+        "false",
+        kind="canceled",
+    ),
+    Mutant(
+        "recover puts back twice",
+        "recover_dequeued",
+        "redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0",
+        "false",
+        kind="late",
+    ),
+    Mutant(
+        "settle forgets to remove",
+        "settle_webhook",
+        "if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then",
+        "if false then",
+    ),
+    Mutant(
+        "claim removes",
+        "claim_webhook",
+        "redis.call('ZADD', KEYS[1], ARGV[2], due[1])",
+        "redis.call('ZREM', KEYS[1], due[1])",
+    ),
+    # decisions
+    Mutant("the keeper does not look for cancels", kind="canceled", patches=((leases.LeaseKeeper, "_look", _blind),)),
+    Mutant(
+        "the reaper counts leases short",
+        patches=((reaping, "lapsed", _lapsed_early), (reaping, "recover", _recovered_early)),
+    ),
+    Mutant("the reaper takes no lease for lapsed", kind="killed", patches=((reaping, "lapsed", _none_lapsed),)),
+    Mutant(
+        "the reaper forgets ids in transit",
+        kind="killed",
+        patches=((reaping, "inspect", _inspect_without("recovered")),),
+    ),
+    Mutant("the reaper forgets retries that are due", patches=((reaping, "inspect", _inspect_without("due")),)),
+    Mutant("lost workers cost no attempt", kind="killed", patches=((recovery, "decide", _decide_without_limit),)),
+)

@@ -1,0 +1,351 @@
+"""One run: a scenario, a schedule, and whether what must hold did."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+from unittest.mock import patch
+
+from redis import Redis
+from simulation.choosers import Recorded
+from simulation.clients import Caller
+from simulation.connection import SERVER, Unit
+from simulation.facts import Facts, asking, facts
+from simulation.hosts import ReaperHost, Receiver, Scene, WorkerHost
+from simulation.invariants import Broken, Ledger, after_step, at_rest, of_leases
+from simulation.scenario import Scenario
+from simulation.scheduler import START, Actor, Host, Scheduler, Stuck
+from simulation.server import Change, World, changed
+from simulation.standins import simulated
+
+from asrq_jobs import keys
+from asrq_jobs.settings import Settings
+from asrq_worker.backends.base import Capabilities
+from asrq_worker.queue import courier, slot
+from asrq_worker.queue.execution import Execution
+from asrq_worker.routing import Offer
+
+_ACT_S = 300.0  # in which clients do what they do, and faults come
+_END_S = 900.0  # in which all jobs are to have ended then
+_REST_S = 60.0  # until nothing is left over
+_STOP_S = 120.0
+_DOWN_S = 3.0  # from the crash of a host until it starts again
+_SAVE_S = 1.0  # between two states that a server which loses writes may go back to
+_IDLE_S = 4.0  # how long an idle slot and an idle courier wait
+_SOON_S = 8.0  # in which a worker knows what it has begun, even if the answer is lost once
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run: what was wrong (None: nothing), the choices that led there and what happened."""
+
+    wrong: str | None
+    choices: tuple[int, ...]
+    trace: tuple[str, ...]
+    steps: int
+
+
+class _Listener(logging.Handler):
+    """Hears what the program logs: a defect is a finding."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(logging.INFO)
+        self._run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        if SERVER.scheduler is None:
+            return
+        fields = {name: value for name, value in getattr(record, "asrq_fields", {}).items() if value is not None}
+        self._run.scheduler.note(f"  says {said} {fields}")
+        actor = self._run.scheduler.actor
+        # An attempt that gives its job back leaves nothing by which a repetition could be told from a late end.
+        if said == "commit.fenced" and actor is not None and fields["verdict"] not in {"retry", "front"}:
+            self._run.fenced(actor.host, str(fields["id"]))
+        lives = actor is None or actor.host.alive
+        if lives and (said.endswith(".defect") or said == "thread.ended"):
+            self._run.wrong.append(f"{said}: {record.exc_info and record.exc_info[1]!r}")
+
+
+class Run:
+    """Lets a scenario happen once."""
+
+    def __init__(self, redis: Redis, url: str, scenario: Scenario, chooser: Recorded, seed: int) -> None:
+        self._redis = redis
+        self._scenario = scenario
+        self._chooser = chooser
+        self._source = random.Random(seed)
+        # Renewed and looked at in time also where the actors take turns slowly.
+        self.settings = Settings(
+            redis_url=url,
+            lease_s=15.0,
+            reaper_interval_s=4.0,
+            retry_delay_s=1.0,
+            grace_s=5.0,
+            redis_timeout_s=10.0,
+            webhook_secret="secret",
+        )
+        self.scheduler = Scheduler(chooser)
+        self.world = World(redis)
+        self.wrong: list[str] = []
+        self._scene = Scene(self.scheduler, self.settings, Ledger(), dict(scenario.scripts))
+        self._faults_left = scenario.most_faults
+        self._down_until = -inf
+        self._saved: list[tuple[tuple[float, list[Any]], Ledger]] = []
+        self._held: dict[Execution, float] = {}
+        self._begun: dict[str, tuple[Host, float]] = {}
+        """Leases, with who has taken them and when."""
+        self._given_up: set[str] = set()
+        """Those that their own host has ended, whether it knows or not."""
+        self._facts: Facts | None = None
+        self._steps = 0
+
+    # The run
+
+    def go(self, change: Change | None = None) -> Outcome:
+        """Let it happen."""
+        logger = logging.getLogger("asrq")
+        listener, level = _Listener(self), logger.level
+        with ExitStack() as stack:
+            self.world.begin()
+            stack.enter_context(changed(self._redis, *([change] if change else [])))
+            stack.enter_context(simulated(self.scheduler, self._source))
+            receiver = Receiver(self._scene, fails=self._scenario.receiver_fails)
+            stack.enter_context(patch.object(courier, "web", receiver))
+            for module, pause in ((slot, "_BLOCK_S"), (courier, "_POLL_S")):  # idle steps only cost time
+                assert hasattr(module, pause)
+                stack.enter_context(patch.object(module, pause, _IDLE_S))
+            stack.callback(logger.removeHandler, listener)
+            stack.callback(logger.setLevel, level)
+            stack.callback(setattr, logger, "propagate", logger.propagate)
+            logger.addHandler(listener)
+            logger.setLevel(logging.INFO)
+            logger.propagate = False
+            SERVER.scheduler, SERVER.waits, SERVER.news = self.scheduler, self._waits, self._news
+            SERVER.faults, SERVER.done, SERVER.before = self._fault, self._done, self.world.before
+            self.scheduler.moved, self.scheduler.between = self.world.moved, self._look_at_leases
+            stack.callback(self._forget)
+            try:
+                self._play()
+            except (Broken, Stuck) as broken:
+                self.wrong.append(str(broken))
+        choices = self._chooser.choices
+        while choices and choices[-1] == 0:
+            choices.pop()
+        return Outcome(self.wrong[0] if self.wrong else None, tuple(choices), tuple(self.scheduler.trace), self._steps)
+
+    def _forget(self) -> None:
+        SERVER.scheduler = None
+        self.scheduler.close()
+
+    def _play(self) -> None:
+        scenario, scheduler = self._scenario, self.scheduler
+        self._scene.ledger.requests = {request.id: request for request in scenario.requests}
+        SERVER.look = asking(self._redis, self._scene.ledger.requests)
+        self._scene.ledger.texts = {job_id: script.text for job_id, script in scenario.scripts.items()}
+        self._look()
+        self._workers = [
+            WorkerHost(self._scene, f"w{number}", lanes, _offers(special))
+            for number, (lanes, special) in enumerate(zip(scenario.workers, scenario.special, strict=True), 1)
+        ]
+        self._reapers = [
+            ReaperHost(self._scene, f"r{number}", delivers=True) for number in range(1, scenario.reapers + 1)
+        ]
+        clients = [
+            scheduler.spawn(Host(f"c{number}"), f"c{number} {job_id}", Caller(self._scene, number, job_id, steps).act)
+            for number, (job_id, steps) in enumerate(scenario.clients, 1)
+        ]
+        scheduler.spawn(Host("nature"), "nature", self._nature)
+        if not self._until(lambda: all(actor.over or not actor.host.alive for actor in clients), _ACT_S):
+            waiting = [actor.name for actor in clients if not actor.over]
+            scheduler.note(f"{waiting} still wait")
+        self._faults_left = 0
+        scheduler.note("no more faults")
+        self._until(self._all_ended, _END_S)
+        for worker in self._workers:
+            worker.drain()
+        self._until(lambda: all(worker.drained for worker in self._workers), _STOP_S)
+        rest = scheduler.now + _REST_S
+        while claims := self._claims():
+            if scheduler.now >= rest:
+                raise Broken(claims[0])
+            self._until(lambda: False, self.settings.reaper_interval_s)
+
+    def _claims(self) -> list[str]:
+        self._look()
+        assert self._facts is not None
+        return list(at_rest(self._scene.ledger, self._facts, self._redis, self._scene.told))
+
+    def _until(self, condition: Callable[[], bool], most_s: float) -> bool:
+        return self.scheduler.run(lambda: bool(self.wrong) or condition(), most_s=most_s) and self._stop_if_wrong()
+
+    def _stop_if_wrong(self) -> bool:
+        if self.wrong:
+            raise Broken(self.wrong.pop())
+        return True
+
+    def _all_ended(self) -> bool:
+        now = self._facts
+        assert now is not None
+        return not now.webhooks and not now.leases and all(job.ended or not job.status for job in now.jobs.values())
+
+    # What is looked at
+
+    def _done(self, actor: Actor, unit: Unit, seen: Any) -> None:
+        self._steps += 1
+        if not unit.matters:
+            return
+        before, after = self._facts, facts(seen)
+        self._facts = after
+        if after == before:
+            return
+        now, told = self.scheduler.now, SERVER.told(unit)
+        self.scheduler.note(f"{told}: {_shown(before, after)}")
+        if before is not None:
+            gone, host = before.leases.keys() - after.leases.keys(), actor.host
+            self._given_up |= {lease for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
+            self._begun |= dict.fromkeys(after.leases.keys() - before.leases.keys(), (host, now))
+            taken = gone - self._given_up if told == "end_execution.lua" else set()
+            self.wrong += [f"{lease} is taken before it lapses" for lease in taken if before.leases[lease] > now]
+        self.wrong += after_step(self._scene.ledger, before, after, script=told, now=now, settings=self.settings)
+
+    def fenced(self, host: Host, job_id: str) -> None:
+        """A worker was told that somebody else has the job."""
+        mine = [held for held in self._held if held.job_id == job_id and held.worker.startswith(host.name)]
+        if any(execution.lease in self._given_up for execution in mine):
+            self.wrong.append(f"{job_id}: {host.name} was refused the end that it had written")
+
+    def _look(self) -> None:
+        self.world.flush()
+        self._facts = facts(self._redis.execute_command(*SERVER.look))  # type: ignore[no-untyped-call]  # redis-py's gap
+
+    def _waits(self, name: str) -> bool:
+        return self._facts is not None and bool(self._facts.lists.get(name))
+
+    def _news(self, stream: str) -> int:
+        job = self._facts.jobs.get(stream.removeprefix(keys.events(""))) if self._facts else None
+        return job.events if job else 0
+
+    def _look_at_leases(self) -> None:
+        now, seen = self.scheduler.now, self._facts
+        assert seen is not None
+        self._held = {
+            execution: self._held.get(execution, now)
+            for worker in self._workers
+            for execution in (worker.keeper.held() if worker.host.alive else ())
+        }
+        held = {execution.lease for execution in self._held}
+        for lease in seen.leases.keys() - held:
+            host, since = self._begun.get(lease, (None, 0.0))
+            if host is not None and host.alive and since > host.disturbed_at and now - since > _SOON_S:
+                self.wrong.append(f"{lease} was taken by {host.name}, which does not know of it")
+        for worker in self._workers if self._held else ():
+            mine = {
+                execution: since
+                for execution, since in self._held.items()
+                if execution.worker.startswith(worker.host.name) and execution.lease not in self._given_up
+            }
+            self.wrong += of_leases(self._scene.ledger, seen, worker.host, mine, now=now, settings=self.settings)
+
+    # What goes wrong
+
+    def _fault(self, actor: Actor, unit: Unit) -> str:
+        now = self.scheduler.now
+        if now < max(actor.host.away_until, self._down_until):
+            return "unsent"
+        told, at = SERVER.told(unit), self._scenario.at
+        if not (self._faults_left and self._scenario.faults and unit.matters and self._finds_something(unit, told)):
+            return "none"
+        if at and not told.startswith(at):
+            return "none"
+        kinds = ["none", *self._scenario.faults]
+        kind = kinds[self._chooser.choose("fault there" if at else "fault", kinds)]
+        if kind == "none" or (kind == "lost writes" and not self._saved):
+            return "none"
+        self._faults_left -= 1
+        return self._happens(kind, actor.host)
+
+    def _happens(self, kind: str, host: Host) -> str:
+        until = self.scheduler.now + (length_s := self._source.choice(self._scenario.lengths_s))
+        match kind:
+            case "still":
+                self.scheduler.note(f"{host.name} stands still for {length_s} s")
+                host.still_until = until
+                self._disturb(host, until)
+                self.scheduler.pause()
+                return "none"
+            case "away":
+                self.scheduler.note(f"{host.name} is cut off for {length_s} s")
+                host.away_until = until
+                self._disturb(host, until)
+            case "outage":
+                self.scheduler.note(f"the server is away for {length_s} s")
+                self._down_until = until
+                for worker in self._workers:
+                    self._disturb(worker.host, until)
+            case "lost writes":
+                self._lose()
+            case _:
+                return kind
+        return "unsent"
+
+    def _finds_something(self, unit: Unit, told: str) -> bool:
+        """Whether it is not one of those that look again and again."""
+        assert self._facts is not None
+        if told == "claim_webhook.lua":
+            return bool(self._facts.webhooks)
+        return unit.verb != "LMOVE" or self._waits(str(unit.first[1]))
+
+    def _disturb(self, host: Host, until: float) -> None:
+        host.disturbed_at = max(host.disturbed_at, until + self.settings.lease_s)
+
+    def _lose(self) -> None:
+        saved, ledger = self._saved[0]
+        self.scheduler.note(f"the server loses what was written since {saved[0] - START:.2f}")
+        self.world.restore(saved)
+        ended = self._scene.ledger.ended
+        self._scene.ledger = copy.deepcopy(ledger)
+        self._scene.ledger.ended |= ended
+        self._look()
+        self._begun, self._given_up = {}, set()
+        for worker in self._workers:
+            self._disturb(worker.host, self.scheduler.now + self.settings.lease_s)
+
+    def _nature(self) -> None:
+        """Start hosts again that have crashed, and remember what a server that loses writes may go back to."""
+        down: dict[str, float] = {}
+        while True:
+            self.scheduler.pause(seconds=_SAVE_S)
+            now = self.scheduler.now
+            if "lost writes" in self._scenario.faults and self._faults_left:
+                self._saved = [*self._saved[-1:], (self.world.save(), copy.deepcopy(self._scene.ledger))]
+            for place in (*self._workers, *self._reapers):
+                if not place.host.alive and now >= down.setdefault(place.host.name, now + _DOWN_S):
+                    self.scheduler.note(f"{place.host.name} starts again")
+                    place.start()
+
+
+def _shown(before: Facts | None, after: Facts) -> str:
+    """What a step has changed, in words."""
+    parts = []
+    for job_id, job in after.jobs.items():
+        was = before.jobs.get(job_id) if before else None
+        if was is None or was != job:
+            parts.append(f"{job_id} {was.status if was and was.status != job.status else ''}→{job.status or 'none'}")
+    if before is None or before.lists != after.lists:
+        parts += [f"{name.removeprefix('rq:queue:asrq-')}={ids}" for name, ids in after.lists.items() if ids]
+    if before is None or before.leases.keys() != after.leases.keys():
+        parts.append(f"leases={sorted(after.leases)}")
+    return " ".join(parts)
+
+
+def _offers(special: bool) -> tuple[Offer, ...]:
+    if not special:
+        return (Offer(backend="fake", model="m"),)
+    return (Offer(backend="fake", model="m", capabilities=Capabilities(frozenset({"en"}))),)
