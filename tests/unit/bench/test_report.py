@@ -80,8 +80,9 @@ def test_markdown(tmp_path: Path) -> None:
     first = measured(tmp_path)
     second = first.model_copy(update={"target": "qwen:x", "cold_start_s": 6.0, "refused": {}, "failures": {}})
     text = markdown.render(report(first, second))
-    assert "| whisper:base | en | 3 | 3 of 6 | 50.0 % |" in text
-    assert "| whisper:base | ru | skipped | – | – | – |" in text
+    assert "| backend | language | clips | word errors | invented | lost | WER | CER |" in text
+    assert "| whisper:base | en | 3 | 3 of 6 | 0 | 2 | 50.0 % |" in text
+    assert "| whisper:base | ru | skipped | – | – | – | – | – |" in text
     assert "| qwen:x | **best** | **best** | **best** | 2.0 × | **best** |" in text
     assert "* whisper:base: ru skipped: It knows no Russian; 1 failed with `engine_crashed`; 2 with warning" in text
     assert "beam_size=1" in text

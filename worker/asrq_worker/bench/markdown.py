@@ -63,13 +63,16 @@ def _accuracy(report: Report) -> str:
         for language in report.clips:
             found = target.accuracy.get(language)
             if found:
-                errors = f"{found.word_errors} of {found.words}"
-                rows.append(
-                    [target.target, language, str(found.clips), errors, _percent(found.wer), _percent(found.cer)]
-                )
+                counts = [
+                    str(found.clips),
+                    f"{found.word_errors} of {found.words}",
+                    str(found.invented),
+                    str(found.lost),
+                ]
+                rows.append([target.target, language, *counts, _percent(found.wer), _percent(found.cer)])
             elif language in target.refused:
-                rows.append([target.target, language, "skipped", _NONE, _NONE, _NONE])
-    return _table(["backend", "language", "clips", "word errors", "WER", "CER"], rows)
+                rows.append([target.target, language, "skipped", *[_NONE] * 5])
+    return _table(["backend", "language", "clips", "word errors", "invented", "lost", "WER", "CER"], rows)
 
 
 def _speed(report: Report) -> str:

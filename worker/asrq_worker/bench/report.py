@@ -19,11 +19,16 @@ class _Part(BaseModel):
 
 
 class Accuracy(_Part):
-    """Errors in one language; `wer` and `cer` in percent. In a clip that failed, nothing counts as heard."""
+    """Errors in one language; `wer` and `cer` in percent. In a clip that failed, nothing counts as heard.
+
+    Of the word errors, `invented` stand for nothing that was said, and nothing was heard for `lost`.
+    """
 
     clips: int
     words: int
     word_errors: int
+    invented: int
+    lost: int
     wer: float | None
     cer: float | None
 
@@ -143,7 +148,15 @@ def _accuracy(pairs: Sequence[tuple[Clip, Heard]]) -> dict[str, Accuracy]:
 
 def _sum_up(errors: Sequence[Errors]) -> Accuracy:
     whole = total(errors)
-    return Accuracy(clips=len(errors), words=whole.words, word_errors=whole.word_errors, wer=whole.wer, cer=whole.cer)
+    return Accuracy(
+        clips=len(errors),
+        words=whole.words,
+        word_errors=whole.word_errors,
+        invented=whole.invented,
+        lost=whole.lost,
+        wer=whole.wer,
+        cer=whole.cer,
+    )
 
 
 def _latency(seconds: Sequence[float]) -> Latency | None:

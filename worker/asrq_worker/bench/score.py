@@ -13,13 +13,16 @@ import jiwer
 class Errors:
     """Edit operations that turn what was heard into the reference, and the length of the reference; they add up.
 
-    `words` and `characters` are of the reference, spaces between words counted among the characters.
+    `words` and `characters` are of the reference, spaces between words counted among the characters. Of the word
+    errors, `invented` are those that stand for nothing in the reference, and `lost` those that nothing was heard for.
     """
 
     words: int = 0
     word_errors: int = 0
     characters: int = 0
     character_errors: int = 0
+    invented: int = 0
+    lost: int = 0
 
     def __add__(self, other: Errors) -> Errors:
         return Errors(
@@ -27,6 +30,8 @@ class Errors:
             self.word_errors + other.word_errors,
             self.characters + other.characters,
             self.character_errors + other.character_errors,
+            self.invented + other.invented,
+            self.lost + other.lost,
         )
 
     @property
@@ -49,6 +54,8 @@ def compare(reference: str, heard: str) -> Errors:
         word_errors=by_word.substitutions + by_word.deletions + by_word.insertions,
         characters=by_character.hits + by_character.substitutions + by_character.deletions,
         character_errors=by_character.substitutions + by_character.deletions + by_character.insertions,
+        invented=by_word.insertions,
+        lost=by_word.deletions,
     )
 
 
