@@ -16,6 +16,7 @@ from asrq_jobs.errors import AudioError, AudioUnreadableError
 from asrq_worker.audio import media
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.media import Media
+from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE
 
 from .conftest import Encode, Signal
@@ -89,6 +90,7 @@ def heard(content: bytes) -> Media:
     return media.decode(
         io.BytesIO(content),
         choose=lambda _tracks: 1,
+        work=Work(len(content)),
         longest_s=3600,
         write=lambda _samples: None,
         on_progress=lambda _seconds: None,
