@@ -89,7 +89,7 @@ def leased(*expiries: float) -> State:
 @pytest.mark.parametrize("status", ["started", "queued", "canceled"])
 def test_a_job_whose_lease_has_lapsed_is_canceled(server: Server, status: str) -> None:
     """`canceled` by RQ's own tools, that is, without a result."""
-    server.put(WAITS | leased(-60) | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": ["next", "job"]})
+    server.put(WAITS | leased(-1e6) | {"rq:job:<id>": {"status": status}, "rq:queue:asrq-<lane>": ["next", "job"]})
     assert cancel(server) == "canceled"
     marked = {"asrq:cancel:<id>": ("1", 600), "rq:queue:asrq-<lane>": ["next"]}
     assert server.changed() == CANCELED | marked
@@ -111,11 +111,11 @@ def test_a_job_that_waits_is_canceled_though_what_all_share_is_spoilt(server: Se
     ("status", "leases", "lane"),
     [
         ("started", {}, ["next"]),
-        ("started", leased(60), ["next", "job"]),
-        ("started", leased(60, -60), ["next"]),
+        ("started", leased(1e6), ["next", "job"]),
+        ("started", leased(1e6, -1e6), ["next"]),
         ("started", {"asrq:leases": "spoilt"}, ["next"]),
-        ("queued", leased(-60, 60), ["next"]),
-        ("canceled", leased(60), ["next"]),
+        ("queued", leased(-1e6, 1e6), ["next"]),
+        ("canceled", leased(1e6), ["next"]),
     ],
     ids=["lease lost", "and listed", "held twice", "spoilt", "RQ has queued it", "RQ has canceled it"],
 )
