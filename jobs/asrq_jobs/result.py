@@ -44,7 +44,7 @@ class Segment(_Document):
     avg_logprob: float | None = None
     compression_ratio: float | None = None
     no_speech_prob: float | None = None
-    language: str | None = Field(default=None, description="Of the chunk the segment comes from.")
+    language: str | None = Field(default=None, description="Asked for, or found: it may change within a recording.")
     words: tuple[Word, ...] | None = None
 
 

@@ -9,6 +9,7 @@ MEANINGS: dict[str, str] = {
     "non_finite_samples": "some samples are no numbers and were taken for silence",
     "no_speech": "no speech was found in it, or in a part of it",
     "invented": "text that nobody can have said in its place was left out",
+    "language_unsure": "the language is a guess, or that of a part is: say which it is with --language",
     "repetition": "the text may go round in circles somewhere",
     "too_long": "a part has more text than anybody can say in its time",
     "too_short": "a part has hardly any text for its length",

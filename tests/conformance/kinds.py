@@ -82,7 +82,7 @@ def _over_http(behind: str, model: str, **options: Any) -> Configure:
         behaviour = Behaviour(load(behind, BackendConfig(model, folder, parallel=2)))
         with serving(behaviour) as url:
             yield BackendConfig(
-                behaviour.model, folder, options={"url": url, "timeout_s": 30, "concurrency": 2, **options}
+                behaviour.model, folder, options={"url": url, "timeout_s": 300, "concurrency": 2, **options}
             )
 
     return configure

@@ -6,18 +6,19 @@ import functools
 import queue
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
+from asrq_worker import detection
 from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio
-from asrq_worker.audio.split import Piece, split, split_again
+from asrq_worker.audio.split import Piece, Span, split, split_again
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.checkpoints import Checkpoints, Kept
@@ -28,6 +29,7 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Berth
 from asrq_worker.logs import Log
 from asrq_worker.merge import Placed
+from asrq_worker.progress import Progress
 
 _log = Log("asrq.inference")
 
@@ -97,35 +99,38 @@ def transcribe(
     Raises:
         AsrqError: what stops the job, or the first chunk that fails.
     """
-    control = job.control
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
     hearing = _Hearing(job, decoded, berth, loaded, options)
-    hung = 0
     try:
-        hearing.begin(split(decoded.spans, longest_s=longest_s, read=decoded.read))
-        if hearing.pending:
-            hearing.progress.tell()  # or whoever follows takes the wait for the engine for decoding
-        while hearing.pending:
-            control.check()
-            if stand_in and berth.engine.failures.lasting:
-                raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
-            # Counted in looks: a host that was suspended has not looked meanwhile.
-            hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
-            if hung > _HUNG:
-                raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs, and cannot be ended.")
-            settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            hearing.tell_steps()
-            for future in settled:
-                control.moved()
-                hearing.settle(future)
-            if settled:
-                hearing.progress.tell()
+        for _ in hearing.rounds(split(decoded.spans, longest_s=longest_s, read=decoded.read)):
+            _hear_out(hearing, job.control, berth, stand_in=stand_in)
     finally:
         berth.scheduler.cancel(hearing.turn)
     pieces = sorted(hearing.done, key=lambda piece: piece.start)
     placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
     return Heard(loaded, placed, tuple(hearing.work), (*hearing.warnings, *_findings(placed, options)))
+
+
+def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in: bool) -> None:
+    hung = 0
+    if hearing.pending:
+        hearing.progress.tell()  # or whoever follows takes the wait for the engine for decoding
+    while hearing.pending:
+        control.check()
+        if stand_in and berth.engine.failures.lasting:
+            raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
+        # Counted in looks: a host that was suspended has not looked meanwhile.
+        hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
+        if hung > _HUNG:
+            raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs, and cannot be ended.")
+        settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        hearing.tell_steps()
+        for future in settled:
+            control.moved()
+            hearing.settle(future)
+        if settled:
+            hearing.progress.tell()
 
 
 class _Hearing:
@@ -136,28 +141,56 @@ class _Hearing:
         self._decoded = decoded
         self._berth = berth
         self._options = options
+        self._known = loaded.capabilities.languages
         self._checkpoints = Checkpoints(job.journal, decoded, loaded.fingerprint)
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
-        self.pending: dict[Future[ChunkDone], Piece] = {}
+        self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
         self.work: list[ChunkDone] = []
-        self.warnings: tuple[str, ...] = ()
-        self.progress = _Progress(job.journal)
+        self.warnings: dict[str, None] = {}
+        self.progress = Progress(job.journal.event)
         # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
         self.turn = uuid.uuid4().hex
 
-    def begin(self, pieces: Iterable[Piece]) -> None:
+    def rounds(self, pieces: Iterable[Piece]) -> Iterator[None]:
+        """Begin what is to be heard, and yield each time that what comes next depends on what it is.
+
+        Where no language is asked for, a piece is heard in the one that the model finds there. So in a recording in one
+        language each is heard once; only those that were taken for another, or may hold two, are heard again.
+        """
+        self._begin(pieces, self._options)
+        yield
+        if self._options.language is not None or not self._known:
+            return
+        whole, self.done = self.done, {}
+        self.progress.counts = self.progress.tells = False
+        for piece in detection.mixed(whole, self._known):
+            self._begin(_stretches(piece, self._decoded.spans), self._options)
+        yield
+        settled = detection.settle(whole, self.done, self._known)
+        self.done = dict(settled.kept)
+        self.progress.tells = True
+        for piece, (language, _) in settled.again.items():
+            self._begin([piece], replace(self._options, language=language))
+        yield
+        for piece, (_, probability) in settled.again.items():
+            if piece in self.done:  # else in parts, which is as long as its memory lasts
+                self.done[piece] = replace(self.done[piece], language_probability=probability)
+        if settled.unsure:
+            self.warnings["language_unsure"] = None
+
+    def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""
         for piece in pieces:
-            if finished := self._checkpoints.find(piece, self._options):
+            if finished := self._checkpoints.find(piece, options):
                 self.done[piece] = finished
-                self.progress.done_s += piece.seconds
-            elif self._finished_in_part(piece):
-                self._begin_parts(piece)
+                self.progress.done(piece)
+            elif self._finished_in_part(piece, options):
+                self._begin_parts(piece, options)
                 continue
             else:
-                self.pending[self._submit(piece)] = piece
-            self.progress.audio_s += piece.seconds
+                self.pending[self._submit(piece, options)] = piece, options
+            self.progress.expect(piece.seconds)
 
     def settle(self, future: Future[ChunkDone]) -> None:
         """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
@@ -165,16 +198,16 @@ class _Hearing:
         Raises:
             AsrqError: why it failed.
         """
-        piece = self.pending.pop(future)
+        piece, options = self.pending.pop(future)
         if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
-            self.progress.audio_s -= piece.seconds
-            self._begin_parts(piece)
+            self.progress.expect(-piece.seconds)
+            self._begin_parts(piece, options)
             return
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._checkpoints.save(piece, self._options, chunk.transcript)
-        self.progress.chunk(piece, chunk.transcript)
+        self._checkpoints.save(piece, options, chunk.transcript)
+        self.progress.done(piece, chunk.transcript)
 
     def tell_steps(self) -> None:
         """Log and publish what was done since the last time because memory ran out."""
@@ -187,32 +220,39 @@ class _Hearing:
             event = Event(type="progress", at=time.time(), stage="inference", step=step.value, start=start, end=end)
             self._job.journal.event(event)
 
-    def _submit(self, piece: Piece) -> Future[ChunkDone]:
+    def _submit(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone]:
         on_step = functools.partial(self._note_step, piece)
         lane, path = self._job.request.lane, self._decoded.path
-        task = ChunkTask(self.turn, lane, path, piece.start, piece.stop, self._options, on_step)
+        task = ChunkTask(self.turn, lane, path, piece.start, piece.stop, options, on_step)
         return self._berth.scheduler.submit(task)
 
     def _note_step(self, piece: Piece, step: Step) -> None:
         self._steps.put((piece, step))  # told by the job's own thread: the engine's does not wait for Redis
 
-    def _begin_parts(self, piece: Piece) -> None:
-        self.warnings = ("chunk_split",)
-        self.begin(self._parts(piece))
+    def _begin_parts(self, piece: Piece, options: ChunkOptions) -> None:
+        self.warnings["chunk_split"] = None
+        self._begin(self._parts(piece), options)
 
     def _parts(self, piece: Piece) -> list[Piece]:
         return split_again(piece, self._decoded.spans, read=self._decoded.read)
 
-    def _finished_in_part(self, piece: Piece) -> bool:
+    def _finished_in_part(self, piece: Piece, options: ChunkOptions) -> bool:
         """Whether an earlier attempt cut a piece and finished some of it."""
         return (
             self._checkpoints.inside(piece)
             and can_be_split(piece.seconds)
             and any(
-                self._checkpoints.find(part, self._options) or self._finished_in_part(part)
+                self._checkpoints.find(part, options) or self._finished_in_part(part, options)
                 for part in self._parts(piece)
             )
         )
+
+
+def _stretches(piece: Piece, spans: Sequence[Span]) -> list[Piece]:
+    """Return the speech of a piece between its pauses; nothing where it has none."""
+    inside = [Piece(max(start, piece.start), min(stop, piece.stop)) for start, stop in spans]
+    found = [stretch for stretch in inside if stretch.start < stretch.stop]
+    return found if len(found) > 1 else []
 
 
 def condemn(heard: Heard) -> None:
@@ -245,32 +285,3 @@ def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, .
                 names = [name for name in names if name != "repetition"]
             found.update(dict.fromkeys(names))
     return tuple(found)
-
-
-@dataclass
-class _Progress:
-    journal: Journal
-    audio_s: float = 0.0
-    done_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._began = time.monotonic()
-
-    def chunk(self, piece: Piece, transcript: Transcript) -> None:
-        self.done_s += piece.seconds
-        start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
-        self.journal.event(Event(type="chunk", at=time.time(), start=start, end=end, text=transcript.text))
-
-    def tell(self) -> None:
-        elapsed = time.monotonic() - self._began
-        self.journal.event(
-            Event(
-                type="progress",
-                at=time.time(),
-                stage="inference",
-                audio_s=round(self.audio_s, 3),
-                done_s=round(self.done_s, 3),
-                fraction=round(self.done_s / self.audio_s, 4),
-                rtfx=round(self.done_s / elapsed, 2) if elapsed > 0 else None,
-            )
-        )

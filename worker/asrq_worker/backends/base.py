@@ -88,6 +88,8 @@ class Transcript:
     segments: tuple[TimedSegment, ...] = ()
     warnings: tuple[str, ...] = ()
     truncated: bool = False
+    languages: tuple[tuple[str, float], ...] = ()
+    """Those that were weighed, the likeliest first, with probabilities; empty where `language_probability` is None."""
 
 
 @dataclass(frozen=True)

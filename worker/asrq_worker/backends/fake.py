@@ -17,6 +17,7 @@ A chunk's `prompt` may hold commands, separated by spaces:
     hang                 never return
     grow:<MiB>           take memory and keep it
     print:<word>         write to standard output
+    hears:<language>:<p> take what is loud (above 0.5) for this language, with this probability, unless one is asked for
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -38,6 +40,7 @@ from asrq_worker.backends.base import Backend, Capabilities, Chunk, Identity, Ti
 from asrq_worker.backends.refusal import unsupported
 
 _POLL_S = 0.005
+_LOUD = 0.5
 
 
 class FakeBackend(Backend):
@@ -97,6 +100,8 @@ class FakeBackend(Backend):
                 case "oom" | "oom-batch" | "oom-over" | "oom-in":
                     if _is_too_much(verb, argument, chunk, batch_size):
                         return OutOfMemoryError("The fake device ran out of memory.")
+                case "hears":
+                    outcome = _taken_for(outcome, chunk, *argument.split(":"))
                 case "malformed":
                     return None  # type: ignore[return-value]  # what a broken backend does
                 case "nan":
@@ -126,6 +131,16 @@ def _is_too_much(verb: str, argument: str, chunk: Chunk, batch_size: int) -> boo
                 file.write_text(pid)
             return file.read_text() == pid
     return True
+
+
+def _taken_for(heard: Transcript, chunk: Chunk, language: str, probability: str) -> Transcript:
+    """Tell a language by how loud it is spoken; what is left of the probability is English."""
+    if chunk.options.language is not None:
+        return replace(heard, text=f"{heard.text} {chunk.options.language}")
+    p = float(probability) if np.abs(chunk.samples).max(initial=0.0) > _LOUD else 0.0
+    found = sorted(((language, p), ("en", 1 - p)), key=lambda each: -each[1])
+    (first, likely), _ = found
+    return replace(heard, language=first, language_probability=likely, languages=tuple(found))
 
 
 def _obey(command: str) -> None:

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
 CPU_MARGIN_S = 3.0
+WEIGHTY = 0.01
+"""Probability of a language from which on it is told."""
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
@@ -158,6 +160,7 @@ class WhisperBackend(Backend):
             text="".join(segment.text for segment in timed).strip(),
             language=info.language if timed else None,
             language_probability=float(info.language_probability) if timed and options.language is None else None,
+            languages=_weighty(info.all_language_probs) if timed and options.language is None else (),
             segments=timed,
             warnings=_warnings(notes),
             truncated=notes.truncated,
@@ -218,6 +221,10 @@ def _timed(segment: Any, longest: float) -> TimedSegment:
         no_speech_prob=_finite(segment.no_speech_prob),
         words=words,
     )
+
+
+def _weighty(probabilities: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    return tuple((code, float(probability)) for code, probability in probabilities if probability >= WEIGHTY)
 
 
 def _finite(value: float) -> float | None:
