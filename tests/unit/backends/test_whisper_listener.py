@@ -12,6 +12,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSeg
 from asrq_worker.backends.whisper_listener import listen
 
 SENTENCE = "The ship sails at noon."
+WEIGHED = (("en", 0.5), ("de", 0.3))
 
 
 class Scripted:
@@ -26,7 +27,8 @@ class Scripted:
         text = self._answer(round(chunk.seconds, 1))
         if not text:
             return Transcript("", None)
-        return Transcript(text, "en", 0.5, (TimedSegment(0.0, chunk.seconds, f" {text}"),))
+        said = (TimedSegment(0.0, chunk.seconds, f" {text}"),)
+        return Transcript(text, "en", 0.5, said, languages=WEIGHED)
 
 
 def chunk(seconds: float) -> Chunk:
@@ -51,7 +53,7 @@ def test_what_is_said_again_and_again_is_what_its_parts_say() -> None:
     heard = listen(spoken(8 * 2.8), hear)
     assert heard.text == " ".join([SENTENCE] * 8)
     assert heard.warnings == ("split_at_repetition",)
-    assert (heard.language, heard.language_probability) == ("en", 0.5)
+    assert (heard.language, heard.language_probability, heard.languages) == ("en", 0.5, WEIGHED)
     assert {part.options.language for part in hear.heard[1:]} == {"en"}, "parts are in the language of the whole"
     assert sum(len(part.samples) for part in hear.heard[1:]) == len(hear.heard[0].samples), "each is heard once"
 
@@ -95,7 +97,8 @@ class Early:
 
     def __call__(self, chunk: Chunk) -> Transcript:
         if chunk.seconds == 10:
-            return Transcript("".join(segment.text for segment in self._segments).strip(), "en", 0.5, self._segments)
+            text = "".join(segment.text for segment in self._segments).strip()
+            return Transcript(text, "en", 0.5, self._segments, languages=WEIGHED)
         self.rests.append(chunk.seconds)
         return Transcript(self._rest, "en", None, (TimedSegment(0.0, chunk.seconds, f" {self._rest}"),))
 
@@ -108,7 +111,7 @@ def test_speech_after_the_text_is_heard_again_alone() -> None:
     heard = listen(chunk(10), hear)
     assert heard.text == "It may be late, but it comes. Nobody had waited for it any longer than that."
     assert [(segment.start, segment.end) for segment in heard.segments] == [(0.0, 4.0), (4.0, 10.0)]
-    assert (heard.language_probability, heard.warnings, hear.rests) == (0.5, (), [6.0])
+    assert (heard.language_probability, heard.languages, heard.warnings, hear.rests) == (0.5, WEIGHED, (), [6.0])
 
 
 def test_what_was_invented_over_speech_is_heard_again() -> None:

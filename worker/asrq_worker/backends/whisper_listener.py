@@ -38,7 +38,7 @@ def listen(chunk: Chunk, hear: Hear) -> Transcript:
     if chunk.seconds < SPLITTABLE_S:
         return _completed(chunk, _warned(heard, "repetition"), hear)
     whole = _in_halves(_in_its_language(chunk, heard), hear)
-    return replace(whole, language_probability=heard.language_probability if whole.text else None)
+    return _detected_as(heard, whole) if whole.text else whole
 
 
 def _in_halves(chunk: Chunk, hear: Hear) -> Transcript:
@@ -68,7 +68,7 @@ def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Transcript:
     )
     if letters(again.text) < enough or _words(before).endswith(_words(again)):
         return heard
-    return replace(joined(before, again, start), language_probability=heard.language_probability)
+    return _detected_as(heard, joined(before, again, start))
 
 
 def _end_of_text(
@@ -113,6 +113,11 @@ def _warned(heard: Transcript, *warnings: str) -> Transcript:
 
 def _in_its_language(chunk: Chunk, heard: Transcript) -> Chunk:
     return replace(chunk, options=replace(chunk.options, language=heard.language))
+
+
+def _detected_as(first: Transcript, heard: Transcript) -> Transcript:
+    """Give what was heard in a known language the probabilities that made it known."""
+    return replace(heard, language_probability=first.language_probability, languages=first.languages)
 
 
 def _words(heard: Transcript) -> str:
