@@ -42,7 +42,9 @@ def test_a_filter_without_bins_has_no_energy() -> None:
 def test_features_have_the_same_bits_whatever_the_number_of_threads() -> None:
     pytest.importorskip("faster_whisper")
     plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environments = [plain, *({**plain, "OMP_NUM_THREADS": threads} for threads in ("1", "2", "3"))]
+    asked: list[dict[str, str]] = [{}, *({"OMP_NUM_THREADS": str(threads)} for threads in (1, 2, 5))]
+    asked += [{"OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "7", "OMP_NUM_THREADS": "3"}]
+    environments = [plain | some for some in asked]
     hashes = {
         subprocess.run([sys.executable, "-c", _HASH], env=env, capture_output=True, text=True, check=True).stdout
         for env in environments

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, DecoderTimeoutError, ErrorInfo, from_info
 from asrq_worker.process.child import Child, Message
-from asrq_worker.process.environment import handed_on
+from asrq_worker.process.environment import computing_on, handed_on
 
 _MODULE = "asrq_worker.audio.decode_child"
 # One core each, and no address space (which is limited) set aside for the heaps of threads that do nothing.
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+_ENVIRONMENT = {**computing_on(1), "MALLOC_ARENA_MAX": "1"}
 _POLL_S = 0.2
 _START_S = 60.0
 

@@ -19,7 +19,7 @@ from asrq_worker.engine import messages
 from asrq_worker.engine.life import describe_exit
 from asrq_worker.engine.messages import ChunkRef, Loaded, Message
 from asrq_worker.process.child import Child
-from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, handed_on
+from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
 
 OVERSLEPT_S = 1.0
 """A watchdog that wakes this much late was stopped itself (a suspended host): the process gets another chance."""
@@ -101,10 +101,8 @@ class Incarnation:
         self.batches_done = 0
         self._slowest = 0.0
         self.fresh_mb = 0
-        threads = str(config.cpu_threads)
         others = TO_REACH_OTHERS if config.download or backend == "server" else ()
-        env = handed_on(*TO_COMPUTE, *others)
-        env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+        env = handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
         if not config.download:
             env["HF_HUB_OFFLINE"] = "1"
         try:

@@ -32,6 +32,10 @@ TO_REACH_OTHERS = (
 )  # fmt: skip
 """Those that an engine needs that downloads its model or has it run by a server."""
 
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)  # fmt: skip
 _SECRET = re.compile("(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$")
 
 
@@ -42,6 +46,14 @@ def handed_on(*patterns: str, environment: Mapping[str, str] = os.environ) -> di
     """
     wanted = (*TO_RUN, *patterns)
     return {name: value for name, value in environment.items() if _fits(name.upper(), wanted)}
+
+
+def computing_on(threads: int) -> dict[str, str]:
+    """Return the variables that give libraries for arithmetic so many threads, whatever the environment says.
+
+    In what order they add up follows from how many they have, and the last bits of a sum from that order.
+    """
+    return dict.fromkeys(_THREADS, str(threads))
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
