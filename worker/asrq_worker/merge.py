@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asrq_jobs.result import Segment, Word
@@ -38,8 +38,9 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
     """Join chunks that are ordered by time.
 
     The language is the one with the most seconds of recognised speech; its probability the mean over its chunks,
-    weighted by length, or None where the backend gave none. Times lie within their chunk, in order: whatever a backend
-    says, nothing begins before what precedes it, or ends after the next has begun or the audio has ended.
+    weighted by length, or None where the backend gave none. Times lie within their chunk, those of words within their
+    segment, in order: whatever a backend says, nothing begins before what precedes it, or ends after the next has begun
+    or the audio has ended.
     """
     segments: list[Segment] = []
     words: list[Word] = []
@@ -87,8 +88,7 @@ def _whole(chunk: Placed) -> tuple[TimedSegment, ...]:
 def _segments(chunk: Placed, number: int, *, word_timestamps: bool) -> list[Segment]:
     """Return a chunk's segments, numbered from `number`."""
     found = chunk.transcript.segments or _whole(chunk)
-    words = [word for timed in found for word in timed.words or ()] if word_timestamps else []
-    spans, word_spans = _in_order(chunk, found), iter(_in_order(chunk, words))
+    spans = _in_order(found, chunk.start, (chunk.start, chunk.end))
     return [
         Segment(
             id=number + index,
@@ -102,28 +102,30 @@ def _segments(chunk: Placed, number: int, *, word_timestamps: bool) -> list[Segm
             compression_ratio=timed.compression_ratio,
             no_speech_prob=timed.no_speech_prob,
             language=chunk.transcript.language,
-            words=_words(timed, word_spans) if word_timestamps else None,
+            words=_words(timed.words or (), chunk.start, (start, end)) if word_timestamps else None,
         )
         for index, (timed, (start, end)) in enumerate(zip(found, spans, strict=True))
     ]
 
 
-def _words(segment: TimedSegment, spans: Iterator[tuple[float, float]]) -> tuple[Word, ...]:
+def _words(words: Sequence[TimedWord], offset: float, within: tuple[float, float]) -> tuple[Word, ...]:
     return tuple(
         Word(word=word.word, start=start, end=end, probability=word.probability)
-        for word, (start, end) in zip(segment.words or (), spans, strict=False)
+        for word, (start, end) in zip(words, _in_order(words, offset, within), strict=True)
     )
 
 
-def _in_order(chunk: Placed, timed: Sequence[TimedSegment | TimedWord]) -> list[tuple[float, float]]:
-    """Return starts and ends from the start of the audio: within the chunk, none negative, none before the last one.
+def _in_order(
+    timed: Sequence[TimedSegment | TimedWord], offset: float, within: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Return starts and ends moved by an offset: within these bounds, none before the last one.
 
     Of two that overlap, the first ends where the second begins; one that would begin earlier begins at its end.
     """
-    low, high = round(chunk.start, _DIGITS), round(chunk.end, _DIGITS)
+    low, high = (round(bound, _DIGITS) for bound in within)
     spans: list[tuple[float, float]] = []
     for each in timed:
-        start, end = (min(max(round(chunk.start + seconds, _DIGITS), low), high) for seconds in (each.start, each.end))
+        start, end = (min(max(round(offset + seconds, _DIGITS), low), high) for seconds in (each.start, each.end))
         if spans:
             before, until = spans[-1]
             start = start if start >= before else until

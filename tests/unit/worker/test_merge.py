@@ -106,6 +106,16 @@ def test_times_lie_in_their_chunk_and_in_order(
     assert [(w.start, w.end) for w in merge([Placed(1.0, 5.0, timed)], word_timestamps=True).words] == merged
 
 
+def test_words_lie_in_their_segment() -> None:
+    first = TimedSegment(0.5, 2.0, " a b", words=(TimedWord(" a", 0.0, 1.0), TimedWord(" b", 1.0, 3.0)))
+    second = TimedSegment(2.0, 4.0, " c", words=(TimedWord(" c", 1.5, 9.0),))
+    merged = merge([Placed(1.0, 5.0, Transcript("a b c", "en", segments=(first, second)))], word_timestamps=True)
+    assert [[(word.start, word.end) for word in segment.words or ()] for segment in merged.segments] == [
+        [(1.5, 2.0), (2.0, 3.0)],
+        [(3.0, 5.0)],
+    ]
+
+
 def test_rounding_moves_no_end_past_the_end_of_the_audio() -> None:
     seconds = 80_007 / 16_000  # 5.0004375: the duration is told as 5.0
     segment = TimedSegment(0.0, 3.0, " a", words=(TimedWord(" a", 0.0, 3.0),))
