@@ -144,7 +144,9 @@ def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Se
     assert usual.keys() >= {b"depth:batch", b"depth:interactive", b"blob_ttl"}
     redis.hset(keys.LIMITS, "depth:batch", 7)
     redis.hdel(keys.LIMITS, "blob_ttl")
+    redis.delete(keys.CANCELED)
     service._keeper.keep()
+    assert redis.exists(keys.CANCELED)
     assert redis.hgetall(keys.LIMITS) == usual | {b"depth:batch": b"7"}, (
         "what others set stays, what is lost comes back"
     )
