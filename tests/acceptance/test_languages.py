@@ -22,6 +22,7 @@ SHORT = ("0122", "0142", "0157", "0197", "0206", "0259", "0383", "0664")
 RUSSIAN, ENGLISH = ("ru/nsh_ru_0140", "ru/nsh_ru_0142"), ("en/jfk", "en/cards_005", "en/arctic_a0024")
 
 
+@pytest.mark.timeout(1800)
 def test_the_language_is_that_of_the_recording_and_changes_where_it_changes(
     asrq: Asrq, speech: Path, tmp_path: Path
 ) -> None:
