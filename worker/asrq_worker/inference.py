@@ -174,8 +174,9 @@ class _Hearing:
             self._begin([piece], replace(self._options, language=language))
         yield
         for piece, (_, probability) in settled.again.items():
-            if piece in self.done:  # else in parts, which is as long as its memory lasts
-                self.done[piece] = replace(self.done[piece], language_probability=probability)
+            heard = self.done.get(piece)
+            if heard is not None and heard.text:  # else it was heard in parts, for lack of memory, or is no speech
+                self.done[piece] = replace(heard, language_probability=probability)
         if settled.unsure:
             self.warnings["language_unsure"] = None
 

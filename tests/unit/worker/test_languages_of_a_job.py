@@ -86,6 +86,12 @@ def test_a_short_guess_is_heard_again_in_the_language_of_the_recording(berth: Be
     assert fractions[-1] == 1.0
 
 
+def test_what_is_no_speech_in_that_language_has_none(berth: Berth, tmp_path: Path) -> None:
+    decoded = recording(tmp_path, (0, 12, QUIET), (15, 17, LOUD))
+    heard = hear(berth, decoded, Notes(), "hears:ru:0.9 deaf:en")
+    assert heard.placed[1].transcript == Transcript("", None)
+
+
 def test_a_real_change_of_language_is_told(berth: Berth, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 5, QUIET), (6, 12, QUIET), (15, 27, LOUD), (30, 42, QUIET))
     heard = hear(berth, decoded, Notes(), "hears:ru:0.98")

@@ -17,6 +17,7 @@ A chunk's `prompt` may hold commands, separated by spaces:
     hang                 never return
     grow:<MiB>           take memory and keep it
     print:<word>         write to standard output
+    deaf:<language>      hear nothing, if asked for this language
     hears:<language>:<p> take what is loud (above 0.5) for this language, with this probability, unless one is asked for
 """
 
@@ -100,6 +101,8 @@ class FakeBackend(Backend):
                 case "oom" | "oom-batch" | "oom-over" | "oom-in":
                     if _is_too_much(verb, argument, chunk, batch_size):
                         return OutOfMemoryError("The fake device ran out of memory.")
+                case "deaf" if chunk.options.language == argument:
+                    return Transcript("", None)
                 case "hears":
                     outcome = _taken_for(outcome, chunk, *argument.split(":"))
                 case "malformed":
