@@ -304,6 +304,19 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @posix
+def test_processor_time_without_sound_is_the_files_fault(
+    single: DecoderPool, encode: Encode, data: Path, tmp_path: Path
+) -> None:
+    generous = dict(single._limits)
+    single._limits.update(cpu_s=0, cpu_share=0)
+    with pytest.raises(AudioUnreadableError, match="processor time") as raised:
+        decodes(single, encode("long.wav", hiss(600), codec="pcm_s16le"), tmp_path)
+    assert not raised.value.retryable
+    single._limits.update(generous)
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+
+
+@posix
 @pytest.mark.parametrize(("memory_mb", "cpu_s"), [(1, 60), (4096, 0)])
 def test_the_system_limits_what_a_file_may_take(encode: Encode, tmp_path: Path, memory_mb: int, cpu_s: int) -> None:
     noise = encode("long.wav", hiss(600), codec="pcm_s16le")

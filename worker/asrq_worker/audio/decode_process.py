@@ -8,7 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from asrq_jobs.errors import AsrqError, DecoderCrashedError, DecoderTimeoutError, ErrorInfo, from_info
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioUnreadableError,
+    DecoderCrashedError,
+    DecoderTimeoutError,
+    ErrorInfo,
+    from_info,
+)
 from asrq_worker.process.child import Child, Message
 from asrq_worker.process.environment import computing_on, handed_on
 
@@ -95,7 +102,7 @@ class DecodeProcess:
 
         Raises:
             AudioError: what the decoder says of the file.
-            DecoderTimeoutError: no progress for `stall_s`, or too much processor time.
+            DecoderTimeoutError: no progress for `stall_s`.
             DecoderCrashedError: the process died.
         """
         self.sound = False
@@ -126,7 +133,10 @@ class DecodeProcess:
 
 def _died(code: int) -> AsrqError:
     if sys.platform != "win32" and code == -signal.SIGXCPU:
-        return DecoderTimeoutError("The decoder used up its processor time on this file.")
+        return AudioUnreadableError(  # at no other time, and nowhere else, would it take less
+            "Decoding the file takes far more processor time than its sound is worth.",
+            hint="Convert the file to a plain format.",
+        )
     return DecoderCrashedError(f"The decoder died on this file ({_describe(code)}).")
 
 

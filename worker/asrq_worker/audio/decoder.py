@@ -163,7 +163,7 @@ class DecoderPool:
 
         Raises:
             AudioError: the file is empty, unreadable, too long or has no audio.
-            DecoderTimeoutError: no progress for `stall_s`, or far too much processor time.
+            DecoderTimeoutError: no progress for `stall_s`.
             DecoderCrashedError: the process died.
             ShutdownError: the pool was closed.
             StorageError, NoRoomError: the samples cannot be written.
