@@ -135,4 +135,6 @@ class Packets:
 
 
 def _seconds(ticks: int | None, base: Any) -> float | None:
-    return float(ticks * base) if ticks is not None and base is not None else None
+    if ticks is None or base is None:
+        return None
+    return float(ticks * base.numerator / base.denominator)  # without making a fraction of each
