@@ -40,8 +40,8 @@ def _flac_frames(blocks: int, rate: int, channels: int) -> Iterator[bytes]:
         yield frame + struct.pack(">H", _crc(frame, 16, 0x8005))
 
 
-def opus(seconds: int) -> bytes:
-    """Ogg with packets that hold 120 ms of nothing in two bytes (RFC 6716, 7845)."""
+def opus(seconds: int, *, stated: bool = True) -> bytes:
+    """Ogg with packets that hold 120 ms of nothing in two bytes (RFC 6716, 7845). `stated`: pages tell the time."""
     head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, 48_000, 0, 0)
     tags = b"OpusTags" + struct.pack("<II", 0, 0)
     packet = bytes((19 << 3 | 3, 6))  # CELT, 20 ms, mono; six frames of the same length, which is none
@@ -51,7 +51,7 @@ def opus(seconds: int) -> bytes:
         count = min(left, 255)
         left -= count
         position += count * 5_760
-        pages.append(_ogg_page(number, 0 if left else 4, position, [packet] * count))
+        pages.append(_ogg_page(number, 0 if left else 4, position if stated else 1, [packet] * count))
         number += 1
     return b"".join(pages)
 

@@ -78,8 +78,9 @@ def test_what_says_that_it_is_too_long_is_not_decoded(kind: str) -> None:
     assert attempt.work.seconds == attempt.written == 0
 
 
-def test_what_is_too_long_and_does_not_say_so_is_stopped_at_the_limit() -> None:
-    attempt = Attempt(bombs.flac(300, rate=16_000, stated=False))
+@pytest.mark.parametrize("kind", ["flac", "ogg"])
+def test_what_is_too_long_and_does_not_say_so_is_stopped_at_the_limit(kind: str) -> None:
+    attempt = Attempt(bombs.flac(300, rate=16_000, stated=False) if kind == "flac" else bombs.opus(300, stated=False))
     with pytest.raises(AudioTooLongError):
         attempt.run(longest_s=60)
     assert 55 * SAMPLE_RATE < attempt.written <= 60 * SAMPLE_RATE
@@ -126,6 +127,14 @@ def test_a_rate_that_no_sound_has_is_refused(rate: int, channels: int) -> None:
 def test_more_channels_than_there_are_microphones(channels: int) -> None:
     attempt = Attempt(bombs.wav(bytes(3_000_000), rate=48_000, channels=channels))
     with pytest.raises(AudioUnreadableError):
+        attempt.run()
+    assert attempt.work.values < SECONDS_OF_WORK
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_a_hundred_thousand_files_joined_to_each_other(samples: int) -> None:
+    attempt = Attempt(bombs.wav(bytes([128]) * samples, rate=8000) * 100_000)
+    with pytest.raises(AudioUnreadableError, match="too much work"):
         attempt.run()
     assert attempt.work.values < SECONDS_OF_WORK
 
