@@ -31,7 +31,10 @@ def run(
     return Run(redis, url, scenario, chooser, seed).go(change)
 
 
-def shortened(redis: Redis, url: str, seed: int, found: Outcome, *, within_s: float = _SHORTEN_S) -> Outcome:
+def shortened(
+    redis: Redis, url: str, seed: int, found: Outcome, *, kind: str | None = None, change: Change | None = None,
+    within_s: float = _SHORTEN_S,
+) -> Outcome:  # fmt: skip
     """Return a run in which as few choices as possible are unusual, and something is wrong all the same.
 
     Parts of the unusual choices, halves first, are made the usual ones (Zeller and Hildebrandt 2002, "Simplifying and
@@ -44,7 +47,7 @@ def shortened(redis: Redis, url: str, seed: int, found: Outcome, *, within_s: fl
             part = found.choices[at : at + size]
             if any(part):
                 tried = (*found.choices[:at], *([0] * len(part)), *found.choices[at + size :])
-                outcome = run(redis, url, seed, choices=tried)
+                outcome = run(redis, url, seed, kind=kind, choices=tried, change=change)
                 found = outcome if outcome.wrong else found
             at += size
         size //= 2

@@ -10,17 +10,14 @@ from typing import Any
 
 from redis import Redis
 from simulation.facts import ENDED, Facts, JobFacts
-from simulation.scheduler import Host
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.settings import Settings
-from asrq_worker.queue.execution import Execution
 
 FRONT = frozenset({"end_execution.lua", "recover_dequeued.lua", "reconcile.lua"})
 BACK = frozenset({"submit.lua", "retry.lua", "enqueue_due.lua"})
 """Scripts that put a job at the one end of its lane or the other."""
-_NOTICE_S = 2.0  # beyond the renewal of a lease: what a keeper may take to see a cancel, and its job to end
 SIMULATED = "simulation:"
 """What the names of keys begin with that are not the program's."""
 _FOR_EVER = (
@@ -66,6 +63,9 @@ def after_step(
             yield from (f"{job_id}: {claim}" for claim in _of_job(ledger, job_id, job, after, now, settings))
         if was is not None and was.status != job.status and job_id not in ledger.tampered:
             yield from _of_change(job_id, was.status, job.status, script)
+        stays = was is not None and job.ended and was.status == job.status and job_id not in ledger.tampered
+        if was is not None and stays and (was.result, was.events) != (job.result, job.events):
+            yield f"{job_id}: {script} ends it again"
         if job.ended and (was is None or was.result != job.result) and (outcome := job.outcome):
             ledger.ended.add((job_id, outcome["status"]))
     if before is not None:
@@ -179,24 +179,6 @@ def _of_order(ledger: Ledger, before: Facts, after: Facts, script: str) -> Itera
             yield f"{new[0]} comes back and does not go to the front of {now}"
         if script in BACK and now[-1] != new[0]:
             yield f"{new[0]} does not go to the end of {now}"
-
-
-def of_leases(
-    ledger: Ledger, facts: Facts, host: Host, held: dict[Execution, float], *, now: float, settings: Settings
-) -> Iterator[str]:
-    """Yield what is wrong with what a host holds, and since when, unless something has disturbed it meanwhile."""
-    for execution, since in held.items():
-        job_id = execution.job_id
-        if job_id in ledger.tampered or job_id in ledger.purged or host.disturbed_at >= since:
-            continue
-        expiry = facts.leases.get(execution.lease)
-        if expiry is None:
-            yield f"{job_id}: {host.name} works on it and has lost its lease"
-        elif expiry < now:
-            yield f"{job_id}: {host.name} works on it and has not renewed its lease"
-        asked = max(since, ledger.asked_at.get(job_id, now))
-        if facts.jobs[job_id].cancel and now - asked > settings.lease_s / 3 + _NOTICE_S:
-            yield f"{job_id}: {host.name} has not noticed for {now - asked:.1f} s that it is to be canceled"
 
 
 def at_rest(ledger: Ledger, facts: Facts, redis: Redis, told: list[dict[str, Any]]) -> Iterator[str]:

@@ -24,8 +24,6 @@ class Mutant:
     new: str = ""
     kind: str | None = None
     """Kind of the scenarios in which it shows, where it shows in few."""
-    seed: int = 1
-    """Where it shows."""
     patches: tuple[tuple[Any, str, Any], ...] = ()
 
     def change(self, name: str, text: str) -> str:
@@ -94,7 +92,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "begin",
         "local taken = status ~= 'queued'",
         "local taken = false",
-        kind="late",
+        kind="overtaken",
     ),
     Mutant(
         "begin looks at no other lease",
@@ -114,8 +112,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("begin takes no lease", "begin", "redis.call('ZADD', KEYS[4], ARGV[7], lease)", ""),
     Mutant("begin does not count", "begin", "redis.call('LLEN', KEYS[5]) + 1", "1"),
     # end
-    Mutant("end is not fenced", "end_execution", "if not expiry or", "if", kind="late"),
-    Mutant("end takes a lease that was renewed", kind="late", patches=((execution.Execution, "end", _end_unfenced),)),
+    Mutant("end is not fenced", "end_execution", "if not expiry or", "if", kind="woken"),
+    Mutant(
+        "end takes a lease that was renewed", kind="revived", patches=((execution.Execution, "end", _end_unfenced),)
+    ),
     Mutant("end tells a repetition that it was fenced", "end_execution", "and 1 or 0", "and 0 or 0", kind="unheard"),
     Mutant("end keeps the lease", "end_execution", "redis.call('ZREM', KEYS[2], lease)", ""),
     Mutant("end puts back at the wrong end", "end_execution", "'LPUSH', KEYS[15]", "'RPUSH', KEYS[15]", kind="crowded"),
@@ -147,7 +147,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "note",
         "not redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('EXISTS', KEYS[4]) == 1",
         "false",
-        kind="late",
+        kind="woken",
     ),
     Mutant("retry forgets PERSIST", "retry", "redis.call('PERSIST', key)", "local _ = key"),
     Mutant("retry keeps the old result", "retry", "redis.call('DEL', KEYS[5], KEYS[7])", "redis.call('DEL', KEYS[5])"),

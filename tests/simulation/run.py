@@ -18,7 +18,8 @@ from simulation.clients import Caller
 from simulation.connection import SERVER, Unit
 from simulation.facts import Facts, asking, facts
 from simulation.hosts import ReaperHost, Receiver, Scene, WorkerHost
-from simulation.invariants import Broken, Ledger, after_step, at_rest, of_leases
+from simulation.invariants import Broken, Ledger, after_step, at_rest
+from simulation.leases import Leases
 from simulation.scenario import Scenario
 from simulation.scheduler import START, Actor, Host, Scheduler, Stuck
 from simulation.server import Change, World, changed
@@ -28,7 +29,6 @@ from asrq_jobs import keys
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Capabilities
 from asrq_worker.queue import courier, slot
-from asrq_worker.queue.execution import Execution
 from asrq_worker.routing import Offer
 
 _ACT_S = 300.0  # in which clients do what they do, and faults come
@@ -38,7 +38,6 @@ _STOP_S = 120.0
 _DOWN_S = 3.0  # from the crash of a host until it starts again
 _SAVE_S = 1.0  # between two states that a server which loses writes may go back to
 _IDLE_S = 4.0  # how long an idle slot and an idle courier wait
-_SOON_S = 8.0  # in which a worker knows what it has begun, even if the answer is lost once
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,7 @@ class Run:
         self._faults_left = scenario.most_faults
         self._down_until = -inf
         self._saved: list[tuple[tuple[float, list[Any]], Ledger]] = []
-        self._held: dict[Execution, float] = {}
-        self._begun: dict[str, tuple[Host, float]] = {}
-        """Leases, with who has taken them and when."""
-        self._given_up: set[str] = set()
-        """Those that their own host has ended, whether it knows or not."""
+        self._leases = Leases(self.settings)
         self._facts: Facts | None = None
         self._steps = 0
 
@@ -162,9 +157,7 @@ class Run:
             for number, (job_id, steps) in enumerate(scenario.clients, 1)
         ]
         scheduler.spawn(Host("nature"), "nature", self._nature)
-        if not self._until(lambda: all(actor.over or not actor.host.alive for actor in clients), _ACT_S):
-            waiting = [actor.name for actor in clients if not actor.over]
-            scheduler.note(f"{waiting} still wait")
+        self._until(lambda: all(actor.over for actor in clients) and self._all_ended(), _ACT_S)
         self._faults_left = 0
         scheduler.note("no more faults")
         self._until(self._all_ended, _END_S)
@@ -208,18 +201,12 @@ class Run:
         now, told = self.scheduler.now, SERVER.told(unit)
         self.scheduler.note(f"{told}: {_shown(before, after)}")
         if before is not None:
-            gone, host = before.leases.keys() - after.leases.keys(), actor.host
-            self._given_up |= {lease for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
-            self._begun |= dict.fromkeys(after.leases.keys() - before.leases.keys(), (host, now))
-            taken = gone - self._given_up if told == "end_execution.lua" else set()
-            self.wrong += [f"{lease} is taken before it lapses" for lease in taken if before.leases[lease] > now]
+            self.wrong += self._leases.step(before, after, actor.host, told, now)
         self.wrong += after_step(self._scene.ledger, before, after, script=told, now=now, settings=self.settings)
 
     def fenced(self, host: Host, job_id: str) -> None:
-        """A worker was told that somebody else has the job."""
-        mine = [held for held in self._held if held.job_id == job_id and held.worker.startswith(host.name)]
-        if any(execution.lease in self._given_up for execution in mine):
-            self.wrong.append(f"{job_id}: {host.name} was refused the end that it had written")
+        """A worker says that somebody else has the job."""
+        self.wrong += self._leases.fenced(host, job_id)
 
     def _look(self) -> None:
         self.world.flush()
@@ -233,25 +220,8 @@ class Run:
         return job.events if job else 0
 
     def _look_at_leases(self) -> None:
-        now, seen = self.scheduler.now, self._facts
-        assert seen is not None
-        self._held = {
-            execution: self._held.get(execution, now)
-            for worker in self._workers
-            for execution in (worker.keeper.held() if worker.host.alive else ())
-        }
-        held = {execution.lease for execution in self._held}
-        for lease in seen.leases.keys() - held:
-            host, since = self._begun.get(lease, (None, 0.0))
-            if host is not None and host.alive and since > host.disturbed_at and now - since > _SOON_S:
-                self.wrong.append(f"{lease} was taken by {host.name}, which does not know of it")
-        for worker in self._workers if self._held else ():
-            mine = {
-                execution: since
-                for execution, since in self._held.items()
-                if execution.worker.startswith(worker.host.name) and execution.lease not in self._given_up
-            }
-            self.wrong += of_leases(self._scene.ledger, seen, worker.host, mine, now=now, settings=self.settings)
+        assert self._facts is not None
+        self.wrong += self._leases.look(self._scene.ledger, self._facts, self._workers, self.scheduler.now)
 
     # What goes wrong
 
@@ -313,7 +283,7 @@ class Run:
         self._scene.ledger = copy.deepcopy(ledger)
         self._scene.ledger.ended |= ended
         self._look()
-        self._begun, self._given_up = {}, set()
+        self._leases.forget()
         for worker in self._workers:
             self._disturb(worker.host, self.scheduler.now + self.settings.lease_s)
 

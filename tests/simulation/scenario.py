@@ -112,10 +112,36 @@ def _small(
 def _late(source: random.Random) -> Scenario:
     """A worker, or the reaper, stands still or is cut off in the middle of something, and comes back."""
     faults = source.choice([("still",), ("still",), ("still",), ("away",), ("crashed", "still"), ("outage",)])
-    chunks = source.choice([(0.1,), (1.0,), (1.0, 1.0), (12.0,)])
+    chunks = source.choice([(0.1,), (1.0, 1.0), (12.0,), (20.0,)])
     ends = source.choice([(), ("bad",), ("bad",), ("again", "again", "again"), ("again",)])
     steps = _steps(source) if source.random() < 0.5 else ()
-    return _small(source, chunks, ends, steps, faults=faults, at=_at(source), lengths_s=(14.0, 17.0, 30.0, 45.0))
+    return _small(source, chunks, ends, steps, faults=faults, at=_at(source), lengths_s=(14.0, 17.0, 24.0, 30.0, 45.0))
+
+
+def _revived(source: random.Random) -> Scenario:
+    """A worker stands still for a little longer than its lease, and the reaper as it acts upon that."""
+    at = ("ZADD", "end_execution")
+    return _small(
+        source, (20.0,), (), (), reapers=1, faults=("still",), at=at, most_faults=2, lengths_s=(16.0, 17.0, 19.0)
+    )
+
+
+def _overtaken(source: random.Random) -> Scenario:
+    """A slot stands still between its dequeue and the start, for so long that another has the job."""
+    ends = source.choice([(), ("bad",), ("again",)])
+    chunks = source.choice([(0.1,), (20.0,)])
+    return _small(
+        source, chunks, ends, (), faults=("still",), at=("begin",), most_faults=1, lengths_s=(24.0, 30.0, 45.0)
+    )
+
+
+def _woken(source: random.Random) -> Scenario:
+    """A worker stands still as it tells of its work, and wakes when another is at the same job, or has ended it."""
+    ends = source.choice([(), ("bad",), ("again", "again")])
+    at = source.choice([("note",), ("end_execution",), ("note", "end_execution")])
+    return _small(
+        source, (20.0,), ends, (), faults=("still",), at=at, most_faults=1, lengths_s=(17.0, 20.0, 24.0, 45.0)
+    )
 
 
 def _unheard(source: random.Random) -> Scenario:
@@ -149,7 +175,9 @@ def _canceled(source: random.Random) -> Scenario:
     scripts = {
         request.id: Script(source.choice([(0.1,), (1.0,), (20.0,)]), source.choice([(), ("bad",), ("again", "bad")]))
     }
-    return Scenario((request,), scripts, tuple(clients), reapers=1, faults=faults, most_faults=source.choice([1, 2, 4]))
+    at = _at(source) if source.random() < 0.5 else ()
+    most = source.choice([1, 2, 4])
+    return Scenario((request,), scripts, tuple(clients), reapers=1, faults=faults, at=at, most_faults=most)
 
 
 def _short_of_time(source: random.Random) -> Scenario:
@@ -160,9 +188,10 @@ def _short_of_time(source: random.Random) -> Scenario:
     }
     clients = tuple((request.id, (Step(0.0, "submit"), *_steps(source))) for request in requests)
     faults = source.choice([(), ("still",), ("still",), CRASHES])
+    at = source.choice([(), ("expire",), ("expire", "begin")])
     return Scenario(
         requests, scripts, clients, workers=(("batch",),), special=(False,), reapers=source.choice([1, 2]),
-        faults=faults, most_faults=source.choice([1, 2, 3]), lengths_s=(1.0, 2.0, 4.0, 8.0),
+        faults=faults, at=at, most_faults=source.choice([1, 2, 3]), lengths_s=(1.0, 2.0, 4.0, 8.0),
     )  # fmt: skip
 
 
@@ -212,6 +241,9 @@ def _wait(source: random.Random) -> float:
 KINDS: Mapping[str, Callable[[random.Random], Scenario]] = {
     "mixed": _mixed,
     "late": _late,
+    "revived": _revived,
+    "overtaken": _overtaken,
+    "woken": _woken,
     "unheard": _unheard,
     "killed": _killed,
     "canceled": _canceled,

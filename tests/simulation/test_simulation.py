@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from itertools import count
 
+import pytest
+from conftest import REPO
 from redis import Redis
+from simulation.exhaustive import schedules, small
 from simulation.explore import run, shortened, told
+from simulation.mutants import MUTANTS, Mutant
+from simulation.scenario import Step
 
 _SECONDS = 25.0  # on each server
 _MOST = 400
+_FOUND_S = 60.0
 
 
 def test_no_schedule_breaks_anything(server: str) -> None:
@@ -21,6 +27,38 @@ def test_no_schedule_breaks_anything(server: str) -> None:
                 raise AssertionError(told(seed, shortened(redis, server, seed, outcome)))
             if time.monotonic() > end:
                 return
+
+
+@pytest.mark.parametrize(
+    ("steps", "faults", "most"),
+    [
+        ((), ("crashed", "unheard", "still"), 2),
+        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("crash", "crashed"), 2),
+        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("unheard", "unsent", "still"), 1),
+        ((Step(0.0, "cancel"), Step(0.0, "retry")), ("unheard", "still"), 2),
+    ],
+)
+def test_no_schedule_of_a_small_world_breaks_anything(
+    valkey: str, steps: tuple[Step, ...], faults: tuple[str, ...], most: int
+) -> None:
+    with Redis.from_url(valkey) as redis:
+        for outcome in schedules(redis, valkey, small(chunks=(1.0,), steps=steps, faults=faults, most=most)):
+            assert outcome.wrong is None, "\n".join(outcome.trace)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_what_is_broken_is_found(valkey: str, mutant: Mutant) -> None:
+    end = time.monotonic() + _FOUND_S
+    with Redis.from_url(valkey) as redis, mutant.made():
+        for seed in count(1):
+            if run(redis, valkey, seed, kind=mutant.kind, change=mutant.change).wrong:
+                return
+            assert time.monotonic() < end, f"{seed} schedules, and nothing is found"
+
+
+def test_the_documents_say_how_many_mistakes_are_made() -> None:
+    text = (REPO / "docs" / "explanation" / "guarantees.md").read_text(encoding="utf-8")
+    assert f"And {len(MUTANTS)} mistakes made on" in text
 
 
 def test_a_seed_is_a_schedule(valkey: str) -> None:

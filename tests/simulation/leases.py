@@ -1,0 +1,79 @@
+"""What must hold of leases: who works has one, who has one works, and nobody takes one that has not lapsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from simulation.facts import Facts
+from simulation.hosts import WorkerHost
+from simulation.invariants import Ledger
+from simulation.scheduler import Host
+
+from asrq_jobs.settings import Settings
+from asrq_worker.queue.execution import Execution
+
+_SOON_S = 8.0  # in which a worker knows what it has begun, even if the answer is lost once
+_NOTICE_S = 2.0  # beyond the renewal of a lease: what a keeper may take to see a cancel, and its job to end
+
+
+class Leases:
+    """Watches them in a run. What a host holds that something has disturbed meanwhile is left out of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held: dict[Execution, float] = {}
+        self._begun: dict[str, tuple[Host, float]] = {}
+        self._given_up: set[str] = set()
+
+    def step(self, before: Facts, after: Facts, host: Host, script: str, now: float) -> Iterator[str]:
+        """Yield what is wrong with a step of a host."""
+        gone = before.leases.keys() - after.leases.keys()
+        # Whether the host knows or not: the answer may have been lost.
+        self._given_up |= {lease for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
+        self._begun |= dict.fromkeys(after.leases.keys() - before.leases.keys(), (host, now))
+        taken = gone - self._given_up if script == "end_execution.lua" else set()
+        yield from (f"{lease} is taken before it lapses" for lease in taken if before.leases[lease] > now)
+
+    def look(self, ledger: Ledger, facts: Facts, workers: Sequence[WorkerHost], now: float) -> Iterator[str]:
+        """Yield what is wrong between any two steps."""
+        self._held = {
+            execution: self._held.get(execution, now)
+            for worker in workers
+            for execution in (worker.keeper.held() if worker.host.alive else ())
+        }
+        for lease in facts.leases.keys() - {execution.lease for execution in self._held}:
+            host, since = self._begun.get(lease, (None, 0.0))
+            if host is not None and host.alive and since > host.disturbed_at and now - since > _SOON_S:
+                yield f"{lease} was taken by {host.name}, which does not know of it"
+        for worker in workers if self._held else ():
+            yield from self._of(worker.host, ledger, facts, now)
+
+    def _of(self, host: Host, ledger: Ledger, facts: Facts, now: float) -> Iterator[str]:
+        for execution, since in self._held.items():
+            job_id = execution.job_id
+            if not _is_of(execution, host) or execution.lease in self._given_up or host.disturbed_at >= since:
+                continue
+            if job_id in ledger.tampered or job_id in ledger.purged:
+                continue
+            expiry = facts.leases.get(execution.lease)
+            if expiry is None:
+                yield f"{job_id}: {host.name} works on it and has lost its lease"
+            elif expiry < now:
+                yield f"{job_id}: {host.name} works on it and has not renewed its lease"
+            asked = max(since, ledger.asked_at.get(job_id, now))
+            if facts.jobs[job_id].cancel and now - asked > self._settings.lease_s / 3 + _NOTICE_S:
+                yield f"{job_id}: {host.name} has not noticed for {now - asked:.1f} s that it is to be canceled"
+
+    def fenced(self, host: Host, job_id: str) -> Iterator[str]:
+        """Yield what is wrong when a worker was told that somebody else has the job."""
+        mine = [held.lease for held in self._held if held.job_id == job_id and _is_of(held, host)]
+        if self._given_up.intersection(mine):
+            yield f"{job_id}: {host.name} was refused the end that it had written"
+
+    def forget(self) -> None:
+        """The server has lost what was written."""
+        self._begun, self._given_up = {}, set()
+
+
+def _is_of(execution: Execution, host: Host) -> bool:
+    return execution.worker.startswith(f"{host.name}.")
