@@ -26,6 +26,13 @@ hypothesis.settings.register_profile("asrq", deadline=None)  # how long an examp
 hypothesis.settings.load_profile("asrq")
 
 
+# However slow the machine is: what a test has to be done in, it says itself.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what `make test` says."""
     parser.addoption(

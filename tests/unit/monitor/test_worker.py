@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
+from weakref import WeakSet
 
 import pytest
 from unit.monitor.test_registry import series
@@ -48,7 +49,8 @@ def failed(verdict: EndVerdict | None, error: Any) -> Ended:
 
 
 @pytest.fixture
-def monitor() -> WorkerMonitor:
+def monitor(monkeypatch: pytest.MonkeyPatch) -> WorkerMonitor:
+    monkeypatch.setattr(supervision, "_all", WeakSet())  # what other tests had die in this process is not its affair
     return WorkerMonitor(Metrics(), Settings())
 
 

@@ -40,7 +40,7 @@ from asrq_worker.storage import write_all, writing
 
 if TYPE_CHECKING:  # at run time the packages it needs may be missing
     from asrq_worker.audio.media import Media
-if sys.platform != "win32":
+with suppress(ModuleNotFoundError):  # Windows has none
     import resource
 
 Send = Callable[[Message], None]
