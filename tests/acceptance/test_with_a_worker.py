@@ -170,6 +170,21 @@ def test_transcribe_takes_pipes_and_any_name(asrq: Asrq, hello: Path, tmp_path: 
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="locales have no say there")
+def test_names_and_texts_do_not_depend_on_the_locale(
+    asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in one that knows no Cyrillic: Python turns the plain one of POSIX into UTF-8, if it is let."""
+    audio = tmp_path / "привет.flac"
+    audio.write_bytes(hello.read_bytes())
+    for name, value in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = asrq("transcribe", audio, "--output", "texts", "--model", "tiny.en", "--language", "en")
+    assert done.returncode == 0, done
+    assert [path.name for path in (tmp_path / "texts").iterdir()] == ["привет.txt"]
+    assert "Good morning" in (tmp_path / "texts" / "привет.txt").read_text(encoding="utf-8")
+
+
 def test_transcribe_does_not_answer_with_another_backend(
     asrq: Asrq, hello: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ def installed(tmp_path: Path) -> Path:
 
 def analyze(*words: object) -> str:
     command = ["systemd-analyze", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

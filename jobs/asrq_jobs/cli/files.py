@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -85,8 +86,12 @@ def _unfinished(folder: Path) -> Path:
 
 
 def fitting(stem: str, ending: str) -> str:
-    """Return a file name, its stem cut to what file systems take."""
-    room = _LONGEST_NAME - len(os.fsencode(ending))
-    while len(os.fsencode(stem)) > room:
+    """Return a file name, its stem cut to what file systems take; on disk it is UTF-8, whatever the locale."""
+    room = _LONGEST_NAME - len(_encoded(ending))
+    while len(_encoded(stem)) > room:
         stem = stem[:-1]
-    return stem + ending
+    return os.fsdecode(_encoded(stem + ending))
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode(errors=sys.getfilesystemencodeerrors())

@@ -46,7 +46,9 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys\nfrom asrq_jobs.cli import main\nmain(['--help'])\n"
         "print([name for name in ('pydantic', 'redis', 'rich', 'numpy', 'rq', 'asrq_worker') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True, timeout=30
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -57,7 +59,9 @@ def test_help_of_a_workers_command_needs_no_extra(name: str) -> None:
         "for name in ('numpy', 'rq', 'av', 'faster_whisper', 'psutil', 'flask'):\n    sys.modules[name] = None\n"
         f"from asrq_jobs.cli import main\nsys.exit(main([{name!r}, '--help']))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False, timeout=30
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -66,7 +70,9 @@ def test_a_missing_extra_is_a_sentence_with_what_to_install() -> None:
     program = (
         "import sys; sys.modules['rq'] = None; from asrq_jobs.cli import main; sys.exit(main(['reaper', '--once']))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False, timeout=30
+    )
     assert done.returncode == exits.FAILED
     assert done.stderr == (
         "asrq: error: asrq reaper needs packages that are not installed (rq). [extra_missing]\n"

@@ -59,6 +59,8 @@ def make_handler(send: Send) -> Handle:
         missing = ExtraMissingError(f"Decoding needs the package {error.name}.", hint=extras.hint("worker"))
         send({"op": "error", "error": missing.info().model_dump()})
         sys.exit(1)
+    if sys.platform != "win32":
+        import resource  # noqa: F401  # for `_limit`: once confined, this process opens no file
     speech.warm_up()
     media.warm_up()
 

@@ -109,7 +109,7 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
         def copy(source: Source, audio: bytes) -> Path:
             with writing():
                 spool = stack.enter_context(Spool(spool_dir))
-                path = spool.path / fitting(Path(source.name).stem, Path(source.name).suffix)
+                path = spool.path / _unicode(fitting(Path(source.name).stem, Path(source.name).suffix))
                 path.write_bytes(audio)
             return path
 
@@ -124,6 +124,11 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
                 return error
 
         yield [file(source) for source in found]
+
+
+def _unicode(name: str) -> str:
+    """Return a file name as the locale can write it: what it cannot is a question mark."""
+    return name.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding())
 
 
 def _can_be_named(path: Path) -> bool:
