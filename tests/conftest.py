@@ -22,15 +22,9 @@ from asrq_jobs.settings import PREFIX, Settings
 
 REPO = Path(__file__).resolve().parent.parent
 
-hypothesis.settings.register_profile("asrq", deadline=None)  # how long an example takes is the machine's affair
+# How long an example takes, and to make one, is the machine's affair.
+hypothesis.settings.register_profile("asrq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("asrq")
-
-
-# However slow the machine is: what a test has to be done in, it says itself.
-hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
