@@ -35,7 +35,10 @@ local held, live = false, false
 local leases, now = redis.pcall('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), tonumber(redis.call('TIME')[1])
 for at = 1, #leases, 2 do
   if string.find(leases[at], '/' .. ARGV[1] .. '/', 1, true) then
-    held, live = true, live or tonumber(leases[at + 1]) > now
+    held = true
+    if tonumber(leases[at + 1]) > now then
+      live = true
+    end
   end
 end
 local over = status == 'finished' or status == 'failed' or status == 'canceled' or status == 'stopped'

@@ -56,7 +56,7 @@ def test_speech(run: list[str], data: Path) -> None:
 
 def test_not_audio(run: list[str], tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("This is a text, not a recording.")
-    command = [*run, str(tmp_path / "notes.wav")]
+    command = [*run, str(tmp_path / "notes.wav"), "--lang", "en"]  # the model knows no other
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "[audio_unreadable]" in done.stderr
