@@ -86,7 +86,7 @@ def test_an_english_model_answers_nobody_who_has_not_asked_for_english(load: Loa
 def test_what_is_said_eight_times_is_written_eight_times(load: LoadBackend, english: Samples, model: str) -> None:
     sentence = np.concatenate([english[: 2 * SAMPLE_RATE], np.zeros(round(0.4 * SAMPLE_RATE), np.float32)])
     transcript = heard(load(model), np.tile(sentence, 8), ENGLISH)
-    assert words(transcript.text).count("morning") == 8
+    assert words(transcript.text).count("morning") == 8, transcript.text
     assert transcript.warnings == ("split_at_repetition",)
 
 
