@@ -87,7 +87,7 @@ def test_a_file_that_a_child_still_reads_stays_for_now(monkeypatch: pytest.Monke
 
 def test_a_decoder_goes_without_limits_of_the_system(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
-    decode_child._limit(1, 1.0, 1)
+    decode_child._limit(1, 1)
 
 
 def test_the_end_of_a_decoder_is_told_without_signals(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
