@@ -20,7 +20,7 @@ stdio = Stdio()
 print("printed")
 os.write(1, b"written\\n")
 subprocess.run([sys.executable, "-c", "print('by a child')"])
-stdio.send({{"said": "Речь"}})
+stdio.send({{"said": "\\u0420\\u0435\\u0447\\u044c"}})
 print(repr(sys.stdin.read()), stdio.incoming.readline())
 sys.stdout.flush()
 """
