@@ -179,10 +179,13 @@ def test_a_chunk_that_does_not_fit_into_a_fresh_process_either_fails(
 
 
 def test_chunks_that_run_out_of_memory_together_share_one_fresh_process(
-    make_scheduler: MakeScheduler, submit: Submit
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
 ) -> None:
     scheduler = make_scheduler(parallel=2)
-    hopeless = [submit(scheduler, f"job{n}", "oom") for n in range(2)]
+    first, go = hold(scheduler, submit, "first", tmp_path, "oom")
+    second, _ = hold(scheduler, submit, "second", tmp_path, "oom")
+    go.touch()
+    hopeless = [first, second]
     wait(hopeless, 30)
     assert all(isinstance(future.exception(), OutOfMemoryError) for future in hopeless)
     assert scheduler.steps == {Step.HALVE: 2, Step.RESTART: 1, Step.GIVE_UP: 2}
