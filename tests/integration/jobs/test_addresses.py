@@ -52,8 +52,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def openssl(command: str) -> None:
         subprocess.run([program, *command.split()], cwd=folder, check=True, capture_output=True)
 
-    (folder / "names").write_text("subjectAltName=DNS:localhost", encoding="utf-8")
-    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ours")
+    # Python 3.13 wants to know what a key is for, and whose signature it has.
+    names = "subjectAltName=DNS:localhost\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    (folder / "names").write_text(names, encoding="utf-8")
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ours "
+        "-addext keyUsage=critical,keyCertSign,cRLSign"
+    )
     openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost")
     openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt")
     return folder
