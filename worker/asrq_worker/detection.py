@@ -18,7 +18,7 @@ from asrq_worker.backends.base import Transcript
 
 SURE_S = 10.0
 """Speech of this length, in seconds, is evidence of full weight. Shorter speech has less, by its length to the power of
-1.5: of stretches of 3 s and more, `base` took one in seventy for another language, of shorter ones one in eight."""
+1.5: of stretches of 3 s and more, `base` took none in 50 for another language, of those of 1 to 2 s 9 in 46."""
 FLOOR = 0.02
 """Probability below which no language falls: what seems impossible in one stretch may yet be spoken there."""
 CHANGE = 0.5
