@@ -50,7 +50,7 @@ def test_a_worker_that_starts_while_its_queue_is_full_waits_for_room(binary: str
         Client(Settings(redis_url=url)) as client,
         _started(*WORKER, url=url) as worker,
     ):
-        assert worker.wait_for("queue.unreachable")["reason"] == "OutOfMemoryError"
+        assert "maxmemory" in worker.wait_for("queue.unreachable")["reason"]
         client.redis.config_set("maxmemory", "0")
         worker.wait_for("queue.back")
         worker.wait_for("worker.ready")
