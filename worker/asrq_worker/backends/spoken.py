@@ -3,8 +3,8 @@
 Whisper invents sentences where speech ends and text does not: "Thank you for watching." None of the signs for that is
 enough alone: hurried and improbable speech is common, and the model's own times are sometimes wrong by more than a
 second. So a segment is taken for invented only where nobody can have said it in its place, because there is too little
-time or too little sound for its letters, and where another sign agrees. Fitted on half of the public speech and checked
-on the other half: docs/explanation/quality-and-speed.md.
+time or too little sound for its letters, and where another sign agrees. How the limits were found and what they cost:
+docs/explanation/quality-and-speed.md.
 """
 
 from __future__ import annotations
