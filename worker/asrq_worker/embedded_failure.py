@@ -110,7 +110,8 @@ def _of_the_folder(warnings: list[str], data: Path, *, passing: bool) -> AsrqErr
         reason = warning.rpartition(": ")[2]
         if reason in _NUMBERS:
             named = _FILE.search(warning)
-            place = data / _FOLDER / named[0] if named else data
+            folder = data / _FOLDER if named or _FOLDER in warning else data
+            place = folder / named[0] if named else folder
             return of_the_system(place, OSError(_NUMBERS[reason], reason), passing=passing)
     return None
 

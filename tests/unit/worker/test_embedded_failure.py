@@ -36,7 +36,7 @@ def told(last: str, code: int = 1, *, passing: bool = False) -> AsrqError:
         ),
         (
             "Can't open or create append-only dir appendonlydir: Read-only file system",
-            StorageError, "cannot be kept in /data: Read-only file system.", "Let this user write there, or",
+            StorageError, "kept in /data/appendonlydir: Read-only file system.", "Let this user write there, or",
         ),
         (
             "Fatal error: can't open the append log file appendonly.aof.2.incr.aof for reading: Permission denied",
@@ -49,7 +49,7 @@ def told(last: str, code: int = 1, *, passing: bool = False) -> AsrqError:
         ("Out Of Memory allocating 1000 bytes!", QueueUnreachableError, "Memory allocating 1000 bytes.", "memory"),
         (
             "Can't open or create append-only dir appendonlydir: Not a directory",
-            StorageError, "cannot be kept in /data: Not a directory.", "Name another folder with --data.",
+            StorageError, "cannot be kept in /data/appendonlydir: Not a directory.", "Name another folder with --data.",
         ),
         ("Something new", QueueUnreachableError, "ended with exit code 1: Something new", "/data/valkey.log"),
     ],
