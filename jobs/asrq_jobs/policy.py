@@ -129,7 +129,9 @@ def _user() -> str:
     try:
         return getpass.getuser().encode(errors="replace").decode()
     except (ImportError, KeyError, OSError):
-        return f"uid {os.getuid()}" if sys.platform != "win32" else "somebody"
+        if sys.platform == "win32":
+            return "somebody"
+        return f"uid {os.getuid()}"
 
 
 def history(redis: Redis, most: int = 10) -> list[dict[str, str]]:
