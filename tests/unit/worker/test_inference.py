@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from unit.worker.journals import Notes
 
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
-from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker import checkpoints, inference
 from asrq_worker.audio.decoder import DecodedAudio
@@ -24,23 +24,6 @@ from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job
 
 SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
-
-
-class Notes:
-    """A journal that stays with the test."""
-
-    def __init__(self, finished: dict[str, Transcript] | None = None) -> None:
-        self.events: list[Event] = []
-        self.saved: dict[str, Transcript] = finished or {}
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def load(self) -> dict[str, Transcript]:
-        return dict(self.saved)
-
-    def save(self, key: str, transcript: Transcript) -> None:
-        self.saved[key] = transcript
 
 
 @pytest.fixture

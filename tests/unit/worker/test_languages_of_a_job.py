@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from unit.worker.journals import Notes
 
-from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker import inference
 from asrq_worker.audio.decoder import DecodedAudio
@@ -20,23 +20,6 @@ from asrq_worker.inference import Heard, Job
 from asrq_worker.merge import merge
 
 QUIET, LOUD = 0.1, 0.9
-
-
-class Notes:
-    """A journal that stays with the test."""
-
-    def __init__(self, finished: dict[str, Transcript] | None = None) -> None:
-        self.events: list[Event] = []
-        self.saved: dict[str, Transcript] = finished or {}
-
-    def event(self, event: Event) -> None:
-        self.events.append(event)
-
-    def load(self) -> dict[str, Transcript]:
-        return dict(self.saved)
-
-    def save(self, key: str, transcript: Transcript) -> None:
-        self.saved[key] = transcript
 
 
 @pytest.fixture(params=[1, 4], ids=["alone", "in batches"])

@@ -1,0 +1,23 @@
+"""A journal of a job for tests without a queue."""
+
+from __future__ import annotations
+
+from asrq_jobs.events import Event
+from asrq_worker.backends.base import Transcript
+
+
+class Notes:
+    """A journal that stays with the test."""
+
+    def __init__(self, finished: dict[str, Transcript] | None = None) -> None:
+        self.events: list[Event] = []
+        self.saved: dict[str, Transcript] = finished or {}
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def load(self) -> dict[str, Transcript]:
+        return dict(self.saved)
+
+    def save(self, key: str, transcript: Transcript) -> None:
+        self.saved[key] = transcript
