@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from conformance.hearing import alike, assert_same, check, heard, one
 from conformance.kinds import EXPORT_OF, KINDS, Kind, Spoken, load
@@ -212,15 +211,6 @@ def test_the_same_samples_give_the_same_text_side_by_side(
     with ThreadPoolExecutor(backend.capabilities().parallel) as threads:
         side_by_side = list(threads.map(lambda chunk: backend.transcribe_batch([chunk])[0], chunks * 2))
     assert side_by_side == alone * 2
-
-
-def test_memory_is_estimated(kind: Kind, backend: Backend) -> None:
-    estimate = backend.memory_estimate_mb()
-    if kind.backend in {"fake", "server"}:
-        assert not estimate
-    else:
-        assert estimate
-        assert 100 < estimate < psutil.virtual_memory().total >> 20
 
 
 def test_it_loads_again_and_closing_harms_no_other(

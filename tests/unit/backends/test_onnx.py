@@ -180,13 +180,19 @@ def test_a_model_too_large_for_memory_is_refused_before_it_is_loaded(
     assert caught.value.hint
 
 
-def test_weights_beside_a_model_count_as_memory(exports: dict[str, Path], tmp_path: Path) -> None:
+def test_weights_beside_a_model_count_as_memory(
+    exports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export = Path(shutil.copytree(exports["whisper"], tmp_path / "export"))
-    backend = make(export, "whisper")
-    backend.load()
-    before = backend.memory_estimate_mb()
-    assert before
+    monkeypatch.setattr("asrq_worker.backends.experimental.onnx.free_memory_mb", lambda: 50.0)
+
+    def needed_mb() -> int:
+        with pytest.raises(OutOfMemoryError) as caught:
+            make(export, "whisper").load()
+        told = re.search(r"needs about (\d+) MiB", caught.value.message)
+        assert told
+        return int(told[1])
+
+    before = needed_mb()
     (export / "encoder_model.onnx_data").write_bytes(bytes(3 << 20))
-    backend = make(export, "whisper")
-    backend.load()
-    assert (backend.memory_estimate_mb() or 0) - before == 6
+    assert needed_mb() - before == 6

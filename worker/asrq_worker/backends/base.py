@@ -189,9 +189,5 @@ class Backend(ABC):
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks, each on its own: one that fails is an error in its place and harms no other."""
 
-    def memory_estimate_mb(self) -> int | None:
-        """Return about how much memory the loaded model takes in MiB, or None if unknown."""
-        return None
-
     def close(self) -> None:  # noqa: B027  # most backends have nothing to free before their process ends
         """Free the model. The backend is not used afterwards."""

@@ -78,7 +78,6 @@ class QwenBackend(Backend):
         self._model: QwenModel
         self._listener: Listener
         self._capabilities: Capabilities
-        self._memory_mb: int | None = None
 
     def load(self) -> Identity:
         """Find the model, check its files, load it and check what was loaded; see `Backend.load`.
@@ -116,9 +115,9 @@ class QwenBackend(Backend):
         native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = choose_dtype(config.compute_type, device, bfloat16=native)
         parameters = recogniser.parameters + (aligner.parameters if aligner else 0)
-        self._memory_mb = RUNTIME_MB + (parameters * BYTES[dtype] >> 20)
+        needed_mb = RUNTIME_MB + (parameters * BYTES[dtype] >> 20)
         free_mb = free_memory_mb() if device == "cpu" else torch.cuda.mem_get_info()[0] / 2**20
-        refuse_too_large(recogniser.name, self._memory_mb, free_mb, device, hint=_SMALLER)
+        refuse_too_large(recogniser.name, needed_mb, free_mb, device, hint=_SMALLER)
         torch.set_num_threads(config.cpu_threads)
         try:
             self._model = QwenModel(
@@ -172,10 +171,6 @@ class QwenBackend(Backend):
         with self._lock:
             outcomes |= zip(spoken, self._listener.listen(list(spoken.values())), strict=True)
         return [outcomes[number] for number in range(len(chunks))]
-
-    def memory_estimate_mb(self) -> int | None:
-        """Return the weights in the chosen number type and what the packages take; None before `load`."""
-        return self._memory_mb
 
     def close(self) -> None:
         """Free the model."""

@@ -116,10 +116,6 @@ class ServerBackend(Backend):
         """Transcribe chunks one after the other; more in flight come from more threads."""
         return [self._guarded(chunk) for chunk in chunks]
 
-    def memory_estimate_mb(self) -> int | None:
-        """Return 0: the model's memory is the server's."""
-        return 0
-
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()

@@ -62,7 +62,6 @@ class WhisperBackend(Backend):
         self._beam_size: int = config.options.get("beam_size", 5)
         self._model: TrimmedWhisperModel
         self._capabilities: Capabilities
-        self._memory_mb: int | None = None
 
     def load(self) -> Identity:
         """Find the model and load it; see `Backend.load`."""
@@ -84,9 +83,9 @@ class WhisperBackend(Backend):
         )
         supported = ctranslate2.get_supported_compute_types(device)
         compute_type = _choose_compute_type(self.config.compute_type, device, supported)
-        self._memory_mb = loading_mb([found.path / models.WEIGHTS])
         if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
-            refuse_too_large(found.name, self._memory_mb, free_memory_mb(), device, hint=_smaller(found.name))
+            needed_mb = loading_mb([found.path / models.WEIGHTS])
+            refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
         margin_s = self.config.options.get("trim_margin_s", CPU_MARGIN_S if device == "cpu" else None)
         parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
         try:
@@ -122,10 +121,6 @@ class WhisperBackend(Backend):
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks one after the other; more in flight come from more threads."""
         return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
-
-    def memory_estimate_mb(self) -> int | None:
-        """Return what loading takes at its peak; None before `load`."""
-        return self._memory_mb
 
     def close(self) -> None:
         """Free the model."""
@@ -205,7 +200,7 @@ def _capabilities(model: TrimmedWhisperModel, name: str, parallel: int) -> Capab
 
 def _timed(segment: Any, longest: float) -> TimedSegment:
     def within(seconds: float) -> float:
-        return round(min(max(float(seconds), 0.0), longest), 3)
+        return min(max(float(seconds), 0.0), longest)
 
     words = segment.words and tuple(
         TimedWord(word.word, within(word.start), within(word.end), _finite(word.probability)) for word in segment.words

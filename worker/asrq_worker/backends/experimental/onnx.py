@@ -90,7 +90,6 @@ class OnnxBackend(Backend):
         self._kind_name: str = config.options.get("kind") or ""
         self._languages: frozenset[str]
         self._model: TextResultsAsrAdapter
-        self._memory_mb: int | None = None
 
     def load(self) -> Identity:
         """Check the folder and load it; see `Backend.load`.
@@ -120,9 +119,9 @@ class OnnxBackend(Backend):
             mend="Run: pip install onnxruntime-gpu",
         )
         folder = expanded(self.config.model)
-        self._memory_mb = loading_mb(_weights(_checked_files(folder, self._kind_name, suffix)))
+        weights = _weights(_checked_files(folder, self._kind_name, suffix))
         if device == "cpu":  # how much is free on CUDA, ONNX Runtime does not tell
-            refuse_too_large(self.config.model, self._memory_mb, free_memory_mb(), device, hint=_SMALLER)
+            refuse_too_large(self.config.model, loading_mb(weights), free_memory_mb(), device, hint=_SMALLER)
         sessions = onnxruntime.SessionOptions()
         sessions.intra_op_num_threads = self.config.cpu_threads
         providers = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -158,10 +157,6 @@ class OnnxBackend(Backend):
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks one after the other: together, the padding of the shorter ones may change their text."""
         return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
-
-    def memory_estimate_mb(self) -> int | None:
-        """Return what loading takes at its peak; None before `load`."""
-        return self._memory_mb
 
     def close(self) -> None:
         """Free the model."""
