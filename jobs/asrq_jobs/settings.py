@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Decodes in flight in the engine; 0: one per core that it may use on a CPU, 1 on CUDA.",
     )
+    batch_s: Seconds = Field(
+        default=2.0,
+        description="Longest batch, in seconds of compute by the measured speed, where `interactive` is served, too; "
+        "a chunk that takes longer goes alone.",
+    )
     beam_size: int = Field(default=5, ge=1, le=20, description="Whisper's beam.")
     model_download: bool = Field(
         default=False, description="Let a worker fetch a missing model from the hub when it starts."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -51,16 +52,23 @@ class Fleet:
     """Thread-safe."""
 
     def __init__(
-        self, make: Callable[[str], Engine], *, model_of: Callable[[str], str] = str, budget_mb: int = 0
+        self,
+        make: Callable[[str], Engine],
+        *,
+        model_of: Callable[[str], str] = str,
+        batch_s: float = math.inf,
+        budget_mb: int = 0,
     ) -> None:
         """`make` builds the engine of a backend; it must not start it. `model_of` names the model that it will load.
 
+        `batch_s` limits the batches of each, see `Scheduler`.
         `budget_mb` limits the resident memory of all engines: before one is started, those that are idle are ended, the
         longest idle first, until what is left and what the new one took last time fit; `retire` sees to what nobody
         could know before it was loaded. 0: no limit.
         """
         self._make = make
         self._model_of = model_of
+        self._batch_s = batch_s
         self._budget_mb = budget_mb
         self._took_mb: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -84,7 +92,7 @@ class Fleet:
                 return berth
             going = self._make_room(self._longest_idle(), self._took_mb.get(name, 0))
             engine = self._make(name)
-            berth = self._berths[name] = Berth(name, engine, Scheduler(engine))
+            berth = self._berths[name] = Berth(name, engine, Scheduler(engine, batch_s=self._batch_s))
         _end(going, "memory")  # first, for both may not fit
         engine.start()
         _log.info("engine.started", backend=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import TracebackType
 
@@ -55,6 +56,7 @@ class Machine:
         self.fleet = Fleet(
             lambda backend: make_engine(settings, backend, room_mb=self.fleet.room_mb),
             model_of=settings.model_of,
+            batch_s=batch_bound_s(settings, queue=redis is not None),
             budget_mb=settings.engine_memory_mb,
         )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
@@ -121,6 +123,11 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def batch_bound_s(settings: Settings, *, queue: bool) -> float:
+    """Return how many seconds of compute a batch may take: no limit where nobody dictates beside it."""
+    return settings.batch_s if queue and settings.slots.get("interactive") else math.inf
 
 
 def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float] = plenty) -> Engine:

@@ -19,6 +19,7 @@ from asrq_jobs.errors import AsrqError
 from asrq_jobs.request import Task
 
 SAMPLE_RATE = 16_000
+WARM_UP_S = 1.0
 
 Samples = NDArray[np.float32]
 
@@ -110,6 +111,8 @@ class Capabilities:
     """Chunks that one `transcribe_batch` call should get at most."""
     parallel: int = 1
     """Calls of `transcribe_batch` that may run at the same time, each in a thread of its own."""
+    pads: bool = False
+    """Whether each chunk of a batch costs as much as its longest: then all get about the same length."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ class Backend(ABC):
         Raises:
             AsrqError: the model does not work.
         """
-        noise = np.random.default_rng(0).normal(scale=0.01, size=SAMPLE_RATE).astype(np.float32)
+        noise = np.random.default_rng(0).normal(scale=0.01, size=round(SAMPLE_RATE * WARM_UP_S)).astype(np.float32)
         [outcome] = self.transcribe_batch([Chunk(noise, ChunkOptions(language="en"))])
         if isinstance(outcome, AsrqError):
             raise outcome

@@ -146,6 +146,7 @@ class QwenBackend(Backend):
             prompt=True,
             hotwords=True,
             max_batch=options.max_batch or DEFAULT_MAX_BATCH[device],
+            pads=True,
         )
         self.folders = tuple(found.folder for found in (recogniser, aligner) if found and not found.revision)
         version = importlib.metadata.version("qwen-asr")

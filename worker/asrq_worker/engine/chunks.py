@@ -10,9 +10,9 @@ from pathlib import Path
 
 from asrq_jobs.errors import AsrqError, PoisonedError
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
-from asrq_worker.engine.batching import Waiting
 from asrq_worker.engine.incarnation import Incarnation
 from asrq_worker.engine.ladder import Step
+from asrq_worker.engine.turns import Waiting
 
 Tell = Callable[[], None]
 

@@ -9,6 +9,7 @@ When memory runs out, it goes down the ladder (`ladder`), but for cutting a chun
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
 from collections import Counter
@@ -23,14 +24,16 @@ from asrq_jobs.errors import (
     ShutdownError,
     StorageError,
 )
-from asrq_worker.backends.base import SAMPLE_RATE
-from asrq_worker.engine.batching import Turns, Waiting, next_batch
+from asrq_worker.backends.base import SAMPLE_RATE, WARM_UP_S, Transcript
+from asrq_worker.engine.batching import Limits, next_batch
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.incarnation import BatchDone, Incarnation
 from asrq_worker.engine.ladder import Allowance, Step, next_step
 from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.engine.pace import Pace
+from asrq_worker.engine.turns import Kind, Turns, Waiting
 from asrq_worker.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
@@ -39,8 +42,13 @@ _DOWN_POLL_S = 0.5
 class Scheduler:
     """Thread-safe. `close` it before the engine."""
 
-    def __init__(self, engine: Engine, *, max_kills: int = 2, unavailable_after_s: float = 120.0) -> None:
+    def __init__(
+        self, engine: Engine, *, batch_s: float = math.inf, max_kills: int = 2, unavailable_after_s: float = 120.0
+    ) -> None:
+        """`batch_s` limits a batch of more than one chunk, in seconds of compute by the measured speed."""
         self._engine = engine
+        self._batch_s = batch_s
+        self._pace = Pace()
         self._max_kills = max_kills
         self._unavailable_after_s = unavailable_after_s
         self._changed = threading.Condition()
@@ -74,7 +82,7 @@ class Scheduler:
             seconds = (task.stop - task.start) / SAMPLE_RATE
             waiting = Waiting(self._number, task.job_id, task.lane, seconds, task.options)
             self._queue[self._number] = Item(waiting, task, future, time.monotonic())
-            self._turns.join(task.job_id)
+            self._turns.join(task.job_id, task.lane)
             self._changed.notify_all()
         return future
 
@@ -134,12 +142,22 @@ class Scheduler:
         loaded = self._engine.loaded
         if self._engine.state is not State.READY or loaded is None:
             return []
+        can = loaded.capabilities
+
+        def audio_s(kind: Kind) -> float:
+            pace = self._pace.of(kind, unknown=loaded.warm_s / WARM_UP_S)
+            return self._batch_s / pace if pace else math.inf
+
         chosen = next_batch(
             [item.waiting for item in self._queue.values()],
             [running.items[0].waiting for running in self._running.values()],
             self._turns,
-            max_batch=self._batch_allowance.of(loaded.capabilities.max_batch),
-            parallel=self._parallel_allowance.of(loaded.capabilities.parallel),
+            Limits(
+                max_batch=self._batch_allowance.of(can.max_batch),
+                parallel=self._parallel_allowance.of(can.parallel),
+                audio_s=audio_s,
+                similar=can.pads,
+            ),
         )
         return [self._queue[chunk.number] for chunk in chosen]
 
@@ -193,14 +211,16 @@ class Scheduler:
 
     def _done(self, running: Running, done: BatchDone) -> list[Tell]:
         settle: list[Tell] = []
-        size, total = len(running.items), sum(item.waiting.seconds for item in running.items) or 1.0
+        size, total = len(running.items), sum(item.waiting.weight for item in running.items)
+        if all(isinstance(outcome, Transcript) for outcome in done.items):
+            self._pace.note(running.items[0].waiting.kind, audio_s=total, took_s=done.inference_s)
         for item, outcome in zip(running.items, done.items, strict=True):
             if isinstance(outcome, OutOfMemoryError):
                 settle += self._step_down(item, running, outcome, done.incarnation)
             elif isinstance(outcome, AsrqError):
                 settle.append(item.fail(outcome))
             else:
-                share = done.inference_s * item.waiting.seconds / total
+                share = done.inference_s * item.waiting.weight / total
                 settle.append(item.succeed(outcome, inference_s=share, batch_size=size))
         return settle
 
