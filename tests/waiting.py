@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _LOOK_S = 0.01
 
@@ -14,3 +16,14 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(_LOOK_S)
+
+
+@contextmanager
+def soon(act: Callable[[], object], wait_s: float = 0.2) -> Iterator[None]:
+    """Do something while the block waits for its consequence; it has been done when the block is left."""
+    timer = threading.Timer(wait_s, act)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()

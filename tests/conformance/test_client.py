@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import json
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from redis import Redis
 from relay import Relay
 from scripted_worker import ScriptedWorker
+from waiting import soon
 
 from asrq_jobs import AsyncClient, Client, errors, keys
 from asrq_jobs.errors import AsrqError
@@ -84,13 +84,6 @@ def worker(redis: Redis) -> ScriptedWorker:
 
 def raises(error: type[AsrqError]) -> Any:
     return pytest.raises(error, match=r".")  # a message, too
-
-
-def soon(act: Callable[[], None], wait_s: float = 0.2) -> threading.Timer:
-    """Do something while the test waits for its consequence."""
-    timer = threading.Timer(wait_s, act)
-    timer.start()
-    return timer
 
 
 def test_both_have_the_same_methods_with_the_same_signatures() -> None:
@@ -193,8 +186,8 @@ def test_events_come_while_one_waits(client: Client, worker: ScriptedWorker) -> 
     assert next(events).type == "queued"
     execution = worker.take()
     assert next(events).type == "started"
-    soon(lambda: worker.fail(execution, errors.AudioUnreadableError("A text file.")))
-    assert [event.type for event in events] == ["failed"]
+    with soon(lambda: worker.fail(execution, errors.AudioUnreadableError("A text file."))):
+        assert [event.type for event in events] == ["failed"]
     result = client.wait(job.id)
     assert result.status == "failed"
     assert result.error is not None
@@ -207,8 +200,8 @@ def test_a_job_retried_before_its_end_was_read_goes_on(client: Client, worker: S
     execution = worker.take()
     for kind in ("failed", "queued"):
         redis.xadd(keys.events(job.id), {"event": json.dumps({"type": kind, "at": 0})})
-    soon(lambda: worker.complete(execution, "second round"))
-    assert client.wait(job.id, timeout_s=20).text == "second round"
+    with soon(lambda: worker.complete(execution, "second round")):
+        assert client.wait(job.id, timeout_s=20).text == "second round"
 
 
 def test_waiting_has_a_limit_and_does_no_harm(client: Client) -> None:
@@ -271,11 +264,10 @@ def test_workers_and_commands_to_them(client: Client, redis: Redis) -> None:
     assert client.command("unload", "qwen") == 0
     with redis.pubsub() as heard:
         heard.subscribe(keys.CONTROL)
-        assert heard.get_message(timeout=5)
+        messages = heard.listen()
+        assert next(messages)["type"] == "subscribe"
         assert client.command("load", "qwen") == 1
-        told = heard.get_message(timeout=5)
-    assert told
-    hint = json.loads(told["data"])
+        hint = json.loads(next(messages)["data"])
     assert hint["command"] == "load"
     mark = keys.command(hint["id"])
     assert json.loads(redis.get(mark) or b"") == {"command": "load", "backend": "qwen"}
@@ -303,9 +295,9 @@ def test_an_outage_while_following_loses_and_repeats_nothing(
         events = client.events(job.id, timeout_s=30)
         assert next(events).type == "queued"
         relay.down()
-        soon(relay.up, 2.0)  # longer than one command is tried again for
-        worker.complete(worker.take(), "still here")
-        assert [event.type for event in events] == ["started", "completed"]
+        with soon(relay.up, 2.0):  # longer than one command is tried again for
+            worker.complete(worker.take(), "still here")
+            assert [event.type for event in events] == ["started", "completed"]
         assert client.wait(job.id).text == "still here"
 
 

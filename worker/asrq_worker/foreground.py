@@ -12,6 +12,7 @@ import threading
 from types import FrameType, TracebackType
 
 from asrq_jobs.errors import AsrqError
+from asrq_worker.flag import Flag
 
 _STEP_S = 0.2
 _ABORT_S = 30.0  # what hangs while it is given up must not keep the process
@@ -25,15 +26,15 @@ class StartInterruptedError(BaseException):
 
 
 class Foreground:
-    """Turns SIGINT and SIGTERM (on Windows also Ctrl-Break) into events while it is entered.
+    """Turns SIGINT and SIGTERM (on Windows also Ctrl-Break) into flags while it is entered.
 
     Until `started` is called a signal raises `StartInterruptedError` in the main thread; afterwards the first one
-    sets `stop` and the next sets `hurry`. Handlers only set events: locks may be held where they strike.
+    sets `stop` and the next sets `hurry`. Handlers only set flags: locks may be held where they strike.
     """
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.hurry = threading.Event()
+        self.stop = Flag()
+        self.hurry = Flag()
         self.failure: AsrqError | None = None
         """Why the command was given up."""
         self._started = False

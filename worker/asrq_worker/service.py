@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker import reports
 from asrq_worker.backends import registry
 from asrq_worker.engine.messages import Loaded
+from asrq_worker.flag import Flag
 from asrq_worker.foreground import Foreground
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
@@ -152,7 +152,7 @@ class Service:
             lanes=self._settings.lanes,
         )
 
-    def close(self, *, hurry: threading.Event | None = None) -> None:
+    def close(self, *, hurry: Flag | None = None) -> None:
         """Take nothing new, let what runs finish within the grace time, hand the rest back, end the children.
 
         Setting `hurry` ends the grace time early. Nothing here waits for a Redis that does not answer, unless a job is

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from asrq_jobs.errors import AsrqError, InternalError
 from asrq_worker import reports
+from asrq_worker.flag import Flag
 from asrq_worker.logs import Log
 
 _log = Log("asrq.supervision")
@@ -122,7 +123,7 @@ class Supervised:
                 )
 
 
-def wait_while_busy(threads: Sequence[Supervised], within_s: float, *, hurry: threading.Event | None = None) -> bool:
+def wait_while_busy(threads: Sequence[Supervised], within_s: float, *, hurry: Flag | None = None) -> bool:
     """Wait until none of the threads is busy; False if one still is after so many seconds, or when `hurry` is set."""
     give_up_at = time.monotonic() + within_s
     while any(thread.busy and thread.alive for thread in threads):

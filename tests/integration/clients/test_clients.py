@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from relay import Relay
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from scripted_worker import ScriptedWorker
+from waiting import soon
 
 from asrq_jobs import Client, keys
 from asrq_jobs.calls import canceled
@@ -171,8 +171,8 @@ def test_an_outage_longer_than_a_moment(
                 break
         relay.down()
         scripted.complete(execution, "still here")
-        threading.Timer(3.5, relay.up).start()  # beyond the patience for everything but following
-        out, err = client.communicate(timeout=20)
+        with soon(relay.up, 3.5):  # beyond the patience for everything but following
+            out, err = client.communicate(timeout=60)
     assert (out, [line.partition(" ")[2] for line in err.splitlines()]) == ("still here\n", ["completed"])
 
 

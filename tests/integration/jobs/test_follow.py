@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
+from waiting import soon
 
 from asrq_jobs import Client, keys
 from asrq_jobs.cli.follow import follow
@@ -48,10 +48,8 @@ def test_a_terminal_event_that_a_retry_made_old_does_not_end_the_wait(client: Cl
     job_id = submit(client, "a")
     say(client, job_id, Event(type="failed", at=time.time()))
     say(client, job_id, Event(type="queued", at=time.time(), lane="batch"))
-    timer = threading.Timer(0.2, finish, (client, job_id))
-    timer.start()
-    last = [news for _, news in follow(client, [job_id], timeout_s=10)][-1]
-    timer.join()
+    with soon(lambda: finish(client, job_id)):
+        last = [news for _, news in follow(client, [job_id], timeout_s=20)][-1]
     assert isinstance(last, Result)
 
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
+from waiting import soon
 
 from asrq_jobs.errors import (
     AudioUnreadableError,
@@ -148,10 +149,9 @@ def test_the_time_that_a_backend_loads_is_not_its_speed(host: MakeHost, tmp_path
     loads, waits_s = tmp_path / "loads", 3.0
     here = host(Policy(backend="new"), {"new": f"until:{loads}"})
     here.fleet.enlist("new")
-    opener = threading.Timer(waits_s, loads.touch)
-    opener.start()
     began = time.monotonic()
-    here.run()
+    with soon(loads.touch, waits_s):
+        here.run()
     took_s = time.monotonic() - began
     ((_, outcome),) = here.told
     assert outcome.rtfx is not None

@@ -9,6 +9,7 @@ import pytest
 
 from asrq_jobs.errors import AsrqError
 from asrq_worker import supervision
+from asrq_worker.flag import Flag
 from asrq_worker.supervision import Supervised, wait_while_busy, wind_down, within
 
 
@@ -116,7 +117,7 @@ def test_otherwise_it_is_cut_off_after_a_while() -> None:
 
 
 def test_a_busy_one_is_waited_for_until_its_time_is_over_or_somebody_hurries() -> None:
-    slow, hurry = Slow(busy=True), threading.Event()
+    slow, hurry = Slow(busy=True), Flag()
     assert not wait_while_busy([slow.thread], 0.2)
     hurry.set()
     assert not wait_while_busy([slow.thread], 3600, hurry=hurry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 from asrq_jobs.errors import AsrqError, CanceledError, InternalError
@@ -13,6 +12,7 @@ from asrq_worker.bridge import messages
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.bridge.messages import Blob, Cancel, Op, Ping, Shutdown, Status, Transcribe
 from asrq_worker.bridge.uploads import Uploads
+from asrq_worker.flag import Flag
 from asrq_worker.logs import Log
 from asrq_worker.machine import Machine
 from asrq_worker.process.stdio import Message, Stdio, lines
@@ -28,7 +28,7 @@ _CLOSE_S = 1.5
 class Bridge:
     """One machine, and the application at the other end of the pipe."""
 
-    def __init__(self, settings: Settings, stdio: Stdio, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, stdio: Stdio, stop: Flag) -> None:
         """`stop` ends the bridge; the bridge sets it as well."""
         self._settings = settings
         self._stdio = stdio
