@@ -8,6 +8,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:result:<id>           string  ASRQ_RESULT_TTL_S       end_execution.lua, expire.lua, cancel.lua, the quarantine
     asrq:events:<id>           stream  ASRQ_RESULT_TTL_S       submit, begin, note, end_execution, expire, cancel, retry
     asrq:chunks:<id>           hash    ASRQ_RESULT_TTL_S       note.lua: finished chunks by checkpoint key
+    asrq:cache:<key>           string  ASRQ_CACHE_TTL_S        reuse.lua: the lease of the execution whose result may
+                                                       serve other jobs; <key> is the result's cache_key
     asrq:attempts:<id>         list    ASRQ_RESULT_TTL_S       begin.lua, end_execution.lua: one JSON per attempt
     asrq:canceled              string  none                    the worker: the result of a job canceled while it waited,
                                                        without its id; cancel.lua copies it
@@ -150,6 +152,11 @@ def events(job_id: str) -> str:
 def chunks(job_id: str) -> str:
     """Checkpoints of a job: finished chunks."""
     return f"asrq:chunks:{job_id}"
+
+
+def cache(key: str) -> str:
+    """Whose result has a `cache_key`, or will have it."""
+    return f"asrq:cache:{key}"
 
 
 def attempts(job_id: str) -> str:

@@ -119,7 +119,11 @@ class Result(_Document):
     timings: Timings = Timings()
     attempts: tuple[Attempt, ...] = ()
     worker: WorkerInfo | None = None
-    cached: bool = False
+    cached: bool = Field(default=False, description="Whether it was taken from the result of an earlier job.")
+    cache_key: str | None = Field(
+        default=None,
+        description="The same in results of the same audio, options, model and versions; null: it serves no other job.",
+    )
     truncated: bool = False
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None

@@ -20,7 +20,7 @@ from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
     "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
-    "reconcile", "recover_dequeued", "retry", "settle_webhook", "submit", "take",
+    "reconcile", "recover_dequeued", "retry", "reuse", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 
 LIBRARY: Final = "asrq"

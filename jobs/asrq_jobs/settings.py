@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         default=30.0, ge=0, description="How long clients that wait, and services that start, ride out an outage."
     )
     result_ttl_s: int = Field(default=86_400, ge=60, description="How long results and events are kept.")
+    cache_ttl_s: int = Field(
+        default=0,
+        ge=0,
+        description="How long a result, while it is kept, serves other jobs with the same audio and options; 0: never.",
+    )
     failure_ttl_s: int = Field(default=604_800, ge=60, description="How long failed jobs are kept for a retry by hand.")
     blob_ttl_s: int = Field(default=86_400, ge=60, description="How long uploaded audio is kept.")
     lane_depth: int = Field(

@@ -55,6 +55,23 @@ def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path
     assert result.audio.name == hello.name
 
 
+def test_the_same_file_is_heard_once_where_results_may_be_reused(
+    asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asrq.toml").write_text("cache_ttl_s = 3600\n", encoding="utf-8")
+    copy = tmp_path / "copy.flac"
+    copy.write_bytes(hello.read_bytes())
+    with up(folder=tmp_path) as (url, _):
+        monkeypatch.setenv("ASRQ_REDIS_URL", url)
+        sent = [asrq("submit", *options, "--wait", "--json") for options in ((hello,), (copy, "--lane", "interactive"))]
+        sent.append(asrq("submit", hello, "--prompt", "Grafana", "--wait", "--json"))
+    (first,), (second,), (other,) = (documents(done.stdout) for done in sent)
+    assert [first.cached, second.cached, other.cached] == [False, True, False]
+    assert (second.text, second.segments) == (first.text, first.segments)
+    assert second.audio is not None
+    assert second.audio.name == "copy.flac"
+
+
 def test_many_sources_come_back_in_their_order_with_the_bad_ones(
     asrq: Asrq, live: str, hello: Path, silence: Path, tmp_path: Path
 ) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
+from asrq_jobs.result import Result
 from asrq_worker import detection
 from asrq_worker.admission import admit
 from asrq_worker.audio.decoder import DecodedAudio
@@ -39,10 +40,17 @@ _CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
 
 
 class Journal(Kept, Protocol):
-    """Where a running job leaves its trace: events for clients, finished chunks for a later attempt."""
+    """Where a running job leaves its trace (events for clients, finished chunks for a later attempt), and finds that of
+    others."""
 
     def event(self, event: Event) -> None:
         """Publish an event."""
+
+    def reuse(self, key: str) -> Result | Literal["busy"] | None:
+        """Return the result of an earlier job with this `cache_key`; "busy": another job is at it, ask again.
+
+        None: this job is to make the result, and others may wait for it.
+        """
 
 
 @dataclass(frozen=True)

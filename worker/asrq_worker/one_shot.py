@@ -29,6 +29,9 @@ class _Journal:
     def event(self, event: Event) -> None:
         self._on_event(self._job_id, event)
 
+    def reuse(self, key: str) -> None:
+        pass
+
     def load(self) -> dict[str, Transcript]:
         return {}
 

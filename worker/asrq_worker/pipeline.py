@@ -6,8 +6,8 @@ Knows no queue.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 
 from asrq_jobs.errors import (
     AsrqError,
@@ -21,9 +21,10 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import Request, UrlAudio
-from asrq_jobs.result import AudioInfo, Result, Timings
+from asrq_jobs.result import Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker import inference, reports
+from asrq_worker import answer, cache, inference, reports
+from asrq_worker.answer import Served
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.control import JobControl
@@ -31,7 +32,6 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.fleet import Berth, Fleet
 from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.logs import Log
-from asrq_worker.merge import merge
 from asrq_worker.policy import Outcome, Route, cannot, falls_back, route
 from asrq_worker.queue.announcement import refuse_webhook
 from asrq_worker.routing import Offer
@@ -40,19 +40,11 @@ from asrq_worker.spool import Spool, discard
 from asrq_worker.storage_watch import StorageWatch
 
 _PROGRESS_EVERY_S = 0.5
+_REUSE_POLL_S = 0.1
 
 _log = Log("asrq.pipeline")
 
 Observe = Callable[[str, Outcome], None]
-
-
-@dataclass(frozen=True)
-class _Served:
-    """How a job was served. `fallback_from` names the backend that did not, `because` the code that tells why."""
-
-    heard: Heard
-    fallback_from: str | None = None
-    because: str | None = None
 
 
 class Pipeline:
@@ -105,11 +97,14 @@ class Pipeline:
             control.limit(request.timeout_s)
         policy = self._policy()
         chosen = route(request, policy, self._fleet.offers(policy), self._fleet.usable)
-        self._fleet.enlist(chosen.candidates[0])  # it loads while the audio is fetched
+        engine = self._fleet.enlist(chosen.candidates[0]).engine  # it loads while the audio is fetched
         if isinstance(request.audio, UrlAudio):
             journal.event(Event(type="progress", at=time.time(), stage="fetch"))
         local = self._source.fetch(request.audio, control.check)
         try:
+            key = self._cache_key(request, local, chosen, engine.loaded)
+            if key and (earlier := _reuse(key, control, journal)):
+                return answer.reused(earlier, request, local, total_s=time.monotonic() - began)
             decoded = self._decode(local, request, control, journal)
         finally:
             local.discard()
@@ -126,7 +121,11 @@ class Pipeline:
             if not taken_over:
                 discard(decoded.path)
         total_s = time.monotonic() - began
-        return _result(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
+        as_asked = served.fallback_from is None
+        if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):
+            key = None
+        result = answer.completed(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
+        return result.model_copy(update={"cache_key": key})
 
     def failure(self, request: Request, error: AsrqError) -> Result:
         """Return the result of a request that ended with an error: canceled, or failed."""
@@ -177,7 +176,14 @@ class Pipeline:
         self.storage.written()
         return decoded
 
-    def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> _Served:
+    def _cache_key(self, request: Request, local: LocalAudio, chosen: Route, loaded: Loaded | None) -> str | None:
+        """Return the key of what is heard by an engine; None where it is to serve no other job."""
+        if not self._settings.cache_ttl_s or loaded is None or chosen.candidates[0] != chosen.wanted:
+            return None
+        stand_in = len(chosen.candidates) > 1
+        return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
+
+    def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> Served:
         first, wanted = chosen.refused, chosen.wanted
         because = None if chosen.candidates[0] == wanted else EngineUnavailableError.code
         for name in chosen.candidates:
@@ -199,7 +205,7 @@ class Pipeline:
                     Event(type="progress", at=time.time(), stage="inference", fallback_from=name, error=error.info())
                 )
             else:
-                return _Served(heard, None if name == wanted else wanted, because if name != wanted else None)
+                return Served(heard, None if name == wanted else wanted, because if name != wanted else None)
         raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
     def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
@@ -250,54 +256,13 @@ class Pipeline:
         return heard
 
 
-def _mean(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return round(sum(found) / len(found), 4) if found else None
-
-
-def _result(
-    request: Request, local: LocalAudio, decoded: DecodedAudio, served: _Served, *, decode_s: float, total_s: float
-) -> Result:
-    heard = served.heard
-    merged = merge(heard.placed, word_timestamps=request.word_timestamps)
-    warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
-    if not heard.placed:
-        warnings.append("no_speech")
-    if served.because:
-        warnings.append(f"fallback:{served.because}")
-    return Result(
-        id=request.id,
-        status="completed",
-        task=request.task,
-        language=merged.language,
-        language_probability=merged.language_probability,
-        duration=round(decoded.seconds, 3),
-        duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.placed), 3),
-        text=merged.text,
-        segments=merged.segments,
-        words=merged.words if request.word_timestamps else None,
-        fallback_from=served.fallback_from,
-        audio=AudioInfo(
-            sha256=local.sha256,
-            bytes=local.bytes,
-            name=local.name,
-            container=decoded.container,
-            codec=decoded.codec,
-            sample_rate=decoded.sample_rate,
-            channels=decoded.channels,
-            track=decoded.track,
-            tracks=decoded.tracks,
-        ),
-        timings=Timings(
-            model_load_s=round(heard.loaded.load_s, 4),
-            decode_s=round(decode_s, 4),
-            inference_s=round(sum(done.inference_s for done in heard.work), 4),
-            total_s=round(total_s, 4),
-            rtfx=round(decoded.seconds / total_s, 2),
-            batch_size=_mean(done.batch_size for done in heard.work),
-            batch_wait_s=_mean(done.wait_s for done in heard.work),
-        ),
-        truncated=merged.truncated,
-        warnings=tuple(dict.fromkeys(warnings)),
-        **asdict(heard.loaded.identity),
-    )
+def _reuse(key: str, control: JobControl, journal: Journal) -> Result | None:
+    """Return the result of an earlier job, waiting while another one makes it; None: this one is to make it."""
+    told = False
+    while (found := journal.reuse(key)) == "busy":
+        control.check()
+        if not told:
+            journal.event(Event(type="progress", at=time.time(), stage="inference"))
+        told = True
+        control.wake.wait(_REUSE_POLL_S)
+    return found

@@ -116,6 +116,9 @@ class _Nowhere:
     def event(self, event: Event) -> None:
         pass
 
+    def reuse(self, key: str) -> None:
+        pass
+
     def load(self) -> dict[str, Transcript]:
         return {}
 

@@ -72,7 +72,7 @@ def _ended(view: View, result: Result) -> View:
             view, status=result.status, detail=result.error.code if result.error else result.status, left_s=None
         )
     rtfx = result.timings.rtfx
-    done = "done" if rtfx is None else f"done {_speed(rtfx)}"
+    done = "done, cached" if result.cached else "done" if rtfx is None else f"done {_speed(rtfx)}"
     return replace(view, status="completed", fraction=1.0, detail=", ".join([done, *result.warnings]), left_s=None)
 
 

@@ -44,3 +44,12 @@ def test_a_worker_that_dies_is_said_with_its_log(data: Path, tmp_path: Path, mon
 def test_a_model_that_is_missing_is_the_workers_own_error(tmp_path: Path) -> None:
     with pytest.raises(ModelMissingError), serving(Target("fake", "missing"), Settings(), log=tmp_path / "log"):
         pytest.fail("nothing serves")
+
+
+def test_no_clip_is_served_by_the_result_of_another(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASRQ_CACHE_TTL_S", "60")
+    with serving(Target("fake", "m"), Settings(), log=tmp_path / "worker.log") as host:
+        jobs = [host.client.submit_file(data / "hello-en.flac", language="en").id for _ in range(2)]
+        assert not any(host.wait(job_id).cached for job_id in jobs)

@@ -73,7 +73,7 @@ class FirstTimes:
 def test_what_the_journal_cannot_write_never_fails_the_job(
     redis: Redis, held: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = RedisJournal(redis, held, ttl_s=60)
+    journal = RedisJournal(redis, held, Settings())
     redis.hset(keys.chunks("job"), "0-1", "{")
     assert journal.load() == {}, "a checkpoint that does not parse is done again"
     monkeypatch.setattr(scripts, "load", away)

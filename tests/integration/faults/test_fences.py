@@ -69,7 +69,7 @@ def test_an_end_whose_answer_was_lost_may_be_sent_again_and_another_one_not(clie
 
 
 def test_after_the_lease_is_gone_the_journal_adds_nothing(redis: Redis, held: Execution) -> None:
-    journal = RedisJournal(redis, held, ttl_s=60)
+    journal = RedisJournal(redis, held, Settings())
     journal.event(Event(type="progress", at=1.0))
     journal.save("0-100", Transcript("text", "en"))
     assert (events(redis, "job")[-1].type, list(journal.load())) == ("progress", ["0-100"])

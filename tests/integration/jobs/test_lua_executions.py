@@ -392,3 +392,29 @@ def test_a_list_that_is_spoilt_is_left_alone(server: Server) -> None:
     server.put({LANE: "spoilt", f"{LANE}@qwen": ["a"]} | enqueued(a="2026-01-01"))
     assert take(server, "qwen") == "a"
     assert take(server, "qwen") is None
+
+
+OURS, URGENT = "batch/job/run", "interactive/job/run"
+ENTRY = "asrq:cache:<key>"
+
+
+@pytest.mark.parametrize(
+    ("lease", "entry", "leases", "useless", "answer"),
+    [
+        (OURS, None, {}, "", ["ours", ""]),
+        (OURS, OURS, {OURS: 1030}, "", ["ours", OURS]),
+        (OURS, "batch/other/1", {"batch/other/1": 1030}, "", ["busy", "batch/other/1"]),
+        (OURS, "interactive/other/1", {"interactive/other/1": 1030}, "", ["busy", "interactive/other/1"]),
+        (OURS, "batch/other/1", {"batch/other/1": 1000}, "", ["ours", "batch/other/1"]),
+        (OURS, "batch/other/1", {"batch/other/2": 1030}, "", ["ended", "batch/other/1"]),
+        (OURS, "batch/other/1", {}, "batch/other/1", ["ours", "batch/other/1"]),
+        (URGENT, "batch/other/1", {"batch/other/1": 1030}, "", ["ours", "batch/other/1"]),
+        (URGENT, "interactive/other/1", {"interactive/other/1": 1030}, "", ["busy", "interactive/other/1"]),
+    ],
+)  # fmt: skip
+def test_whose_result_may_serve_a_job(
+    server: Server, lease: str, entry: str | None, leases: dict[str, float], useless: str, answer: list[str]
+) -> None:
+    server.put(({ENTRY: entry} if entry else {}) | ({"asrq:leases": leases} if leases else {}))
+    assert server.run("reuse", lease, "1000.5", 3600, useless) == answer
+    assert server.changed() == ({ENTRY: (lease, 3600)} if answer[0] == "ours" else {})

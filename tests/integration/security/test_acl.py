@@ -247,6 +247,7 @@ WRITES: list[Command] = [
 OF_WORKERS = [
     keys.result("x"), keys.rq_results("x"), keys.chunks("x"), keys.attempts("x"), keys.LEASES, keys.HOSTS, keys.LIMITS,
     keys.POLICY, keys.POLICY_LOG, keys.LEADER, keys.CANCELED, keys.command("x"), keys.RQ_WORKERS, keys.WEBHOOKS,
+    keys.cache("x"),
     *(keys.registry(kind, "batch") for kind in ("wip", "finished", "failed")),
 ]  # fmt: skip
 
@@ -258,7 +259,7 @@ CLIENT_ALONE: list[Command] = [
     ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.blob("x")), ("DEL", keys.queue("batch")),
     ("SET", keys.job("x"), "{}"), ("SREM", keys.RQ_QUEUES, "x"), ("XTRIM", keys.events("x"), "MAXLEN", 0),
     ("HGETALL", keys.spoilt("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
-    ("HGETALL", keys.chunks("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
+    ("HGETALL", keys.chunks("x")), ("GET", keys.cache("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
     ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0),
 ]  # fmt: skip
 

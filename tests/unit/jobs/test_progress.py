@@ -42,6 +42,8 @@ def test_a_job_from_the_lane_to_its_end() -> None:
     assert (view.status, view.fraction) == ("completed", 1.0)
     assert described(view, now=9.0) == "done 11.0x, truncated_media"
     assert view.ended
+    view = after(view, Result(id="a", status="completed", cached=True))
+    assert described(view, now=9.0) == "done, cached"
 
 
 def test_clocks_go_on_between_the_news() -> None:

@@ -70,12 +70,17 @@ def test_a_completed_job(monitor: WorkerMonitor) -> None:
         "asrq_batch_chunks": 3.0,
         "asrq_batch_wait_seconds": 0.3,
     }
-    assert not any("fallbacks" in name for name in found)
+    assert not any("fallbacks" in name or "cached" in name for name in found)
 
 
 def test_a_job_that_another_backend_served(monitor: WorkerMonitor) -> None:
     monitor.ended(TAKEN, completed(fallback_from="qwen"))
     assert series(monitor.metrics)['asrq_fallbacks_total{backend="qwen",stand_in="whisper"}'] == 1
+
+
+def test_a_job_that_an_earlier_result_served(monitor: WorkerMonitor) -> None:
+    monitor.ended(TAKEN, completed(cached=True))
+    assert series(monitor.metrics)['asrq_cached_total{lane="interactive"}'] == 1
 
 
 @pytest.mark.parametrize(

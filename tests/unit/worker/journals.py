@@ -16,6 +16,9 @@ class Notes:
     def event(self, event: Event) -> None:
         self.events.append(event)
 
+    def reuse(self, key: str) -> None:
+        pass
+
     def load(self) -> dict[str, Transcript]:
         return dict(self.saved)
 

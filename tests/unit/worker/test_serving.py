@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import numpy as np
 import pytest
+from unit.worker.journals import Notes
 from waiting import soon
 
 from asrq_jobs.errors import (
     AudioUnreadableError,
     CanceledError,
+    EngineCrashedError,
     InferenceError,
     ModelMissingError,
     UnsupportedOptionError,
@@ -25,13 +27,15 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_worker import inference
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.backends.breaker import State
 from asrq_worker.control import JobControl
 from asrq_worker.engine.engine import Engine
-from asrq_worker.fleet import Fleet
+from asrq_worker.fleet import Berth, Fleet
+from asrq_worker.inference import Heard, Job, Journal
 from asrq_worker.pipeline import Pipeline
 from asrq_worker.policy import Outcome
 from asrq_worker.routing import Need, refusal
@@ -70,23 +74,24 @@ class Host:
     pipeline: Pipeline = field(init=False)
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
 
-    def run(self, control: JobControl | None = None, **fields: Any) -> Result:
+    def run(self, control: JobControl | None = None, journal: Journal | None = None, **fields: Any) -> Result:
         request = Request.build(
             id=f"job-{next(self.numbers)}", audio=PathAudio(path="/a.wav"), **{"language": "en"} | fields
         )
-        return self.pipeline.run(request, control or JobControl(), _Nowhere())
+        return self.pipeline.run(request, control or JobControl(), journal or _Nowhere())
 
     def served(self) -> list[tuple[str, str | None]]:
         return [(name, outcome.code) for name, outcome in self.told]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Callable[[Policy, dict[str, str]], Host]]:
+def host(tmp_path: Path) -> Iterator[MakeHost]:
     """Make a host."""
     hosts: list[Host] = []
-    settings, spool = Settings(engine_start_s=30), Spool(tmp_path)
+    spool = Spool(tmp_path)
 
-    def make(policy: Policy, models: dict[str, str]) -> Host:
+    def make(policy: Policy, models: dict[str, str], *, cache_ttl_s: int = 0) -> Host:
+        settings = Settings(engine_start_s=30, cache_ttl_s=cache_ttl_s)
         made = Host(policy, models)
         made.audio = OneFile(tmp_path)
         made.fleet = Fleet(lambda name: Engine("fake", BackendConfig(made.models[name], tmp_path)))
@@ -111,7 +116,10 @@ def host(tmp_path: Path) -> Iterator[Callable[[Policy, dict[str, str]], Host]]:
     spool.close()
 
 
-MakeHost = Callable[[Policy, dict[str, str]], Host]
+class MakeHost(Protocol):
+    def __call__(self, policy: Policy, models: dict[str, str], *, cache_ttl_s: int = 0) -> Host: ...
+
+
 BOTH = Policy(backend="new", fallback="old")
 
 
@@ -283,3 +291,69 @@ def test_what_a_host_says_that_it_can_serve_follows_what_it_has_learned(host: Ma
     here.fleet.try_anew("old")
     here.fleet.enlist("old").engine.wait_ready(30)
     assert [refusal(need, here.pipeline.offers()) for need in (russian, old)] == [None, None]
+
+
+class Others(Notes):
+    """A journal in which other jobs have left something: the answers to `reuse`, in turn."""
+
+    def __init__(self, *answers: Result | Literal["busy"] | None) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def reuse(self, key: str) -> Result | Literal["busy"] | None:
+        self.asked.append(key)
+        return self.answers.pop(0)
+
+
+ALONE = Policy(backend="old", fallback=None)
+
+
+def ready(here: Host, *names: str) -> Host:
+    for name in names:
+        here.fleet.enlist(name).engine.wait_ready(30)
+    return here
+
+
+def test_a_result_serves_an_equal_job_once_it_is_there(host: MakeHost) -> None:
+    here = ready(host(ALONE, {"old": "m"}, cache_ttl_s=60), "old")
+    first = here.run(journal=Others(None))
+    again = Others("busy", "busy", first)
+    second = here.run(journal=again)
+    assert (first.cached, second.cached) == (False, True)
+    assert first.cache_key is not None
+    assert again.asked == [first.cache_key] * 3
+    assert [event.stage for event in again.events] == ["inference"], "told once that others are at it"
+    assert second.model_dump(exclude={"id", "timings", "cached"}) == first.model_dump(
+        exclude={"id", "timings", "cached"}
+    )
+    assert (second.id, second.timings.decode_s, second.timings.inference_s) == ("job-1", None, None)
+    assert len(here.told) == 1, "nothing was heard for the second"
+
+
+def test_without_the_setting_no_job_is_served_by_the_result_of_another(host: MakeHost) -> None:
+    here, other = ready(host(ALONE, {"old": "m"}), "old"), Others()
+    assert here.run(journal=other).cache_key is None
+    assert other.asked == []
+
+
+def test_a_job_that_waits_for_another_can_be_stopped(host: MakeHost) -> None:
+    here, control = ready(host(ALONE, {"old": "m"}, cache_ttl_s=60), "old"), JobControl()
+    control.stop(CanceledError("Canceled."))
+    with pytest.raises(CanceledError):
+        here.run(control, Others(*["busy"] * 9))
+
+
+def test_what_a_stand_in_heard_serves_no_other_job(host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, transcribe = ready(host(BOTH, {"new": "m", "old": "m"}, cache_ttl_s=60), "new", "old"), inference.transcribe
+
+    def fail_on_new(job: Job, decoded: DecodedAudio, berth: Berth, *rest: Any, **options: Any) -> Heard:
+        if berth.name == "new":
+            raise EngineCrashedError("It died.")
+        return transcribe(job, decoded, berth, *rest, **options)
+
+    monkeypatch.setattr(inference, "transcribe", fail_on_new)
+    asked = Others(None)
+    result = here.run(journal=asked)
+    assert (result.fallback_from, result.cache_key) == ("new", None)
+    assert len(asked.asked) == 1

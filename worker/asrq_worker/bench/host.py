@@ -100,12 +100,14 @@ class Host:
 def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Host]:
     """Run asrq with a target until the block ends; what it says goes to the file `log`.
 
-    It goes by the settings of the environment, except that nothing stands in for the backend and no lane is full.
+    It goes by the settings of the environment, except that nothing stands in for the backend, no lane is full and no
+    result serves another job.
 
     Raises:
         AsrqError: it does not start.
     """
     env = {**os.environ, "ASRQ_FALLBACK": "none", "ASRQ_LANE_DEPTH": "1000000", "ASRQ_GRACE_S": "0"}
+    env["ASRQ_CACHE_TTL_S"] = "0"  # every clip is heard twice: alone, and among all
     env.setdefault("ASRQ_LOG_LEVEL", "warning")
     command = [
         "up",

@@ -95,6 +95,9 @@ class _Journal:
     def event(self, event: Event) -> None:
         self._send(messages.event(self._job_id, event))
 
+    def reuse(self, key: str) -> None:
+        pass
+
     def load(self) -> dict[str, Transcript]:
         return self._chunks
 

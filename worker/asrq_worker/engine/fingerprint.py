@@ -25,10 +25,14 @@ def fingerprint(
     Threads and processes are left out: they change no text.
     """
     options = sorted((name, repr(value)) for name, value in config.options.items() if name not in _OF_NO_MATTER)
-    versions = [(name, _version(name)) for name in ("asrq", *packages)]
     files = [entry for folder in folders for entry in _files(folder)]
-    decides = repr((sorted(asdict(identity).items()), config.model, options, versions, files))
+    decides = repr((sorted(asdict(identity).items()), config.model, options, versions("asrq", *packages), files))
     return hashlib.sha256(decides.encode()).hexdigest()[:16]
+
+
+def versions(*packages: str) -> tuple[tuple[str, str], ...]:
+    """Return each package with its version; `none` where it is not installed."""
+    return tuple((name, _version(name)) for name in packages)
 
 
 def _files(folder: Path) -> list[tuple[str, int, int]]:

@@ -110,6 +110,13 @@ FALLBACKS = Metric(
     "Completed jobs that `stand_in` served because `backend` could not.",
     ("backend", "stand_in"),
 )
+CACHED = Metric(
+    "asrq_cached_total",
+    "counter",
+    "worker",
+    "Completed jobs that were served by the result of an earlier one; they count in no other times than the total.",
+    ("lane",),
+)
 SLOTS = Metric("asrq_slots", "gauge", "worker", "Slots of the worker: jobs that it can run at once.", ("lane",))
 LEASES = Metric(
     "asrq_leases",

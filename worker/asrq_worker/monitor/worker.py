@@ -92,6 +92,8 @@ class WorkerMonitor:
         self.metrics.observe(catalogue.RTFX, timings.rtfx, **both)
         self.metrics.observe(catalogue.BATCH, timings.batch_size, backend=backend)
         self.metrics.observe(catalogue.BATCH_WAIT, timings.batch_wait_s, **both)
+        if result.cached:
+            self.metrics.count(catalogue.CACHED, lane=lane)
         if result.fallback_from:
             self.metrics.count(catalogue.FALLBACKS, backend=result.fallback_from, stand_in=backend)
 

@@ -1,8 +1,9 @@
-"""The trace of a running job in Redis: its events and its finished chunks."""
+"""The trace of a running job in Redis: its events and its finished chunks, and what other jobs left for it."""
 
 from __future__ import annotations
 
-from typing import cast
+import time
+from typing import Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from redis import Redis
@@ -10,6 +11,8 @@ from redis.exceptions import RedisError
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
 from asrq_worker import faults
 from asrq_worker.backends.base import Transcript
 from asrq_worker.logs import Log
@@ -22,11 +25,13 @@ _log = Log("asrq.journal")
 class RedisJournal:
     """Writes as the job goes, while its execution holds the lease. What cannot be written never fails the job."""
 
-    def __init__(self, redis: Redis, execution: Execution, *, ttl_s: int) -> None:
+    def __init__(self, redis: Redis, execution: Execution, settings: Settings) -> None:
         self._redis = redis
         self._lease = execution.lease
         self._job_id = execution.job_id
-        self._ttl_s = ttl_s
+        self._ttl_s = settings.failure_ttl_s
+        self._cache_ttl_s = min(settings.cache_ttl_s, settings.result_ttl_s)
+        self._chunks_of = [execution.job_id]
         self._lossy = False
 
     def event(self, event: Event) -> None:
@@ -37,10 +42,20 @@ class RedisJournal:
             self._lost("event", error)
         faults.reach(event.stage or event.type)
 
+    def reuse(self, key: str) -> Result | Literal["busy"] | None:
+        """Return the result of another job; what has a result of another job is its `cache_key`."""
+        try:
+            return self._reuse(key)
+        except (RedisError, OSError) as error:
+            self._lost("reuse", error)
+            return None
+
     def load(self) -> dict[str, Transcript]:
         """Return finished chunks of earlier attempts; one that does not parse is done again."""
+        raw: dict[bytes, bytes] = {}
         try:
-            raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.chunks(self._job_id)))
+            for job_id in self._chunks_of:
+                raw |= cast("dict[bytes, bytes]", self._redis.hgetall(keys.chunks(job_id)))
         except (RedisError, OSError) as error:
             _log.warning("checkpoints.unreadable", id=self._job_id, reason=type(error).__name__)
             return {}
@@ -59,6 +74,26 @@ class RedisJournal:
         except (RedisError, OSError) as error:
             self._lost("checkpoint", error)
 
+    def _reuse(self, key: str) -> Result | Literal["busy"] | None:
+        useless = b""
+        while True:
+            args: list[str | bytes | int] = [self._lease, f"{time.time():.6f}", self._cache_ttl_s, useless]
+            answer = scripts.load(self._redis, "reuse")([keys.cache(key), keys.LEASES], args)
+            verdict, lease = cast("tuple[bytes, bytes]", answer)
+            job_id = Execution.of_lease(lease.decode(), "").job_id if lease else self._job_id
+            match verdict:
+                case b"busy":
+                    return "busy"
+                case b"ended":
+                    found = _parsed(cast("bytes | None", self._redis.get(keys.result(job_id))))
+                    if found and found.status == "completed" and found.cache_key == key:
+                        return found
+                    useless = lease
+                case _:
+                    if job_id != self._job_id:
+                        self._chunks_of.append(job_id)
+                    return None
+
     def _lost(self, what: str, error: Exception) -> None:
         """Tell of the first loss only: an outage takes many."""
         if not self._lossy:
@@ -70,3 +105,10 @@ class RedisJournal:
             [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
             [self._lease, event, chunk, transcript, self._ttl_s],
         )
+
+
+def _parsed(text: bytes | None) -> Result | None:
+    try:
+        return Result.from_json(text) if text else None
+    except ValidationError:
+        return None

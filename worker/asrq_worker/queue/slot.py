@@ -204,7 +204,7 @@ class Slot(SimpleWorker):
         self._keeper.hold(execution, control)
         try:
             self._settle_in(job_id, control)
-            journal = RedisJournal(self._redis, execution, ttl_s=self._settings.failure_ttl_s)
+            journal = RedisJournal(self._redis, execution, self._settings)
             ended = self._task.run(taken, control, journal)
             try:
                 kept = self._end(execution, request, ended, control)

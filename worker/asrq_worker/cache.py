@@ -1,0 +1,29 @@
+"""Which result may serve a later job: one of the same audio, asked for the same, heard by the same means."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+from asrq_jobs.request import Request
+from asrq_worker.engine.fingerprint import versions
+
+_OF_NO_MATTER = {"schema_", "id", "lane", "audio", "timeout_s", "queue_ttl_s", "webhook", "retries"}
+"""Fields of a request that change when and for whom it is served, but no text."""
+
+
+def key(request: Request, sha256: str, fingerprint: str, *, chunk_s: float, stand_in: bool) -> str:
+    """Return 32 hexadecimal digits that differ where a result may differ.
+
+    They cover the audio, all of the request that decides the text, the engine (`engine.fingerprint`: model, options of
+    the backend, versions of its packages and of asrq), how audio is decoded and cut, and whether a stand-in would have
+    heard what the engine gets wrong.
+    """
+    asked = sorted(request.model_dump(mode="json", exclude=_OF_NO_MATTER).items())
+    decides = repr((sha256, asked, fingerprint, _decoding(), chunk_s, stand_in))
+    return hashlib.sha256(decides.encode()).hexdigest()[:32]
+
+
+@cache
+def _decoding() -> tuple[tuple[str, str], ...]:
+    return versions("av", "faster-whisper", "numpy", "onnxruntime")
