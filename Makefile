@@ -7,7 +7,7 @@ ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test simulate chaos soak lint docs locks pictures bench clean
+.PHONY: help demo test simulate chaos soak lint docs locks pictures bench bench-systems clean
 
 help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
@@ -21,6 +21,7 @@ help:
 	@echo "make locks                  pin again what pyproject.toml asks for"
 	@echo "make pictures               take the dashboard's pictures in the docs again"
 	@echo "make bench                  measure the overhead of the queue"
+	@echo "make bench-systems          measure asrq beside other systems; ARGS=--help says what can be chosen"
 
 demo: .venv/.run
 	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
@@ -60,6 +61,9 @@ pictures: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python ops/bench/overhead.py
+
+bench-systems: .venv/.dev
+	PYTHONPATH=ops/bench $(BIN)/python -m systems $(ARGS)
 
 clean:
 	rm -rf .venv build dist

@@ -72,12 +72,12 @@ def _accuracy(report: Report) -> str:
                 rows.append([target.target, language, *counts, _percent(found.wer), _percent(found.cer)])
             elif language in target.refused:
                 rows.append([target.target, language, "skipped", *[_NONE] * 5])
-    return _table(["backend", "language", "clips", "word errors", "invented", "lost", "WER", "CER"], rows)
+    return table(["backend", "language", "clips", "word errors", "invented", "lost", "WER", "CER"], rows)
 
 
 def _speed(report: Report) -> str:
     head = ["backend", "p50", "p95", "p99", "RTFx", "cold start", "model load", "peak memory"]
-    return _table(head, [[target.target, *_speed_of(target)] for target in report.targets])
+    return table(head, [[target.target, *_speed_of(target)] for target in report.targets])
 
 
 def _speed_of(target: TargetReport) -> list[str]:
@@ -107,7 +107,7 @@ def _trade_offs(targets: Sequence[TargetReport], languages: Sequence[str]) -> st
         best = (min if low else max)(known, default=None)
         for row, value in zip(rows, values, strict=True):
             row.append(_beside(value, best, form))
-    return _table(["backend", *(name for name, *_ in columns)], rows)
+    return table(["backend", *(name for name, *_ in columns)], rows)
 
 
 def _wer_of(language: str) -> Callable[[TargetReport], float | None]:
@@ -139,7 +139,8 @@ def _incidents_of(target: TargetReport) -> Iterable[str]:
         yield f"{target.throughput.changed} with another text when all ran at once"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; every row has as many cells as the head."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -1,0 +1,1 @@
+"""A benchmark of systems that transcribe; see `__main__`."""
