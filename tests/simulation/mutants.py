@@ -116,7 +116,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "end takes a lease that was renewed", kind="revived", patches=((execution.Execution, "end", _end_unfenced),)
     ),
-    Mutant("end tells a repetition that it was fenced", "end_execution", "and 1 or 0", "and 0 or 0", kind="unheard"),
+    Mutant(
+        "end tells a repetition that it was fenced", "end_execution", "entry[2][2] == ARGV[9]", "false", kind="unheard"
+    ),
     Mutant("end keeps the lease", "end_execution", "redis.call('ZREM', KEYS[2], lease)", ""),
     Mutant("end puts back at the wrong end", "end_execution", "'LPUSH', KEYS[15]", "'RPUSH', KEYS[15]", kind="crowded"),
     Mutant(

@@ -64,8 +64,7 @@ class _Listener(logging.Handler):
         fields = {name: value for name, value in getattr(record, "asrq_fields", {}).items() if value is not None}
         self._run.scheduler.note(f"  says {said} {fields}")
         actor = self._run.scheduler.actor
-        # An attempt that gives its job back leaves nothing by which a repetition could be told from a late end.
-        if said == "commit.fenced" and actor is not None and fields["verdict"] not in {"retry", "front"}:
+        if said == "commit.fenced" and actor is not None:
             self._run.fenced(actor.host, str(fields["id"]))
         lives = actor is None or actor.host.alive
         if lives and (said.endswith(".defect") or said == "thread.ended"):

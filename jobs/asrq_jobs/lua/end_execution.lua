@@ -35,8 +35,8 @@
 -- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
--- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end of a job,
--- sent again by a worker that lost our answer, is 1.
+-- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end, sent
+-- again by a worker that lost our answer, is 1, whatever has become of the job since: its event is there.
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its
 -- end. One that goes on and found no place is put there by the reaper, which finds it on no list.
 
@@ -44,7 +44,12 @@ local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
 local lease = ARGV[3] .. '/' .. id .. '/' .. execution
 local expiry = redis.call('ZSCORE', KEYS[2], lease)
 if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
-  return ARGV[10] ~= '' and redis.call('GET', KEYS[9]) == ARGV[10] and 1 or 0
+  for _, entry in ipairs(redis.pcall('XREVRANGE', KEYS[8], '+', '-')) do
+    if entry[2][2] == ARGV[9] then
+      return 1
+    end
+  end
+  return 0
 end
 local over = redis.call('EXISTS', KEYS[9]) == 1
 if not over and (outcome == 'front' or outcome == 'retry') and redis.call('EXISTS', KEYS[12]) == 1 then

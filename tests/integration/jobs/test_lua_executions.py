@@ -159,10 +159,18 @@ ENDED: State = LET_GO | {
 }
 
 
-def end(server: Server, outcome: str, *, attempt: str = "2 ended", lapsed_by: str = "", announcement: str = "") -> int:
+def end(
+    server: Server,
+    outcome: str,
+    *,
+    attempt: str = "2 ended",
+    event: str = "event",
+    lapsed_by: str = "",
+    announcement: str = "",
+) -> int:
     ends = outcome not in {"retry", "front"}
     answer: int = server.run(
-        "end_execution", "job", "run", "batch", outcome, "now", 1600, 600, attempt, "event", "result" if ends else "",
+        "end_execution", "job", "run", "batch", outcome, "now", 1600, 600, attempt, event, "result" if ends else "",
         "field", "value", "w", lapsed_by, 2000, announcement,
     )  # fmt: skip
     return answer
@@ -194,8 +202,7 @@ def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcem
     assert server.changed() == expected
     assert end(server, outcome, announcement=announcement) == 1, "the same end, sent again"
     assert server.changed() == expected
-    server.redis.set("asrq:result:<id>", "another")
-    assert end(server, outcome) == 0, "another end"
+    assert end(server, outcome, event="another") == 0
 
 
 @pytest.mark.parametrize(
@@ -211,8 +218,13 @@ def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> No
     held = HELD if outcome == "front" else {name: held for name, held in HELD.items() if name != "destination"}
     server.put(held)
     assert end(server, outcome) == 1
-    assert server.changed() == LET_GO | KEPT | changes | {"asrq:stats": {outcome: "1"}}
-    assert end(server, outcome) == 0, "what gives a job back is not repeated"
+    expected = LET_GO | KEPT | changes | {"asrq:stats": {outcome: "1"}}
+    assert server.changed() == expected
+    assert end(server, outcome) == 1, "the same end, sent again"
+    assert server.changed() == expected
+    server.redis.xadd("asrq:events:<id>", {"event": "started"})
+    assert end(server, outcome) == 1, "and another execution has begun since"
+    assert end(server, outcome, event="another") == 0
 
 
 @pytest.mark.parametrize("outcome", ["front", "retry"])
@@ -274,6 +286,12 @@ def test_an_execution_without_a_lease_ends_nothing(server: Server) -> None:
     server.put(HELD | {"asrq:leases": {"batch/job/other": 1030}, "asrq:result:<id>": ""})
     assert end(server, "failed") == 0
     assert end(server, "front", lapsed_by="2000") == 0
+    assert server.changed() == {}
+
+
+def test_an_execution_without_a_lease_ends_nothing_though_the_events_are_spoilt(server: Server) -> None:
+    server.put(HELD | {"asrq:leases": {"batch/job/other": 1030}, "asrq:events:<id>": "spoilt"})
+    assert end(server, "retry") == 0
     assert server.changed() == {}
 
 
