@@ -139,6 +139,23 @@ def test_a_hundred_thousand_files_joined_to_each_other(samples: int) -> None:
     assert attempt.work.values < SECONDS_OF_WORK
 
 
+@pytest.mark.parametrize("samples", [None, bytes(32_000)], ids=["no sound", "behind sound"])
+def test_chunks_without_sound_without_end(samples: bytes | None) -> None:
+    begin = b"RIFF\0\0\0\0WAVE" if samples is None else bombs.wav(samples, rate=8000)
+    attempt = Attempt(begin + b"JUNK\0\0\0\0" * 1_000_000)
+    with pytest.raises(AudioUnreadableError, match="more than 100000 chunks without sound"):
+        attempt.run()
+    assert attempt.written == 0
+
+
+def test_comfort_noise_without_end() -> None:
+    """Frames of AMR that say that nobody speaks: a byte for 20 ms, of which FFmpeg makes no sound."""
+    attempt = Attempt(b"#!AMR\n" + b"\x7c" * 1_000_000)
+    with pytest.raises(AudioTooLongError):
+        attempt.run(longest_s=60)
+    assert attempt.work.seconds < 70
+
+
 @pytest.mark.parametrize(("entries", "length"), [(1_000_000, 1000), (100_000, 20_000), (1_000_000, 1)])
 def test_an_edit_list_without_end(entries: int, length: int) -> None:
     """A million entries, all of the track a hundred thousand times, a packet for each millisecond."""
@@ -146,6 +163,13 @@ def test_an_edit_list_without_end(entries: int, length: int) -> None:
     with pytest.raises(AudioTooLongError):
         attempt.run(longest_s=HOUR)
     assert attempt.work.values < SECONDS_OF_WORK
+
+
+def test_an_edit_list_that_says_how_long_it_is_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = Attempt(bombs.with_edits(movie(), 100_000, length=20_000))
+    monkeypatch.setattr(av, "open", None)
+    with pytest.raises(AudioTooLongError):
+        attempt.run()
 
 
 @pytest.mark.parametrize("gap_s", [5 * HOUR, 1_000_000])

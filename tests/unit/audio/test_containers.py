@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from asrq_worker.audio.containers import chunks, ebml, files
+from asrq_worker.audio.containers import chunks, ebml, files, wave
 from asrq_worker.audio.containers import ogg as ogg_pages
 from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.frames import stated_bytes
@@ -311,6 +311,24 @@ def test_files_made_of_very_many_pieces_are_not_followed_to_their_end(
     monkeypatch.setattr(module, "MOST_STEPS", 7)
     content = {chunks: amr(), ebml: webm(live=True), ogg_pages: ogg()}[module]
     assert told(content + content) == [Part(0, 2 * len(content))]
+
+
+@pytest.mark.parametrize(
+    ("module", "content"),
+    [
+        (wave, b"RIFF\0\0\0\0WAVE" + b"JUNK\0\0\0\0" * 9),
+        (wave, wav(bytes(4)) + b"JUNK\0\0\0\0" * 9),
+        (chunks, b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * 9),
+        (chunks, b"caff\0\1\0\0" + b"free\0\0\0\0\0\0\0\0" * 9),
+    ],
+    ids=["before samples", "behind them", "boxes", "chunks"],
+)
+def test_chunks_without_sound_are_not_followed_for_ever(
+    module: ModuleType, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not told(content)[0].crowded
+    monkeypatch.setattr(module, "MOST_WITHOUT_SOUND", 8)
+    assert told(content) == [Part(0, len(content), crowded=True)]
 
 
 @pytest.mark.parametrize(("module", "kind"), [(ebml, "live"), (ogg_pages, "ogg")])

@@ -13,8 +13,9 @@ import av
 from av.stream import Disposition
 
 from asrq_jobs.errors import AudioEmptyError, AudioUnreadableError, NoAudioStreamError
+from asrq_worker.audio.containers import edits
 from asrq_worker.audio.containers.files import parts
-from asrq_worker.audio.containers.part import Part
+from asrq_worker.audio.containers.part import MOST_WITHOUT_SOUND, Content, Part
 from asrq_worker.audio.mono import Mono
 from asrq_worker.audio.output import Output
 from asrq_worker.audio.packets import Packets, Piece, View
@@ -111,6 +112,12 @@ def warm_up() -> None:
     )
 
 
+def _cut_off(before: str) -> AudioUnreadableError:
+    return AudioUnreadableError(
+        f"The file is cut off before {before}.", hint="It is incomplete: copy or record it again, to its end."
+    )
+
+
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).rstrip(".")
 
@@ -121,6 +128,11 @@ def _same(number: int, tracks: Sequence[Track]) -> int:
 
 
 def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output: Output) -> Media:
+    if part.crowded:
+        raise AudioUnreadableError(
+            f"The file has more than {MOST_WITHOUT_SOUND} chunks without sound.", hint="Export or convert it again."
+        )
+    output.expect(edits.length_s(Content(file, part.stop), part))
     try:
         with av.open(
             View(file, part.start, part.stop),
@@ -134,6 +146,8 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output:
     except MemoryError:  # PyAV's own is an FFmpegError too
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
+        if part.cut:
+            raise _cut_off("anything of it can be decoded") from error
         raise AudioUnreadableError(f"The file is not audio that can be decoded: {_reason(error)}.") from error
 
 
@@ -149,6 +163,8 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, fi
     number = choose(_tracks(streams))
     stream = streams[number - 1]
     if (codec := stream.codec_context) is None:
+        if part.cut:
+            raise _cut_off("it says what its audio is")
         raise AudioUnreadableError("The file's audio is of a kind that is not known.")
     media = Media(container.format.name, codec.name, stream.sample_rate, stream.channels, number, len(streams))
     length_s = _length_s(container, stream)
@@ -171,7 +187,7 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, fi
         cut = cut or (sound.damaged if packets.short is None else packets.short)
     damaged = sound.holes or part.damaged or packets.left_over or (sound.damaged and not cut)
     if not sound.heard and cut:
-        raise AudioUnreadableError("The file is cut off before its first sound.")
+        raise _cut_off("its first sound")
     if not sound.heard and sound.damaged:
         raise AudioUnreadableError("The file's audio is damaged: none of it could be decoded.")
     if not sound.heard and output.samples == before:
@@ -197,16 +213,19 @@ class _Sound:
         self._line = Timeline(clock)
         self._mono = Mono()
         self._silent_until_s: float | None = None
+        self._silent_s = 0.0
 
     def take(self, piece: Piece) -> None:
         if piece.frame is None:
             self.damaged = self.damaged or piece.damaged
             if piece.time_s is not None:
                 self._silent_until_s = piece.time_s + piece.length_s
+            self._silent_s += piece.length_s
+            self._output.expect(self._silent_s)
             self._output.progress()
             return
         self.holes = self.holes or self.damaged
-        self.heard, self.damaged, self._silent_until_s = True, False, None
+        self.heard, self.damaged, self._silent_until_s, self._silent_s = True, False, None, 0.0
         self._place(piece.time_s, piece.length_s)
         self._output.put(self._mono.feed(piece.frame))
 

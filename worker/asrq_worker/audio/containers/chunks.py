@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from asrq_worker.audio.containers.part import MOST_STEPS, Content, Part
+from asrq_worker.audio.containers.part import MOST_STEPS, MOST_WITHOUT_SOUND, Content, Part
 
 HEAD = 32  # bytes: longer than the head of any chunk here
 _UNKNOWN = (0, 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF)  # as a size: the writer did not know it
 _MP4 = frozenset(b"ftyp moov mdat moof styp sidx wide free skip pnot".split())
+_MP4_INDEX = frozenset({b"moov"})
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_NO_PACKETS = 50
@@ -37,14 +38,15 @@ class Row:
     """A kind of container. `read` says what a head of `HEAD` bytes, or fewer at the end, begins; None: nothing known.
 
     A file begins with a chunk of `opening`, and the next one where that, or one of `again`, comes behind sound, which
-    is in chunks of `body`, or in any. `slack`: bytes at the end that may be left out; `closed`: what is no chunk does
-    not belong there.
+    is in chunks of `body`, or in any. `index`: chunks without which none is found. `slack`: bytes at the end that may
+    be left out; `closed`: what is no chunk does not belong there.
     """
 
     read: Callable[[bytes], Chunk | None]
     opening: frozenset[bytes]
     body: frozenset[bytes] | None = None
     again: frozenset[bytes] | None = None
+    index: frozenset[bytes] = frozenset()
     slack: int = 1
     closed: bool = True
 
@@ -55,8 +57,8 @@ class Row:
 
     def part(self, content: Content, start: int) -> Part:
         """Return the part that begins at `start`; what is no chunk of it ends it."""
-        at, last, size = start, start, content.size
-        sound = in_body = False
+        at, last, size, silent = start, start, content.size, 0
+        sound = needed = False
         for _ in range(MOST_STEPS):
             if at >= size:
                 break
@@ -68,13 +70,17 @@ class Row:
             if sound and chunk.name in (self.again or self.opening):
                 return Part(start, at)
             in_body = self.body is None or chunk.name in self.body
+            needed = in_body or chunk.name in self.index
             sound = sound or in_body
+            silent += not in_body
+            if silent > MOST_WITHOUT_SOUND:
+                return Part(start, size, crowded=True)
             if chunk.length is None:
                 return Part(start, size)
             last, at = at, at + max(1, chunk.length)
         over = at > size + self.slack
-        damaged = over and not in_body and self.closed and content.is_more_than_a_tag(last)
-        return Part(start, size, cut=not sound or (over and in_body), damaged=damaged)
+        damaged = over and not needed and self.closed and content.is_more_than_a_tag(last)
+        return Part(start, size, cut=not sound or (over and needed), damaged=damaged)
 
 
 def _little(data: bytes) -> int:
@@ -177,7 +183,9 @@ ROWS: tuple[Row, ...] = (
     Row(_flv, frozenset({b"FLV"}), frozenset({b"tag"}), slack=4),
     Row(_voc, frozenset({_VOC}), frozenset({b"\1", b"\2", b"\x09"})),
     Row(_rm, frozenset({b".RMF"}), frozenset({b"DATA"}), slack=18),
-    Row(_mp4, _MP4, frozenset({b"mdat", b"moof"}), again=frozenset({b"ftyp"}), closed=False),
+    Row(
+        _mp4, _MP4, frozenset({b"mdat", b"moof"}), again=frozenset({b"ftyp"}), index=frozenset({b"moov"}), closed=False
+    ),
     Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0),
     Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0),
 )

@@ -11,6 +11,9 @@ A_TAG = 4096
 MOST_STEPS = 2_000_000
 """Chunks, frames or pages that are followed, some seconds' work: more than a day of audio, unless they are made to."""
 
+MOST_WITHOUT_SOUND = 100_000
+"""Chunks without sound: no program writes as many, and FFmpeg takes its time with each."""
+
 MOST_LOSSES = 1000
 """Times that the thread is lost and found again."""
 
@@ -21,14 +24,15 @@ _BLOCK = 1 << 20
 @dataclass(frozen=True)
 class Part:
     """A container: bytes from `start` to `stop`. `cut`: by its own structure there was more to come. `damaged`: some of
-    it is nothing that belongs there. `uncounted`: there is more sound in it than its header counts. `known`: there is a
-    reader for its structure."""
+    it is nothing that belongs there. `uncounted`: there is more sound in it than its header counts. `crowded`: it has
+    more than `MOST_WITHOUT_SOUND` chunks without sound. `known`: there is a reader for its structure."""
 
     start: int
     stop: int
     cut: bool = False
     damaged: bool = False
     uncounted: bool = False
+    crowded: bool = False
     known: bool = True
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from asrq_worker.audio.containers.part import MOST_STEPS, Content, Part
+from asrq_worker.audio.containers.part import MOST_WITHOUT_SOUND, Content, Part
 
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _OPEN_ENDED = 0x7FFFF000  # programs that stream write this or more for "until the end"; others leave 0
@@ -22,10 +22,10 @@ def part(content: Content, start: int) -> Part:
     form = content.read(start, 4)
     order: Literal["big", "little"] = "big" if form == b"RIFX" else "little"
     at, large = start + 12, 0
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_WITHOUT_SOUND):
         header = content.read(at, 24)
         if len(header) < 8:
-            break
+            return Part(start, content.size, cut=True)
         name, length = header[:4], int.from_bytes(header[4:8], order)
         if name == b"ds64":
             large = int.from_bytes(header[16:24], "little")
@@ -33,7 +33,7 @@ def part(content: Content, start: int) -> Part:
             wide = form in (b"RF64", b"BW64") and length == _LARGE
             return _with_samples(content, start, at + 8, large if wide else length, open_ended=not wide)
         at += 8 + length + length % 2
-    return Part(start, content.size, cut=True)
+    return Part(start, content.size, crowded=True)
 
 
 def _with_samples(content: Content, start: int, body: int, length: int, *, open_ended: bool) -> Part:
@@ -43,25 +43,27 @@ def _with_samples(content: Content, start: int, body: int, length: int, *, open_
     end = body + length
     if end <= content.size:
         for after in (end + length % 2, end):  # some leave the padding out
-            if (stop := _known(content, after)) is not None:
-                return Part(start, stop)
+            if (found := _closed(content, start, after)) is not None:
+                return found
     stop = _next(content, body)
     return Part(start, stop, cut=stop < end - _SLACK, uncounted=stop > end)
 
 
-def _known(content: Content, at: int) -> int | None:
-    """Return where what lies behind the samples ends: chunks, a tag, padding or nothing; None if it is more samples."""
+def _closed(content: Content, start: int, at: int) -> Part | None:
+    """Return the part whose samples end at `at`, if what lies behind is chunks, a tag, padding or nothing."""
     place, size = at, content.size
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_WITHOUT_SOUND):
         header = content.read(place, 12)
         if begins(header):
-            return place
+            return Part(start, place)
         if len(header) < 12 or not header[:4].isascii() or not header[:4].decode("ascii").isprintable():
             break
         length = int.from_bytes(header[4:8], "little")
         place += 8 + length + length % 2
+    else:
+        return Part(start, size, crowded=True)
     if size <= place <= size + 1 or content.read(at, 3) == b"ID3" or content.is_padding(at):
-        return size
+        return Part(start, size)
     return None
 
 
