@@ -51,6 +51,16 @@ def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], 
     return f"no worker that is registered serves {what}: if another one takes the job, it fails"
 
 
+def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:
+    """Return what serves and what stands in while no policy is in force, as the workers that are there announce it: a
+    pair for each choice that their settings make."""
+    usual = [
+        [str(offer.get("backend")) for offer in _offers(announced) if not offer.get("on_request")]
+        for announced in workers.values()
+    ]
+    return {(names[0], names[1] if len(names) > 1 else None) for names in usual if names}
+
+
 def taking_jobs(workers: Mapping[str, Any]) -> int:
     """Return how many of the workers that are there take jobs, or will once their model is loaded."""
     return sum(announced["state"] != "draining" for announced in workers.values())

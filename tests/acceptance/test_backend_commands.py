@@ -101,6 +101,28 @@ def test_no_backend_runs_beside_itself(asrq: Asrq, valkey_url: str) -> None:
     assert asrq("backend", "show").stdout.splitlines()[:2] == ["backend   qwen", "fallback  whisper"]
 
 
+def test_a_trial_leaves_what_serves_by_the_settings_of_the_workers(asrq: Asrq, client: Client) -> None:
+    gpu = registration(client.settings, [Offer(backend="house", model="m"), Offer(backend="server", model="m")])
+    client.redis.hset(keys.HOSTS, "gpu", gpu)
+    for trial in ("canary", "shadow"):
+        policy = json.loads(asrq("backend", trial, "qwen", "5%", "--json").stdout)["policy"]
+        assert (policy["backend"], policy["fallback"], policy[trial]["backend"]) == ("house", "server", "qwen")
+        client.redis.delete(keys.POLICY)
+    assert json.loads(asrq("backend", "set", "qwen", "--json").stdout)["policy"]["fallback"] == "server"
+
+
+def test_no_trial_begins_where_it_would_change_what_serves(asrq: Asrq, client: Client) -> None:
+    for name in ("house", "whisper"):
+        client.redis.hset(keys.HOSTS, name, registration(client.settings, [Offer(backend=name, model="m")]))
+    for command in (("canary", "qwen", "5%"), ("shadow", "qwen", "5%"), ("set", "qwen"), ("rollback",)):
+        done = asrq("backend", *command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "workers serve different backends: house, whisper. [job_state]" in done.stderr
+        assert client.redis.get(keys.POLICY) is None
+    assert asrq("backend", "set", "house", "--fallback", "whisper").returncode == 0
+    assert asrq("backend", "canary", "qwen", "5%").returncode == 0
+
+
 def test_without_a_policy_the_settings_count(asrq: Asrq, valkey_url: str) -> None:
     assert "settings" in asrq("backend", "show").stdout
 

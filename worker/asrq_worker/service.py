@@ -260,6 +260,7 @@ class Service:
     def _status(self) -> str:
         self._announced = self._machine.pipeline.offers()
         now = time.time()
+        own = (self._settings.backend, self._settings.fallback_backend)
         # Nothing beats while the model loads; afterwards everything does that keeps the leases.
         silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s
         status = {
@@ -273,7 +274,7 @@ class Service:
             "lanes": self._settings.lanes,
             "running": len(self._keeper.held()),
             "engines": self._machine.fleet.states(),
-            "backends": registry.names(),
+            "backends": list(dict.fromkeys(filter(None, (*registry.names(), *own)))),
             "serves": [offer.model_dump(mode="json", exclude_none=True) for offer in self._announced],
         }
         return json.dumps(status)

@@ -57,8 +57,8 @@ def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
     if name == fallback:
         raise UsageError(f"{name} cannot stand in for itself.", hint="Name another --fallback, or none.")
 
-    def change(current: Policy) -> Policy:
-        stand_in = fallback or current.fallback or current.backend
+    def change(current: Callable[[], Policy]) -> Policy:
+        stand_in = fallback or current().fallback or current().backend
         return Policy(backend=name, fallback=None if stand_in == policy.NONE else stand_in)
 
     _change(change, name, *([fallback] if fallback else []), reason=f"set {name}", as_json=as_json)
@@ -72,8 +72,8 @@ def canary(name: str, share: str, as_json: bool) -> None:
     """Let the backend NAME serve a SHARE of the jobs, as in 5%; 0% ends the trial."""
     part = _share(share)
 
-    def change(current: Policy) -> Policy:
-        return current.model_copy(update={"canary": _beside(current, name, part)})
+    def change(current: Callable[[], Policy]) -> Policy:
+        return current().model_copy(update={"canary": _beside(current(), name, part)})
 
     _change(change, name, reason=f"canary {name} {share}", as_json=as_json)
 
@@ -86,8 +86,8 @@ def shadow(name: str, share: str, as_json: bool) -> None:
     """Let the backend NAME hear a SHARE of the jobs after they were served, and compare; 0% ends it."""
     part = _share(share)
 
-    def change(current: Policy) -> Policy:
-        return current.model_copy(update={"shadow": _beside(current, name, part)})
+    def change(current: Callable[[], Policy]) -> Policy:
+        return current().model_copy(update={"shadow": _beside(current(), name, part)})
 
     _change(change, name, reason=f"shadow {name} {share}", as_json=as_json)
 
@@ -96,7 +96,7 @@ def shadow(name: str, share: str, as_json: bool) -> None:
 @options.json_option
 def rollback(as_json: bool) -> None:
     """End a canary; without one, let the fallback serve all jobs again."""
-    _change(Policy.rolled_back, reason="rollback", as_json=as_json)
+    _change(lambda current: current().rolled_back(), reason="rollback", as_json=as_json)
 
 
 def _beside(current: Policy, name: str, part: float) -> Share | None:
@@ -106,8 +106,8 @@ def _beside(current: Policy, name: str, part: float) -> Share | None:
     return Share(backend=name, share=part) if part else None
 
 
-def _change(change: Callable[[Policy], Policy], *named: str, reason: str, as_json: bool) -> None:
-    """Put a changed policy in force; the backends that the user has `named` must exist."""
+def _change(change: Callable[[Callable[[], Policy]], Policy], *named: str, reason: str, as_json: bool) -> None:
+    """Put a policy in force that `change` makes of what is; the backends that the user has `named` must exist."""
     config = configuration.load()
     with Client(config) as client, queue_errors(config):
         workers = client.workers(stopped=True)
@@ -115,13 +115,30 @@ def _change(change: Callable[[Policy], Policy], *named: str, reason: str, as_jso
             if name != policy.NONE:
                 serving.refuse_unknown(name, workers)
         before = policy.read(client.redis)
-        after = change(before or Policy(backend=config.backend, fallback=config.fallback_backend))
+        after = change(lambda: before or _by_settings(client))
         if not policy.write(client.redis, before, after, reason=reason):
             raise JobStateError("The policy has just been changed by somebody else.", hint="Look: asrq backend show")
     if as_json:
         printing.give_json({"policy": after.model_dump()})
     else:
         _say(after)
+
+
+def _by_settings(client: Client) -> Policy:
+    """Return what serves without a policy: what the workers that are there say, or else the settings here.
+
+    Raises:
+        JobStateError: they do not all say the same, so that one policy for all would change what serves.
+    """
+    found = serving.by_settings(client.workers())
+    if len(found) > 1:
+        raise JobStateError(
+            f"By their settings workers serve different backends: {', '.join(sorted({name for name, _ in found}))}.",
+            hint="Say first what is to serve on all of them: asrq backend set NAME --fallback NAME",
+        )
+    for backend, fallback in found:
+        return Policy(backend=backend, fallback=fallback)
+    return Policy(backend=client.settings.backend, fallback=client.settings.fallback_backend)
 
 
 def _share(text: str) -> float:

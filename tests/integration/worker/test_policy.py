@@ -11,6 +11,7 @@ from waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys, policy
 from asrq_jobs.policy import Policy, Share
+from asrq_jobs.serving import refuse_unknown
 from asrq_jobs.settings import Settings
 from asrq_worker.policy import Outcome
 from asrq_worker.reaper.reaper import Reaper
@@ -83,6 +84,15 @@ def test_one_command_switches_a_running_worker_and_one_rolls_it_back(
         assert running.end() == 0
     changes = policy.history(client.redis)
     assert [(change["reason"], change["by"]) for change in changes] == [("rollback", "me"), ("set fake", "me")]
+
+
+def test_the_backend_of_a_workers_settings_is_known_whatever_the_policy_names(client: Client, valkey_url: str) -> None:
+    assert policy.write(client.redis, None, Policy(backend="other"), reason="set other")
+    with worker(valkey_url, backend="fake", lanes="batch:1") as running:
+        running.wait_for("policy.changed")
+        until(lambda: [offer["backend"] for each in client.workers().values() for offer in each["serves"]] == ["other"])
+        refuse_unknown("fake", client.workers())
+        assert running.end() == 0
 
 
 def test_a_canary_serves_its_share_and_no_other_job(client: Client, valkey_url: str, blob: BlobAudio) -> None:

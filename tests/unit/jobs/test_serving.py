@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_jobs.errors import NotServedError
-from asrq_jobs.serving import absence, refuse_unknown
+from asrq_jobs.serving import absence, by_settings, refuse_unknown
 
 NOW = 1000.0
 
@@ -41,6 +41,14 @@ def test_one_that_nobody_knows_is_refused_with_those_that_are_near(backend: str,
     with pytest.raises(NotServedError, match=repr(backend)) as caught:
         refuse_unknown(backend, {"a": worker(("house", "m"))})
     assert caught.value.hint == hint
+
+
+def test_what_serves_without_a_policy_is_what_workers_announce() -> None:
+    on_trial = {"backend": "clap", "model": "m", "on_request": True}
+    cpu, trying = worker(("whisper", "base")), worker(serves=[{"backend": "whisper", "model": "base"}, on_trial])
+    assert by_settings({}) == by_settings({"odd": {}, "loading": worker()}) == set()
+    assert by_settings({"a": GPU, "b": GPU}) == {("qwen", "whisper")}
+    assert by_settings({"a": GPU, "b": cpu, "c": trying}) == {("qwen", "whisper"), ("whisper", None)}
 
 
 @pytest.mark.parametrize(
