@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from asrq_jobs import calls, configuration, dead, scripts, uploads
-from asrq_jobs.calls import Calls, Done, Following, Pause, Script, Step
-from asrq_jobs.connection import connect_async, queue_errors
+from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
-from asrq_jobs.errors import QueueError
+from asrq_jobs.errors import AsrqError, QueueError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
@@ -72,6 +73,13 @@ class AsyncClient:
     async def submit_request(self, request: Request) -> Submitted:
         """Submit a request as it is; idempotent on its id."""
         return await self._run(calls.submit(request))
+
+    async def submit_many(self, requests: Iterable[Request]) -> AsyncIterator[Submitted | AsrqError]:
+        """Submit requests, some hundred in one round trip, and yield in their order what became of each."""
+        rest = iter(requests)
+        while group := list(islice(rest, AT_ONCE)):
+            for answer in await self._run(calls.submit_many(group)):
+                yield answer
 
     # Following
 
@@ -163,6 +171,8 @@ class AsyncClient:
                 return await asyncio.sleep(step.seconds)
         try:
             with queue_errors(self.settings):
+                if isinstance(step, Scripts):
+                    return await self._perform_scripts(step)
                 if isinstance(step, Script):
                     return await self._perform_script(step)
                 return await self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
@@ -178,3 +188,14 @@ class AsyncClient:
                 errors.append(error)
                 scripts.refused(errors)
         raise AssertionError(script.name)  # `refused` has raised
+
+    async def _perform_scripts(self, step: Scripts) -> list[Any]:
+        trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
+        commands = calls.advance(trying)
+        while not isinstance(commands, Done):
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                answer = await pipe.execute(raise_on_error=False)
+            commands = calls.advance(trying, answer)
+        return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -43,6 +43,8 @@ _COMMAND_S = 60  # after which a worker that has not heard it yet does not follo
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _NEAR = 1000  # places from either end of a list that are told exactly: a longer search would take Redis milliseconds
+AT_ONCE = 500
+"""Submissions in one round trip: a server answers others between two of them."""
 STOPPED = "stopped"
 """State of a worker that has stopped in good order: its jobs wait for its return for a while."""
 
@@ -60,6 +62,13 @@ class Script:
 
 
 @dataclass(frozen=True)
+class Scripts:
+    """Run Lua scripts in one go; the answer to each is in a list, with a `QueueError` for one that Redis refused."""
+
+    each: list[Script]
+
+
+@dataclass(frozen=True)
 class Pause:
     """Do nothing for a while."""
 
@@ -74,7 +83,7 @@ class Done(Generic[T]):
 
 
 Command = tuple[str | bytes | int, ...]
-Step = Command | Script | Pause
+Step = Command | Script | Scripts | Pause
 Calls = Generator[Step, Any, T]
 Following = Generator[Step | Event, Any, T]
 
@@ -114,6 +123,19 @@ def _holds(key: str, audio: bytes) -> Calls[bool]:
 
 def submit(request: Request) -> Calls[Submitted]:
     """Submit a request; idempotent on its id."""
+    answer = _submitted((yield _submission(request)))
+    if isinstance(answer, AsrqError):
+        raise answer
+    return answer
+
+
+def submit_many(requests: Sequence[Request]) -> Calls[list[Submitted | AsrqError]]:
+    """Submit requests in one go; those that are refused have an error in their place."""
+    answers: list[bytes | QueueError] = yield Scripts([_submission(request) for request in requests])
+    return [answer if isinstance(answer, QueueError) else _submitted(answer) for answer in answers]
+
+
+def _submission(request: Request) -> Script:
     audio = request.audio
     submission = [
         keys.job(request.id),
@@ -124,9 +146,13 @@ def submit(request: Request) -> Calls[Submitted]:
         keys.LIMITS,
         keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
     ]
-    answer = json.loads((yield Script("submit", submission, [request.id, request.lane, request.to_json()])))
+    return Script("submit", submission, [request.id, request.lane, request.to_json()])
+
+
+def _submitted(raw: bytes) -> Submitted | AsrqError:
+    answer = json.loads(raw)
     if "error" in answer:
-        raise from_info(ErrorInfo.model_validate(answer["error"]))
+        return from_info(ErrorInfo.model_validate(answer["error"]))
     return Submitted(**{**answer, "status": FROM_RQ.get(answer["status"], "queued")})
 
 

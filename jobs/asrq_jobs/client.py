@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from asrq_jobs import calls, configuration, dead, scripts, uploads
-from asrq_jobs.calls import Calls, Done, Following, Pause, Script, Step
-from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
-from asrq_jobs.errors import QueueError
+from asrq_jobs.errors import AsrqError, QueueError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
@@ -78,6 +79,19 @@ class Client:
     def submit_request(self, request: Request) -> Submitted:
         """Submit a request as it is; idempotent on its id."""
         return self._run(calls.submit(request))
+
+    def submit_many(self, requests: Iterable[Request]) -> Iterator[Submitted | AsrqError]:
+        """Submit requests, some hundred in one round trip, and yield in their order what became of each.
+
+        One that is refused yields the error that `submit_request` would raise, and the others go on. Ids make it safe
+        to send all of them again.
+
+        Raises:
+            QueueError: Redis cannot be reached; what was not told of may have been submitted.
+        """
+        rest = iter(requests)
+        while group := list(islice(rest, AT_ONCE)):
+            yield from self._run(calls.submit_many(group))
 
     # Following
 
@@ -202,6 +216,8 @@ class Client:
                 return None
         try:
             with queue_errors(self.settings):
+                if isinstance(step, Scripts):
+                    return self._perform_scripts(step)
                 if isinstance(step, Script):
                     return self._perform_script(step)
                 return self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
@@ -217,3 +233,14 @@ class Client:
                 errors.append(error)
                 scripts.refused(errors)
         raise AssertionError(script.name)  # `refused` has raised
+
+    def _perform_scripts(self, step: Scripts) -> list[Any]:
+        trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
+        commands = calls.advance(trying)
+        while not isinstance(commands, Done):
+            with self.redis.pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+                answer = pipe.execute(raise_on_error=False)
+            commands = calls.advance(trying, answer)
+        return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]

@@ -7,10 +7,10 @@ send scripts cannot keep the server from ever answering again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from redis import Redis
 from redis.commands.core import Script
@@ -80,6 +80,37 @@ def refused(errors: Sequence[ResponseError]) -> None:
     may_do = _is_unknown(last) or isinstance(last, NoPermissionError | NoScriptError)
     if len(errors) == _WAYS or not may_do:
         raise last
+
+
+def ways_of_all(
+    calls: Sequence[tuple[ScriptName, Sequence[str], Sequence[str | int]]],
+) -> Generator[list[tuple[str | int, ...]], list[Any], list[Any]]:
+    """Yield commands that run scripts, to be sent at once; is sent their answers, and returns the last of each.
+
+    What a server refused because of the way in which it was asked comes again in the next one (see `ways`). Errors are
+    answers; whatever `refused` would raise is in their place.
+    """
+    tried = [tuple(ways(*call)) for call in calls]
+    answers: list[Any] = [None] * len(calls)
+    errors: list[list[ResponseError]] = [[] for _ in calls]
+    left = list(range(len(calls)))
+    for way in range(_WAYS):
+        given = yield [tried[index][way] for index in left]
+        again = []
+        for index, answer in zip(left, given, strict=True):
+            answers[index] = answer
+            if isinstance(answer, ResponseError):
+                errors[index].append(answer)
+                try:
+                    refused(errors[index])
+                except (ResponseError, QueueRefusedError) as error:
+                    answers[index] = error
+                else:
+                    again.append(index)
+        left = again
+        if not left:
+            break
+    return answers
 
 
 def _is_unknown(error: ResponseError) -> bool:

@@ -15,5 +15,5 @@ def test_the_figures_are_made(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     backlog.main()
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} == {kind for kind, found in SERVERS.items() if found()}
-    assert "valkey   memory for each job" in lines[0]
-    assert all(line.endswith((" ms", " bytes")) for line in lines)
+    assert "valkey   submitting all" in lines[0]
+    assert all(line.endswith((" a second", " bytes", " with 200 jobs")) for line in lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,29 +87,56 @@ def submit(
         if wait:
             any_failed = _send_and_wait(client, found, ids, send, shown, wait_timeout)
         else:
-            any_failed = _send(found, send, as_json=as_json)
+            at_once = by_path or all(source.url is not None for source in found)
+            sent = _sent_at_once(client, found, ids, asked) if at_once else _sent(found, send)
+            any_failed = _tell(found, sent, as_json=as_json, at_once=at_once)
     failure.finish(any_failed=any_failed)
 
 
-def _send(found: list[Source], send: Callable[[int], Submitted], *, as_json: bool) -> bool:
-    """Submit all sources, and return whether any was refused."""
-    any_failed = False
-    for index, source in enumerate(found):
+def _sent(found: list[Source], send: Callable[[int], Submitted]) -> Iterator[Submitted | AsrqError]:
+    """Submit sources one by one, and yield what became of each."""
+    for index in range(len(found)):
         try:
-            answer = send(index)
+            yield send(index)
         except AsrqError as error:
-            if failure.concerns_all(error):
-                raise
+            yield error
+
+
+def _sent_at_once(
+    client: Client, found: list[Source], ids: list[str], asked: dict[str, Any]
+) -> Iterator[Submitted | AsrqError]:
+    """The same for sources of which nothing is uploaded: many in one round trip."""
+
+    def request(index: int) -> Request | AsrqError:
+        try:
+            return Request.build(id=ids[index], audio=_audio(client, found[index], by_path=True), **asked)
+        except AsrqError as error:
+            return error
+
+    requests = [request(index) for index in range(len(found))]
+    answers = client.submit_many(each for each in requests if isinstance(each, Request))
+    for each in requests:
+        yield each if isinstance(each, AsrqError) else next(answers)
+
+
+def _tell(found: list[Source], sent: Iterator[Submitted | AsrqError], *, as_json: bool, at_once: bool) -> bool:
+    """Tell what became of each source, and return whether any was refused."""
+    any_failed = False
+    for source, answer in zip(found, sent, strict=True):
+        if isinstance(answer, AsrqError):
+            if failure.concerns_all(answer):
+                raise answer
             any_failed = True
             if as_json:
-                shown = {"id": None, "status": "failed", "source": str(source), "error": error.info().model_dump()}
+                shown = {"id": None, "status": "failed", "source": str(source), "error": answer.info().model_dump()}
                 printing.give_json(shown)
-            failure.say(error, about=source.name)
+            failure.say(answer, about=source.name)
         else:
             try:
                 _say_queued(answer, source, as_json=as_json)
             except OutputError:
-                failure.note(f"{source.name} was queued as {answer.id}; nothing after it was.")
+                others = "those after it may be, too" if at_once else "nothing after it was"
+                failure.note(f"{source.name} was queued as {answer.id}; {others}.")
                 raise
     return any_failed
 

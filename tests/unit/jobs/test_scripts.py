@@ -52,3 +52,25 @@ def test_who_may_not_even_call_functions_is_told_of_the_right() -> None:
     scripts.refused([REFUSED, NoPermissionError("no evalsha")])
     with pytest.raises(NoPermissionError, match=r"no eval$"):
         scripts.refused([REFUSED, NoPermissionError("no evalsha"), NoPermissionError("no eval")])
+
+
+def test_several_scripts_go_at_once_and_only_what_was_asked_in_the_wrong_way_goes_again() -> None:
+    calls = [("cancel", ["key"], [job_id]) for job_id in ("one", "two", "three")]
+    trying = scripts.ways_of_all(calls)
+    assert [command[0] for command in next(trying)] == ["FCALL"] * 3
+    spoilt = ResponseError("WRONGTYPE of a key")
+    again = trying.send([b"done", UNKNOWN[0], spoilt])
+    assert [(command[0], command[-1]) for command in again] == [("EVALSHA", "two")]
+    assert [command[0] for command in trying.send([NoScriptError("no")])] == ["EVAL"]
+    with pytest.raises(StopIteration) as ended:
+        trying.send([b"late"])
+    assert ended.value.value == [b"done", b"late", spoilt]
+
+
+def test_of_several_scripts_that_nobody_may_run_each_says_what_helps() -> None:
+    trying = scripts.ways_of_all([("cancel", ["key"], ["one"]), ("cancel", ["key"], ["two"])])
+    next(trying)
+    trying.send([UNKNOWN[0], UNKNOWN[0]])
+    with pytest.raises(StopIteration) as ended:
+        trying.send([NoPermissionError("no evalsha")] * 2)
+    assert [type(answer) for answer in ended.value.value] == [QueueRefusedError] * 2
