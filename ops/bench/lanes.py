@@ -23,10 +23,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from overhead import REPO, clips, worker
-
 from asrq_jobs import Client, PathAudio
 from asrq_jobs.settings import Settings
+from overhead import REPO, clips, worker
 
 HOUR_S = 3600
 CHUNK_S = 28
