@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, scripts, uploads
+from asrq_jobs import calls, configuration, dead, listing, scripts, uploads
 from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
 from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
@@ -130,9 +130,11 @@ class AsyncClient:
         """Put a failed or canceled job back into its lane, keeping its history."""
         await self._run(calls.retry(job_id))
 
-    async def jobs(self, status: Status | None = None, *, most: int = 100) -> list[JobState]:
-        """Return jobs of both lanes, those that wait first; `most` of each lane and status."""
-        return await self._run(calls.jobs(status, most))
+    async def jobs(
+        self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
+    ) -> list[JobState]:
+        """Return jobs, those that wait first: `most` of each lane and status; `after`: those that follow this one."""
+        return await self._run(listing.jobs(status, lane=lane, most=most, after=after))
 
     # Dead letters
 

@@ -21,7 +21,6 @@ from asrq_jobs import events, keys
 from asrq_jobs.errors import (
     AsrqError,
     ErrorInfo,
-    JobNotFoundError,
     JobStateError,
     QueueAuthError,
     QueueError,
@@ -30,11 +29,11 @@ from asrq_jobs.errors import (
     from_info,
 )
 from asrq_jobs.events import Event
-from asrq_jobs.request import LANES, BlobAudio, Lane, Request
+from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
-from asrq_jobs.states import FROM_RQ, STATUSES, JobState, Status, Submitted, missing, without_result
+from asrq_jobs.states import FROM_RQ, JobState, Submitted, missing, without_result
 
 _ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
 _BLOCK_S = 2.0
@@ -358,32 +357,6 @@ def retry(job_id: str) -> Calls[None]:
         raise JobStateError(
             f"Job {job_id} is {FROM_RQ.get(verdict, verdict)}; only a failed or canceled job can be retried."
         )
-
-
-def jobs(status: Status | None, most: int) -> Calls[list[JobState]]:
-    """Look at the jobs of both lanes, `most` of each lane and status."""
-    found: list[JobState] = []
-    for lane in LANES:
-        for wanted in (status,) if status else STATUSES:
-            for job_id in (yield from _ids(lane, wanted, most)):
-                try:
-                    found.append((yield from state(job_id)))
-                except JobNotFoundError:  # it has expired between the two looks
-                    continue
-    return found
-
-
-def _ids(lane: Lane, status: Status, most: int) -> Calls[list[str]]:
-    if status == "queued":
-        waiting: list[bytes] = yield ("LRANGE", keys.queue(lane), 0, most - 1)
-        queues: list[bytes] = yield ("SMEMBERS", keys.RQ_QUEUES)
-        for need in keys.needs(lane, queues):
-            waiting += yield ("LRANGE", keys.waiting(lane, need), 0, most - 1)
-        later: list[bytes] = yield ("ZRANGE", keys.registry("scheduled", lane), 0, most - 1)
-        return [raw.decode() for raw in [*waiting, *later]][:most]
-    kind = {"processing": "wip", "completed": "finished"}.get(status, status)
-    members: list[bytes] = yield ("ZREVRANGE", keys.registry(kind, lane), 0, most - 1)
-    return [raw.decode().partition(":")[0] for raw in members]
 
 
 def lane_of(job_id: str) -> Calls[str]:

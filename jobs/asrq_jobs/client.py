@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, scripts, uploads
+from asrq_jobs import calls, configuration, dead, listing, scripts, uploads
 from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
 from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
@@ -166,9 +166,17 @@ class Client:
         """
         self._run(calls.retry(job_id))
 
-    def jobs(self, status: Status | None = None, *, most: int = 100) -> list[JobState]:
-        """Return jobs of both lanes, those that wait first; `most` of each lane and status."""
-        return self._run(calls.jobs(status, most))
+    def jobs(
+        self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
+    ) -> list[JobState]:
+        """Return jobs, those that wait first: `most` of each lane and status.
+
+        With `after` those that follow this job in its lane and status, which need not be given.
+
+        Raises:
+            JobNotFoundError: there is no job `after` any more, and no status is given.
+        """
+        return self._run(listing.jobs(status, lane=lane, most=most, after=after))
 
     # Dead letters
 

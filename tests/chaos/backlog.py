@@ -73,6 +73,7 @@ def _times(client: Client, settings: Settings, blob: BlobAudio, ids: list[str]) 
         "a round of the reaper": lambda: monitor.looked(reaper.run_once()),
         "a scrape of its metrics": metrics.exposition,
         "a page of `asrq list`": lambda: client.jobs("queued"),
+        "a page in the middle": lambda: client.jobs("queued", after=ids[len(ids) // 2]),
         "a look at the first job": lambda: client.state(ids[0]),
         "a look at one in the middle": lambda: client.state(ids[len(ids) // 2]),
         "a look at the last job": lambda: client.state(ids[-1]),

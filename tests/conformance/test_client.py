@@ -247,6 +247,7 @@ def test_lists(client: Client, worker: ScriptedWorker) -> None:
     assert [state.id for state in client.jobs("queued", most=1)] == [ids[3], ids[0]]
     worker.take()
     assert [state.id for state in client.jobs("processing")] == [ids[3]]
+    assert [state.id for state in client.jobs("queued", lane="batch", most=1, after=ids[0])] == [ids[1]]
 
 
 def test_workers_and_commands_to_them(client: Client, redis: Redis) -> None:

@@ -14,6 +14,7 @@ from asrq_jobs.cli.each import each
 from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.events import Event
+from asrq_jobs.request import LANES, Lane
 from asrq_jobs.serving import taking_jobs
 from asrq_jobs.states import STATUSES, JobState, Status
 
@@ -36,19 +37,21 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     failure.finish(any_failed=any_failed)
 
 
-@click.command("list", epilog="\b\nExample:\n  asrq list --state failed")
+@click.command("list", epilog="\b\nExamples:\n  asrq list --state failed\n  asrq list --after 3f2a…")
 @click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state; default: all.")
+@click.option("--lane", type=click.Choice(LANES), help="Only jobs of this lane; default: both.")
 @click.option(
     "--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
 )
+@click.option("--after", metavar="ID", help="Go on after this job, in its lane and state: the last one of a page.")
 @options.json_option
-def list_jobs(state: Status | None, most: int, as_json: bool) -> None:
+def list_jobs(state: Status | None, lane: Lane | None, most: int, after: str | None, as_json: bool) -> None:
     """List the jobs of the queue, those that wait first; says so if no worker or no reaper is there.
 
     Without a terminal, prints the columns of `asrq status` with tabs between them.
     """
     with Client(configuration.load()) as client:
-        _show(client.jobs(state, most=most), as_json=as_json)
+        _show(client.jobs(state, lane=lane, most=most, after=after), as_json=as_json)
         if not as_json:
             _warn_of_absence(client)
 

@@ -1,0 +1,70 @@
+"""Jobs of the lanes by status, a page at a time, as calls of the protocol (see `calls`)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from asrq_jobs import keys
+from asrq_jobs.calls import Calls, lane_of, state
+from asrq_jobs.errors import JobNotFoundError
+from asrq_jobs.request import LANES, Lane
+from asrq_jobs.states import STATUSES, JobState, Status
+
+Order = Literal["list", "soonest", "newest"]
+_COMMANDS: dict[Order, tuple[str, str]] = {
+    "list": ("LPOS", "LRANGE"),
+    "soonest": ("ZRANK", "ZRANGE"),
+    "newest": ("ZREVRANK", "ZREVRANGE"),
+}
+"""How to find a place, and how to get a range."""
+
+
+def jobs(status: Status | None, *, lane: Lane | None, most: int, after: str | None) -> Calls[list[JobState]]:
+    """Look at jobs, `most` of each lane and status; with `after`, those that follow this job in its lane and status.
+
+    One that is not there any more, such as the head of a lane that a worker has taken, is followed by all that are.
+    """
+    if after is not None:
+        status = status or (yield from state(after)).status
+        lane = lane or ("interactive" if (yield from lane_of(after)) == "interactive" else "batch")
+    found: list[JobState] = []
+    for each in (lane,) if lane else LANES:
+        for wanted in (status,) if status else STATUSES:
+            for job_id in (yield from _ids(each, wanted, most, after)):
+                try:
+                    found.append((yield from state(job_id)))
+                except JobNotFoundError:  # it has expired between the two looks
+                    continue
+    return found
+
+
+def _ids(lane: Lane, status: Status, most: int, after: str | None) -> Calls[list[str]]:
+    if status == "processing":  # as many as there are slots; a member names the execution, too
+        members: list[bytes] = yield ("ZREVRANGE", keys.registry("wip", lane), 0, -1)
+        running = [raw.decode().partition(":")[0] for raw in members]
+        first = running.index(after) + 1 if after in running else 0
+        return running[first : first + most]
+    sources, first = (yield from _sources(lane, status)), 0
+    if after is not None:
+        for number, (key, order) in enumerate(sources):
+            place: int | None = yield (_COMMANDS[order][0], key, after)
+            if place is not None:
+                sources, first = sources[number:], place + 1
+                break
+    found: list[bytes] = []
+    for key, order in sources:
+        found += yield (_COMMANDS[order][1], key, first, first + most - len(found) - 1)
+        if len(found) >= most:
+            break
+        first = 0
+    return [raw.decode() for raw in found]
+
+
+def _sources(lane: Lane, status: Status) -> Calls[list[tuple[str, Order]]]:
+    """Name what holds the jobs of a status, first what comes first."""
+    if status != "queued":
+        kind = "finished" if status == "completed" else status
+        return [(keys.registry(kind, lane), "newest")]
+    queues: list[bytes] = yield ("SMEMBERS", keys.RQ_QUEUES)
+    apart: list[tuple[str, Order]] = [(keys.waiting(lane, need), "list") for need in keys.needs(lane, queues)]
+    return [(keys.queue(lane), "list"), *apart, (keys.registry("scheduled", lane), "soonest")]
