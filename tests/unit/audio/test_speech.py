@@ -1,12 +1,13 @@
-"""Speech near the edge of the audio reaches to the edge."""
+"""Which frames are speech, and that speech near the edge of the audio reaches to the edge."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("faster_whisper")
 
-from asrq_worker.audio.speech import Span, keep_edges
+from asrq_worker.audio.speech import Span, keep_edges, voiced
 
 SECOND = 16_000
 
@@ -23,3 +24,19 @@ SECOND = 16_000
 )
 def test_only_what_is_near_is_kept(spans: list[Span], kept: list[Span]) -> None:
     assert keep_edges(spans, 100_000) == kept
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "spans"),
+    [
+        ([], []),
+        ([0.49] * 20, []),
+        ([0.1, 0.5, 0.5, *[0.1] * 20], [(1, 3)]),
+        ([0.5, *[0.36] * 30, 0.1, *[0.4] * 9, 0.1, 0.1], [(0, 31)]),
+        ([0.5, *[0.1] * 10, 0.5, 0.1], [(0, 13)]),
+        ([0.5, *[0.1] * 11, 0.5, 0.1], [(0, 1), (12, 14)]),
+    ],
+    ids=["nothing", "doubtful", "speech", "doubts within speech", "shorter than a pause", "a pause"],
+)
+def test_speech_goes_on_to_a_pause(probabilities: list[float], spans: list[Span]) -> None:
+    assert voiced(np.array(probabilities, np.float32)) == spans

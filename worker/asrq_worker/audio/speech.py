@@ -1,4 +1,8 @@
-"""Finds the speech in decoded audio with the silero VAD that faster-whisper ships. Runs in the decoder process only."""
+"""Finds the speech in decoded audio with the silero VAD that faster-whisper ships. Runs in the decoder process only.
+
+The detector is recurrent, and half a minute of silence leaves it nearly deaf: it finds the first word late, and soft
+speech not for seconds. So it starts afresh every few seconds. What that changed: docs/explanation/quality-and-speed.md.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,21 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import numpy as np
-from faster_whisper.vad import VadOptions, get_speech_timestamps, get_vad_model
+from faster_whisper.vad import get_vad_model
+from numpy.typing import NDArray
 
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
-# Losing speech is worse than keeping silence: generous padding. Pauses of 0.3 s are places to cut at.
-_OPTIONS = VadOptions(threshold=0.5, min_silence_duration_ms=300, speech_pad_ms=250)
+_FRAME = 512  # samples that the detector judges at once, 32 ms
+_WINDOW = 250 * _FRAME  # 8 s
+_RUN_IN = 62 * _FRAME  # 2 s that it hears before a window
+_SPEECH = 0.5  # the probability from which on speech begins
+_NO_SPEECH = 0.35  # below, it ends
+_PAUSE = 10 * _FRAME  # 0.3 s: a place to cut at
+_PAD = SAMPLE_RATE // 4  # losing speech is worse than keeping silence
 _BLOCK = 120 * SAMPLE_RATE  # bounds memory, and is under a second's work
 _EDGE = SAMPLE_RATE  # Russian clips: 1.3 points of the word error rate
-_OVERLAP = 5 * SAMPLE_RATE  # the detector is recurrent: it hears this much before and after a block
+_OVERLAP = 5 * SAMPLE_RATE  # heard before and after a block: pauses and paddings there are known whole
 _LEVEL = 0.999  # of the amplitudes; a click does not hide how quiet the rest is
 _FAINT = 0.02
 _USUAL = 0.2
@@ -74,4 +84,45 @@ def _in_block(block: Samples) -> list[Span]:
         return []
     if not _FAINT < level < 1:  # the detector hears nothing at -60 dBFS, where models still understand
         block = np.clip(block * np.float32(_USUAL / level), -1, 1)
-    return [(span["start"], span["end"]) for span in get_speech_timestamps(block, _OPTIONS)]
+    spans = [(start * _FRAME, stop * _FRAME) for start, stop in voiced(_probabilities(block))]
+    return _padded(spans, len(block))
+
+
+def voiced(probabilities: NDArray[np.float32]) -> list[Span]:
+    """Return where speech is in probabilities of shape (n,), one a frame; in frames, and each but the last to a pause.
+
+    Within speech, doubtful frames are speech.
+    """
+    spans: list[Span] = []
+    start = quiet = None
+    for frame, probability in enumerate(probabilities.tolist()):
+        if probability >= _SPEECH:
+            start = frame if start is None else start
+            quiet = None
+        elif probability < _NO_SPEECH and start is not None:
+            quiet = frame if quiet is None else quiet
+            if (frame - quiet) * _FRAME >= _PAUSE:
+                spans.append((start, quiet))
+                start = quiet = None
+    return spans if start is None else [*spans, (start, len(probabilities))]
+
+
+def _probabilities(block: Samples) -> NDArray[np.float32]:
+    """Return how probable speech is in each frame of a block of shape (n,), the last filled up with silence."""
+    model, padded = get_vad_model(), np.pad(block, (0, -len(block) % _FRAME))
+    found = []
+    for start in range(0, len(padded), _WINDOW):
+        low = max(0, start - _RUN_IN)
+        window = padded[low : start + _WINDOW].copy()  # the model writes to it
+        found.append(model(window).ravel()[(start - low) // _FRAME :])
+    return np.concatenate(found)
+
+
+def _padded(spans: list[Span], samples: int) -> list[Span]:
+    """Widen spans within so many samples; neighbours share what is between them."""
+    padded = []
+    for number, (start, stop) in enumerate(spans):
+        before = (start - spans[number - 1][1]) // 2 if number else start
+        after = (spans[number + 1][0] - stop) // 2 if number + 1 < len(spans) else samples - stop
+        padded.append((start - min(_PAD, before), stop + min(_PAD, after)))
+    return padded

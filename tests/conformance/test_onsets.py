@@ -1,0 +1,44 @@
+"""Speech that comes after a long silence is found as early as any other, with the real detector."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.hearing import words
+
+from asrq_jobs.settings import Settings
+from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.one_shot import transcribe
+
+decode_audio = pytest.importorskip("faster_whisper.audio").decode_audio
+
+
+def onset(samples: Samples, *, silence_s: int) -> float:
+    """Return where speech is found, in seconds after so much silence."""
+    from asrq_worker.audio.speech import find
+
+    preceded = np.concatenate([np.zeros(silence_s * SAMPLE_RATE, np.float32), samples])
+    spans = find(io.BytesIO(preceded.tobytes()), len(preceded), on_block=lambda: None)
+    return spans[0][0] / SAMPLE_RATE - silence_s if spans else len(samples) / SAMPLE_RATE
+
+
+def test_a_long_silence_makes_the_detector_no_later(speech: Path) -> None:
+    """It heard one soft speaker 3.5 s late, and six others later than the padding covers."""
+    clips = [json.loads(line) for line in (speech / "manifest.jsonl").read_text("utf-8").splitlines()]
+    late = {}
+    for clip in [clip for clip in clips if clip["kind"] == "clip"]:
+        samples = decode_audio(str(speech / clip["path"]), sampling_rate=SAMPLE_RATE)
+        late[clip["path"]] = onset(samples, silence_s=30) - onset(samples, silence_s=2)
+    assert {path: by for path, by in late.items() if by > 0.25} == {}
+
+
+def test_the_first_word_after_20_s_of_silence_is_written(speech: Path) -> None:
+    (result,) = transcribe(Settings(model="base"), [speech / "bad" / "pub-en-20s-silence-first.flac"], language="en")
+    assert result.text is not None
+    assert words(result.text)[:3] == ["the", "forms", "of"]
+    assert result.segments is not None
+    assert 19.5 <= result.segments[0].start <= 20.1
