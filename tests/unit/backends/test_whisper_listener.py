@@ -77,6 +77,13 @@ def test_a_loop_in_the_shortest_part_is_told() -> None:
     assert (heard.text, heard.warnings, len(hear.heard)) == ("Oh, no! " * 9, ("repetition",), 1)
 
 
+def test_a_word_that_repeats_a_letter_goes_and_what_was_said_before_it_stays() -> None:
+    """So ended a clip that was cut off in "fine"."""
+    heard = listen(chunk(3), Scripted(lambda seconds: f"The letter used should be {'f' * 70}"))
+    assert (heard.text, heard.warnings) == ("The letter used should be", ("repetition",))
+    assert [segment.text for segment in heard.segments] == [" The letter used should be"]
+
+
 def test_what_nobody_can_have_said_is_left_out_and_told() -> None:
     end = (TimedSegment(9.8, 10.0, " Thank you for watching this video.", avg_logprob=-1.1),)
     said = (TimedSegment(0.0, 9.8, " It may be late, but it comes."),)

@@ -29,6 +29,7 @@ _RUN_TOKENS = 8
 _RUN_REPEATS = 3
 _RUN_CHARACTERS = 24
 _LONGEST_UNIT = 30  # tokens: longer loops are seen by their compression
+_RUN_OF_LETTERS = re.compile(r"(\w{1,4}?)\1{7,}")  # where it has as many characters as other loops
 
 _FASTEST = {"letters": 35.0, "syllables": 15.0}  # characters per second that nobody exceeds
 _BURST = 12  # characters that a chunk may have beyond that, however short: its edges cut words
@@ -149,12 +150,25 @@ def words(text: str) -> list[str]:
 
 def repetition(text: str) -> Finding | None:
     """Return a finding if a text goes round in circles."""
+    if runs := _runs(text):
+        return Finding("repetition", f"{runs[0][:_RUN_CHARACTERS]!r} in a row")
     phrase, repeats = longest_loop(text)
     unit = phrase.split()
     if len(unit) * repeats >= _RUN_TOKENS and len("".join(unit)) * repeats >= _RUN_CHARACTERS:
         return Finding("repetition", f"{phrase!r} {repeats} times in a row")
     ratio = compression_ratio(text)
     return Finding("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
+
+
+def without_runs(text: str) -> str:
+    """Return a text without letters that are repeated as in no word: "ffff…"."""
+    for run in _runs(text):
+        text = text.replace(run, "").rstrip()
+    return text
+
+
+def _runs(text: str) -> list[str]:
+    return [found.group() for found in _RUN_OF_LETTERS.finditer(text) if len(found.group()) >= _RUN_CHARACTERS]
 
 
 def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:

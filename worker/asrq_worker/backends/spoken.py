@@ -10,6 +10,7 @@ docs/explanation/quality-and-speed.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,24 @@ _FRAMES_PER_SECOND = 50
 _LOUD = 0.9  # quantile of the frames' energies that stands for the level of speech
 _BELOW = 0.01  # of that energy: 20 dB less is a pause, or breath
 
-_FASTEST = 25.0  # letters a second
-_DENSEST = 50.0  # letters a second of sound: consonants are faint
-_BURST = 5  # letters more than that, however short the place: times are multiples of 20 ms, at best
-_IMPROBABLE = -0.8
-_SILENT = 0.4
+_BURST = 5  # letters more than can be said, however short the place: times are multiples of 20 ms, at best
 _DIGIT = 4  # letters that a digit stands for when it is read out
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is a sign: above `fastest` letters a second or `densest` a second of sound, since consonants are faint.
+
+    Also a mean log probability below `improbable`, and a no-speech probability above `silent`.
+    """
+
+    fastest: float = 25.0
+    densest: float = 50.0
+    improbable: float = -0.8
+    silent: float = 0.4
+
+
+LIMITS = Limits()
 
 
 def sound(samples: Samples) -> Sound:
@@ -78,13 +91,13 @@ def invented(segments: Sequence[TimedSegment], sounds: Sound, seconds: float) ->
 def _is_invented(segment: TimedSegment, sounds: Sound, start: float, end: float) -> bool:
     """Judge a segment that was said between `start` and `end`, if at all: up to its neighbours it may be misplaced."""
     said = letters(segment.text) - _BURST
-    hurried = said > _FASTEST * (end - start)
-    unheard = said > _DENSEST * seconds_of_sound(sounds, start, end)
+    hurried = said > LIMITS.fastest * (end - start)
+    unheard = said > LIMITS.densest * seconds_of_sound(sounds, start, end)
     signs = (
         hurried,
         unheard,
-        segment.avg_logprob is not None and segment.avg_logprob < _IMPROBABLE,
-        segment.no_speech_prob is not None and segment.no_speech_prob > _SILENT,
+        segment.avg_logprob is not None and segment.avg_logprob < LIMITS.improbable,
+        segment.no_speech_prob is not None and segment.no_speech_prob > LIMITS.silent,
         guards.repetition(segment.text) is not None,
     )
     return (hurried or unheard) and sum(signs) > 1

@@ -36,7 +36,7 @@ def listen(chunk: Chunk, hear: Hear) -> Transcript:
     if not loops:
         return _completed(chunk, heard, hear)
     if chunk.seconds < SPLITTABLE_S:
-        return _completed(chunk, _warned(heard, "repetition"), hear)
+        return _completed(chunk, _warned(_without_runs(heard), "repetition"), hear)
     whole = _in_halves(_in_its_language(chunk, heard), hear)
     return _detected_as(heard, whole) if whole.text else whole
 
@@ -89,6 +89,21 @@ def _without(heard: Transcript, left_out: Sequence[TimedSegment]) -> Transcript:
         return heard
     kept = _of(heard, [segment for segment in heard.segments if segment not in left_out])
     return _warned(kept, "invented") if kept.text else _warned(kept, "invented", "no_speech")
+
+
+def _without_runs(heard: Transcript) -> Transcript:
+    """Leave out letters that are repeated as in no word: what else there is in their segments was said."""
+    if guards.without_runs(heard.text) == heard.text:
+        return heard
+    segments = [
+        replace(
+            segment,
+            text=guards.without_runs(segment.text),
+            words=segment.words and tuple(word for word in segment.words if guards.without_runs(word.word)),
+        )
+        for segment in heard.segments
+    ]
+    return _of(heard, [segment for segment in segments if segment.text])
 
 
 def _has_pause(chunk: Chunk) -> bool:
