@@ -68,7 +68,10 @@ class Timings(_Document):
     queue_wait_s: float | None = None
     model_load_s: float | None = Field(default=None, description="Load and warm-up of the engine that served it.")
     decode_s: float | None = Field(default=None, description="Fetch, decode, resample and speech detection.")
-    inference_s: float | None = Field(default=None, description="Sum over chunks of the engine's time for each.")
+    inference_s: float | None = Field(
+        default=None,
+        description="Sum over chunks of the engine's time for each: may exceed total_s, as they run side by side.",
+    )
     total_s: float | None = Field(default=None, description="From the start of the attempt to the commit.")
     rtfx: float | None = Field(default=None, description="Audio seconds per second of total_s.")
     batch_size: float | None = Field(default=None, description="Mean number of chunks in this job's batches.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asrq_jobs.errors import UsageError
 from asrq_jobs.redaction import redacted_url
-from asrq_jobs.uploads import shown_name
+from asrq_jobs.uploads import shown_path
 
 STDIN = "-"
 
@@ -33,11 +33,15 @@ class Source:
     def name(self) -> str:
         """File name for people: valid Unicode."""
         if self.path is not None:
-            return shown_name(self.path)
-        if self.url is not None:
-            shown = str(self).partition("?")[0].partition("#")[0]
-            return shown.rstrip("/").rpartition("/")[2] or shown
-        return "stdin"
+            return shown_path(self.path.name)
+        return self.shown.rstrip("/").rpartition("/")[2] or self.shown
+
+    @property
+    def shown(self) -> str:
+        """What tells it from the others, for people: the path as it was given, or the address without its query."""
+        if self.path is not None:
+            return shown_path(self.path)
+        return str(self).partition("?")[0].partition("#")[0] if self.url is not None else "stdin"
 
     def __str__(self) -> str:
         """What it was called on the command line, without a login."""

@@ -20,16 +20,16 @@ def prepare(audio: bytes | Path, name: str | None, *, max_mb: int) -> tuple[byte
         AudioNotFoundError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
     """
     if isinstance(audio, Path):
-        name = name or shown_name(audio)
+        name = name or shown_path(audio.name)
         audio = _read_file(audio, max_mb)
     else:
         _check_size(len(audio), name, max_mb)
     return audio, BlobAudio(sha256=hashlib.sha256(audio).hexdigest(), bytes=len(audio), name=name)
 
 
-def shown_name(path: Path) -> str:
-    """Return a file's name for people: valid Unicode whatever bytes the file system holds."""
-    return os.fsencode(path.name).decode(errors="replace")
+def shown_path(path: str | Path) -> str:
+    """Return a path, or a name, for people: valid Unicode whatever bytes the file system holds."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def read(stream: BinaryIO, name: str, *, max_mb: int) -> bytes:
@@ -48,14 +48,15 @@ def read(stream: BinaryIO, name: str, *, max_mb: int) -> bytes:
 
 
 def _read_file(path: Path, max_mb: int) -> bytes:
+    shown = shown_path(path)
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode):
-                _check_size(found.st_size, path.name, max_mb)  # before it is in memory
-            return read(file, path.name, max_mb=max_mb)
+                _check_size(found.st_size, shown, max_mb)  # before it is in memory
+            return read(file, shown, max_mb=max_mb)
     except OSError as error:
-        raise AudioNotFoundError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from None
+        raise AudioNotFoundError(f"Cannot read {shown}: {error.strerror}.", hint="Check the path.") from None
 
 
 def _check_size(size: int, name: str | None, max_mb: int) -> None:

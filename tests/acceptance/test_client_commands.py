@@ -49,6 +49,19 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_files_of_the_same_name_are_told_apart_by_their_paths(asrq: Asrq) -> None:
+    names = ["a/x.wav", "b\x1b[31m/x.wav"]
+    for name in names:
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    for options in ([], ["--wait"]):
+        done = asrq("submit", *names, *options)
+        assert [line for line in done.stderr.splitlines() if "error" in line] == [
+            "asrq: error: a/x.wav is empty (0 bytes). [audio_empty]",
+            "asrq: error: b\\x1b[31m/x.wav is empty (0 bytes). [audio_empty]",
+        ]
+
+
 def test_help_is_quick(asrq: Asrq) -> None:
     """Next to the least that a command of Python's takes, in turns: another machine has another clock."""
     took: dict[str, list[float]] = {"least": [], "help": []}

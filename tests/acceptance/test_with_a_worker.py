@@ -223,6 +223,27 @@ def test_transcribe_does_not_answer_with_another_backend(
         assert "[extra_missing]" in done.stderr or "[model_missing]" in done.stderr
 
 
+def test_transcribe_names_files_by_their_paths(asrq: Asrq) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "x.wav").write_text("no sound")
+    done = asrq("transcribe", "a/x.wav", "b/x.wav", "--backend", "fake", "--model", "m")
+    errors = [line.split(": ")[:3] for line in done.stderr.splitlines() if "error" in line]
+    assert errors == [["asrq", "error", "a/x.wav"], ["asrq", "error", "b/x.wav"]]
+
+
+@pytest.mark.parametrize(("level", "logged"), [(None, []), ("error", ["engine.failed"])])
+def test_transcribe_logs_only_if_it_is_asked_to(
+    asrq: Asrq, hello: Path, monkeypatch: pytest.MonkeyPatch, level: str | None, logged: list[str]
+) -> None:
+    if level is not None:
+        monkeypatch.setenv("ASRQ_LOG_LEVEL", level)
+    said = asrq("transcribe", hello, "--model", "nowhere/at-all").stderr.splitlines()
+    assert [json.loads(line)["event"] for line in said[:-2]] == logged
+    assert said[-2].startswith("asrq: error: ")
+    assert said[-1].startswith("  hint: ")
+
+
 def test_up_keeps_jobs_in_the_folder_and_leaves_nothing_running(
     asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,9 +116,12 @@ def _waiting(client: Client) -> int:
 
 
 def _settle(client: Client, ids: list[str], look_after: Callable[[], None], *, within_s: float) -> set[str]:
-    """Wait until all have ended and been announced; returns those that have not ended."""
-    deadline = time.monotonic() + within_s
+    """Wait until all have ended and been announced, as long as one does in every `within_s` seconds; returns those that
+    have not ended."""
+    left, deadline = len(ids), time.monotonic() + within_s
     while (ids or client.redis.exists(keys.WEBHOOKS)) and time.monotonic() < deadline:
+        if len(ids) < left:
+            left, deadline = len(ids), time.monotonic() + within_s
         with client.redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.exists(keys.result(job_id))

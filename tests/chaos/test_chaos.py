@@ -26,6 +26,7 @@ PLANS = [
 ]
 
 
+@pytest.mark.timeout(1800)  # for what hangs: it is over when its jobs are, however long a machine takes for them
 @pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.backend)
 def test_every_job_ends_once_and_nothing_is_left(plan: Plan, tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def configure(settings: Settings) -> None:
         logging.getLogger(ours).setLevel(settings.log_level.upper())
 
 
+def silence() -> None:
+    """Send the logs of this process nowhere."""
+    logging.getLogger().handlers[:] = [logging.NullHandler()]
+
+
 class Log:
     """A logger whose lines are an event name and fields."""
 

@@ -130,13 +130,13 @@ def _tell(found: list[Source], sent: Iterator[Submitted | AsrqError], *, as_json
             if as_json:
                 shown = {"id": None, "status": "failed", "source": str(source), "error": answer.info().model_dump()}
                 printing.give_json(shown)
-            failure.say(answer, about=source.name)
+            failure.say(answer, about=source.shown)
         else:
             try:
                 _say_queued(answer, source, as_json=as_json)
             except OutputError:
                 others = "those after it may be, too" if at_once else "nothing after it was"
-                failure.note(f"{source.name} was queued as {answer.id}; {others}.")
+                failure.note(f"{source.shown} was queued as {answer.id}; {others}.")
                 raise
     return any_failed
 
@@ -153,7 +153,7 @@ def _send_and_wait(
 
     What has ended is handed over while others are still being sent.
     """
-    with waiting(client, form, [source.name for source in found], ids) as (jobs, delivery):
+    with waiting(client, form, [source.shown for source in found], ids) as (jobs, delivery):
         for index, source in enumerate(found):
             jobs.sending(ids[index])
             try:

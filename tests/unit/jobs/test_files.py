@@ -9,7 +9,7 @@ import pytest
 
 from asrq_jobs.cli import files
 from asrq_jobs.errors import OutputError
-from asrq_jobs.uploads import shown_name
+from asrq_jobs.uploads import shown_path
 
 
 @pytest.mark.parametrize("name", ["a" * 255, "я" * 200, "日本" * 100, "🎤" * 80])
@@ -20,7 +20,7 @@ def test_a_name_that_is_too_long_is_cut_between_characters(tmp_path: Path, name:
     assert second.name.endswith("-2.json")
     for path in (first, second):
         assert len(os.fsencode(path.name)) <= 255
-        assert name.startswith(shown_name(path).removesuffix(".json").removesuffix("-2"))
+        assert name.startswith(shown_path(path.name).removesuffix(".json").removesuffix("-2"))
 
 
 def test_whatever_has_the_name_stays(tmp_path: Path) -> None:

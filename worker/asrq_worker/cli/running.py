@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,16 @@ def quietly(**overrides: Any) -> Settings:
     return configuration.load(**overrides, log_level=None if chosen else "warning")
 
 
+def log_if_asked(config: Settings) -> None:
+    """Show logs only if a log level was chosen, for a command that says all that goes wrong in sentences."""
+    from asrq_worker import logs
+
+    if configuration.origins()["log_level"] == "default":
+        logs.silence()
+    else:
+        logs.configure(config)
+
+
 def refuse_other_keys() -> None:
     """Refuse to run where RQ, told by its own variable, would keep workers and registries under keys of another name.
 
@@ -107,5 +118,6 @@ def in_foreground(config: Settings) -> Iterator[Foreground]:
     finally:
         supervision.on_failure(None)
         reports.close()
+        gc.freeze()  # or the interpreter, before it goes, searches all that was loaded for garbage: a second when busy
     if foreground.failure is not None:
         raise foreground.failure

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from asrq_jobs import sources, uploads
+from asrq_jobs import configuration, sources, uploads
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.files import fitting
 from asrq_jobs.cli.interruption import Interruption
@@ -55,13 +55,13 @@ def transcribe(
     The same input gives the same bytes but for the fields timings, created_at, started_at, completed_at, worker and
     attempts.
     """
-    from asrq_worker import logs, one_shot
+    from asrq_worker import one_shot
 
     found = _sources(given, recursive=recursive)
     shown = choose(form, as_json=as_json, folder=folder, several=len(found) > 1)
-    config = running.quietly(model=model, backend=backend)
-    logs.configure(config)
-    names = [source.name for source in found]
+    config = configuration.load(model=model, backend=backend)
+    running.log_if_asked(config)
+    names = [source.shown for source in found]
     bars = None
     if sys.stderr.isatty() and not as_json:
         from asrq_jobs.cli.progress import Bars
