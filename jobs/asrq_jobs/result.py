@@ -68,6 +68,8 @@ class Timings(_Document):
     queue_wait_s: float | None = None
     model_load_s: float | None = Field(default=None, description="Load and warm-up of the engine that served it.")
     decode_s: float | None = Field(default=None, description="Fetch, decode, resample and speech detection.")
+    fetch_s: float | None = Field(default=None, description="Of decode_s, the fetch.")
+    vad_s: float | None = Field(default=None, description="Of decode_s, the speech detection.")
     inference_s: float | None = Field(
         default=None,
         description="Sum over chunks of the engine's time for each: may exceed total_s, as they run side by side.",

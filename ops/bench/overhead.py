@@ -1,10 +1,25 @@
 """What the queue costs: latency over decode and inference, and throughput against faster-whisper called directly.
 
-    python ops/bench/overhead.py [--model base] [--clips DIR] [--repeat N]
+    python ops/bench/overhead.py [--model base] [--clips DIR] [--repeat N] [--backend fake]
 
-Starts `asrq up` as users do, submits clips of 5 to 15 s one at a time (overhead) and all at once (throughput), then
-stops it and calls faster-whisper in a loop on the same files with the same options. Prints one JSON object. Compare
+Starts `asrq up` as users do, submits clips of 5 to 15 s one at a time (overhead, and where the time goes) and all at
+once (throughput), then stops it and calls faster-whisper in a loop on the same files with the same options. Prints one
+JSON object. With `--backend fake` there is no model and nothing to compare with: only what the queue costs. Compare
 only within one run: machines differ and are seldom quiet.
+
+    part        from … to …
+    upload      handing over the file … it is in Redis
+    submit      submitting … the job is in its lane
+    dequeue     … a slot has it, has looked at it, and begins it
+    begin       … it is begun, told to RQ's tools, and its lease kept
+    fetch       … the audio is in a file
+    decode      … and decoded
+    vad         … and its speech found
+    hand-over   all around the model: the way to the engine and back, checkpoints, progress
+    model       the engine's own time
+    commit      the text is there … the result is, by the clock of Redis, whole ms (half of one is added)
+    event       … the client has heard of it
+    result      … and has it
 """
 
 from __future__ import annotations
@@ -18,10 +33,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from asrq_jobs import Client
+from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
 
 REPO = Path(__file__).resolve().parents[2]
@@ -45,13 +61,13 @@ def clips(folder: Path | None) -> list[Path]:
 
 
 @contextmanager
-def worker(model: str) -> Iterator[str]:
+def worker(backend: str, model: str) -> Iterator[str]:
     """Run `asrq up` and give its address."""
     program = Path(sys.executable).with_name("asrq")
     process = subprocess.Popen(  # noqa: S603  # our own program
-        [program, "up", "--port", "0", "--model", model, "--json"],
+        [program, "up", "--port", "0", "--backend", backend, "--model", model, "--json"],
         stdout=subprocess.PIPE,
-        env={**os.environ, "ASRQ_LOG_LEVEL": "error"},
+        env={**os.environ, "ASRQ_LOG_LEVEL": "error", "ASRQ_CACHE_TTL_S": "0"},
         text=True,
     )
     assert process.stdout is not None  # noqa: S101  # a pipe was asked for
@@ -62,24 +78,67 @@ def worker(model: str) -> Iterator[str]:
         process.wait(60)
 
 
-def one_at_a_time(client: Client, files: list[Path], repeat: int) -> dict[str, float]:
-    """Seconds between submit and the visible result that were neither decoding nor inference."""
-    blobs = [client.upload(path) for path in files]
-    client.wait(client.submit(blobs[0], lane="interactive", **OPTIONS).id, timeout_s=300)
-    over = []
-    for blob in blobs * repeat:
-        began = time.perf_counter()
-        result = client.wait(client.submit(blob, lane="interactive", **OPTIONS).id, timeout_s=300)
-        elapsed = time.perf_counter() - began
-        timings = result.timings
-        assert timings.decode_s is not None  # noqa: S101  # a completed job has them
-        assert timings.inference_s is not None  # noqa: S101
-        over.append(elapsed - timings.decode_s - timings.inference_s)
-    over.sort()
+def one_at_a_time(client: Client, files: list[Path], repeat: int) -> dict[str, Any]:
+    """Milliseconds of each part of the way, and of all but decoding and the model (`overhead`)."""
+    client.wait(client.submit_file(files[0], lane="interactive", **OPTIONS).id, timeout_s=300)
+    measured = [_parts(client, path) for path in files * repeat]
     return {
-        "jobs": len(over),
-        "median_ms": round(statistics.median(over) * 1000, 2),
-        "p90_ms": round(over[int(len(over) * 0.9)] * 1000, 2),
+        "jobs": len(measured),
+        **{name: _spread([parts[name] for parts in measured]) for name in measured[0]},
+    }
+
+
+def _parts(client: Client, path: Path) -> dict[str, float]:
+    """Seconds of each part of one job."""
+    blob = client.upload(path)
+    client.redis.delete(keys.blob(blob.sha256))
+    began = time.time()
+    blob = client.upload(path)
+    uploaded = time.time()
+    job_id = client.submit(blob, lane="interactive", **OPTIONS).id
+    heard = 0.0
+    for event in client.events(job_id, timeout_s=300):
+        heard = time.time() if event.terminal else heard
+    there = time.time()
+    result = client.wait(job_id, timeout_s=300)
+    assert result.started_at, result.error  # noqa: S101  # a completed job has both
+    assert result.completed_at  # noqa: S101
+    begun, ended = _unix(result.started_at), _unix(result.completed_at)
+    spent = {name: value or 0.0 for name, value in result.timings.model_dump().items()}
+    enqueued = begun - spent["queue_wait_s"]
+    written = _written(client, job_id)
+    parts = {
+        "upload": uploaded - began,
+        "submit": enqueued - uploaded,
+        "dequeue": spent["queue_wait_s"],
+        "begin": ended - begun - spent["total_s"],
+        "fetch": spent["fetch_s"],
+        "decode": spent["decode_s"] - spent["fetch_s"] - spent["vad_s"],
+        "vad": spent["vad_s"],
+        "hand-over": spent["total_s"] - spent["decode_s"] - spent["inference_s"],
+        "model": spent["inference_s"],
+        "commit": written - ended,
+        "event": heard - written,
+        "result": there - heard,
+    }
+    return parts | {"overhead": there - uploaded - spent["decode_s"] - spent["inference_s"]}
+
+
+def _unix(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
+
+
+def _written(client: Client, job_id: str) -> float:
+    """When the last event of a job was written, by its id in the stream."""
+    [(entry, _)] = cast("list[tuple[bytes, object]]", client.redis.xrevrange(keys.events(job_id), count=1))
+    return (int(entry.partition(b"-")[0]) + 0.5) / 1000
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {
+        "median_ms": round(statistics.median(ordered) * 1000, 2),
+        "p90_ms": round(ordered[int(len(ordered) * 0.9)] * 1000, 2),
     }
 
 
@@ -112,21 +171,20 @@ def directly(model: str, files: list[Path], repeat: int) -> tuple[float, list[st
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", default="whisper", choices=["whisper", "fake"])
     parser.add_argument("--model", default="base")
     parser.add_argument("--clips", type=Path)
     parser.add_argument("--repeat", type=int, default=1)
     given = parser.parse_args()
     files = clips(given.clips)
-    report: dict[str, Any] = {"model": given.model, "clips": len(files)}
-    with worker(given.model) as url, Client(Settings(redis_url=url)) as client:
-        report["overhead"] = one_at_a_time(client, files, given.repeat)
+    report: dict[str, Any] = {"backend": given.backend, "model": given.model, "clips": len(files)}
+    with worker(given.backend, given.model) as url, Client(Settings(redis_url=url)) as client:
+        report |= one_at_a_time(client, files, given.repeat)
         queue_s, _ = through_queue(client, files, given.repeat)
-    direct_s, _ = directly(given.model, files, given.repeat)
-    report |= {
-        "queue_s": round(queue_s, 2),
-        "direct_s": round(direct_s, 2),
-        "throughput_ratio": round(direct_s / queue_s, 2),
-    }
+    report["queue_s"] = round(queue_s, 2)
+    if given.backend != "fake":
+        direct_s, _ = directly(given.model, files, given.repeat)
+        report |= {"direct_s": round(direct_s, 2), "throughput_ratio": round(direct_s / queue_s, 2)}
     print(json.dumps(report))
 
 

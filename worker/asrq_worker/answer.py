@@ -28,6 +28,7 @@ def completed(
     decoded: DecodedAudio,
     served: Served,
     *,
+    fetch_s: float,
     decode_s: float,
     total_s: float,
 ) -> Result:
@@ -65,6 +66,8 @@ def completed(
         timings=Timings(
             model_load_s=round(heard.loaded.load_s, 4),
             decode_s=round(decode_s, 4),
+            fetch_s=round(fetch_s, 4),
+            vad_s=round(decoded.vad_s, 4),
             inference_s=round(sum(done.inference_s for done in heard.work), 4),
             total_s=round(total_s, 4),
             rtfx=round(decoded.seconds / total_s, 2),

@@ -101,6 +101,7 @@ class Pipeline:
         if isinstance(request.audio, UrlAudio):
             journal.event(Event(type="progress", at=time.time(), stage="fetch"))
         local = self._source.fetch(request.audio, control.check)
+        fetch_s = time.monotonic() - began
         try:
             key = self._cache_key(request, local, chosen, engine.loaded)
             if key and (earlier := _reuse(key, control, journal)):
@@ -124,7 +125,7 @@ class Pipeline:
         as_asked = served.fallback_from is None
         if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):
             key = None
-        result = answer.completed(request, local, decoded, served, decode_s=decode_s, total_s=total_s)
+        result = answer.completed(request, local, decoded, served, fetch_s=fetch_s, decode_s=decode_s, total_s=total_s)
         return result.model_copy(update={"cache_key": key})
 
     def failure(self, request: Request, error: AsrqError) -> Result:

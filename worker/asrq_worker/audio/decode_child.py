@@ -6,7 +6,7 @@ Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (pr
           (process/handover.py): the media, the output
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
-          {"op":"done","samples","spans","container","codec","sample_rate","channels","track","tracks","warnings"}
+          {"op":"done","samples","spans","vad_s","container","codec","sample_rate","channels","track","tracks","warnings"}
           {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
 
 `track` is a number from 1, or null: tracks.py chooses. The output gets the samples as raw little-endian float32, 16 kHz
@@ -80,11 +80,13 @@ def make_handler(send: Send) -> Handle:
             decoded = media.decode(
                 source, choose=choose, work=work, longest_s=message["max_s"], write=write, on_progress=progress.at
             )
+            began = time.perf_counter()
             with writing():
-                return _Heard(decoded, speech.find(out, decoded.samples, on_block=progress.tick))
+                spans = speech.find(out, decoded.samples, on_block=progress.tick)
+            return _Heard(decoded, spans, time.perf_counter() - began)
 
         heard, others = tracks.listen(message["track"], hear)
-        done = {"op": "done", "spans": heard.spans} | asdict(heard.media)
+        done = {"op": "done", "spans": heard.spans, "vad_s": heard.vad_s} | asdict(heard.media)
         send(done | {"warnings": [*heard.media.warnings, *(["other_tracks"] if others else [])]})
 
     def handle(message: Message) -> None:
@@ -112,10 +114,11 @@ def make_handler(send: Send) -> Handle:
 
 @dataclass(frozen=True)
 class _Heard:
-    """What was decoded, and the spans of speech in it, in samples."""
+    """What was decoded, the spans of speech in it, in samples, and how long it took to find them."""
 
     media: Media
     spans: list[tuple[int, int]]
+    vad_s: float
 
 
 class _Progress:

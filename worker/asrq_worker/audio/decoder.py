@@ -48,6 +48,8 @@ class DecodedAudio:
     warnings: tuple[str, ...]
     track: int = 1
     tracks: int = 1
+    vad_s: float = 0.0
+    """Seconds that it took to find the speech."""
 
     @property
     def seconds(self) -> float:
@@ -195,6 +197,7 @@ class DecoderPool:
             warnings=tuple(done["warnings"]),
             track=done["track"],
             tracks=done["tracks"],
+            vad_s=done["vad_s"],
         )
 
     @contextmanager
