@@ -122,7 +122,7 @@ def _revived(source: random.Random) -> Scenario:
     """A worker stands still for a little longer than its lease, and the reaper as it acts upon that."""
     at = ("ZADD", "end_execution")
     return _small(
-        source, (20.0,), (), (), reapers=1, faults=("still",), at=at, most_faults=2, lengths_s=(16.0, 17.0, 19.0)
+        source, (40.0,), (), (), reapers=1, faults=("still",), at=at, most_faults=2, lengths_s=(16.0, 17.0, 19.0)
     )
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict
 from typing import Protocol
 
+from asrq_jobs.events import Event
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import ChunkOptions, Samples, Transcript
@@ -18,8 +19,8 @@ class Kept(Protocol):
     def load(self) -> dict[str, Transcript]:
         """Return what earlier attempts finished, by name."""
 
-    def save(self, key: str, transcript: Transcript) -> None:
-        """Keep a finished stretch."""
+    def save(self, key: str, transcript: Transcript, *events: Event) -> None:
+        """Keep a finished stretch, and publish events with it."""
 
 
 class Checkpoints:
@@ -44,9 +45,9 @@ class Checkpoints:
         """Whether an earlier attempt may have finished some of a piece."""
         return any(piece.start <= other.start and other.stop <= piece.stop for other in self._places)
 
-    def save(self, piece: Piece, options: ChunkOptions, transcript: Transcript) -> None:
-        """Keep a finished piece."""
-        self._kept.save(self._name(piece, options), transcript)
+    def save(self, piece: Piece, options: ChunkOptions, transcript: Transcript, *events: Event) -> None:
+        """Keep a finished piece, and publish events with it."""
+        self._kept.save(self._name(piece, options), transcript, *events)
 
     def _name(self, piece: Piece, options: ChunkOptions) -> str:
         return name(piece, self._decoded.read(piece.start, piece.stop), options, self._fingerprint)

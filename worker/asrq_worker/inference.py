@@ -123,7 +123,7 @@ def transcribe(
 def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in: bool) -> None:
     hung = 0
     if hearing.pending:
-        hearing.progress.tell()  # or whoever follows takes the wait for the engine for decoding
+        hearing.tell()  # or whoever follows takes the wait for the engine for decoding
     while hearing.pending:
         control.check()
         if stand_in and berth.engine.failures.lasting:
@@ -137,8 +137,6 @@ def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in:
         for future in settled:
             control.moved()
             hearing.settle(future)
-        if settled:
-            hearing.progress.tell()
 
 
 class _Hearing:
@@ -156,7 +154,7 @@ class _Hearing:
         self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
         self.work: list[ChunkDone] = []
         self.warnings: dict[str, None] = {}
-        self.progress = Progress(job.journal.event)
+        self.progress = Progress()
         # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
         self.turn = uuid.uuid4().hex
 
@@ -215,8 +213,11 @@ class _Hearing:
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._checkpoints.save(piece, options, chunk.transcript)
-        self.progress.done(piece, chunk.transcript)
+        self._checkpoints.save(piece, options, chunk.transcript, *self.progress.heard(piece, chunk.transcript))
+
+    def tell(self) -> None:
+        """Publish how far it is."""
+        self._job.journal.event(self.progress.now())
 
     def tell_steps(self) -> None:
         """Log and publish what was done since the last time because memory ran out."""

@@ -35,8 +35,9 @@ class _Journal:
     def load(self) -> dict[str, Transcript]:
         return {}
 
-    def save(self, key: str, transcript: Transcript) -> None:
-        pass
+    def save(self, _key: str, _transcript: Transcript, *events: Event) -> None:
+        for event in events:
+            self.event(event)
 
 
 def transcribe(

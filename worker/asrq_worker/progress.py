@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from asrq_jobs.events import Event
@@ -13,9 +12,8 @@ from asrq_worker.backends.base import SAMPLE_RATE, Transcript
 
 @dataclass
 class Progress:
-    """Seconds of speech that are to be heard and that are done. `publish` gets the events."""
+    """Seconds of speech that are to be heard and that are done, and the events that tell of them."""
 
-    publish: Callable[[Event], None]
     audio_s: float = 0.0
     done_s: float = 0.0
     counts: bool = True
@@ -30,24 +28,27 @@ class Progress:
         """Note that so much more is to be heard."""
         self.audio_s += seconds if self.counts else 0.0
 
-    def done(self, piece: Piece, transcript: Transcript | None = None) -> None:
-        """Note that a piece was heard, just now if there is a transcript."""
+    def done(self, piece: Piece) -> None:
+        """Note that a piece was heard."""
         self.done_s += piece.seconds if self.counts else 0.0
-        if transcript is not None and self.tells:
-            start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
-            self.publish(Event(type="chunk", at=time.time(), start=start, end=end, text=transcript.text))
 
-    def tell(self) -> None:
-        """Publish how far it is."""
+    def heard(self, piece: Piece, transcript: Transcript) -> tuple[Event, ...]:
+        """Note that a piece was heard just now, and return what there is to tell of it."""
+        self.done(piece)
+        if not self.tells:
+            return (self.now(),)
+        start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
+        return Event(type="chunk", at=time.time(), start=start, end=end, text=transcript.text), self.now()
+
+    def now(self) -> Event:
+        """Return how far it is."""
         elapsed = time.monotonic() - self._began
-        self.publish(
-            Event(
-                type="progress",
-                at=time.time(),
-                stage="inference",
-                audio_s=round(self.audio_s, 3),
-                done_s=round(self.done_s, 3),
-                fraction=round(self.done_s / self.audio_s, 4),
-                rtfx=round(self.done_s / elapsed, 2) if elapsed > 0 else None,
-            )
+        return Event(
+            type="progress",
+            at=time.time(),
+            stage="inference",
+            audio_s=round(self.audio_s, 3),
+            done_s=round(self.done_s, 3),
+            fraction=round(self.done_s / self.audio_s, 4),
+            rtfx=round(self.done_s / elapsed, 2) if elapsed > 0 else None,
         )

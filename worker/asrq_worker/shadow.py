@@ -122,7 +122,7 @@ class _Nowhere:
     def load(self) -> dict[str, Transcript]:
         return {}
 
-    def save(self, key: str, transcript: Transcript) -> None:
+    def save(self, key: str, transcript: Transcript, *events: Event) -> None:
         pass
 
 

@@ -10,7 +10,6 @@ import pytest
 from chaos.ledger import contradictions, events, leftovers
 from integration.worker.host import Gate, serving, takes_all, transcribed
 from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
@@ -208,7 +207,7 @@ def test_a_job_submitted_as_a_slot_looks_for_it_in_vain_loses_no_attempt(
         client.submit(AUDIO, id="job")
         return {}
 
-    monkeypatch.setattr(client.redis, "hgetall", submitted_meanwhile)
+    monkeypatch.setattr(slot, "_read", submitted_meanwhile)
     slot._serve_one()
     monkeypatch.undo()
     assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job", b"job"]
@@ -224,6 +223,7 @@ def test_a_cancel_is_heeded_whenever_it_comes(
         begun = begin(self, redis, lease_s=lease_s)
         if self.job_id == "as-it-began":
             assert client.cancel(self.job_id) == "requested"
+            assert not host.keeper.wanted(self.job_id), "as who hears the message asks, when nobody holds the job yet"
         return begun
 
     monkeypatch.setattr(Execution, "begin", begin_and_cancel)
@@ -270,24 +270,28 @@ def test_a_suspended_host_that_redis_forgot_registers_again(redis: Redis, settin
     assert Worker.all(connection=redis) == []
 
 
-def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt(
+def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt_and_no_cancel(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show = Slot.set_state
+    """Where the mark of a cancel cannot be looked at, the keeper finds it at its next turn."""
+    begin, gate = Execution.begin, Gate()
 
     def away(*_: object, **__: object) -> None:
         raise RedisConnectionError("away")
 
-    def show_and_lose_the_connection(self: Slot, state: str, pipeline: Pipeline | None = None) -> None:
-        show(self, state, pipeline)
-        if state == "busy":
-            monkeypatch.setattr(pipeline, "execute", away)
+    def begin_and_lose_the_connection(self: Execution, redis: Redis, *, lease_s: float) -> Begun:
+        begun = begin(self, redis, lease_s=lease_s)
+        assert client.cancel(self.job_id) == "requested"
+        assert not host.keeper.wanted(self.job_id)
+        monkeypatch.setattr(client.redis, "exists", away)
+        return begun
 
-    monkeypatch.setattr(Slot, "set_state", show_and_lose_the_connection)
-    client.submit(AUDIO, id="job")
-    with serving(client.redis, settings, lambda request, control, journal: transcribed(request)):
-        result = client.wait("job", timeout_s=10)
-    assert (result.status, len(result.attempts)) == ("completed", 1)
+    monkeypatch.setattr(Execution, "begin", begin_and_lose_the_connection)
+    with serving(client.redis, settings, gate) as host:
+        client.submit(AUDIO, id="job")
+        result = client.wait("job", timeout_s=30)
+    assert (result.status, len(result.attempts)) == ("canceled", 1)
+    assert host.scripted.runs == ["job"]
 
 
 def test_a_failed_job_has_a_whole_history(client: Client, settings: Settings) -> None:

@@ -102,15 +102,21 @@ def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | Non
     }
 
 
-NOTE = ("batch/job/run", "event", "0-1", "text", 700)
+NOTE = ("batch/job/run", "0-1", "text", 700, "event", "another")
 
 
 @pytest.mark.parametrize(
     ("given", "changes"),
     [
-        (NOTE, {"asrq:events:<id>": [{"event": "event"}], "asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
-        (("batch/job/run", "event", "", "", 700), {"asrq:events:<id>": [{"event": "event"}]}),
-        (("batch/job/run", "", "0-1", "text", 700), {"asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
+        (
+            NOTE,
+            {
+                "asrq:events:<id>": [{"event": "event"}, {"event": "another"}],
+                "asrq:chunks:<id>": ({"0-1": "text"}, 700),
+            },
+        ),
+        (("batch/job/run", "", "", 700, "event"), {"asrq:events:<id>": [{"event": "event"}]}),
+        (("batch/job/run", "0-1", "text", 700), {"asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
         (("batch/job/other", *NOTE[1:]), {}),
     ],
     ids=["both", "event", "chunk", "fenced"],

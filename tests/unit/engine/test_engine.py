@@ -105,6 +105,11 @@ def test_samples_that_are_gone_harm_no_other_in_the_batch(make_engine: MakeEngin
     assert first == third
     assert isinstance(first, Transcript)
     assert isinstance(engine.submit([canceled]).result(10).items[0], StorageError)
+    (tmp_path / "cut.f32").write_bytes(bytes(4))
+    cut_off = dataclasses.replace(ref(), path=tmp_path / "cut.f32")
+    first, second, third = engine.submit([ref(), cut_off, ref()]).result(10).items
+    assert isinstance(second, StorageError)
+    assert first == third
 
 
 def test_noise_on_standard_output_does_not_disturb_the_protocol(make_engine: MakeEngine, ref: Ref) -> None:

@@ -12,6 +12,8 @@ class Notes:
     def __init__(self, finished: dict[str, Transcript] | None = None) -> None:
         self.events: list[Event] = []
         self.saved: dict[str, Transcript] = finished or {}
+        self.together: list[tuple[str, ...]] = []
+        """Types of the events that came with each finished chunk."""
 
     def event(self, event: Event) -> None:
         self.events.append(event)
@@ -22,5 +24,7 @@ class Notes:
     def load(self) -> dict[str, Transcript]:
         return dict(self.saved)
 
-    def save(self, key: str, transcript: Transcript) -> None:
+    def save(self, key: str, transcript: Transcript, *events: Event) -> None:
         self.saved[key] = transcript
+        self.events += events
+        self.together.append(tuple(event.type for event in events))

@@ -68,6 +68,7 @@ def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(berth: Berth, decoded: D
     assert len({chunk.transcript.text for chunk in heard.placed}) == 3
     assert "chunk_split" in heard.warnings
     assert len(heard.work) == len(notes.saved) == 3
+    assert notes.together == [("chunk", "progress")] * 3, "one call of the queue for each chunk"
     steps = [event for event in notes.events if event.step]
     assert [(e.type, e.stage, e.step, e.start, e.end) for e in steps[-1:]] == [
         ("progress", "inference", "chunk_split", 0.5, 26.0)

@@ -101,8 +101,10 @@ class _Journal:
     def load(self) -> dict[str, Transcript]:
         return self._chunks
 
-    def save(self, key: str, transcript: Transcript) -> None:
+    def save(self, key: str, transcript: Transcript, *events: Event) -> None:
         self._chunks[key] = transcript
+        for event in events:
+            self.event(event)
 
 
 class Jobs:

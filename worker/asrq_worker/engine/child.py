@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from asrq_jobs.errors import AsrqError, InferenceError, InternalError, OutOfMemoryError
+from asrq_jobs.errors import AsrqError, InferenceError, InternalError, OutOfMemoryError, StorageError
 from asrq_worker.backends.base import Backend, Chunk
 from asrq_worker.backends.registry import backend_class
 from asrq_worker.engine import messages
@@ -92,12 +92,14 @@ class _LogToParent(logging.Handler):
 
 
 def _read(ref: ChunkRef) -> Chunk | AsrqError:
-    """Return the samples; those of a job that was canceled may be gone, which is no matter to its batch mates."""
+    """Map the samples; those of a job that was canceled may be gone, which is no matter to its batch mates."""
     try:
-        samples = np.fromfile(ref.path, dtype="<f4", count=ref.stop - ref.start, offset=ref.start * 4)
+        mapped = np.memmap(ref.path, "<f4", mode="r", offset=ref.start * 4, shape=(ref.stop - ref.start,))
     except OSError as error:
         return refusal(error)
-    return Chunk(samples.astype(np.float32, copy=False), ref.options)
+    except ValueError:
+        return StorageError("Audio that was kept while it is worked on has been cut off.")
+    return Chunk(np.asarray(mapped, dtype=np.float32), ref.options)
 
 
 if __name__ == "__main__":

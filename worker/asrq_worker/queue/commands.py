@@ -88,7 +88,7 @@ class CommandListener:
             self._policy.look()
         elif command == "cancel":
             job_id = str(hint["id"])
-            if self._keeper.holds(job_id) and self._redis.exists(keys.cancel(job_id)):
+            if self._keeper.wanted(job_id) and self._redis.exists(keys.cancel(job_id)):
                 self._keeper.cancel(job_id)
         elif command in {"load", "unload"}:
             text = cast("bytes | None", self._redis.get(keys.command(str(hint["id"]))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -37,10 +38,9 @@ class RedisJournal:
     def event(self, event: Event) -> None:
         """Append an event to the job's stream."""
         try:
-            self._note(event=event.to_json())
+            self._note(events=[event])
         except (RedisError, OSError) as error:
             self._lost("event", error)
-        faults.reach(event.stage or event.type)
 
     def reuse(self, key: str) -> Result | Literal["busy"] | None:
         """Return the result of another job; what has a result of another job is its `cache_key`."""
@@ -67,10 +67,10 @@ class RedisJournal:
                 _log.warning("checkpoint.malformed", id=self._job_id)
         return found
 
-    def save(self, key: str, transcript: Transcript) -> None:
-        """Keep a finished chunk for a later attempt."""
+    def save(self, key: str, transcript: Transcript, *events: Event) -> None:
+        """Keep a finished chunk for a later attempt, and publish what there is to tell of it."""
         try:
-            self._note(chunk=key, transcript=_TRANSCRIPT.dump_json(transcript).decode())
+            self._note(chunk=key, transcript=_TRANSCRIPT.dump_json(transcript).decode(), events=events)
         except (RedisError, OSError) as error:
             self._lost("checkpoint", error)
 
@@ -100,11 +100,15 @@ class RedisJournal:
             _log.warning("journal.lossy", id=self._job_id, lost=what, reason=type(error).__name__)
         self._lossy = True
 
-    def _note(self, *, event: str = "", chunk: str = "", transcript: str = "") -> None:
-        scripts.load(self._redis, "note")(
-            [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
-            [self._lease, event, chunk, transcript, self._ttl_s],
-        )
+    def _note(self, *, events: Sequence[Event], chunk: str = "", transcript: str = "") -> None:
+        try:
+            scripts.load(self._redis, "note")(
+                [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
+                [self._lease, chunk, transcript, self._ttl_s, *(event.to_json() for event in events)],
+            )
+        finally:
+            for event in events:
+                faults.reach(event.stage or event.type)
 
 
 def _parsed(text: bytes | None) -> Result | None:

@@ -20,6 +20,8 @@ from asrq_worker.queue.outage import Outage
 
 _log = Log("asrq.leases")
 
+_MISSED_S = 10.0  # longer than the start of a job takes
+
 Heartbeat = Callable[[Pipeline], None]
 
 
@@ -37,6 +39,7 @@ class LeaseKeeper:
         self._heartbeats = tuple(heartbeats)
         self._lock = threading.Lock()
         self._held: dict[Execution, JobControl] = {}
+        self._missed: dict[str, float] = {}
         self.loop = Loop("leases", self._renew, self.outage, _log, longest_pause_s=lease_s / 3)
 
     def start(self) -> None:
@@ -47,10 +50,11 @@ class LeaseKeeper:
         """Stop renewing; what is still held will lapse."""
         self.loop.close()
 
-    def hold(self, execution: Execution, control: JobControl) -> None:
-        """Renew the lease of this execution from now on."""
+    def hold(self, execution: Execution, control: JobControl) -> bool:
+        """Renew the lease of this execution from now on; returns whether `wanted` has been asked for its job lately."""
         with self._lock:
             self._held[execution] = control
+            return execution.job_id in self._missed
 
     def release(self, execution: Execution) -> None:
         """Renew it no more."""
@@ -62,9 +66,15 @@ class LeaseKeeper:
         with self._lock:
             return dict(self._held)
 
-    def holds(self, job_id: str) -> bool:
-        """Whether a job runs here now."""
-        return any(execution.job_id == job_id for execution in self.held())
+    def wanted(self, job_id: str) -> bool:
+        """Whether a job runs here now. If not, that is remembered for a moment: it may be about to."""
+        now = time.monotonic()
+        with self._lock:
+            self._missed = {other: at for other, at in self._missed.items() if now - at < _MISSED_S}
+            if any(execution.job_id == job_id for execution in self._held):
+                return True
+            self._missed[job_id] = now
+            return False
 
     def cancel(self, job_id: str) -> None:
         """Stop a running job because a client asked."""

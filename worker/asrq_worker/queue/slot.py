@@ -153,6 +153,8 @@ class Slot(SimpleWorker):
             self.set_state(WorkerStatus.SUSPENDED)
             self._stopping.wait(_PAUSE_S)
             return None
+        if self.get_state() != WorkerStatus.IDLE:
+            self.set_state(WorkerStatus.IDLE)
         raw_id = self._router.dequeue_apart(self.lane)
         if raw_id is None:
             try:
@@ -178,7 +180,7 @@ class Slot(SimpleWorker):
         execution = Execution(job_id, uuid.uuid4().hex, self.lane, self.name)
         raw: dict[bytes, bytes] = {}
         try:
-            raw = cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
+            raw = self._read(job_id)
             if not raw:
                 give_back(self._redis, job_id, self.lane)  # or drop it, unless it was submitted in this moment
                 return
@@ -201,9 +203,10 @@ class Slot(SimpleWorker):
         control = JobControl(patience_s=_PATIENCE_S)
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))
-        self._keeper.hold(execution, control)
+        wanted = self._keeper.hold(execution, control)
         try:
-            self._settle_in(job_id, control)
+            if wanted and self._marked(job_id):  # the message came between `begin` and `hold`
+                control.stop(CanceledError("Canceled as it began."))
             journal = RedisJournal(self._redis, execution, self._settings)
             ended = self._task.run(taken, control, journal)
             try:
@@ -221,6 +224,16 @@ class Slot(SimpleWorker):
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute(raise_on_error=False)  # a counter that somebody spoilt must not look like an outage
 
+    def _read(self, job_id: str) -> dict[bytes, bytes]:
+        """Return what is stored of a job, and tell RQ's tools that this worker is busy."""
+        pipe = self._redis.pipeline(transaction=False)
+        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
+        pipe.hgetall(keys.job(job_id))
+        *_, answer = pipe.execute(raise_on_error=False)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("dict[bytes, bytes]", answer)
+
     def _leave(self, request: Request, raw: dict[bytes, bytes]) -> bool:
         """Whether a job that was dequeued does not begin here: it has waited for too long, or is for another worker."""
         if expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()):
@@ -232,19 +245,13 @@ class Slot(SimpleWorker):
             return True
         return False
 
-    def _settle_in(self, job_id: str, control: JobControl) -> None:
-        """Tell RQ's tools, and look once more for a cancel: one that came between `begin` and `hold` found nobody.
-
-        An outage right after the start of a job is ridden out like any later one.
-        """
-        pipe = self._redis.pipeline(transaction=False)
-        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
-        pipe.exists(keys.cancel(job_id))
+    def _marked(self, job_id: str) -> bool:
+        """Whether a job is to be canceled; while Redis is away, the lease keeper will find out."""
         try:
-            if pipe.execute(raise_on_error=False)[-1] == 1:
-                control.stop(CanceledError("Canceled as it began."))
+            return bool(self._redis.exists(keys.cancel(job_id)))
         except (RedisError, OSError) as error:
             self._keeper.outage.failed(error)
+            return False
 
     def _refuse(self, execution: Execution, raw: dict[bytes, bytes], error: AsrqError) -> None:
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=error.code)
