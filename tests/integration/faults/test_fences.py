@@ -49,17 +49,17 @@ def test_a_begin_whose_answer_was_lost_may_be_sent_again(redis: Redis, held: Exe
 
 
 def test_an_end_whose_answer_was_lost_may_be_sent_again_and_another_one_not(client: Client, held: Execution) -> None:
-    def end(text: str) -> bool:
+    def end(text: str, *, at: float) -> bool:
         attempt = Attempt(number=1, worker=held.worker, started_at="s", ended_at="e")
         return held.end(
             client.redis, "completed", audio=AUDIO, blob_ttl_s=60, ttl_s=60, attempt=attempt,
-            event=Event(type="completed", at=1.0),
+            event=Event(type="completed", at=at),
             result=Result(id="job", status="completed", text=text, attempts=(attempt,)),
         )  # fmt: skip
 
-    assert end("first")
-    assert end("first")
-    assert not end("second")
+    assert end("first", at=1.0)
+    assert end("first", at=1.0)
+    assert not end("second", at=2.0)
     result = client.result("job")
     assert result is not None
     assert result.text == "first"
