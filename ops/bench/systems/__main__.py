@@ -32,7 +32,7 @@ from asrq_worker.embedded import EmbeddedValkey
 from systems import report
 from systems.audio import Collected, collect, own_manifest
 from systems.contender import ABSENT, CONTENDERS, install
-from systems.measurement import Extent, Measured, measure
+from systems.measurement import Extent, Measured, best_batch, measure
 from systems.phases import NoAnswerError
 from systems.running import DiedError
 
@@ -50,11 +50,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compute-type", help="default: int8 on a CPU, float16 on CUDA")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of one decode, but for asrq (%(default)s)")
-    parser.add_argument("--batch", type=int, default=8, help="of BatchedInferencePipeline (%(default)s)")
+    parser.add_argument(
+        "--batch", type=int, help="of BatchedInferencePipeline; default: its best for a long file, else 8"
+    )
     parser.add_argument("--contender", choices=CONTENDERS, action="append", help="may be repeated; default: all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--clips", type=int, default=24, help="of each language (%(default)s)")
-    parser.add_argument("--alone", type=int, default=12, help="clips for latencies (%(default)s)")
+    parser.add_argument("--clips", type=int, default=16, help="of each language (%(default)s)")
+    parser.add_argument("--alone", type=int, default=8, help="clips for latencies (%(default)s)")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between clips where files run (%(default)s)")
     parser.add_argument("--patience", type=float, default=90.0, help="seconds to wait after a kill -9 (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round, two clips of each language")
@@ -78,7 +80,7 @@ def environment(given: argparse.Namespace, url: str, folder: Path, name: str) ->
         "BENCH_DEVICE": given.device,
         "BENCH_COMPUTE": given.compute_type,
         "BENCH_THREADS": str(given.threads),
-        "BENCH_BATCH": str(given.batch),
+        "BENCH_BATCH": str(given.batch or 8),
         "RQ_REDIS_URL": url,
         "ASRQ_REDIS_URL": url,
         "ASRQ_MODEL": given.model,
@@ -101,6 +103,8 @@ def compete(
             absent[name] = reason
     rounds: list[dict[str, Measured]] = []
     with Redis.from_url(url) as redis:
+        if given.batch is None and "batched" in names and audio.long:
+            given.batch = tuned(audio, environment(given, url, folder, "batched"), redis, folder)
         for number in range(given.rounds):
             rounds.append({})
             turned = names[number % len(names) :] + names[: number % len(names)]  # nobody is always the first
@@ -114,6 +118,17 @@ def compete(
                     absent[name] = f"in round {number + 1}: {error}"
                     tell(f"{name} {absent[name]}")
     return rounds, absent
+
+
+def tuned(audio: Collected, env: Mapping[str, str], redis: Redis, folder: Path) -> int | None:
+    """Return the best size of batch for a long file; None if that cannot be measured."""
+    tell("batched: which size of batch is best")
+    try:
+        times = best_batch(CONTENDERS["batched"], audio.long, env, redis, folder / "batched.log")
+    except (DiedError, NoAnswerError):  # and so it will in the first round, which tells
+        return None
+    tell(", ".join(f"{size}: {wall_s:.1f} s" for size, wall_s in times.items()))
+    return min(times, key=lambda size: times[size])
 
 
 def document(
@@ -166,6 +181,7 @@ def main() -> None:
         given.output.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     titles = {name: CONTENDERS[name].title for name in found["summary"]}
     print("; ".join(f"{name} {value}" for name, value in {**found["machine"], **found["versions"]}.items()))
+    print("; ".join(f"{name} {value}" for name, value in found["options"].items() if name != "output"))
     print(f"\n{report.render(rounds, titles, languages(audio))}\n")
     for name, reason in absent.items():
         print(f"Not measured: {name}, {reason}")

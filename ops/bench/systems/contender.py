@@ -19,6 +19,7 @@ class Contender:
 
     `packages` are what it needs beside asrq's environment, `alone` those that are installed without what they ask for.
     `queues`: it keeps jobs, so it can be asked for one before the others, and may give them to another worker.
+    `hears`: in its own way; what only runs the loop's call on a file does with long files and noise what the loop does.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Contender:
     packages: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
     queues: bool = True
+    hears: bool = True
 
 
 def _python(*arguments: str) -> tuple[tuple[str, ...]]:
@@ -42,29 +44,35 @@ CONTENDERS = {
     "loop-vad": Contender("the same with its speech detection", _own("loop", "vad"), "loop", queues=False),
     "batched": Contender("BatchedInferencePipeline", _own("batched"), "batched", queues=False),
     "asrq": Contender("asrq", ((_ASRQ, "worker"), (_ASRQ, "reaper")), "asrq_client"),
-    "rq": Contender("RQ, model loaded per job", _python("rq.cli", "worker", "--quiet", *_QUEUES.split(",")), "rq_jobs"),
+    "rq": Contender(
+        "RQ, model loaded per job", _python("rq.cli", "worker", "--quiet", *_QUEUES.split(",")), "rq_jobs", hears=False
+    ),
     "rq-simple": Contender(
         "RQ SimpleWorker, preloaded",
         _python("rq.cli", "worker", "--quiet", "-w", "rq.SimpleWorker", *_QUEUES.split(",")),
         "rq_simple",
+        hears=False,
     ),
     "celery": Contender(
         "Celery, preloaded",
         _python("celery", "-A", "systems.contenders.celery_tasks", "worker", "-c", "1", "-Q", _QUEUES, "-l", "ERROR"),
         "celery_tasks",
         ("celery[redis]==5.7.0",),
+        hears=False,
     ),
     "dramatiq": Contender(
         "Dramatiq, preloaded",
         _python("dramatiq", "systems.contenders.dramatiq_actors", "-p", "1", "-t", "1"),
         "dramatiq_actors",
         ("dramatiq[redis]==2.2.1",),
+        hears=False,
     ),
     "saq": Contender(
         "SAQ, preloaded",
         _python("saq", "systems.contenders.saq_functions.settings"),
         "saq_functions",
         ("saq[redis]==0.26.4",),
+        hears=False,
     ),
     "whisper-live": Contender(
         "WhisperLive over HTTP",

@@ -10,10 +10,12 @@ from redis import Redis
 
 from asrq_worker.bench.manifest import Clip
 from systems import phases
-from systems.audio import Collected
+from systems.audio import Collected, seconds
 from systems.contender import Contender
 from systems.phases import Killed, Loaded, Stretch
 from systems.running import Running, running
+
+_SIZES = (2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Measured:
-    """All of a round; what is None was not to be measured: for lack of files, or since the first round has it."""
+    """All of a round; what is None was not to be measured: for lack of files, or of anything of its own to measure."""
 
     start_s: float
     stream: Stretch
@@ -61,8 +63,9 @@ def measure(
         start_s = phases.started(host, audio.clips[0])
         stream = phases.stream(host, audio.clips)
         alone_s = phases.alone(host, few)
-        long = phases.stream(host, audio.long) if audio.long else None
-        silence, noise = (_invented(host, files) if first else None for files in (audio.silent, audio.noisy))
+        hears = contender.hears
+        long = phases.stream(host, audio.long) if hears and audio.long else None
+        silence, noise = (_invented(host, files) if hears and first else None for files in (audio.silent, audio.noisy))
         loaded = None
         if contender.queues and audio.long:
             loaded = phases.loaded(host, audio.long, few, every_s=extent.every_s)
@@ -73,6 +76,23 @@ def measure(
             phases.started(host, audio.clips[0])
             killed = phases.killed(host, audio.clips, patience_s=extent.patience_s)
     return Measured(start_s, stream, alone_s, long, loaded, peak_mb, silence, noise, killed)
+
+
+def best_batch(
+    contender: Contender, long: Sequence[Clip], env: Mapping[str, str], redis: Redis, log: Path
+) -> dict[int, float]:
+    """Return the seconds that the shortest long file takes at each size of batch.
+
+    Raises:
+        DiedError, NoAnswerError: it does not live through it.
+    """
+    file = min(long, key=seconds)
+    found = {}
+    for size in _SIZES:
+        with running(contender, {**env, "BENCH_BATCH": str(size)}, redis, log) as host:
+            phases.started(host, file)
+            found[size] = phases.stream(host, [file]).wall_s
+    return found
 
 
 def _invented(host: Running, files: Sequence[Clip]) -> int | None:

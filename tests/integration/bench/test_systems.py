@@ -90,6 +90,8 @@ def test_another_queue_is_measured_alone_and_what_it_owes_is_counted(measure: Me
     report = measure("rq-simple", patience_s=1)
     assert report["not_measured"] == {}
     [measured] = report["rounds"]
+    assert measured["rq-simple"]["long"] is measured["rq-simple"]["invented_in_noise"] is None
+    assert len(measured["rq-simple"]["loaded"]["latencies_s"]) == 1
     killed = measured["rq-simple"]["killed"]
     assert (killed["clips"], killed["words"]) == (9, 9 * 14)
     assert killed["words_lost"] == killed["clips_lost"] * 14

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
+from redis import Redis
 
 from asrq_worker.bench.score import Errors
 from systems import report
-from systems.__main__ import options
+from systems.__main__ import options, tuned
+from systems.audio import Collected
 from systems.contender import Contender, install
 from systems.measurement import Measured
 from systems.phases import Killed, Loaded, Stretch
@@ -62,7 +67,12 @@ def test_quick_is_one_round_of_few_clips() -> None:
     assert options(["--device", "cuda"]).compute_type == "float16"
 
 
-def test_what_cannot_be_installed_says_why(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_is_the_fastest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("systems.__main__.best_batch", lambda *_: {2: 5.0, 4: 3.0, 8: 4.0})
+    assert tuned(Collected([], [], [], []), {}, cast("Redis", None), tmp_path) == 4
+
+
+def test_what_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     reason = install(Contender("no such system", (), "", packages=("no-such-system",)), tmp_path)
     assert reason is not None
