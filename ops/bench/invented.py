@@ -3,10 +3,10 @@
     python ops/bench/invented.py hear MANIFEST --model base --output base.jsonl
     python ops/bench/invented.py fit base.jsonl ...
 
-`hear` transcribes without judging: the clips of a manifest, the same clips cut off, stretches of its long recordings,
-and noise. `CT2_FORCE_CPU_ISA=AVX2` gives the arithmetic of other processors; interrupted, it leaves a fair sample.
-`fit` tries all limits of a grid on what was heard and prints a table. What is in which half goes by names, and no
-sentence is in both. Wants the extra `bench`.
+`hear` transcribes without judging: the clips of a manifest, the same clips cut off, snippets of them, stretches of its
+long recordings, and noise. `ONEDNN_MAX_CPU_ISA` (AMD) or `CT2_FORCE_CPU_ISA` gives the arithmetic of other processors.
+Interrupted, it leaves a fair sample. `fit` tries all limits of a grid on what was heard and prints a table. What is in
+which half goes by names, and by time within a long recording. Wants the extra `bench`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 from faster_whisper.audio import decode_audio
+from rapidfuzz import fuzz
 
 import noises
 from asrq_jobs.settings import Settings
@@ -45,19 +45,23 @@ GRID = [
         (15.0, 20.0, 25.0, 30.0, 35.0), (30.0, 40.0, 50.0, 60.0, 80.0), (-1.0, -0.8, -0.6, -0.4), (0.2, 0.3, 0.4, 0.6)
     )
 ]
+ARITHMETIC = ("CT2_FORCE_CPU_ISA", "CT2_USE_MKL", "ONEDNN_MAX_CPU_ISA")
+BRACKETS = str.maketrans("()[]", "    ")  # what stands in them is said, and normalising would drop it
+KINDS = ("clips", "clips cut off", "snippets", "stretches", "noise")
+ALIKE = 60.0
+"""Per cent of a segment's letters that are in what was said, in their order: it is that, however badly heard."""
 HALVES = ("fitting", "checking")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What is heard. `part`: the ends of its text were not recorded."""
+    """What is heard, and a text in which all is that is said in it."""
 
     name: str
     kind: str
     half: str
     language: str
     text: str
-    part: bool
     samples: Samples
 
 
@@ -83,16 +87,22 @@ def recordings(manifest: Path, languages: Sequence[str]) -> Iterator[Recording]:
         name, language, samples = entry["path"], entry["language"], decoded(manifest.parent / entry["path"])
         again = [half for half in HALVES if normalise(entry["text"], language) in in_half[half]]
         half = again[0] if again else by_name(name)
-        clip = Recording(name, "clips", half, language, entry["text"], part=False, samples=samples)
+        clip = Recording(name, "clips", half, language, entry["text"], samples=samples)
         yield clip
         end = int(len(samples) * random.Random(name).uniform(0.4, 0.9))  # noqa: S311  # no secret
-        yield replace(clip, kind="clips cut off", part=True, samples=samples[:end])
+        yield replace(clip, kind="clips cut off", samples=samples[:end])
+        for number in (1, 2):
+            drawn = random.Random(f"{number} {name}")  # noqa: S311
+            length = int(drawn.uniform(0.2, 1.0) * SAMPLE_RATE)
+            start = int(drawn.uniform(0, len(samples) - length))
+            cut = samples[start : start + length]
+            yield replace(clip, name=f"{name} {number}", kind="snippets", samples=cut)
     for entry in long:
         yield from stretches(entry, decoded(manifest.parent / entry["path"]))
     for kind, seconds, gain in itertools.product(noises.KINDS, (5, 12, 30, 60), (1, 5)):
         name = f"{kind.__name__} {seconds} s, {gain} times as loud"
         samples = np.clip(kind(seconds) * gain, -1, 1).astype(np.float32)
-        yield Recording(name, "noise", by_name(name), languages[0], "", part=False, samples=samples)
+        yield Recording(name, "noise", by_name(name), languages[0], "", samples=samples)
 
 
 def stretches(entry: dict[str, Any], samples: Samples) -> Iterator[Recording]:
@@ -106,7 +116,7 @@ def stretches(entry: dict[str, Any], samples: Samples) -> Iterator[Recording]:
             text = " ".join(part["text"] for part in entry["segments"] if part["start"] < stop and part["end"] > start)
             cut = samples[int(start * SAMPLE_RATE) : int(stop * SAMPLE_RATE)]
             name = f"{entry['path']} from {start:.1f} s"
-            yield Recording(name, "stretches", half, entry["language"], text, part=True, samples=cut)
+            yield Recording(name, "stretches", half, entry["language"], text, samples=cut)
         start = stop
 
 
@@ -129,11 +139,11 @@ def hear(given: argparse.Namespace) -> None:
     backend = backend_class("whisper")(BackendConfig(model=given.model, model_dir=settings.model_dir, parallel=1))
     backend.load()
     languages = ["en"] if given.model.endswith(".en") else ["en", "ru"]
-    about = {"model": given.model, "arithmetic": os.environ.get("CT2_FORCE_CPU_ISA", "own")}
+    forced = [f"{name}={os.environ[name]}" for name in ARITHMETIC if name in os.environ]
+    about = {"model": given.model, "arithmetic": " ".join(forced) or "own"}
+    wanted = [found for found in recordings(given.manifest, languages) if found.kind in (given.kind or KINDS)]
     with given.output.open("w", encoding="utf-8") as out:
-        for recording in sorted(
-            recordings(given.manifest, languages), key=lambda found: digest(found.kind + found.name)
-        ):
+        for recording in sorted(wanted, key=lambda recording: digest(recording.kind + recording.name)):
             heard = [
                 {
                     "seconds": len(piece) / SAMPLE_RATE,
@@ -161,10 +171,12 @@ def transcribed(backend: Any, recording: Recording) -> Iterator[tuple[Samples, t
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece that was heard; of each segment, how many words were said and how many were not."""
+    """A piece that was heard; `words`: of each segment, how many were said and how many were not."""
 
-    about: tuple[str, str, str, str]
-    """Model, arithmetic, kind, half."""
+    model: str
+    arithmetic: str
+    kind: str
+    half: str
     segments: tuple[TimedSegment, ...]
     words: tuple[tuple[int, int], ...]
     sounds: spoken.Sound
@@ -183,34 +195,27 @@ class Count:
 
 
 def pieces(lines: Iterable[str]) -> Iterator[Piece]:
-    """Yield what was heard, aligned with what was said."""
+    """Yield what was heard, compared with what was said."""
     for row in map(json.loads, lines):
-        segments = [segment for heard in row["heard"] for segment in heard["segments"]]
-        words = iter(aligned([normalise(segment["text"], row["language"]) for segment in segments], row))
+        text = normalise(row["text"].translate(BRACKETS), row["language"])
         for heard in row["heard"]:
             yield Piece(
-                (row["model"], row["arithmetic"], row["kind"], row["half"]),
+                row["model"],
+                row["arithmetic"],
+                row["kind"],
+                row["half"],
                 tuple(TimedSegment(**(segment | {"words": None})) for segment in heard["segments"]),
-                tuple(itertools.islice(words, len(heard["segments"]))),
+                tuple(judged(normalise(segment["text"], row["language"]), text) for segment in heard["segments"]),
                 np.array(list(heard["sounds"])) == "1",
                 heard["seconds"],
             )
 
 
-def aligned(texts: Sequence[str], row: dict[str, Any]) -> list[tuple[int, int]]:
-    """Count in each of a recording's segments the words that were said as they are, and those that stand for none."""
-    heard = " ".join(filter(None, texts))
-    fates = ["insert"] * len(heard.split())
-    reference = normalise(row["text"], row["language"])
-    if heard and reference:
-        for operation in jiwer.process_words(reference, heard).alignments[0]:
-            for place in range(operation.hyp_start_idx, operation.hyp_end_idx):
-                fates[place] = operation.type
-    counts, rest = [], iter(fates)
-    for text in texts:
-        own = list(itertools.islice(rest, len(text.split())))
-        counts.append((own.count("equal"), own.count("insert")))
-    return counts
+def judged(heard: str, text: str) -> tuple[int, int]:
+    """Return how many words of a segment were said, and how many not: all or none, as its letters are in the text."""
+    words = len(heard.split())
+    said = bool(text) and len(heard) < 1.5 * len(text) and fuzz.partial_ratio(heard, text) >= ALIKE
+    return (words, 0) if said else (0, words)
 
 
 def counted(piece: Piece, limits: spoken.Limits) -> Count:
@@ -240,7 +245,7 @@ def fit(given: argparse.Namespace) -> None:
         min(limits.silent for limits in GRID),
     )
     doubtful = [piece for piece in heard if counted(piece, loosest) != counted(piece, NOBODY)]
-    halves = {half: [piece for piece in doubtful if piece.about[3] == half] for half in HALVES}
+    halves = {half: [piece for piece in doubtful if piece.half == half] for half in HALVES}
     scores = {half: {limits: total(found, limits) for limits in GRID} for half, found in halves.items()}
 
     def rank(count: Count) -> tuple[int, int]:
@@ -258,12 +263,12 @@ def fit(given: argparse.Namespace) -> None:
         f"those best in fitting {min(checked)} to {max(checked)}, "
         f"best of all {min(map(rank, scores[HALVES[1]].values()))}"
     )
-    print("| model, arithmetic | | half | invented before | after | lost |\n|---|---|---|---|---|---|")
-    for about in sorted({piece.about for piece in heard}):
-        own = [piece for piece in heard if piece.about == about]
+    print("heard by", ", ".join(sorted({f"{piece.model} ({piece.arithmetic})" for piece in heard})))
+    print("| | half | pieces | invented before | after | lost |\n|---|---|---|---|---|---|")
+    for kind, half in itertools.product(KINDS, HALVES):
+        own = [piece for piece in heard if (piece.kind, piece.half) == (kind, half)]
         before, after = total(own, NOBODY), total(own, ours)
-        model, arithmetic, kind, half = about
-        print(f"| {model}, {arithmetic} | {kind} | {half} | {before.invented} | {after.invented} | {after.lost} |")
+        print(f"| {kind} | {half} | {len(own)} | {before.invented} | {after.invented} | {after.lost} |")
 
 
 def main() -> None:
@@ -273,6 +278,7 @@ def main() -> None:
     hearing = commands.add_parser("hear")
     hearing.add_argument("manifest", type=Path)
     hearing.add_argument("--model", default="base")
+    hearing.add_argument("--kind", action="append", choices=KINDS)
     hearing.add_argument("--output", type=Path, required=True)
     hearing.set_defaults(run=hear)
     fitting = commands.add_parser("fit")

@@ -25,6 +25,7 @@ NEEDED = {
 COMPUTING = {
     "CUDA_VISIBLE_DEVICES": "1",
     "OMP_WAIT_POLICY": "passive",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
     "HF_HOME": "/models",
     "TOKENIZERS_PARALLELISM": "0",
 }

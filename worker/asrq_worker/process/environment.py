@@ -21,9 +21,9 @@ TO_RUN = (
 """Patterns of names that any program may need: where things are, the language, how memory is managed."""
 TO_COMPUTE = (
     "XDG_CACHE_HOME", "CUDA_*", "CUDNN_*", "CUBLAS_*", "NCCL_*", "NVIDIA_*", "HIP_*", "HSA_*", "ROCR_*", "MIOPEN_*",
-    "OMP_*", "KMP_*", "GOMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "NUMEXPR_*", "VECLIB_*", "CT2_*", "ORT_*",
-    "TORCH*", "PYTORCH_*", "TRITON_*", "FLASH_ATTENTION_*", "HF_*", "HUGGINGFACE_*", "TRANSFORMERS_*", "TOKENIZERS_*",
-    "SAFETENSORS_*",
+    "OMP_*", "KMP_*", "GOMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "NUMEXPR_*", "VECLIB_*", "CT2_*", "ONEDNN_*",
+    "DNNL_*", "ORT_*", "TORCH*", "PYTORCH_*", "TRITON_*", "FLASH_ATTENTION_*", "HF_*", "HUGGINGFACE_*",
+    "TRANSFORMERS_*", "TOKENIZERS_*", "SAFETENSORS_*",
 )  # fmt: skip
 """Those that a model needs: devices, threads, caches."""
 TO_REACH_OTHERS = (
