@@ -168,7 +168,7 @@ class Fleet:
         for process in self.everyone():
             process.kill()
         for own in [*self._workers, *self._reapers]:
-            own.process.wait(10)
+            own.process.wait(60)
 
     def age_spools(self) -> None:
         """Spools made a moment ago are spared by the sweep: their owner may not have locked them yet."""
@@ -212,7 +212,7 @@ class Fleet:
         if at_work:
             ready = [line for line in victim.lines if line["event"] == "worker.ready"]
             self.killed_at |= {str(line["name"]): time.time() for line in ready}
-        victim.process.wait(10)
+        victim.process.wait(60)
         for child in children:  # one that was stopped before it could ask to die with its parent does so now
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.resume()
@@ -260,7 +260,7 @@ class Fleet:
     def _kill_reaper(self) -> bool:
         at = self._rng.randrange(len(self._reapers))
         self._reapers[at].process.kill()
-        self._reapers[at].process.wait(10)
+        self._reapers[at].process.wait(60)
         self.disturbed.append((time.time(), time.time() + _LEADERLESS_S))
         self._replace_reaper(at)
         return True

@@ -204,7 +204,7 @@ class occupied:  # noqa: N801  # reads as `with occupied(...)`
             target=lambda: decode_file(pool, noise, tmp_path / "held.f32", on_progress=hold, check=nothing)
         )
         self._thread.start()
-        assert began.wait(10)
+        assert began.wait(60)
 
     def __enter__(self) -> Callable[[], None]:
         return self._free.set
@@ -236,7 +236,7 @@ def test_first_come_first_served_but_the_urgent_before_all(
 
         threads.append(threading.Thread(target=decode))
         threads[-1].start()
-        assert waits.wait(10)
+        assert waits.wait(60)
 
     with occupied(single, noise, tmp_path) as release:
         start("first", urgent=False)

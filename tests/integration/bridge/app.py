@@ -128,7 +128,7 @@ class App:
         if self.process.poll() is None:
             below = self.children()
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
             psutil.wait_procs(below, timeout=5)
 
 

@@ -101,7 +101,7 @@ def test_cancel(start: Start, client: Client) -> None:
     job = client.submit(client.upload(b"stands for audio"), lane="batch")
     canceling = start("--cancel", job.id)
     assert canceling.communicate(timeout=20)[0] == "canceled\n"
-    result = client.wait(job.id, timeout_s=5)
+    result = client.wait(job.id, timeout_s=60)
     assert (result.status, result.error and result.error.code) == ("canceled", "canceled")
     again = start("--cancel", job.id)
     assert "[job_state]" in again.communicate(timeout=20)[1]

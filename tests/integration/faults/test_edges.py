@@ -118,7 +118,7 @@ def test_neither_a_defect_nor_an_outage_stops_the_keeper(
     redis.delete(keys.LEASES)
     keeper.start()
     try:
-        assert control.wake.wait(10)
+        assert control.wake.wait(60)
     finally:
         keeper.close()
     assert beat.calls > 1
@@ -140,7 +140,7 @@ def test_neither_a_defect_nor_an_outage_costs_a_slot(
     monkeypatch.setattr(Slot, "register_death", away)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):
-        assert client.wait("job", timeout_s=10).status == "completed"
+        assert client.wait("job", timeout_s=60).status == "completed"
 
 
 def _slot(redis: Redis, settings: Settings) -> Slot:
@@ -166,7 +166,7 @@ def test_a_commit_waits_for_its_queue(
     monkeypatch.setattr(Execution, "end", end_in_the_end)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
-        assert client.wait("job", timeout_s=10).status == "completed"
+        assert client.wait("job", timeout_s=60).status == "completed"
     assert (failures, host.scripted.runs) == ([], ["job"])
 
 
@@ -300,7 +300,7 @@ def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monke
     monkeypatch.setattr(Reaper, "resign", away)
     with Reaper(redis, settings) as reaper:
         until(lambda: redis.exists(keys.LEADER))
-    assert reaper.loop.join(10)
+    assert reaper.loop.join(60)
     assert "reaper" not in supervision.missing()
 
 

@@ -128,7 +128,7 @@ def test_a_server_that_was_left_behind_makes_way_for_the_next(tmp_path: Path) ->
             while not _answers(url):
                 assert orphan.poll() is None
             with EmbeddedValkey(data=tmp_path, port=port) as again, Redis.from_url(again) as redis:
-                assert orphan.wait(10) != 0
+                assert orphan.wait(60) != 0
                 assert redis.get("key") == b"value"
         finally:
             orphan.kill()

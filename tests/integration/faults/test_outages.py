@@ -125,7 +125,7 @@ def test_what_has_ended_is_handed_in_afterwards(
     gate = Gate()
     with staged(binary, tmp_path, gate) as stage:
         stage.client.submit(AUDIO, id="runs")
-        assert gate.inside.wait(10)
+        assert gate.inside.wait(60)
         fault.strike(stage)
         gate.open.set()
         with pytest.raises(fault.refusal):
@@ -148,7 +148,7 @@ def test_what_nobody_could_renew_is_not_taken_for_what_nobody_holds(
     gate = Gate()
     with staged(binary, tmp_path, gate) as stage:
         stage.client.submit(AUDIO, id="runs")
-        assert gate.inside.wait(10)
+        assert gate.inside.wait(60)
         stage.relay.down()
         gate.open.set()
         until(lambda: _told(caplog, "queue.unreachable") >= 2)  # the host, and the reaper
@@ -228,7 +228,7 @@ def test_a_failover_to_the_replica(binary: str, tmp_path: Path, caplog: pytest.L
         replica.replicaof("127.0.0.1", stage.server.port)
         until(lambda: replica.info("replication")["master_link_status"] == "up")
         ids = [stage.client.submit(AUDIO, id=f"job-{number}").id for number in range(20)]
-        assert gate.inside.wait(10)
+        assert gate.inside.wait(60)
         stage.operator.execute_command("FAILOVER", "TO", "127.0.0.1", str(second.port))
         until(lambda: stage.operator.info("replication")["role"] == "slave")
         stage.relay.server = ("127.0.0.1", second.port)
@@ -245,7 +245,7 @@ def test_out_of_memory(binary: str, tmp_path: Path, caplog: pytest.LogCaptureFix
     with staged(binary, tmp_path, gate) as stage:
         client = stage.client
         client.submit(AUDIO, id="runs")
-        assert gate.inside.wait(10)
+        assert gate.inside.wait(60)
         uploaded = client.upload(b"audio")
         stage.operator.config_set("maxmemory", "1mb")
         with pytest.raises(QueueRefusedError):
@@ -272,7 +272,7 @@ def test_what_ends_while_the_worker_drains_is_handed_in_when_the_server_is_back(
     gate = Gate()
     with staged(binary, tmp_path, gate, slots=1) as stage:
         stage.client.submit(AUDIO, id="runs")
-        assert gate.inside.wait(10)
+        assert gate.inside.wait(60)
         for slot in stage.host.slots:
             slot.stop()
         stage.server.kill()

@@ -61,7 +61,7 @@ class Rescuer:
             yield
         finally:
             slot.stop()
-            assert slot.join(10)
+            assert slot.join(60)
             keeper.close()
 
 

@@ -41,7 +41,7 @@ def _started(*command: str, url: str, **settings: object) -> Iterator[Process]:
     finally:
         if started.process.poll() is None:
             started.process.kill()
-            started.process.wait(10)
+            started.process.wait(60)
 
 
 def test_a_worker_that_starts_while_its_queue_is_full_waits_for_room(binary: str, tmp_path: Path, data: Path) -> None:

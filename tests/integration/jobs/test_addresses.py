@@ -117,7 +117,7 @@ def test_clients_of_both_kinds(request: pytest.FixtureRequest, server: str, patt
         assert next(iter(client.events("one"))).type == "queued"
         assert [state.id for state in client.jobs()] == ["one"]
         assert client.cancel("one") == "canceled"
-        assert client.wait("one", timeout_s=10).status == "canceled"
+        assert client.wait("one", timeout_s=60).status == "canceled"
         assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])
     asyncio.run(_asynchronously(settings))
 
@@ -126,8 +126,8 @@ async def _asynchronously(settings: Settings) -> None:
     async with AsyncClient(settings) as client:
         await client.submit(await client.upload(b"stands for audio"), id="two")
         assert await client.cancel("two") == "canceled"
-        assert [event.type async for event in client.events("two", timeout_s=10)] == ["queued", "canceled"]
-        assert (await client.wait("two", timeout_s=10)).status == "canceled"
+        assert [event.type async for event in client.events("two", timeout_s=60)] == ["queued", "canceled"]
+        assert (await client.wait("two", timeout_s=60)).status == "canceled"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_each_job_gives_its_events_and_last_its_result(client: Client) -> None:
     ids = [submit(client, name) for name in ("a", "b", "c")]
     finish(client, ids[2])
     seen: dict[str, list[object]] = {job_id: [] for job_id in ids}
-    for job_id, news in follow(client, [*ids, ids[0]], timeout_s=10):
+    for job_id, news in follow(client, [*ids, ids[0]], timeout_s=60):
         seen[job_id].append(news)
         if isinstance(news, Event) and news.type == "queued":
             say(client, job_id, Event(type="started", at=time.time(), attempt=1))
@@ -56,14 +56,14 @@ def test_a_terminal_event_that_a_retry_made_old_does_not_end_the_wait(client: Cl
 def test_an_unknown_job_is_an_error_of_its_own(client: Client) -> None:
     known = submit(client, "a")
     finish(client, known)
-    news = dict(follow(client, ["nowhere", known], timeout_s=10))
+    news = dict(follow(client, ["nowhere", known], timeout_s=60))
     assert isinstance(news["nowhere"], JobNotFoundError)
     assert isinstance(news[known], Result)
 
 
 def test_a_job_that_vanishes_ends_the_wait(client: Client) -> None:
     job_id = submit(client, "a")
-    news = follow(client, [job_id], timeout_s=10)
+    news = follow(client, [job_id], timeout_s=60)
     assert isinstance(next(news)[1], JobState)
     client.redis.delete(keys.job(job_id), keys.events(job_id))
     assert isinstance(list(news)[-1][1], JobNotFoundError)
@@ -72,7 +72,7 @@ def test_a_job_that_vanishes_ends_the_wait(client: Client) -> None:
 def test_positions_are_renewed_while_all_is_quiet(client: Client) -> None:
     first, second = submit(client, "a"), submit(client, "b")
     positions = []
-    for _, news in follow(client, [second], timeout_s=10):
+    for _, news in follow(client, [second], timeout_s=60):
         if isinstance(news, JobState):
             positions.append(news.position)
             if len(positions) == 1:
@@ -92,6 +92,6 @@ def test_waiting_has_an_end(client: Client) -> None:
 def test_a_job_whose_result_has_expired_is_not_waited_for(client: Client) -> None:
     job_id = submit(client, "a")
     client.redis.hset(keys.job(job_id), "status", "finished")
-    ((_, news),) = follow(client, [job_id], timeout_s=10)
+    ((_, news),) = follow(client, [job_id], timeout_s=60)
     assert isinstance(news, JobNotFoundError)
     assert "expired" in news.message

@@ -47,4 +47,4 @@ def test_a_wrong_clock_is_named(valkey_url: str, command: tuple[str, ...]) -> No
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)

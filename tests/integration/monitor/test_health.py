@@ -67,7 +67,7 @@ def test_a_worker_is_ready_when_it_is_warm_and_not_when_its_engine_is_down_or_it
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
     assert f"Nothing answers on 127.0.0.1:{port}" in str(worker_problem(config))
 
 
@@ -94,7 +94,7 @@ def test_an_outage_of_the_queue_makes_worker_and_reaper_unready_and_not_unhealth
     finally:
         if reaper.process.poll() is None:
             reaper.process.kill()
-            reaper.process.wait(10)
+            reaper.process.wait(60)
         valkey.close()
 
 
@@ -118,7 +118,7 @@ def test_asrq_up_tells_of_its_worker_and_its_reaper_on_one_port() -> None:
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 def test_a_port_that_is_taken_is_an_error_at_the_start(valkey_url: str, asrq: Asrq) -> None:

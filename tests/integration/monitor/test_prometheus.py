@@ -147,7 +147,7 @@ def test_every_panel_and_rule_on_a_real_prometheus(client: Client, valkey_url: s
     finally:
         if reaper.process.poll() is None:
             reaper.process.kill()
-            reaper.process.wait(10)
+            reaper.process.wait(60)
 
 
 def _every_panel_has_data(prom: Prometheus) -> None:

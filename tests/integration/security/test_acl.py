@@ -335,7 +335,7 @@ def test_the_line_for_servers_before_7(server: Server, denied: Callable[[], list
                 client.submit(client.upload(b"audio"), id="job")
                 assert client.upload(b"audio")
                 assert client.cancel("job") == "canceled"
-                assert client.wait("job", timeout_s=10).id == "job"
+                assert client.wait("job", timeout_s=60).id == "job"
                 client.retry("job")
                 assert [state.status for state in client.jobs()] == ["queued"]
                 assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])

@@ -46,7 +46,7 @@ def test_no_child_inherits_a_secret(tmp_path: Path) -> None:
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 def _child(running: Process, kind: str) -> psutil.Process:

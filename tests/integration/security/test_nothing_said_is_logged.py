@@ -117,7 +117,7 @@ def test_a_defect_is_logged_with_its_stack_and_without_its_words(
         logs.configure(settings)
         with serving(redis, settings, broken):
             client.submit(PathAudio(path="/a.wav"), id="job", retries=0)
-            result = client.wait("job", timeout_s=10)
+            result = client.wait("job", timeout_s=60)
         logging.getLogger("fsspec").debug("opening %s", SECRET)
     finally:
         root.handlers[:], root.level = before

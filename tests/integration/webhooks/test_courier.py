@@ -131,12 +131,12 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver
     receiver.statuses = [500, 429, 302, 204]
     leave(redis, receiver.url)
     for tries in (1, 2, 3):
-        assert receiver.came.acquire(timeout=10)
+        assert receiver.came.acquire(timeout=60)
         until(lambda: [delivery.tries for delivery, _ in left(redis)] == [tries])  # noqa: B023  # called at once
         [(_, due)] = left(redis)
         assert 0.75 <= (due - clock.now) / (5 * 2 ** (tries - 1)) <= 1.25
         clock.now = due + 0.001
-    assert receiver.came.acquire(timeout=10)
+    assert receiver.came.acquire(timeout=60)
     until(lambda: not left(redis))
     assert redis.hget(keys.STATS, "webhooks_delivered") == b"1"
     bodies = {body for body, _ in receiver.got}
@@ -149,7 +149,7 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver
 def test_after_the_last_try_it_is_given_up(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     receiver.statuses = [500]
     leave(redis, receiver.url, tries=MOST_TRIES - 1)
-    assert receiver.came.acquire(timeout=10)
+    assert receiver.came.acquire(timeout=60)
     until(lambda: not left(redis))
     assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
 
@@ -184,7 +184,7 @@ def test_a_receiver_that_does_not_answer_is_left_alone_for_a_while(
         for number in range(20):
             leave(redis, f"http://{address}", job_id=f"also-{number}")
         leave(redis, receiver.url.replace("127.0.0.1", "localhost"), job_id="z")  # due last
-        assert receiver.came.acquire(timeout=10)
+        assert receiver.came.acquire(timeout=60)
         until(lambda: {delivery.tries for delivery, _ in left(redis)} == {1})
         assert len(came) == 1, "the others were put off"
         clock.now += 61
@@ -232,14 +232,14 @@ def test_a_try_under_way_does_not_keep_the_courier_from_ending(
         [(delivery, due)] = left(redis)
         assert (delivery.tries, due > time.time() + 60) == (0, True), "another courier has it later"
     for loop in ending.loops:
-        assert loop.join(10)
+        assert loop.join(60)
     assert "defect" not in caplog.text
 
 
 def test_a_counter_that_somebody_spoilt_repeats_no_delivery(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     redis.set(keys.STATS, "spoilt")
     leave(redis, receiver.url)
-    assert receiver.came.acquire(timeout=10)
+    assert receiver.came.acquire(timeout=60)
     until(lambda: not left(redis))
 
 
@@ -272,7 +272,7 @@ def test_neither_an_outage_of_the_queue_nor_a_defect_costs_a_delivery(
     monkeypatch.setattr(scripts, "load", load_or_fail)
     leave(redis, receiver.url)
     with Courier(redis, settings()):
-        assert receiver.came.acquire(timeout=10)
+        assert receiver.came.acquire(timeout=60)
         until(lambda: not left(redis))
 
 
@@ -284,14 +284,14 @@ def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Rece
     assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is None
     clock.now += 120
     with Courier(redis, settings(), clock=clock):
-        assert receiver.came.acquire(timeout=10)
+        assert receiver.came.acquire(timeout=60)
     assert left(redis) == []
 
 
 def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receiver, clock: Clock) -> None:
     redis.zadd(keys.WEBHOOKS, {b"\xff": 0, "{}": 0})
     leave(redis, receiver.url)
-    assert receiver.came.acquire(timeout=10)
+    assert receiver.came.acquire(timeout=60)
     until(lambda: not redis.zcard(keys.WEBHOOKS))
     assert len(receiver.got) == 1
 

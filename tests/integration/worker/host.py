@@ -116,7 +116,7 @@ def serving(
     finally:
         for slot in running:
             slot.stop()
-        assert all(slot.join(10) for slot in running)
+        assert all(slot.join(60) for slot in running)
         if renew:
             keeper.close()
 

@@ -96,7 +96,7 @@ def worker(url: str, *, backend: str = "fake", model: str = "m", **settings: obj
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 def all_gone(processes: list[psutil.Process], seconds: float = 10) -> bool:

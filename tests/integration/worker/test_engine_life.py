@@ -64,7 +64,7 @@ def test_short_memory_is_told_in_events_and_log_and_fails_only_the_job_that_does
     assert failed.error is not None
     assert (failed.status, failed.error.code) == ("failed", "out_of_memory")
     assert [(each.status, len(each.attempts)) for each in (renewed, bystander)] == [("completed", 1)] * 2
-    steps = [event.step for event in client.events(hopeless.id, timeout_s=5) if event.step]
+    steps = [event.step for event in client.events(hopeless.id, timeout_s=60) if event.step]
     assert steps[-1] == "given_up"
     logged = [(line["id"], line["step"]) for line in _said(running, "job.out_of_memory")]
     assert [step for job_id, step in logged if job_id == hopeless.id] == steps

@@ -46,7 +46,7 @@ def test_sigterm_finishes_what_runs_takes_nothing_new_and_leaves_nothing(
         gate.touch()
         assert running.process.wait(30) == 0
         assert all_gone(children)
-    assert client.wait(first.id, timeout_s=5).status == "completed"
+    assert client.wait(first.id, timeout_s=60).status == "completed"
     assert client.state(second.id).status == "queued"
     assert not list(tmp_path.glob("asrq-spool-*"))
     assert client.redis.zcard(keys.LEASES) == 0

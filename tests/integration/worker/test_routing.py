@@ -162,7 +162,7 @@ def test_jobs_that_wait_apart_and_those_of_the_lane_take_turns(client: Client, f
     gate = Gate()
     with fleet.host("cpu", WHISPER, work=gate, slots=1):
         client.submit(AUDIO, id="first")
-        gate.inside.wait(10)
+        gate.inside.wait(60)
         for job_id in ids:
             client.submit(AUDIO, id=job_id, **({"backend": "qwen"} if job_id[0] == "q" else {}))
         with fleet.host("other", WHISPER, work=gate, slots=1):
@@ -469,7 +469,7 @@ def test_a_slot_that_stops_gives_what_it_took_apart_back_to_its_lane(client: Cli
         apart(client, "job")
         (slot,) = host.slots
         slot.stop()
-        assert slot.join(10)
+        assert slot.join(60)
         host.scripted.offers = (QWEN,)
         until(lambda: slot._take() or client.redis.exists(keys.queue("batch")))
         assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]

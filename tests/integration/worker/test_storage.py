@@ -234,7 +234,7 @@ def test_a_model_that_has_no_room_is_waited_for_at_the_start(
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 def test_a_model_that_has_no_room_later_costs_no_attempt(

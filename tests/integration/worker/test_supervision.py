@@ -69,7 +69,7 @@ def _running(url: str, broken: Path, *arguments: str, **env: str) -> Iterator[Br
     finally:
         if running.process.poll() is None:
             running.process.kill()
-            running.process.wait(10)
+            running.process.wait(60)
 
 
 @pytest.mark.parametrize("thread", BREAKS)
@@ -144,4 +144,4 @@ def test_who_has_nothing_to_do_ends_at_once_whatever_redis_does(
         finally:
             if running.process.poll() is None:
                 running.process.kill()
-                running.process.wait(10)
+                running.process.wait(60)
