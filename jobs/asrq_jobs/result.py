@@ -78,6 +78,10 @@ class Timings(_Document):
     rtfx: float | None = Field(default=None, description="Audio seconds per second of total_s.")
     batch_size: float | None = Field(default=None, description="Mean number of chunks in this job's batches.")
     batch_wait_s: float | None = Field(default=None, description="Mean wait of this job's chunks for the engine.")
+    idle_s: float | None = Field(
+        default=None,
+        description="Sum of the time that chunks waited though the thread of the engine had nothing to do.",
+    )
 
 
 class Attempt(_Document):

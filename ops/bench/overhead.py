@@ -3,7 +3,8 @@
     python ops/bench/overhead.py [--model base] [--clips DIR] [--repeat N] [--backend fake]
 
 Starts `asrq up` as users do, submits clips of 5 to 15 s one at a time (overhead, and where the time goes) and all at
-once (throughput), then stops it and calls faster-whisper in a loop on the same files with the same options. Prints one
+once (throughput, and the share of the time in which a thread of the engine was idle while the chunk that it got next
+waited), then stops it and calls faster-whisper in a loop on the same files with the same options. Prints one
 JSON object. With `--backend fake` there is no model and nothing to compare with: only what the queue costs. Compare
 only within one run: machines differ and are seldom quiet.
 
@@ -15,8 +16,9 @@ only within one run: machines differ and are seldom quiet.
     fetch       … the audio is in a file
     decode      … and decoded
     vad         … and its speech found
-    hand-over   all around the model: the way to the engine and back, checkpoints, progress
+    hand-over   the way to the engine and back
     model       the engine's own time
+    trace       all else around the model: progress, checkpoint, the result itself, removing files
     commit      the text is there … the result is, by the clock of Redis, whole ms (half of one is added)
     event       … the client has heard of it
     result      … and has it
@@ -39,6 +41,7 @@ from typing import Any, cast
 
 from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
+from asrq_worker.backends.cores import usable_cores
 
 REPO = Path(__file__).resolve().parents[2]
 OPTIONS = {"language": "en"}
@@ -115,8 +118,9 @@ def _parts(client: Client, path: Path) -> dict[str, float]:
         "fetch": spent["fetch_s"],
         "decode": spent["decode_s"] - spent["fetch_s"] - spent["vad_s"],
         "vad": spent["vad_s"],
-        "hand-over": spent["total_s"] - spent["decode_s"] - spent["inference_s"],
+        "hand-over": spent["idle_s"],
         "model": spent["inference_s"],
+        "trace": spent["total_s"] - spent["decode_s"] - spent["inference_s"] - spent["idle_s"],
         "commit": written - ended,
         "event": heard - written,
         "result": there - heard,
@@ -137,17 +141,19 @@ def _written(client: Client, job_id: str) -> float:
 def _spread(seconds: list[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     return {
+        "p10_ms": round(ordered[len(ordered) // 10] * 1000, 2),
         "median_ms": round(statistics.median(ordered) * 1000, 2),
         "p90_ms": round(ordered[int(len(ordered) * 0.9)] * 1000, 2),
     }
 
 
-def through_queue(client: Client, files: list[Path], repeat: int) -> tuple[float, list[str]]:
-    """Seconds for all files at once through the queue, uploads included, and the texts."""
+def through_queue(client: Client, files: list[Path], repeat: int) -> tuple[float, float]:
+    """Seconds for all files at once through the queue, uploads included, and those that a thread of the engine was idle
+    though the chunk that it got next waited."""
     began = time.perf_counter()
     jobs = [client.submit_file(path, **OPTIONS) for path in files * repeat]
-    texts = [client.wait(job.id, timeout_s=900).text or "" for job in jobs]
-    return time.perf_counter() - began, texts
+    results = [client.wait(job.id, timeout_s=900) for job in jobs]
+    return time.perf_counter() - began, sum(result.timings.idle_s or 0.0 for result in results)
 
 
 def directly(model: str, files: list[Path], repeat: int) -> tuple[float, list[str]]:
@@ -180,8 +186,8 @@ def main() -> None:
     report: dict[str, Any] = {"backend": given.backend, "model": given.model, "clips": len(files)}
     with worker(given.backend, given.model) as url, Client(Settings(redis_url=url)) as client:
         report |= one_at_a_time(client, files, given.repeat)
-        queue_s, _ = through_queue(client, files, given.repeat)
-    report["queue_s"] = round(queue_s, 2)
+        queue_s, idle_s = through_queue(client, files, given.repeat)
+    report |= {"queue_s": round(queue_s, 2), "idle_share": round(idle_s / queue_s / usable_cores(), 4)}
     if given.backend != "fake":
         direct_s, _ = directly(given.model, files, given.repeat)
         report |= {"direct_s": round(direct_s, 2), "throughput_ratio": round(direct_s / queue_s, 2)}

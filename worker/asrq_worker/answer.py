@@ -73,6 +73,7 @@ def completed(
             rtfx=round(decoded.seconds / total_s, 2),
             batch_size=_mean(done.batch_size for done in heard.work),
             batch_wait_s=_mean(done.wait_s for done in heard.work),
+            idle_s=round(sum(done.idle_s for done in heard.work), 4),
         ),
         truncated=merged.truncated,
         warnings=tuple(dict.fromkeys(warnings)),

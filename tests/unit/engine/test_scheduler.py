@@ -75,6 +75,17 @@ def test_a_chunk_comes_back_with_what_it_took(make_scheduler: MakeScheduler, sub
     assert (done.batch_size, done.retries) == (1, 0)
 
 
+def test_a_chunk_knows_how_long_it_waited_for_an_idle_engine(make_scheduler: MakeScheduler, submit: Submit) -> None:
+    scheduler = make_scheduler()
+    assert submit(scheduler, "job").result(10).idle_s == 0, "the thread was new"
+    began = time.monotonic()
+    lone = submit(scheduler, "job").result(10)
+    assert 0 < lone.idle_s < time.monotonic() - began
+    first, second = (submit(scheduler, "job", "sleep:1") for _ in range(2))
+    first.result(10)
+    assert second.result(10).idle_s < second.result(10).wait_s, "it waited for the first rather than for the engine"
+
+
 def test_a_long_job_does_not_block_a_clip(make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path) -> None:
     scheduler = make_scheduler()
     first, go = hold(scheduler, submit, "long", tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ class EngineChild:
         self._send = send
         self._backend: Backend | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._thread = threading.local()
         logging.basicConfig(handlers=[_LogToParent(send)], level=logging.WARNING)
 
     def __call__(self, message: Message) -> None:
@@ -65,6 +67,7 @@ class EngineChild:
     def _transcribe(self, number: int, refs: tuple[ChunkRef, ...]) -> None:
         assert self._backend is not None  # noqa: S101  # loaded before the pool exists
         started = time.perf_counter()
+        idle_s = started - getattr(self._thread, "free_since", started)
         try:
             found = [_read(ref) for ref in refs]
             chunks = [chunk for chunk in found if isinstance(chunk, Chunk)]
@@ -77,7 +80,8 @@ class EngineChild:
         except Exception as error:  # whatever a backend raises is this batch's failure only
             log.exception("The backend raised.")
             items = [InferenceError(f"The backend failed: {type(error).__name__}: {error}")] * len(refs)
-        self._send(messages.done(number, items, len(refs), time.perf_counter() - started))
+        ended = self._thread.free_since = time.perf_counter()
+        self._send(messages.done(number, items, len(refs), ended - started, idle_s=idle_s))
 
 
 class _LogToParent(logging.Handler):

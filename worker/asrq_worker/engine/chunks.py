@@ -49,6 +49,8 @@ class ChunkDone:
     batch_size: int
     retries: int
     """How often it ran again because the engine died or ran out of memory."""
+    idle_s: float = 0.0
+    """How long it waited though the thread that then took it had nothing to do."""
 
 
 @dataclass
@@ -70,9 +72,9 @@ class Item:
         """Return what tells the future, to be called without locks; nothing if it was told before."""
         return self._settle(functools.partial(self.future.set_exception, error))
 
-    def succeed(self, transcript: Transcript, *, inference_s: float, batch_size: int) -> Tell:
+    def succeed(self, transcript: Transcript, *, inference_s: float, batch_size: int, idle_s: float) -> Tell:
         """The same for its transcript."""
-        done = ChunkDone(transcript, inference_s, self.dispatched - self.submitted, batch_size, self.retries)
+        done = ChunkDone(transcript, inference_s, self.dispatched - self.submitted, batch_size, self.retries, idle_s)
         return self._settle(functools.partial(self.future.set_result, done))
 
     def poisoned(self, error: BaseException) -> PoisonedError:

@@ -47,12 +47,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class BatchDone:
-    """A finished batch: an outcome for each chunk in order, and the seconds that the backend took for all."""
+    """A finished batch: an outcome for each chunk in order, and the seconds that the backend took for all; `idle_s` is
+    how long the thread that took it had had nothing to do."""
 
     items: tuple[Transcript | AsrqError, ...]
     inference_s: float
     incarnation: Incarnation
     """The process that did it."""
+    idle_s: float = 0.0
 
 
 @dataclass
@@ -222,7 +224,8 @@ class Incarnation:
                 with self._lock:
                     self.kill(messages.read_failed(message))
             case "done":
-                done = BatchDone(tuple(messages.read_items(message)), message["inference_s"], self)
+                items = tuple(messages.read_items(message))
+                done = BatchDone(items, message["inference_s"], self, message["idle_s"])
                 with self._lock:
                     batch = self._batches.pop(message["id"])
                     self.batches_done += 1

@@ -7,7 +7,7 @@ From the child:
     {"op": "loaded", "identity": Identity, "capabilities": Capabilities, "load_s": s, "warm_s": s,
      "fingerprint": text}
     {"op": "failed", "error": ErrorInfo}                        it could not load; the child ends
-    {"op": "done", "id": n, "items": [item, …], "inference_s": s}
+    {"op": "done", "id": n, "items": [item, …], "inference_s": s, "idle_s": s}
     {"op": "log", "level": n, "logger": name, "message": text}
 where an item is {"transcript": Transcript} or {"error": ErrorInfo}, one for each chunk in order.
 """
@@ -109,12 +109,16 @@ def read_batch(message: Message) -> tuple[ChunkRef, ...]:
     return _chunks.validate_python(message["chunks"])
 
 
-def done(number: int, items: Sequence[object], expected: int, inference_s: float) -> Message:
-    """Return the message with a batch's outcome; whatever is not a transcript or an error of ours becomes one."""
+def done(number: int, items: Sequence[object], expected: int, inference_s: float, *, idle_s: float = 0.0) -> Message:
+    """Return the message with a batch's outcome; whatever is not a transcript or an error of ours becomes one.
+
+    `idle_s` is how long the thread that took it had had nothing to do.
+    """
     if len(items) != expected:
         wrong = MalformedOutputError(f"The backend returned {len(items)} transcripts for {expected} chunks.")
         items = [wrong] * expected
-    return {"op": "done", "id": number, "items": [_item(item) for item in items], "inference_s": inference_s}
+    outcomes = [_item(item) for item in items]
+    return {"op": "done", "id": number, "items": outcomes, "inference_s": inference_s, "idle_s": idle_s}
 
 
 def read_items(message: Message) -> list[Transcript | AsrqError]:

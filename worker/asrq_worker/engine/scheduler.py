@@ -221,7 +221,8 @@ class Scheduler:
                 settle.append(item.fail(outcome))
             else:
                 share = done.inference_s * item.waiting.weight / total
-                settle.append(item.succeed(outcome, inference_s=share, batch_size=size))
+                idle_s = min(done.idle_s, max(0.0, time.monotonic() - item.submitted - done.inference_s))
+                settle.append(item.succeed(outcome, inference_s=share, batch_size=size, idle_s=idle_s / size))
         return settle
 
     def _step_down(self, item: Item, running: Running, error: OutOfMemoryError, process: Incarnation) -> list[Tell]:
