@@ -96,7 +96,7 @@ def alone(contender: Running, clips: Sequence[Clip]) -> list[float]:
 def loaded(contender: Running, files: Sequence[Clip], clips: Sequence[Clip], *, every_s: float) -> Loaded:
     """Files at once, then a clip every so many seconds, whether or not the one before is done."""
     behind = {job["id"] for job in _send(contender, files)}
-    due = time.perf_counter()
+    due = time.perf_counter() + every_s  # by then the files are running
     waiting: dict[str, float] = {}
     latencies: list[float] = []
     left = len(behind)
