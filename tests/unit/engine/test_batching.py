@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_worker.backends.base import ChunkOptions
-from asrq_worker.engine.batching import Limits, next_batch
+from asrq_worker.engine.batching import Limits, admitted, next_batch
 from asrq_worker.engine.turns import LANE_RATIO, Turns, Waiting
 
 WORDS = ChunkOptions(word_timestamps=True)
@@ -118,6 +118,26 @@ def test_nothing_overtakes_a_suspect_whose_turn_has_come() -> None:
         turns.join(f"d{number}", "interactive")
         assert next_batch(waiting, [running], turns, Limits(parallel=2)) == []
     assert next_batch(waiting, [], turns, Limits(parallel=2)) == [suspect]
+
+
+def admitted_numbers(waiting: list[Waiting], running: str, limits: Limits) -> list[int]:
+    """What may go while batches run: `b` for one of files, `i` for one of dictation."""
+    lanes = {"b": "batch", "i": "interactive"}
+    may_go, within = admitted(waiting, [chunk(90, "r", lanes[kind]) for kind in running], limits)
+    at_work = [chunk(90, "r", lanes[kind]) for kind in running]
+    return [each.number for each in next_batch(may_go, at_work, joined(waiting), within)]
+
+
+def test_where_files_have_taken_a_place_dictation_gets_a_spare_one() -> None:
+    limits = Limits(parallel=2, spare=1)
+    files, both = [chunk(1)], [chunk(1), chunk(2, "d", "interactive")]
+    assert admitted_numbers(both, "b", limits) == [2]
+    assert admitted_numbers(files, "b", limits) == [1]
+    assert admitted_numbers(both, "bb", limits) == admitted_numbers(both, "bi", limits) == [2]
+    assert admitted_numbers(files, "bb", limits) == admitted_numbers(files, "bi", limits) == []
+    assert admitted_numbers(both, "bbi", limits) == [], "no more than that"
+    assert admitted_numbers(both, "ii", limits) == [], "dictation does not take the cores of dictation"
+    assert admitted_numbers(both, "bb", Limits(parallel=2)) == []
 
 
 chunks = st.lists(

@@ -149,6 +149,34 @@ def test_a_chunk_that_does_not_fit_beside_others_runs_alone(
     assert told == [Step.HALVE]
 
 
+def test_dictation_does_not_wait_for_files_that_have_taken_all_places(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(options={"spare": 1})
+    file, go = hold(scheduler, submit, "file", tmp_path)
+    other = submit(scheduler, "other")
+    assert submit(scheduler, "now", lane="interactive").result(30).transcript.text
+    assert not file.done()
+    assert not other.done()
+    go.touch()
+    assert other.result(30).transcript.text
+
+
+def test_where_memory_is_short_dictation_waits_all_the_same(
+    make_scheduler: MakeScheduler, submit: Submit, tmp_path: Path
+) -> None:
+    scheduler = make_scheduler(parallel=2, options={"spare": 1})
+    file, go = hold(scheduler, submit, "file", tmp_path)
+    large = submit(scheduler, "large", f"oom-in:{tmp_path / 'pid'}")
+    until(lambda: scheduler.steps[Step.HALVE] == 1)
+    (tmp_path / "pid").write_text("there is room now")
+    dictation = submit(scheduler, "now", lane="interactive")
+    with scheduler._changed:
+        assert not scheduler._choose()
+    go.touch()
+    assert [future.result(30).retries for future in (file, large, dictation)] == [0, 1, 0]
+
+
 def test_a_long_chunk_that_does_not_fit_alone_is_given_back_to_be_split(
     make_scheduler: MakeScheduler, submit: Submit
 ) -> None:

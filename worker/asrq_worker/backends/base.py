@@ -111,6 +111,8 @@ class Capabilities:
     """Chunks that one `transcribe_batch` call should get at most."""
     parallel: int = 1
     """Calls of `transcribe_batch` that may run at the same time, each in a thread of its own."""
+    spare: int = 0
+    """Further such calls, which share the cores of the others in small parts: dictation need not wait for files."""
     pads: bool = False
     """Whether each chunk of a batch costs as much as its longest: then all get about the same length."""
 

@@ -45,7 +45,7 @@ _LOUD = 0.5
 
 
 class FakeBackend(Backend):
-    """`config.options`: `delay` (seconds per audio second) and `max_batch`.
+    """`config.options`: `delay` (seconds per audio second), `max_batch` and `spare`.
 
     A `config.model` of `missing`, `invalid` or `broken` fails to load in that way, one of `english` knows no other
     language; any other is obeyed as a command.
@@ -81,6 +81,7 @@ class FakeBackend(Backend):
             hotwords=True,
             max_batch=self.config.options.get("max_batch", 1),
             parallel=self.config.parallel or 1,
+            spare=self.config.options.get("spare", 0),
         )
 
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from asrq_jobs.request import LANES
 from asrq_worker.engine.turns import Kind, Turns, Waiting
 
 SIMILAR_RATIO = 2.0
@@ -24,6 +25,8 @@ class Limits:
     """Chunks in a batch."""
     parallel: int = 1
     """Batches at a time."""
+    spare: int = 0
+    """Further ones, for dictation while files have places (see `admitted`)."""
     audio_s: Callable[[Kind], float] = _endless
     """Seconds of audio in a batch of that kind; a chunk that is longer goes alone."""
     similar: bool = False
@@ -55,6 +58,16 @@ def next_batch(
             most = min(most, chunk.most)
             room_s -= chunk.weight
     return batch
+
+
+def admitted(
+    waiting: Collection[Waiting], running: Collection[Waiting], limits: Limits
+) -> tuple[Collection[Waiting], Limits]:
+    """Return what may go now and within which limits: where files have taken a place, dictation gets a spare one."""
+    taken, dictated = len(running), sum(chunk.lane == LANES[0] for chunk in running)
+    if not limits.parallel <= taken < limits.parallel + limits.spare or dictated >= limits.parallel:
+        return waiting, limits
+    return [chunk for chunk in waiting if chunk.lane == LANES[0]], replace(limits, parallel=taken + 1)
 
 
 def _similar(one: float, other: float) -> bool:

@@ -60,7 +60,7 @@ class EngineChild:
                 error = InternalError(f"Loading the backend failed: {type(error).__name__}: {error}")
             self._send(messages.failed(error))
             os._exit(1)  # native threads that a half-loaded model left behind must not hold the process
-        self._pool = ThreadPoolExecutor(capabilities.parallel, thread_name_prefix="batch")
+        self._pool = ThreadPoolExecutor(capabilities.parallel + capabilities.spare, thread_name_prefix="batch")
         decides = fingerprint(identity, order.config, self._backend.packages, self._backend.folders)
         self._send(messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s, decides)))
 

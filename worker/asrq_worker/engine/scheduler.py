@@ -25,7 +25,7 @@ from asrq_jobs.errors import (
     StorageError,
 )
 from asrq_worker.backends.base import SAMPLE_RATE, WARM_UP_S, Transcript
-from asrq_worker.engine.batching import Limits, next_batch
+from asrq_worker.engine.batching import Limits, admitted, next_batch
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.incarnation import BatchDone, Incarnation
@@ -148,17 +148,17 @@ class Scheduler:
             pace = self._pace.of(kind, unknown=loaded.warm_s / WARM_UP_S)
             return self._batch_s / pace if pace else math.inf
 
-        chosen = next_batch(
-            [item.waiting for item in self._queue.values()],
-            [running.items[0].waiting for running in self._running.values()],
-            self._turns,
-            Limits(
-                max_batch=self._batch_allowance.of(can.max_batch),
-                parallel=self._parallel_allowance.of(can.parallel),
-                audio_s=audio_s,
-                similar=can.pads,
-            ),
+        parallel = self._parallel_allowance.of(can.parallel)
+        limits = Limits(
+            max_batch=self._batch_allowance.of(can.max_batch),
+            parallel=parallel,
+            spare=can.spare if parallel == can.parallel else 0,
+            audio_s=audio_s,
+            similar=can.pads,
         )
+        running = [running.items[0].waiting for running in self._running.values()]
+        waiting, limits = admitted([item.waiting for item in self._queue.values()], running, limits)
+        chosen = next_batch(waiting, running, self._turns, limits)
         return [self._queue[chunk.number] for chunk in chosen]
 
     def _begin(self, items: list[Item]) -> int:
