@@ -8,6 +8,8 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from redis import Redis
 from redis.client import Pipeline
@@ -43,7 +45,7 @@ from asrq_worker.queue.slot import Slot
 from asrq_worker.routing import Offer
 from asrq_worker.shadow import Comparison
 from asrq_worker.supervision import wait_while_busy, within
-from asrq_worker.task import Task
+from asrq_worker.task import Ended, Taken, Task
 
 _log = Log("asrq.service")
 
@@ -71,6 +73,7 @@ class Service:
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         self._clock = ClockWatch(self._redis, self._keeper.outage, lease_s=settings.lease_s)
         self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
+        self._outcomes: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
         self._machine = Machine(
             settings,
             redis=self._redis,
@@ -92,9 +95,7 @@ class Service:
             for number in range(1, count + 1):
                 name = f"{self.name}.{settings.backend}.{lane}.{number}"
                 self._slots.append(
-                    Slot(
-                        lane, name, self._redis, task, self._keeper, router, settings, self.monitor.ended, self._blocked
-                    )
+                    Slot(lane, name, self._redis, task, self._keeper, router, settings, self._ended, self._blocked)
                 )
         self.monitor.watch(
             state=self._shown_state,
@@ -227,16 +228,23 @@ class Service:
 
     def _observe(self, backend: str, outcome: Outcome) -> None:
         self.monitor.served(backend, outcome)
-        key = keys.outcomes(backend)
+        self._outcomes.put((backend, outcome))
+
+    def _ended(self, taken: Taken, ended: Ended) -> None:
+        """Count an attempt, and tell how backends did: only now, since who asked does not wait for that."""
+        self.monitor.ended(taken, ended)
+        pipe = self._redis.pipeline(transaction=False)
+        with suppress(Empty):
+            while True:
+                backend, outcome = self._outcomes.get_nowait()
+                pipe.lpush(keys.outcomes(backend), outcome.model_dump_json())
+                pipe.ltrim(keys.outcomes(backend), 0, _OUTCOMES - 1)
+                if outcome.code is not None:
+                    pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
         try:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.lpush(key, outcome.model_dump_json())
-            pipe.ltrim(key, 0, _OUTCOMES - 1)
-            if outcome.code is not None:
-                pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
             pipe.execute()
         except (RedisError, OSError) as error:
-            _log.warning("outcome.lost", backend=backend, reason=type(error).__name__)
+            _log.warning("outcome.lost", reason=type(error).__name__)
 
     def _compare(self, comparison: Comparison) -> None:
         entry: dict[EncodableT, EncodableT] = {"comparison": comparison.model_dump_json()}
