@@ -20,9 +20,9 @@ from asrq_jobs.errors import (
     UnsupportedOptionError,
 )
 from asrq_worker import models
-from asrq_worker.backends import whisper as module
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, ChunkOptions, Samples
 from asrq_worker.backends.registry import backend_class, names
+from asrq_worker.backends.whisper import backend as module
 
 ENGLISH = ChunkOptions(language="en")
 
@@ -176,7 +176,7 @@ def test_a_model_too_large_for_memory_is_refused_before_it_is_loaded(
 ) -> None:
     weights_mb = (models.resolve("tiny.en", model_dir=tmp_path).path / models.WEIGHTS).stat().st_size >> 20
     monkeypatch.setattr(module, "free_memory_mb", lambda: 50.0)
-    monkeypatch.setattr("asrq_worker.backends.whisper_model.TrimmedWhisperModel", None)  # to load would fail otherwise
+    monkeypatch.setattr("asrq_worker.backends.whisper.model.Model", None)  # to load would fail otherwise
     with pytest.raises(OutOfMemoryError, match=r"about (\d+) MiB, and 50 MiB are free on this cpu") as caught:
         backend_class("whisper")(BackendConfig("tiny.en", tmp_path)).load()
     told = re.search(r"about (\d+) MiB", str(caught.value))

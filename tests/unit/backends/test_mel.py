@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from asrq_worker.backends.mel import MelFilters
+from asrq_worker.backends.whisper.mel import MelFilters
 
 _HASH = """
 import hashlib
 import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
-from asrq_worker.backends.mel import MelFilters
+from asrq_worker.backends.whisper.mel import MelFilters
 extract = FeatureExtractor()
 extract.mel_filters = MelFilters(extract.mel_filters)
 samples = np.random.default_rng(0).normal(scale=0.1, size=20 * 16_000).astype(np.float32)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSegment, Transcript
-from asrq_worker.backends.whisper_listener import listen
+from asrq_worker.backends.whisper import listener
+from asrq_worker.backends.whisper.steps import Steps, together
+
+Answer = Callable[[Chunk], Transcript]
 
 SENTENCE = "The ship sails at noon."
 WEIGHED = (("en", 0.5), ("de", 0.3))
@@ -29,6 +32,18 @@ class Scripted:
             return Transcript("", None)
         said = (TimedSegment(0.0, chunk.seconds, f" {text}"),)
         return Transcript(text, "en", 0.5, said, languages=WEIGHED)
+
+
+def listen(chunk: Chunk, answer: Answer) -> Transcript:
+    """Listen to a chunk whose hearing takes no steps."""
+
+    def hear(part: Chunk) -> Steps[Transcript]:
+        return answer(part)
+        yield
+
+    [heard] = together([listener.listen(chunk, hear)], lambda asked: [])
+    assert isinstance(heard, Transcript)
+    return heard
 
 
 def chunk(seconds: float) -> Chunk:

@@ -8,7 +8,7 @@ from asrq_jobs.errors import SettingsError
 from asrq_worker.backends.base import Backend
 
 _PUBLIC = {
-    "whisper": "asrq_worker.backends.whisper:WhisperBackend",
+    "whisper": "asrq_worker.backends.whisper.backend:WhisperBackend",
     "qwen": "asrq_worker.backends.qwen:QwenBackend",
     "server": "asrq_worker.backends.server:ServerBackend",
     "onnx": "asrq_worker.backends.experimental.onnx:OnnxBackend",

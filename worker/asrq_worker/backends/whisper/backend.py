@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (
@@ -26,41 +25,39 @@ from asrq_worker.backends.base import (
     Capabilities,
     Chunk,
     Identity,
-    TimedSegment,
-    TimedWord,
     Transcript,
 )
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
-from asrq_worker.backends.whisper_listener import listen
+from asrq_worker.backends.whisper import steps
+from asrq_worker.backends.whisper.hearing import Way, hear
+from asrq_worker.backends.whisper.listener import listen
+from asrq_worker.backends.whisper.steps import Search, Steps
 
 if TYPE_CHECKING:
-    from asrq_worker.backends.whisper_model import Notes, TrimmedWhisperModel
+    from asrq_worker.backends.whisper.model import Model
 
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
-CPU_MARGIN_S = 3.0
-WEIGHTY = 0.01
-"""Probability of a language from which on it is told."""
+BATCH = 8
+"""Chunks in a batch: more gain nothing on a CPU (docs/explanation/quality-and-speed.md)."""
+WAYS = (Way(5.0, Search(1)), Way(15.0, Search(5)), Way(30.0, Search(5)))
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
 
 class WhisperBackend(Backend):
-    """Options: `beam_size` (5) and `trim_margin_s`, the padding that a trimmed window keeps after the speech.
-
-    The margin is 3 s on a CPU; on CUDA (None) nothing is trimmed, as encoding costs little there.
-    """
+    """Option: `beam_size` forces one search; without it a greedy one comes first, and a beam of 5 where in doubt."""
 
     name: ClassVar[str] = "whisper"
     packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2", "tokenizers", "numpy")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._beam_size: int = config.options.get("beam_size", 5)
-        self._model: TrimmedWhisperModel
+        self._ways = _ways(config.options.get("beam_size"))
+        self._model: Model
         self._capabilities: Capabilities
 
     def load(self) -> Identity:
@@ -68,7 +65,7 @@ class WhisperBackend(Backend):
         try:
             import ctranslate2
 
-            from asrq_worker.backends.whisper_model import TrimmedWhisperModel
+            from asrq_worker.backends.whisper.model import Model
         except ImportError as error:
             raise ExtraMissingError(
                 f"The Whisper backend needs packages that are not installed ({error}).",
@@ -86,16 +83,14 @@ class WhisperBackend(Backend):
         if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
             needed_mb = loading_mb([found.path / models.WEIGHTS])
             refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
-        margin_s = self.config.options.get("trim_margin_s", CPU_MARGIN_S if device == "cpu" else None)
         parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
         try:
-            self._model = TrimmedWhisperModel(
+            self._model = Model(
                 str(found.path),
-                margin_s=margin_s,
                 device=device,
                 compute_type=compute_type,
                 cpu_threads=self.config.cpu_threads,
-                num_workers=parallel,
+                parallel=parallel,
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
             if failures.is_out_of_memory(error):
@@ -119,47 +114,33 @@ class WhisperBackend(Backend):
         return self._capabilities
 
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
-        """Transcribe chunks one after the other; more in flight come from more threads."""
-        return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
+        """Transcribe chunks together; see `steps`."""
+        found = steps.together([self._transcribe(chunk) for chunk in chunks], self._model.serve)
+        return [
+            failures.explain(outcome, chunk.seconds)
+            if isinstance(outcome, Exception) and not isinstance(outcome, AsrqError)
+            else outcome
+            for outcome, chunk in zip(found, chunks, strict=True)
+        ]
 
     def close(self) -> None:
         """Free the model."""
         del self._model
 
-    def _transcribe(self, chunk: Chunk) -> Transcript:
-        options = chunk.options
-        if refused := unsupported(options, self._capabilities, backend=self.name, model=self.config.model):
+    def _transcribe(self, chunk: Chunk) -> Steps[Transcript]:
+        if refused := unsupported(chunk.options, self._capabilities, backend=self.name, model=self.config.model):
             raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
-        return listen(replace(chunk, samples=samples), self._hear)
+        found: Transcript = yield from listen(
+            replace(chunk, samples=samples), lambda part: hear(part, self._model, self._ways)
+        )
+        return found
 
-    def _hear(self, chunk: Chunk) -> Transcript:
-        options = chunk.options
-        self._model.take_notes()
-        segments, info = self._model.transcribe(
-            chunk.samples,
-            language=options.language,
-            task=options.task,
-            beam_size=self._beam_size,
-            condition_on_previous_text=False,
-            initial_prompt=options.prompt,
-            hotwords=", ".join(options.hotwords) or None,
-            word_timestamps=options.word_timestamps,
-            vad_filter=False,
-        )
-        timed = tuple(_timed(segment, chunk.seconds) for segment in segments)
-        notes = self._model.take_notes()
-        return Transcript(
-            text="".join(segment.text for segment in timed).strip(),
-            language=info.language if timed else None,
-            language_probability=float(info.language_probability) if timed and options.language is None else None,
-            languages=_weighty(info.all_language_probs) if timed and options.language is None else (),
-            segments=timed,
-            warnings=_warnings(notes),
-            truncated=notes.truncated,
-        )
+
+def _ways(beam_size: int | None) -> tuple[Way, ...]:
+    return WAYS if beam_size is None else tuple(replace(way, search=Search(beam_size)) for way in WAYS)
 
 
 def _smaller(model: str) -> str:
@@ -181,9 +162,9 @@ def _choose_compute_type(wanted: str, device: str, supported: set[str]) -> str:
     return wanted
 
 
-def _capabilities(model: TrimmedWhisperModel, name: str, parallel: int) -> Capabilities:
-    multilingual = bool(model.model.is_multilingual)
-    known = {code for code in NAMES if model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None}
+def _capabilities(model: Model, name: str, parallel: int) -> Capabilities:
+    multilingual = model.multilingual
+    known = {code for code in NAMES if model.knows(code)}
     # The distilled and turbo models were trained without translation and answer in the spoken language.
     translates = multilingual and not any(word in name for word in ("distil", "turbo"))
     return Capabilities(
@@ -194,39 +175,6 @@ def _capabilities(model: TrimmedWhisperModel, name: str, parallel: int) -> Capab
         prompt=True,
         hotwords=True,
         confidence=True,
+        max_batch=BATCH,
         parallel=parallel,
-    )
-
-
-def _timed(segment: Any, longest: float) -> TimedSegment:
-    def within(seconds: float) -> float:
-        return min(max(float(seconds), 0.0), longest)
-
-    words = segment.words and tuple(
-        TimedWord(word.word, within(word.start), within(word.end), _finite(word.probability)) for word in segment.words
-    )
-    return TimedSegment(
-        start=within(segment.start),
-        end=within(segment.end),
-        text=segment.text,
-        tokens=tuple(segment.tokens),
-        temperature=float(segment.temperature),
-        avg_logprob=_finite(segment.avg_logprob),
-        compression_ratio=_finite(segment.compression_ratio),
-        no_speech_prob=_finite(segment.no_speech_prob),
-        words=words,
-    )
-
-
-def _weighty(probabilities: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    return tuple((code, float(probability)) for code, probability in probabilities if probability >= WEIGHTY)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _warnings(notes: Notes) -> tuple[str, ...]:
-    return tuple(
-        name for name, happened in (("no_speech", notes.silence), ("repetition", notes.repetition)) if happened
     )

@@ -13,15 +13,16 @@ from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
 from asrq_worker.backends.spoken import Sound, invented, letters, pause, seconds_of_sound, sound
+from asrq_worker.backends.whisper.steps import Steps
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
 _PAUSE_S = 0.2  # longer than the silence within a consonant
 _SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
 
-Hear = Callable[[Chunk], Transcript]
+Hear = Callable[[Chunk], Steps[Transcript]]
 
 
-def listen(chunk: Chunk, hear: Hear) -> Transcript:
+def listen(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
     """Return what is said in a chunk, going by what `hear` makes of it and of parts of it.
 
     Among `warnings`: `split_at_repetition` where it was heard in parts, `repetition` where a part that is too short to
@@ -31,27 +32,30 @@ def listen(chunk: Chunk, hear: Hear) -> Transcript:
         chunk: finite samples that are not silence, and options that the model can serve.
         hear: asks the model once.
     """
-    heard = hear(chunk)
+    heard = yield from hear(chunk)
     loops = guards.repetition(heard.text) is not None
     if not loops:
-        return _completed(chunk, heard, hear)
+        return (yield from _completed(chunk, heard, hear))
     if chunk.seconds < SPLITTABLE_S:
-        return _completed(chunk, _warned(_without_runs(heard), "repetition"), hear)
-    whole = _in_halves(_in_its_language(chunk, heard), hear)
+        return (yield from _completed(chunk, _warned(_without_runs(heard), "repetition"), hear))
+    whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
     return _detected_as(heard, whole) if whole.text else whole
 
 
-def _in_halves(chunk: Chunk, hear: Hear) -> Transcript:
+def _in_halves(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
     """Cut at pauses down to the shortest parts: the phrase once, or what is left of it, looks no more like a loop."""
     left, right = halves(chunk)
-    before, after = (
-        _in_halves(half, hear) if half.seconds >= SPLITTABLE_S and _has_pause(half) else listen(half, hear)
-        for half in (left, right)
-    )
+    before = yield from _part(left, hear)
+    after = yield from _part(right, hear)
     return joined(before, after, left.seconds, "split_at_repetition")
 
 
-def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Transcript:
+def _part(half: Chunk, hear: Hear) -> Steps[Transcript]:
+    hear_part = _in_halves if half.seconds >= SPLITTABLE_S and _has_pause(half) else listen
+    return (yield from hear_part(half, hear))
+
+
+def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]:
     """Leave out what is invented; where speech then has no text, hear all from there on again, alone and once."""
     sounds = sound(chunk.samples)
     left_out = invented(heard.segments, sounds, chunk.seconds)
@@ -60,7 +64,7 @@ def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Transcript:
     if start is None:
         return heard
     rest = replace(_in_its_language(chunk, heard), samples=chunk.samples[round(start * SAMPLE_RATE) :])
-    again = hear(rest)
+    again = yield from hear(rest)
     again = _without(again, invented(again.segments, sound(rest.samples), rest.seconds))
     before = _up_to(start, heard)
     enough = max(

@@ -1,0 +1,293 @@
+"""How Whisper hears one clip: cheap first, dear where in doubt; window after window.
+
+A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work, and
+by a narrow search. Where the result is doubtful, a longer window and a wider search come next, the whole window last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asrq_worker.backends.base import Chunk, ChunkOptions, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.halves import SPLITTABLE_S
+from asrq_worker.backends.spoken import seconds_of_sound, sound
+from asrq_worker.backends.whisper import words
+from asrq_worker.backends.whisper.segments import Span, spans
+from asrq_worker.backends.whisper.steps import (
+    Align,
+    Decode,
+    Decoded,
+    Detect,
+    Encode,
+    Encoded,
+    Features,
+    Search,
+    Steps,
+    TokenTimes,
+)
+
+if TYPE_CHECKING:
+    from faster_whisper.tokenizer import Tokenizer
+
+    from asrq_worker.backends.whisper.model import Model
+
+FRAMES_PER_SECOND = 100
+WHOLE_S = 30.0
+STEP_S = 2.0
+"""Windows are multiples of this, so that encodings of equal length are common."""
+
+CERTAIN = 0.9
+"""Probability of a language from which on no longer window is asked."""
+WEIGHTY = 0.01
+"""Probability of a language from which on it is told."""
+
+REPETITIVE = 2.4
+"""zlib ratio of a text above which it counts as repeating itself (OpenAI's value)."""
+IMPROBABLE = -1.0
+"""Mean log probability of tokens below which a decoding has failed (OpenAI's value)."""
+SILENT = 0.6
+"""No-speech probability above which an improbable decoding is silence (OpenAI's value)."""
+DOUBTFUL = -0.7
+"""Mean log probability below which a clip is heard again."""
+UNHEARD_S = 1.0
+"""Seconds of sound after the last segment from which on a clip is heard again."""
+OVERRUN_S = 1.0
+"""A text whose times end so long after the speech repeats itself, or goes on where nothing is said."""
+REST_S = 0.5
+"""What remains of a chunk after its last segment, if shorter and silence to the model itself, gets no text invented."""
+
+TOKENS_PER_SECOND = 40
+SPARE_TOKENS = 32
+"""No script takes more tokens than these for what can be said; a decoding that does is running away on noise."""
+
+_RETRIES = (
+    Search(5, no_repeat_ngram_size=4),
+    Search(5, no_repeat_ngram_size=3, repetition_penalty=1.15),
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to hear a window: the padding after the speech, in seconds, and the search."""
+
+    margin_s: float
+    search: Search
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a window, and how."""
+
+    decoded: Decoded
+    encoded: Encoded
+    way: Way
+
+
+class Window:
+    """Up to 30 s of a clip from `start` on, in seconds: the features of its speech, and what they were encoded to."""
+
+    def __init__(self, features: Features, start: float) -> None:
+        self.features = features[:, : round(WHOLE_S * FRAMES_PER_SECOND)]
+        self.start = start
+        self.seconds = self.features.shape[1] / FRAMES_PER_SECOND
+        self._encoded: dict[int, Encoded] = {}
+
+    def frames(self, margin_s: float) -> int:
+        """Return how many frames are encoded with a margin."""
+        wanted_s = math.ceil((self.seconds + margin_s) / STEP_S) * STEP_S
+        return int(min(wanted_s, WHOLE_S) * FRAMES_PER_SECOND)
+
+    def encoded(self, margin_s: float) -> Steps[Encoded]:
+        """Return what the encoder makes of the speech and a margin of zeros."""
+        frames = self.frames(margin_s)
+        if frames not in self._encoded:
+            padding = frames - self.features.shape[1]
+            self._encoded[frames] = yield Encode(np.pad(self.features, ((0, 0), (0, padding))))
+        return self._encoded[frames]
+
+
+def hear(chunk: Chunk, model: Model, ways: Sequence[Way]) -> Steps[Transcript]:
+    """Return what Whisper makes of a chunk.
+
+    Args:
+        chunk: finite samples that are not silence, and options that the model can serve.
+        model: gives features and tokenizers; what costs is asked for.
+        ways: the cheapest first.
+    """
+    features = model.features(chunk.samples)
+    window = Window(features, 0.0)
+    language, ranked = chunk.options.language, []
+    if language is None:
+        ranked = yield from _languages(window, ways)
+        language = ranked[0][0]
+    clip = _Clip(chunk, model, ways, language)
+    while window.seconds:
+        heard_s = yield from clip.hear(window)
+        start = window.start + heard_s
+        window = Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
+    return clip.transcript(ranked)
+
+
+def _languages(window: Window, ways: Sequence[Way]) -> Steps[list[tuple[str, float]]]:
+    """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them."""
+    ranked: list[tuple[str, float]] = []
+    for margin_s in dict.fromkeys(way.margin_s for way in ways):
+        ranked = yield Detect((yield from window.encoded(margin_s)))
+        if ranked[0][1] >= CERTAIN:
+            break
+    return ranked
+
+
+class _Clip:
+    """A chunk that is being heard: what was found in its windows so far."""
+
+    def __init__(self, chunk: Chunk, model: Model, ways: Sequence[Way], language: str) -> None:
+        self._longest_s = chunk.seconds
+        self._sounds = sound(chunk.samples)
+        self._word_timestamps = chunk.options.word_timestamps
+        self._language = language
+        self._model = model
+        self._ways = ways
+        self._tokenizer = model.tokenizer(language, chunk.options.task)
+        self._prompt = _prompt(self._tokenizer, chunk.options, model.longest)
+        self._segments: list[TimedSegment] = []
+        self._warnings: dict[str, None] = {}
+        self._truncated = False
+
+    def hear(self, window: Window) -> Steps[float]:
+        """Hear a window, and return up to which of its seconds."""
+        found = yield from self._best(window)
+        decoded = found.decoded
+        rest = window.start > 0 and window.seconds < REST_S
+        loop = decoded.compression_ratio > REPETITIVE and window.seconds < SPLITTABLE_S
+        if decoded.no_speech > SILENT and (decoded.logprob < IMPROBABLE or loop or rest):
+            if not rest:  # the end of the last word is no stretch without speech
+                self._warnings["no_speech"] = None
+            return window.seconds
+        if loop:
+            self._warnings["repetition"] = None
+            decoded = yield from self._without_loop(found, window)
+        self._truncated |= decoded.truncated
+        parts, heard_s = spans(decoded.tokens, self._tokenizer.timestamp_begin, window.seconds)
+        timed = yield from self._words(parts, found.encoded, window)
+        self._segments += self._timed(parts, timed, replace(found, decoded=decoded), window.start)
+        return heard_s
+
+    def transcript(self, ranked: Sequence[tuple[str, float]]) -> Transcript:
+        """Return all that was heard; `ranked`: languages that were weighed, the likeliest first."""
+        text = "".join(segment.text for segment in self._segments).strip()
+        weighed = ranked if self._segments else ()
+        return Transcript(
+            text=text,
+            language=self._language if self._segments else None,
+            language_probability=weighed[0][1] if weighed else None,
+            languages=tuple(language for language in weighed if language[1] >= WEIGHTY),
+            segments=tuple(self._segments),
+            warnings=tuple(self._warnings),
+            truncated=self._truncated,
+        )
+
+    def _best(self, window: Window) -> Steps[Found]:
+        tried: set[tuple[int, Search]] = set()
+        for number, way in enumerate(self._ways):
+            if (same := (window.frames(way.margin_s), way.search)) in tried:
+                continue
+            tried.add(same)
+            encoded = yield from window.encoded(way.margin_s)
+            decoded = yield self._decode(encoded, way.search, window)
+            found = Found(decoded, encoded, way)
+            if number == len(self._ways) - 1 or not self._doubts(decoded, window):
+                break
+        return found
+
+    def _decode(self, encoded: Encoded, search: Search, window: Window) -> Decode:
+        plausible = SPARE_TOKENS + round(TOKENS_PER_SECOND * window.seconds)
+        return Decode(encoded, self._prompt, search, min(plausible, self._model.longest - len(self._prompt)))
+
+    def _doubts(self, decoded: Decoded, window: Window) -> bool:
+        if decoded.truncated or decoded.logprob < DOUBTFUL or decoded.compression_ratio > REPETITIVE:
+            return True
+        parts, heard_s = spans(decoded.tokens, self._tokenizer.timestamp_begin, window.seconds)
+        end = parts[-1].end
+        if end > window.seconds + OVERRUN_S:
+            return True
+        return seconds_of_sound(self._sounds, window.start + end, window.start + heard_s) >= UNHEARD_S
+
+    def _without_loop(self, found: Found, window: Window) -> Steps[Decoded]:
+        """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
+        best: Decoded | None = None
+        for search in _RETRIES:
+            decoded: Decoded = yield self._decode(found.encoded, search, window)
+            if decoded.compression_ratio <= REPETITIVE and (best is None or decoded.logprob > best.logprob):
+                best = decoded
+        return best or found.decoded
+
+    def _words(self, parts: Sequence[Span], encoded: Encoded, window: Window) -> Steps[list[list[TimedWord]] | None]:
+        tokens = tuple(token for part in parts for token in part.tokens)
+        if not self._word_timestamps or not tokens:
+            return None
+        start, frames = tuple(self._tokenizer.sot_sequence), window.features.shape[1]
+        aligned: TokenTimes = yield Align(encoded, start, tokens, frames)
+        found, at = [], 0
+        for part in parts:
+            until = at + len(part.tokens)
+            written = self._written(part.tokens)
+            found.append(words.placed(written, aligned.times[at : until + 1], aligned.probabilities[at:until]))
+            at = until
+        longest = words.longest_s([word for placed in found for word in placed])
+        return [words.within(placed, part.start, part.end, longest) for placed, part in zip(found, parts, strict=True)]
+
+    def _written(self, tokens: Sequence[int]) -> list[words.Written]:
+        texts, groups = self._tokenizer.split_to_word_tokens([*tokens, self._tokenizer.eot])
+        return [words.Written(text, len(group)) for text, group in zip(texts[:-1], groups[:-1], strict=True)]
+
+    def _timed(
+        self, parts: Sequence[Span], timed: Sequence[Sequence[TimedWord]] | None, found: Found, start: float
+    ) -> list[TimedSegment]:
+        """Return the segments of a window that starts at `start`; times are those of the chunk, and within it."""
+
+        def within(seconds: float) -> float:
+            return min(max(start + seconds, 0.0), self._longest_s)
+
+        segments = []
+        for number, part in enumerate(parts):
+            text = self._tokenizer.decode(list(part.tokens))
+            said = timed[number] if timed else []
+            begin, end = (said[0].start, said[-1].end) if said else (part.start, part.end)
+            if not text.strip() or begin == end:
+                continue
+            segments.append(
+                TimedSegment(
+                    start=within(begin),
+                    end=within(end),
+                    text=text,
+                    tokens=part.tokens,
+                    temperature=0.0,
+                    avg_logprob=_finite(found.decoded.logprob),
+                    compression_ratio=_finite(found.decoded.compression_ratio),
+                    no_speech_prob=_finite(found.decoded.no_speech),
+                    words=tuple(replace(word, start=within(word.start), end=within(word.end)) for word in said)
+                    if timed
+                    else None,
+                )
+            )
+        return segments
+
+
+def _prompt(tokenizer: Tokenizer, options: ChunkOptions, longest: int) -> tuple[int, ...]:
+    """Return the decoder's prompt; earlier text and hotwords share the half of the context that is theirs."""
+    room = longest // 2 - 1
+    hotwords = tokenizer.encode(" " + ", ".join(options.hotwords).strip()) if options.hotwords else []
+    before = tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+    hotwords = hotwords[: room // 2 if before else room]
+    context = hotwords + before[len(hotwords) - room :]
+    return (*([tokenizer.sot_prev, *context] if context else ()), *tokenizer.sot_sequence)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
