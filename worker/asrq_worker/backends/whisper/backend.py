@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.1
 BATCH = 8
 """Chunks in a batch: more gain nothing on a CPU (docs/explanation/quality-and-speed.md)."""
-WAYS = (Way(5.0, Search(1)), Way(15.0, Search(5)), Way(30.0, Search(5)))
+WAYS = (Way(5.0, Search(3)), Way(15.0, Search(5)), Way(30.0, Search(5)))
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from asrq_worker.backends.base import Chunk, ChunkOptions, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S
-from asrq_worker.backends.spoken import seconds_of_sound, sound
+from asrq_worker.backends.spoken import sound
 from asrq_worker.backends.whisper import words
+from asrq_worker.backends.whisper.doubt import REPETITIVE, doubtful
 from asrq_worker.backends.whisper.segments import Span, spans
 from asrq_worker.backends.whisper.steps import (
     Align,
@@ -46,18 +47,10 @@ CERTAIN = 0.9
 WEIGHTY = 0.01
 """Probability of a language from which on it is told."""
 
-REPETITIVE = 2.4
-"""zlib ratio of a text above which it counts as repeating itself (OpenAI's value)."""
 IMPROBABLE = -1.0
 """Mean log probability of tokens below which a decoding has failed (OpenAI's value)."""
 SILENT = 0.6
 """No-speech probability above which an improbable decoding is silence (OpenAI's value)."""
-DOUBTFUL = -0.7
-"""Mean log probability below which a clip is heard again."""
-UNHEARD_S = 1.0
-"""Seconds of sound after the last segment from which on a clip is heard again."""
-OVERRUN_S = 1.0
-"""A text whose times end so long after the speech repeats itself, or goes on where nothing is said."""
 REST_S = 0.5
 """What remains of a chunk after its last segment, if shorter and silence to the model itself, gets no text invented."""
 
@@ -127,7 +120,7 @@ def hear(chunk: Chunk, model: Model, ways: Sequence[Way]) -> Steps[Transcript]:
         language = ranked[0][0]
     clip = _Clip(chunk, model, ways, language)
     while window.seconds:
-        heard_s = yield from clip.hear(window)
+        heard_s: float = yield from clip.hear(window)
         start = window.start + heard_s
         window = Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
     return clip.transcript(ranked)
@@ -210,13 +203,7 @@ class _Clip:
         return Decode(encoded, self._prompt, search, min(plausible, self._model.longest - len(self._prompt)))
 
     def _doubts(self, decoded: Decoded, window: Window) -> bool:
-        if decoded.truncated or decoded.logprob < DOUBTFUL or decoded.compression_ratio > REPETITIVE:
-            return True
-        parts, heard_s = spans(decoded.tokens, self._tokenizer.timestamp_begin, window.seconds)
-        end = parts[-1].end
-        if end > window.seconds + OVERRUN_S:
-            return True
-        return seconds_of_sound(self._sounds, window.start + end, window.start + heard_s) >= UNHEARD_S
+        return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds)
 
     def _without_loop(self, found: Found, window: Window) -> Steps[Decoded]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""

@@ -115,6 +115,7 @@ class Model:
         text = tokenizer.decode(kept).strip()
         return Decoded(
             tokens=kept,
+            text=text,
             compression_ratio=get_compression_ratio(text) if text else 0.0,
             logprob=result.scores[0] * len(tokens) / (len(tokens) + 1),
             no_speech=result.no_speech_prob,

@@ -35,6 +35,7 @@ class Decoded:
 
     tokens: tuple[int, ...]
     """Of text and of times; the end of the text is not among them."""
+    text: str
     compression_ratio: float
     """zlib's, over the text in UTF-8 as for OpenAI's models; 0 for an empty one."""
     logprob: float
