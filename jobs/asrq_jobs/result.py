@@ -44,6 +44,7 @@ class Segment(_Document):
     avg_logprob: float | None = None
     compression_ratio: float | None = None
     no_speech_prob: float | None = None
+    decoding: Literal["greedy", "beam"] | None = Field(default=None, description="The search that found the text.")
     language: str | None = Field(default=None, description="Asked for, or found: it may change within a recording.")
     words: tuple[Word, ...] | None = None
 

@@ -101,6 +101,7 @@ def _segments(chunk: Placed, number: int, *, word_timestamps: bool) -> list[Segm
             avg_logprob=timed.avg_logprob,
             compression_ratio=timed.compression_ratio,
             no_speech_prob=timed.no_speech_prob,
+            decoding=timed.decoding,
             language=chunk.transcript.language,
             words=_words(timed.words or (), chunk.start, (start, end)) if word_timestamps else None,
         )

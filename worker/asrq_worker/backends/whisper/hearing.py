@@ -120,7 +120,7 @@ def hear(chunk: Chunk, model: Model, ways: Sequence[Way]) -> Steps[Transcript]:
         language = ranked[0][0]
     clip = _Clip(chunk, model, ways, language)
     while window.seconds:
-        heard_s: float = yield from clip.hear(window)
+        heard_s = yield from clip.hear(window)
         start = window.start + heard_s
         window = Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
     return clip.transcript(ranked)
@@ -258,6 +258,7 @@ class _Clip:
                     avg_logprob=_finite(found.decoded.logprob),
                     compression_ratio=_finite(found.decoded.compression_ratio),
                     no_speech_prob=_finite(found.decoded.no_speech),
+                    decoding="greedy" if found.way.search.beam_size == 1 else "beam",
                     words=tuple(replace(word, start=within(word.start), end=within(word.end)) for word in said)
                     if timed
                     else None,
