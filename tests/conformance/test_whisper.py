@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from conformance.hearing import alike, heard, one, read, words
 from conformance.kinds import load as load_new
 
 from asrq_jobs.errors import (
+    AsrqError,
     DeviceUnavailableError,
     ModelInvalidError,
     OutOfMemoryError,
@@ -20,7 +22,7 @@ from asrq_jobs.errors import (
     UnsupportedOptionError,
 )
 from asrq_worker import models
-from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, ChunkOptions, Samples
+from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
 from asrq_worker.backends.registry import backend_class, names
 from asrq_worker.backends.whisper import backend as module
 
@@ -51,6 +53,14 @@ def russian(data: Path) -> Samples:
     return read(data / "hello-ru.flac")
 
 
+def heard_alone(backend: Backend, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
+    return [outcome for chunk in chunks for outcome in backend.transcribe_batch([chunk])]
+
+
+def mean_logprob(transcript: Transcript) -> float:
+    return fmean(segment.avg_logprob or 0.0 for segment in transcript.segments)
+
+
 def test_what_it_tells_beyond_the_text(load: LoadBackend, english: Samples) -> None:
     transcript = heard(load("tiny.en"), english, ENGLISH)
     assert all(segment.temperature == 0 for segment in transcript.segments)
@@ -58,10 +68,65 @@ def test_what_it_tells_beyond_the_text(load: LoadBackend, english: Samples) -> N
     assert not transcript.truncated
 
 
-def test_chunks_are_decoded_side_by_side_and_never_as_one_batch(load: LoadBackend) -> None:
-    """As docs/how-to/gpu.md and scale-out.md tell operators."""
-    told = load("tiny.en").capabilities()
-    assert (told.max_batch, told.parallel) == (1, 2)
+@pytest.mark.parametrize("size", [4, 12])
+@pytest.mark.parametrize(("model", "language", "words_too"), [("tiny.en", "en", True), ("base", "ru", False)])
+def test_a_batch_says_what_each_of_its_clips_says_alone(
+    load: LoadBackend, speech: Path, model: str, language: str, words_too: bool, size: int
+) -> None:
+    """Of many lengths. Where a text differs at all, it is one that the model holds to be as likely."""
+    options = ChunkOptions(language, word_timestamps=words_too)
+    chunks = [Chunk(read(clip), options) for clip in sorted((speech / language).glob("*.flac"))[:12]]
+    alone = heard_alone(load(model), chunks)
+    batches = [chunks[start : start + size] for start in range(0, len(chunks), size)]
+    together = [outcome for batch in batches for outcome in load(model).transcribe_batch(batch)]
+    for single, mate in zip(alone, together, strict=True):
+        assert isinstance(single, Transcript)
+        assert isinstance(mate, Transcript)
+        tie = mean_logprob(single) == pytest.approx(mean_logprob(mate), abs=0.02)
+        assert single.text == mate.text or tie, (single, mate)
+
+
+def test_what_a_batch_holds_is_as_different_as_jobs_are(base: Backend, data: Path) -> None:
+    """Languages, tasks, prompts and words of their own; silence and refusals among them."""
+    english, russian = read(data / "hello-en.flac"), read(data / "hello-ru.flac")
+    chunks = [
+        Chunk(english, ENGLISH),
+        Chunk(russian, ChunkOptions()),
+        Chunk(np.zeros(SAMPLE_RATE, np.float32), ENGLISH),
+        Chunk(russian, ChunkOptions("ru", task="translate", word_timestamps=True)),
+        Chunk(english, ChunkOptions("xx")),
+        Chunk(english, ChunkOptions("en", prompt="A radio play.", hotwords=("Grafana",), word_timestamps=True)),
+    ]
+    together = base.transcribe_batch(chunks)
+    assert isinstance(together[4], UnsupportedOptionError)
+    for outcome, chunk in zip(together, chunks, strict=True):
+        [alone] = base.transcribe_batch([chunk])
+        if not isinstance(outcome, Transcript):
+            assert (type(outcome), str(outcome)) == (type(alone), str(alone))
+            continue
+        assert isinstance(alone, Transcript)
+        assert (outcome.text, outcome.language) == (alone.text, alone.language)
+        assert all((segment.words is not None) == chunk.options.word_timestamps for segment in outcome.segments)
+
+
+@pytest.mark.parametrize(("beam_size", "decoding"), [(None, "beam"), (1, "greedy"), (5, "beam")])
+def test_the_search_is_told_and_can_be_forced(
+    english: Samples, tmp_path: Path, beam_size: int | None, decoding: str
+) -> None:
+    backend = load_new("whisper", BackendConfig("tiny.en", tmp_path, options={"beam_size": beam_size}))
+    assert {segment.decoding for segment in heard(backend, english, ENGLISH).segments} == {decoding}
+
+
+def test_memory_that_runs_out_in_a_batch_is_told_of_each_of_its_chunks(
+    load: LoadBackend, english: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_given: object, **_options: object) -> object:
+        raise RuntimeError("CUDA failed with error out of memory")
+
+    backend = load_new("whisper", BackendConfig("tiny.en", Path()))
+    monkeypatch.setattr(backend._model, "_decode", full)
+    outcomes = backend.transcribe_batch([Chunk(english, ENGLISH), Chunk(english[: 2 * SAMPLE_RATE], ENGLISH)])
+    assert [type(outcome) for outcome in outcomes] == [OutOfMemoryError] * 2
 
 
 @pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])

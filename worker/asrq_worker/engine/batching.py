@@ -11,6 +11,8 @@ from asrq_worker.engine.turns import Kind, Turns, Waiting
 
 SIMILAR_RATIO = 2.0
 SIMILAR_S = 2.0
+AHEAD = 4
+"""A batch is chosen among so many times as many chunks as it holds: a job is passed over for a few batches at most."""
 
 
 def _endless(_kind: Kind) -> float:
@@ -39,21 +41,29 @@ def next_batch(
     """Return the chunks to hand to the engine now; empty: wait for something to finish.
 
     `running` has one entry for each batch in flight (any of its chunks); `turns` knows the jobs of all that waits.
-    Once it is the turn of a suspect, nothing goes until nothing runs. A batch is filled, in turn, with chunks that suit
-    its first one: of the same kind, not suspect, and with room for what each of them allows. Nothing waits for a batch
-    to fill, and none has chunks of two lanes: dictation would wait for the audio of files.
+    Once it is the turn of a suspect, nothing goes until nothing runs. A batch is filled with chunks that suit its first
+    one: of the same kind, not suspect, and with room for what each of them allows; of the next ones in turn, those that
+    are nearest to it in length, which decode best together. Nothing waits for a batch to fill, what waits is shared
+    among the batches that may run now, and none has chunks of two lanes: dictation would wait for the audio of files.
     """
     if not waiting or len(running) >= limits.parallel or any(chunk.suspect for chunk in running):
         return []
     first, *others = turns.order(waiting)
     if first.suspect:
         return [] if running else [first]
-    batch, most, room_s = [first], min(limits.max_batch, first.most), limits.audio_s(first.kind) - first.weight
-    for chunk in others:
+    suit = [
+        chunk
+        for chunk in others
+        if not chunk.suspect
+        and chunk.kind == first.kind
+        and (not limits.similar or _similar(chunk.seconds, first.seconds))
+    ]
+    share = math.ceil((len(suit) + 1) / (limits.parallel - len(running)))
+    batch, most, room_s = [first], min(limits.max_batch, first.most, share), limits.audio_s(first.kind) - first.weight
+    for chunk in sorted(suit[: AHEAD * most], key=lambda chunk: abs(chunk.seconds - first.seconds)):
         if len(batch) >= most:
             break
-        fits = len(batch) < chunk.most and chunk.weight <= room_s and not chunk.suspect and chunk.kind == first.kind
-        if fits and (not limits.similar or _similar(chunk.seconds, first.seconds)):
+        if len(batch) < chunk.most and chunk.weight <= room_s:
             batch.append(chunk)
             most = min(most, chunk.most)
             room_s -= chunk.weight

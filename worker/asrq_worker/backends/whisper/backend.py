@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
-BATCH = 8
-"""Chunks in a batch: more gain nothing on a CPU (docs/explanation/quality-and-speed.md)."""
+BATCH = 16
+"""Chunks in a batch."""
 WAYS = (Way(5.0, Search(3)), Way(15.0, Search(5)), Way(30.0, Search(5)))
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
 
 class WhisperBackend(Backend):
-    """Option: `beam_size` forces one search; without it a greedy one comes first, and a beam of 5 where in doubt."""
+    """Option: `beam_size` forces one search; without it a narrow one comes first, a wide one where in doubt."""
 
     name: ClassVar[str] = "whisper"
     packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2", "tokenizers", "numpy")

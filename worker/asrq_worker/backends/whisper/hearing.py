@@ -87,7 +87,7 @@ class Window:
     def __init__(self, features: Features, start: float) -> None:
         self.features = features[:, : round(WHOLE_S * FRAMES_PER_SECOND)]
         self.start = start
-        self.seconds = self.features.shape[1] / FRAMES_PER_SECOND
+        self.seconds: float = self.features.shape[1] / FRAMES_PER_SECOND
         self._encoded: dict[int, Encoded] = {}
 
     def frames(self, margin_s: float) -> int:

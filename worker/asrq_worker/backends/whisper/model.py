@@ -31,6 +31,8 @@ from asrq_worker.backends.whisper.steps import (
     TokenTimes,
 )
 
+CPU_GROUP_FRAMES = 16_000
+"""Frames decoded together on a CPU: what the decoder keeps of each grows with the model, to 170 kB for `large`."""
 _LATEST_START_S = 1.0  # of the first segment in a window, as OpenAI has it
 
 
@@ -50,7 +52,7 @@ class Model:
         self._vocabulary = loaded.hf_tokenizer
         self._extractor = loaded.feature_extractor
         self._extractor.mel_filters = MelFilters(self._extractor.mel_filters)
-        self._encodes_batches = device != "cpu"
+        self._on_cpu = device == "cpu"
         self.multilingual = bool(self._network.is_multilingual)
         self.longest: int = loaded.max_length
         """Tokens of prompt and text together."""
@@ -74,12 +76,18 @@ class Model:
         """Answer requests of one kind; what fails is the exception in place of the answer."""
         kind = requests[0]
         if isinstance(kind, Encode):
-            return _in_groups(requests, self._encode, lambda one: one.features.shape, self._encodes_batches)
+            most = 1 if self._on_cpu else len(requests)
+            return _in_groups(requests, self._encode, lambda one: one.features.shape, most)
         if isinstance(kind, Detect):
-            return _in_groups(requests, self._detect, lambda one: one.encoded.shape)
+            return _in_groups(requests, self._detect, lambda one: one.encoded.shape, self._most(requests))
         if isinstance(kind, Decode):
-            return _in_groups(requests, self._decode, lambda one: (one.encoded.shape, len(one.prompt), one.search))
-        return _in_groups(requests, self._align, lambda one: (one.encoded.shape, one.start))
+            return _in_groups(requests, self._decode, _sort_of_decode, self._most(requests))
+        return _in_groups(requests, self._align, lambda one: (one.encoded.shape, one.start), self._most(requests))
+
+    def _most(self, requests: Sequence[Any]) -> int:
+        """Return how many of these may go together; a CPU's memory runs out without an error that could be caught."""
+        longest = max(one.encoded.shape[1] for one in requests) * 2
+        return max(CPU_GROUP_FRAMES // longest, 1) if self._on_cpu else len(requests)
 
     def _encode(self, requests: Sequence[Encode]) -> list[Encoded]:
         stacked = ctranslate2.StorageView.from_array(np.stack([one.features for one in requests]))
@@ -132,6 +140,11 @@ class Model:
         return [_token_times(aligned) for aligned in found]
 
 
+def _sort_of_decode(one: Decode) -> Hashable:
+    # CTranslate2 wants prompts of equal length, so that the text begins at the same place in each.
+    return one.encoded.shape, len(one.prompt), one.search
+
+
 def _stacked(requests: Sequence[Detect | Decode | Align]) -> ctranslate2.StorageView:
     return ctranslate2.StorageView.from_array(np.concatenate([one.encoded for one in requests]))
 
@@ -148,14 +161,14 @@ def _in_groups(
     requests: Sequence[Any],
     answer: Callable[[Sequence[Any]], Sequence[Any]],
     alike: Callable[[Any], Hashable],
-    batched: bool = True,
+    most: int,
 ) -> list[Any]:
-    """Answer requests that are alike together, or each alone; those of a group that fails are the exception."""
+    """Answer requests that are alike together, so many at a time; where that fails, each answer is the exception."""
     groups: dict[Hashable, list[int]] = {}
     for place, request in enumerate(requests):
-        groups.setdefault(alike(request) if batched else place, []).append(place)
+        groups.setdefault(alike(request), []).append(place)
     answers: list[Any] = [None] * len(requests)
-    for places in groups.values():
+    for places in (group[at : at + most] for group in groups.values() for at in range(0, len(group), most)):
         try:
             found = answer([requests[place] for place in places])
         except Exception as error:  # noqa: BLE001  # the library raises what it likes; the clips say what it means
