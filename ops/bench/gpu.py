@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Chunk, ChunkOptions
-from asrq_worker.backends.whisper import WhisperBackend
+from asrq_worker.backends.whisper.backend import WhisperBackend
 from asrq_worker.bench import surroundings
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine

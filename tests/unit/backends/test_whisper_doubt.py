@@ -33,7 +33,7 @@ def test_what_is_well_is_believed() -> None:
         {"tokens": (ZERO, 1, 2)},
         {"tokens": (ZERO, 1, 2, ZERO + 300)},
         {"tokens": (ZERO, 1, 2, ZERO + 120)},
-        {"text": "It comes."},
+        {"text": "It is."},
     ],
     ids=["cut off", "a guess", "a loop", "nothing", "no end", "past the end", "speech goes on", "too few words"],
 )

@@ -52,7 +52,7 @@ def chunk(seconds: float) -> Chunk:
 
 def test_what_is_well_is_heard_once() -> None:
     hear = Scripted(lambda seconds: SENTENCE)
-    assert listen(chunk(10), hear).text == SENTENCE
+    assert listen(chunk(6), hear).text == SENTENCE
     assert len(hear.heard) == 1
 
 
@@ -71,6 +71,23 @@ def test_what_is_said_again_and_again_is_what_its_parts_say() -> None:
     assert (heard.language, heard.language_probability, heard.languages) == ("en", 0.5, WEIGHED)
     assert {part.options.language for part in hear.heard[1:]} == {"en"}, "parts are in the language of the whole"
     assert sum(len(part.samples) for part in hear.heard[1:]) == len(hear.heard[0].samples), "each is heard once"
+
+
+def test_what_is_said_eight_times_and_written_once_is_what_its_parts_say() -> None:
+    hear = Scripted(lambda seconds: SENTENCE)
+    heard = listen(spoken(8 * 2.8), hear)
+    assert heard.text == " ".join([SENTENCE] * 8)
+    assert heard.warnings == ("split_at_repetition",)
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [(SENTENCE, "It rains."), (SENTENCE, ""), ("Thank you.", "Thank you.")],
+    ids=["other words", "nothing", "what is invented over noise"],
+)
+def test_few_words_stay_unless_their_parts_say_them_again(whole: str, part: str) -> None:
+    heard = listen(spoken(8 * 2.8), Scripted(lambda seconds: whole if seconds > 22 else part))
+    assert (heard.text, heard.warnings) == (whole, ())
 
 
 def test_parts_without_pauses_are_cut_as_long_as_they_repeat_themselves() -> None:

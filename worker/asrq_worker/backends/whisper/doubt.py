@@ -18,7 +18,8 @@ DOUBTFUL = -1.0
 
 _UNHEARD_S = 1.0  # of sound after the last segment
 _OVERRUN_S = 1.0  # a text whose times end so long after the speech has more than was said
-_SLOWEST = 3.0  # letters a second of sound
+SLOWEST = 2.0
+"""Letters a second of sound: a text with fewer is not all that was said."""
 
 
 def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, seconds: float) -> bool:
@@ -40,5 +41,5 @@ def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, sec
     return (
         end > seconds + _OVERRUN_S
         or seconds_of_sound(sounds, start + end, start + heard_s) > _UNHEARD_S
-        or letters(decoded.text) < _SLOWEST * seconds_of_sound(sounds, start, start + heard_s)
+        or letters(decoded.text) < SLOWEST * seconds_of_sound(sounds, start, start + heard_s)
     )

@@ -13,11 +13,14 @@ from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
 from asrq_worker.backends.spoken import Sound, invented, letters, pause, seconds_of_sound, sound
+from asrq_worker.backends.whisper.doubt import SLOWEST
 from asrq_worker.backends.whisper.steps import Steps
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
 _PAUSE_S = 0.2  # longer than the silence within a consonant
 _SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
+
+_SENTENCE = 4  # words: fewer are what a model invents over noise, and again in each part of it
 
 Hear = Callable[[Chunk], Steps[Transcript]]
 
@@ -35,11 +38,26 @@ def listen(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
     heard = yield from hear(chunk)
     loops = guards.repetition(heard.text) is not None
     if not loops:
-        return (yield from _completed(chunk, heard, hear))
+        again = yield from _said_again(chunk, heard, hear)
+        return again or (yield from _completed(chunk, heard, hear))
     if chunk.seconds < SPLITTABLE_S:
         return (yield from _completed(chunk, _warned(_without_runs(heard), "repetition"), hear))
     whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
     return _detected_as(heard, whole) if whole.text else whole
+
+
+def _said_again(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript | None]:
+    """Return what the parts say where a text is too short for its sound, and they say it again and again."""
+    said = guards.words(heard.text)
+    until = heard.segments[-1].end if heard.segments else 0.0
+    sounds_s = seconds_of_sound(sound(chunk.samples), 0.0, until)
+    if chunk.seconds < SPLITTABLE_S or len(said) < _SENTENCE or letters(heard.text) >= SLOWEST * sounds_s:
+        return None
+    whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
+    again = guards.words(whole.text)
+    if len(again) < 2 * len(said) or not set(again) <= set(said):
+        return None
+    return _detected_as(heard, whole)
 
 
 def _in_halves(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
