@@ -20,7 +20,7 @@ _REST_S = 1.5  # of sound: the last words are often given less than a second of 
 _PAUSE_S = 0.2  # longer than the silence within a consonant
 _SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
 
-_SENTENCE = 4  # words: fewer are what a model invents over noise, and again in each part of it
+_SENTENCE = 3  # words: fewer are what a model invents over noise, and again in each part of it
 
 Hear = Callable[[Chunk], Steps[Transcript]]
 
