@@ -44,7 +44,8 @@ def documents(text: str) -> list[Result]:
 def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path) -> None:
     text = asrq("submit", hello, "--wait", "--lane", "interactive")
     assert (text.returncode, text.stderr) == (0, "")
-    assert text.stdout.startswith("Good morning everyone, please open the window")
+    assert text.stdout.startswith("Good morning")
+    assert "open the window" in text.stdout
     done = asrq("submit", hello, "--wait", "--lane", "interactive", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     (result,) = documents(done.stdout)
@@ -165,7 +166,7 @@ def test_warnings_are_said_beside_the_text(asrq: Asrq, live: str, silence: Path)
     for command in (["submit", silence, "--wait"], ["transcribe", silence, "--model", "tiny.en", "--language", "en"]):
         done = asrq(*command)
         assert (done.returncode, done.stdout) == (0, "")
-        assert done.stderr.startswith("asrq: warning: silence.wav: no speech was found in it")
+        assert done.stderr.startswith(f"asrq: warning: {silence}: no speech was found in it")
         assert done.stderr.endswith("[no_speech]\n")
 
 

@@ -84,13 +84,14 @@ class WhisperBackend(Backend):
             needed_mb = loading_mb([found.path / models.WEIGHTS])
             refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
         parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
+        spare = 1 if device == "cpu" else 0
         try:
             self._model = Model(
                 str(found.path),
                 device=device,
                 compute_type=compute_type,
                 cpu_threads=self.config.cpu_threads,
-                parallel=parallel,
+                parallel=parallel + spare,
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
             if failures.is_out_of_memory(error):
@@ -98,7 +99,7 @@ class WhisperBackend(Backend):
                     f"Model {found.name!r} does not fit into memory.", hint=_smaller(found.name)
                 ) from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
-        self._capabilities = _capabilities(self._model, found.name, parallel)
+        self._capabilities = _capabilities(self._model, found.name, parallel, spare)
         self.folders = () if found.revision else (found.path,)
         return Identity(
             backend=self.name,
@@ -162,7 +163,7 @@ def _choose_compute_type(wanted: str, device: str, supported: set[str]) -> str:
     return wanted
 
 
-def _capabilities(model: Model, name: str, parallel: int) -> Capabilities:
+def _capabilities(model: Model, name: str, parallel: int, spare: int) -> Capabilities:
     multilingual = model.multilingual
     known = {code for code in NAMES if model.knows(code)}
     # The distilled and turbo models were trained without translation and answer in the spoken language.
@@ -177,4 +178,5 @@ def _capabilities(model: Model, name: str, parallel: int) -> Capabilities:
         confidence=True,
         max_batch=BATCH,
         parallel=parallel,
+        spare=spare,
     )
