@@ -57,6 +57,11 @@ def test_links_of_the_pages_beside_the_site_hold(page: str) -> None:
             assert anchor in anchors(target), link
 
 
+def test_no_line_of_the_changelog_stands_twice() -> None:
+    lines = [line for line in (REPO / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if line.startswith("  ")]
+    assert len(lines) == len(set(lines)) > 0
+
+
 def test_links_to_elsewhere_are_few_and_safe() -> None:
     """They are not fetched here; what can be said of them without is that they are meant, and by https."""
     pages = [*(REPO / page for page in TOP), *(REPO / "docs").rglob("*.md")]

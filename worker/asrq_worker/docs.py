@@ -64,8 +64,9 @@ output are preceded by `==> talk.mp3 <==`; several subtitles there are refused.
 """  # noqa: E501  # rows of a table
 
 _WARNINGS = """\
-A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`; in any format but
-`json` each is a line on stderr, such as `asrq: warning: talk.mp3: no speech was found in it … [no_speech]`.
+A result with warnings is a completed one: the exit code is 0. They are in its field `warnings`, and each is a line
+on stderr in any format, with `--json` and `--output` too, such as `asrq: warning: talk.mp3: no speech was found in it …
+[no_speech]`.
 """
 
 _ERRORS = """\

@@ -124,9 +124,8 @@ class Delivery:
             self.any_failed = True
             failure.say(_error_of(result), about=name)
             return
-        if not (form.json_lines or form.form == "json"):  # whose documents have them
-            for code in result.warnings:
-                failure.warn(code, about=name)
+        for code in result.warnings:
+            failure.warn(code, about=name)
         if isinstance(written, OutputError):
             self.any_failed = True
             failure.say(written, about=name)

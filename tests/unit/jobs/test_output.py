@@ -123,18 +123,20 @@ def test_json_formats_are_one_line_in_a_pipe_and_indented_for_reading(capsys: py
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("json_lines", [True, False])
-def test_warnings_are_said_wherever_the_document_does_not_say_them(
-    capsys: pytest.CaptureFixture[str], name: Format, json_lines: bool
+@pytest.mark.parametrize("to_files", [True, False])
+def test_warnings_are_said_on_stderr_in_every_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: Format, json_lines: bool, to_files: bool
 ) -> None:
     warned = done("x", warnings=("truncated_media", "fallback:out_of_memory", "from_the_future"))
-    order = Delivery(form(name, json_lines=json_lines), ["talk.mp3"])
+    folder = tmp_path if to_files else None
+    order = Delivery(form(name, json_lines=json_lines, folder=folder), ["talk.mp3"])
     order.put(0, warned)
     assert not order.any_failed
     shown = capsys.readouterr()
-    if json_lines or name == "json":
+    if json_lines:
         assert json.loads(shown.out)["warnings"] == list(warned.warnings)
-        assert shown.err == ""
-        return
+    else:
+        assert "warning:" not in shown.out
     first, second, third = shown.err.splitlines()
     assert first.startswith("asrq: warning: talk.mp3: the file was cut off")
     assert first.endswith("[truncated_media]")
