@@ -43,7 +43,11 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
 )
-@click.option("--after", metavar="ID", help="Go on after this job, in its lane and state: the last one of a page.")
+@click.option(
+    "--after",
+    metavar="ID",
+    help="Go on after this job, in its lane and state: the last one of a page. Default: from the beginning.",
+)
 @options.json_option
 def list_jobs(state: Status | None, lane: Lane | None, most: int, after: str | None, as_json: bool) -> None:
     """List the jobs of the queue, those that wait first; says so if no worker or no reaper is there.

@@ -18,7 +18,7 @@ from faster_whisper.transcribe import get_compression_ratio, get_suppressed_toke
 
 from asrq_worker.backends.base import Samples
 from asrq_worker.backends.whisper.mel import MelFilters
-from asrq_worker.backends.whisper.segments import TIME_STEP_S
+from asrq_worker.backends.whisper.segments import TIMES_PER_SECOND
 from asrq_worker.backends.whisper.steps import (
     Align,
     Decode,
@@ -107,7 +107,7 @@ class Model:
             no_repeat_ngram_size=search.no_repeat_ngram_size,
             repetition_penalty=search.repetition_penalty,
             max_length=len(requests[0].prompt) + max(one.limit for one in requests),
-            max_initial_timestamp_index=round(_LATEST_START_S / TIME_STEP_S),
+            max_initial_timestamp_index=round(_LATEST_START_S * TIMES_PER_SECOND),
             suppress_tokens=self._suppressed,
             return_scores=True,
             return_no_speech_prob=True,
@@ -153,7 +153,7 @@ def _token_times(aligned: Any) -> TokenTimes:
     """Read CTranslate2's path of (token, time step); each token begins at the first of its steps."""
     tokens, steps = np.array(aligned.alignments).T
     first = np.flatnonzero(np.diff(tokens, prepend=-1))
-    times = steps[first] * TIME_STEP_S
+    times = steps[first] / TIMES_PER_SECOND
     return TokenTimes(tuple(times.tolist()), tuple(aligned.text_token_probs))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TIME_STEP_S = 0.02
+TIMES_PER_SECOND = 50
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def spans(tokens: Sequence[int], first_time: int, seconds: float) -> tuple[list[
     finished = len(tokens) > 1 and is_time[-1] and not is_time[-2]
     if not between:
         times = [token for token in tokens if token > first_time]
-        end = (times[-1] - first_time) * TIME_STEP_S if times else seconds
+        end = (times[-1] - first_time) / TIMES_PER_SECOND if times else seconds
         return [_span(tokens, first_time, 0.0, end)], seconds
     ends = [*between, len(tokens)] if finished else between
     found = [
@@ -46,7 +46,7 @@ def spans(tokens: Sequence[int], first_time: int, seconds: float) -> tuple[list[
 
 
 def _time(token: int, first_time: int) -> float:
-    return max(token - first_time, 0) * TIME_STEP_S
+    return max(token - first_time, 0) / TIMES_PER_SECOND
 
 
 def _span(tokens: Sequence[int], first_time: int, start: float, end: float) -> Span:

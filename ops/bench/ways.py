@@ -1,0 +1,117 @@
+"""How wide Whisper is to search, and in how long a window: chosen on one half of recordings, checked on the other.
+
+    python ops/bench/ways.py MANIFEST --language ru [--model base]
+
+Hears the clips of a manifest, and its long recordings cut where the manifest says, in each of several ways, once, so
+without second hearings. Prints word error rates on both halves and the processor's seconds. Which half a recording is
+in goes by its name. Wants the extra `bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faster_whisper.audio import decode_audio
+
+from asrq_jobs.settings import Settings
+from asrq_worker import models
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.whisper.hearing import Way, hear
+from asrq_worker.backends.whisper.model import Model
+from asrq_worker.backends.whisper.steps import Search, together
+from asrq_worker.bench.markdown import table
+from asrq_worker.bench.normalise import normalise
+from asrq_worker.bench.score import compare, total
+
+MARGINS_S = (3.0, 5.0, 8.0, 30.0)
+BEAMS = (1, 2, 3, 5)
+BATCH = 16
+LONGEST_S = 28.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is heard, and what is said in it."""
+
+    half: int
+    text: str
+    samples: Samples
+
+
+def recordings(manifest: Path, language: str) -> Iterator[Recording]:
+    """Yield the clips of a language, and the parts of its long recordings."""
+    for line in manifest.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        kind, spoken = entry["kind"], entry["language"]
+        if kind not in {"clip", "long"} or spoken not in {language, "mul"} or "number-format" in entry.get("tags", ()):
+            continue
+        samples = decode_audio(str(manifest.parent / entry["path"]), sampling_rate=SAMPLE_RATE)
+        if kind == "clip":
+            yield Recording(half(entry["path"]), entry["text"], samples)
+        for part in entry.get("segments") or ():
+            if part.get("language", spoken) == language and 1 <= part["end"] - part["start"] <= LONGEST_S:
+                start, stop = (round(part[edge] * SAMPLE_RATE) for edge in ("start", "end"))
+                yield Recording(half(f"{entry['path']}@{part['start']:.1f}"), part["text"], samples[start:stop])
+
+
+def half(name: str) -> int:
+    """Return which half a recording is in: 0 to choose, 1 to check."""
+    return zlib.crc32(name.encode()) % 2
+
+
+def texts(model: Model, found: Sequence[Recording], way: Way, language: str) -> list[str]:
+    """Return what is heard in recordings in one way."""
+    heard: list[str] = []
+    for start in range(0, len(found), BATCH):
+        chunks = [Chunk(recording.samples, ChunkOptions(language)) for recording in found[start : start + BATCH]]
+        outcomes = together([hear(chunk, model, [way]) for chunk in chunks], model.serve)
+        for outcome in outcomes:
+            if not isinstance(outcome, Transcript):
+                raise outcome
+            heard.append(outcome.text)
+    return heard
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--language", required=True)
+    parser.add_argument("--model", default="base")
+    given = parser.parse_args()
+    folder = models.resolve(given.model, model_dir=Settings().model_dir).path
+    model = Model(str(folder), device="cpu", compute_type="int8", cpu_threads=1, parallel=1)
+    found = sorted(recordings(given.manifest, given.language), key=lambda recording: len(recording.samples))
+    rows = []
+    for margin_s in MARGINS_S:
+        for beam in BEAMS:
+            started = time.process_time()
+            heard = texts(model, found, Way(margin_s, Search(beam)), given.language)
+            took_s = time.process_time() - started
+            errors = [
+                total(
+                    compare(normalise(recording.text, given.language), normalise(text, given.language))
+                    for recording, text in zip(found, heard, strict=True)
+                    if recording.half == number
+                )
+                for number in (0, 1)
+            ]
+            rates = [f"{100 * (error.wer or 0):.1f} %" for error in errors]
+            rows.append(
+                [
+                    f"{margin_s:g} s" if margin_s < max(MARGINS_S) else "30 s in all",
+                    str(beam),
+                    *rates,
+                    f"{took_s:.1f} s",
+                ]
+            )
+    print(table(["window", "beam", "WER, chosen on", "WER, checked on", "CPU"], rows))
+
+
+if __name__ == "__main__":
+    main()
