@@ -132,12 +132,7 @@ class Settings(BaseSettings):
         description="Longest batch, in seconds of compute by the measured speed, where `interactive` is served, too; "
         "a chunk that takes longer goes alone.",
     )
-    beam_size: int | None = Field(
-        default=None,
-        ge=1,
-        le=20,
-        description="Whisper's beam, 1 for a greedy search; unset: narrow at first, wide where the text is in doubt.",
-    )
+    beam_size: int = Field(default=5, ge=1, le=20, description="Whisper's beam; 1: a greedy search.")
     model_download: bool = Field(
         default=False, description="Let a worker fetch a missing model from the hub when it starts."
     )

@@ -60,9 +60,13 @@ class EmbeddedValkey:
         """
         if self._data is None:
             self._passing = _temporary()
-        self._launch()
-        while not self._answered.wait(_SILENT_S) and self._heard.is_set():
-            self._heard.clear()
+        try:
+            self._launch()
+            while not self._answered.wait(_SILENT_S) and self._heard.is_set():
+                self._heard.clear()
+        except BaseException:  # a signal: what serves on would take jobs that nobody does
+            self.close()
+            raise
         if self._serving:
             return f"redis://127.0.0.1:{self._port}/0"
         self.close()

@@ -164,12 +164,15 @@ class Server:
 
     def stop(self) -> None:
         """End it in good order, or, if it does not, at once."""
-        if self._process is not None:
-            for end in (self._process.terminate, self._process.kill):
-                end()
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_STOP_S)
-                    return
+        if self._process is None:
+            return
+        asked_at = time.monotonic()
+        while self.alive and time.monotonic() - asked_at < _STOP_S:
+            self._process.terminate()  # more than once: a server that is about to start does not listen yet
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_POLL_S)
+        self._process.kill()
+        self._process.wait()
 
 
 def _binary() -> Path:

@@ -113,6 +113,30 @@ def test_killed_together_with_its_keeper(tmp_path: Path, monkeypatch: pytest.Mon
         assert all_gone(everyone)
 
 
+def _has_keeper(up: psutil.Process) -> bool:
+    return any("asrq_worker.embedded_server" in each.cmdline() for each in up.children())
+
+
+def _has_server(up: psutil.Process) -> bool:
+    return any("valkey" in each.name() or "asrq_worker.process.tied" in each.cmdline() for each in up.children(True))
+
+
+@pytest.mark.parametrize("reached", [_has_keeper, _has_server])
+def test_stopped_while_it_starts_leaves_no_server_that_takes_jobs(
+    tmp_path: Path, reached: Callable[[psutil.Process], bool]
+) -> None:
+    command = [PROGRAM, "up", "--backend", "fake", "--model", "m", "--port", "0", "--data", str(tmp_path / "data")]
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        up = psutil.Process(process.pid)
+        while not (started := up.children(recursive=True)) or not reached(up):
+            assert process.poll() is None
+        process.terminate()
+        assert process.wait(60) == 0
+    assert all_gone(started)
+    with EmbeddedValkey(data=tmp_path / "data"):
+        pass  # the folder is free
+
+
 def test_a_server_that_was_left_behind_makes_way_for_the_next(tmp_path: Path) -> None:
     """As where the system does not end it with its keeper: two must not write the same files."""
     keeper = EmbeddedValkey(data=tmp_path)

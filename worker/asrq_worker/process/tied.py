@@ -26,4 +26,5 @@ def die_with(parent: int) -> None:
 
 if __name__ == "__main__":
     die_with(int(sys.argv[1]))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which the parent may ignore
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606  # without a shell on purpose

@@ -43,20 +43,22 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.1
 BATCH = 16
 """Chunks in a batch."""
-WAYS = (Way(5.0, Search(3)), Way(15.0, Search(5)), Way(30.0, Search(5)))
+MARGINS_S = (5.0, 15.0, 30.0)
+"""Padding after the speech: the first, and where the text is in doubt."""
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
 
 class WhisperBackend(Backend):
-    """Option: `beam_size` forces one search; without it a narrow one comes first, a wide one where in doubt."""
+    """Option: `beam_size` (5)."""
 
     name: ClassVar[str] = "whisper"
     packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2", "tokenizers", "numpy")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._ways = _ways(config.options.get("beam_size"))
+        search = Search(config.options.get("beam_size", 5))
+        self._ways = tuple(Way(margin_s, search) for margin_s in MARGINS_S)
         self._model: Model
         self._capabilities: Capabilities
 
@@ -138,10 +140,6 @@ class WhisperBackend(Backend):
             replace(chunk, samples=samples), lambda part: hear(part, self._model, self._ways)
         )
         return found
-
-
-def _ways(beam_size: int | None) -> tuple[Way, ...]:
-    return WAYS if beam_size is None else tuple(replace(way, search=Search(beam_size)) for way in WAYS)
 
 
 def _smaller(model: str) -> str:

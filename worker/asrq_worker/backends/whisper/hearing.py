@@ -1,7 +1,7 @@
 """How Whisper hears one clip: cheap first, dear where in doubt; window after window.
 
-A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work, and
-by a narrow search. Where the result is doubtful, a longer window and a wider search come next, the whole window last.
+A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work.
+Where the text is in doubt, a longer window comes next, and the whole one last.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _RETRIES = (
 
 @dataclass(frozen=True)
 class Way:
-    """One way to hear a window: the padding after the speech, in seconds, and the search."""
+    """One way to hear a window: the padding after the speech, in seconds, and how to search."""
 
     margin_s: float
     search: Search
