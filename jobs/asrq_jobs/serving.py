@@ -61,9 +61,17 @@ def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:
     return {(names[0], names[1] if len(names) > 1 else None) for names in usual if names}
 
 
-def taking_jobs(workers: Mapping[str, Any]) -> int:
-    """Return how many of the workers that are there take jobs, or will once their model is loaded."""
-    return sum(announced["state"] != "draining" for announced in workers.values())
+def nobody(workers: Mapping[str, Any]) -> str | None:
+    """Return a sentence if none of the workers that are there takes jobs, or will once its model is loaded, with what
+    blocks those that cannot write; None: one does."""
+    states = {announced["state"] for announced in workers.values()}
+    if states - {"draining", "blocked"}:
+        return None
+    if "blocked" not in states:
+        return "no worker is there: the jobs wait until one starts (asrq worker)"
+    blocked = [announced.get("problem") for announced in workers.values() if announced["state"] == "blocked"]
+    problems = dict.fromkeys(str(problem or "they cannot write").removesuffix(".") for problem in blocked)
+    return f"no worker takes jobs: {'; '.join(problems)}"
 
 
 def _names(announced: Any) -> Iterator[str]:

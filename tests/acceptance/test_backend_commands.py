@@ -152,6 +152,10 @@ def test_what_a_job_waits_for_is_said(asrq: Asrq, client: Client, data: Path) ->
     assert (shown["status"], shown["position"], shown["waits_for"]) == ("queued", 1, "qwen")
     listed = [line.split("\t") for line in asrq("list").stdout.splitlines()]
     assert [(line[0], line[-1]) for line in listed if line[0] == "job"] == [("job", "qwen")]
+    client.redis.hset(keys.HOSTS, "cpu", registration(client.settings, [Offer(backend="whisper", model="m")]))
+    for form in ((), ("--json",)):
+        waited = asrq("wait", "job", "--timeout", "3", *form).stderr
+        assert waited.count("asrq: a job waits for a worker that can serve it: qwen.\n") == 1
     assert asrq("cancel", "job").stdout == "job  canceled\n"
     told = asrq("events", "job").stdout.splitlines()
     assert [line.split("  ", 1)[1].split()[0] for line in told] == ["queued", "queued", "canceled"]

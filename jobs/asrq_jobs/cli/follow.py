@@ -16,7 +16,7 @@ from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, JobNotFoundError, QueueAuthError, QueueError, WaitTimeoutError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
-from asrq_jobs.serving import taking_jobs
+from asrq_jobs.serving import nobody
 from asrq_jobs.states import JobState, without_result
 
 _LOOK_S = 1.0
@@ -29,10 +29,13 @@ _MOST_NAMED = 100
 
 @dataclass(frozen=True)
 class Condition:
-    """How the queue is: whether the server answers, and how many workers are there; None: we may not know."""
+    """How the queue is: whether the server answers, and in a sentence that no worker takes jobs.
+
+    No sentence: one does, or we may not know.
+    """
 
     answers: bool = True
-    workers: int | None = None
+    absence: str | None = None
 
 
 News = Event | JobState | Result | AsrqError
@@ -155,7 +158,7 @@ class Following:
         if self._may_see_workers and self._after and self._now() >= self._next_workers:
             self._next_workers = self._now() + _WORKERS_EVERY_S
             try:
-                yield from self._becomes(Condition(workers=taking_jobs(self._client.workers())))
+                yield from self._becomes(Condition(absence=nobody(self._client.workers())))
             except QueueAuthError:
                 self._may_see_workers = False
 

@@ -15,7 +15,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Lane
-from asrq_jobs.serving import taking_jobs
+from asrq_jobs.serving import nobody
 from asrq_jobs.states import STATUSES, JobState, Status
 
 _FOR_PEOPLE = ("id", "status", "no.", "lane", "since", "job")
@@ -50,7 +50,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
 )
 @options.json_option
 def list_jobs(state: Status | None, lane: Lane | None, most: int, after: str | None, as_json: bool) -> None:
-    """List the jobs of the queue, those that wait first; says so if no worker or no reaper is there.
+    """List the jobs of the queue, those that wait first; says so if no worker takes jobs or no reaper is there.
 
     Without a terminal, prints the columns of `asrq status` with tabs between them.
     """
@@ -166,8 +166,8 @@ def short(moment: str | None, *, now: datetime) -> str:
 def _warn_of_absence(client: Client) -> None:
     """Say on stderr if nobody is there to do the work, as far as we may know."""
     try:
-        if not taking_jobs(client.workers()):
-            failure.note("no worker is there: the jobs wait until one starts (asrq worker).")
+        if absence := nobody(client.workers()):
+            failure.note(f"{absence}.")
         if not client.reaper():
             failure.note("no reaper is there: what a worker that dies held does not come back (asrq reaper).")
     except QueueAuthError:  # a user that may not see them

@@ -146,7 +146,7 @@ def trouble(condition: Condition, *, silent_s: float) -> str:
     """Return what keeps all jobs waiting, if something does; `silent_s` is for how long the server has said nothing."""
     if not condition.answers or silent_s >= _SILENT_S:
         return f"the server does not answer, for {_minutes(silent_s)}; trying again"
-    return "no worker is there: the jobs wait" if condition.workers == 0 else ""
+    return condition.absence or ""
 
 
 def _speed(rtfx: float) -> str:

@@ -14,6 +14,7 @@ from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, OutputError, QueueError, WaitTimeoutError
 from asrq_jobs.result import Result
+from asrq_jobs.states import JobState
 
 
 class Waiting:
@@ -24,6 +25,7 @@ class Waiting:
         self._delivery = delivery
         self._bars = bars
         self._inputs: dict[str, list[int]] = {}
+        self._needs: set[str] = set()
 
     def add(self, index: int, job_id: str, *, known: bool = False) -> None:
         """Wait for the job of an input, too; `known`: the server has just said that there is one."""
@@ -79,17 +81,24 @@ class Waiting:
                 continue
             if self._bars:
                 self._bars.update(job_id, news)
+            elif isinstance(news, JobState) and news.waits_for:
+                self._tell_of(news.waits_for)
             if isinstance(news, Result | AsrqError):
                 for index in self._inputs[job_id]:
                     self._delivery.put(index, news if isinstance(news, Result) else failed(job_id, news))
+
+    def _tell_of(self, need: str) -> None:
+        if need not in self._needs:
+            self._needs.add(need)
+            failure.note(f"a job waits for a worker that can serve it: {need}.")
 
     def _tell(self, condition: Condition) -> None:
         if self._bars:
             self._bars.of_the_queue(condition)
         elif not condition.answers:
             failure.note("the server does not answer; trying again.")
-        elif condition.workers == 0:
-            failure.note("no worker is there: the jobs wait.")
+        elif condition.absence:
+            failure.note(f"{condition.absence}.")
 
 
 @contextmanager

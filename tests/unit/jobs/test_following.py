@@ -11,6 +11,7 @@ from asrq_jobs.cli.follow import Condition, Following, Told, commands_for
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, QueueAuthError, QueueUnreachableError
 from asrq_jobs.result import Result
+from asrq_jobs.serving import nobody
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState
 
@@ -102,9 +103,9 @@ def test_an_outage_that_does_not_end_ends_the_wait() -> None:
 
 def test_workers_that_come_and_go_are_told() -> None:
     stage = Stage("a")
-    assert conditions(stage.told(lambda: stage.now >= 10)) == [Condition(workers=0)]
+    assert conditions(stage.told(lambda: stage.now >= 10)) == [Condition(absence=nobody({}))]
     stage.there = {"gpu1": {"state": "loading"}, "gpu2": {"state": "draining"}}
-    assert conditions(stage.told(lambda: stage.now >= 20)) == [Condition(workers=1)]
+    assert conditions(stage.told(lambda: stage.now >= 20)) == [Condition()]
     assert stage.asked < 6
 
 

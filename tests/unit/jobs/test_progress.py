@@ -108,10 +108,10 @@ def test_bad_ends(news: Result | JobNotFoundError, status: str, detail: str) -> 
     ("condition", "silent_s", "said"),
     [
         (Condition(), 0.0, ""),
-        (Condition(workers=2), 1.5, ""),
-        (Condition(workers=0), 0.0, "no worker is there: the jobs wait"),
+        (Condition(), 1.5, ""),
+        (Condition(absence="no worker is there"), 0.0, "no worker is there"),
         (Condition(), 7.0, "the server does not answer, for 0:07; trying again"),
-        (Condition(workers=0), 65.0, "the server does not answer, for 1:05; trying again"),
+        (Condition(absence="no worker is there"), 65.0, "the server does not answer, for 1:05; trying again"),
         (Condition(answers=False), 1.0, "the server does not answer, for 0:01; trying again"),
     ],
 )
@@ -129,7 +129,7 @@ def test_bars_write_to_stderr_only_and_names_are_only_text(capsys: pytest.Captur
     names = {f"job{n}": f"[bold]:smile:{n}\x1b[31m\n.mp3" for n in range(20)}
     with Bars(names) as bars:
         bars.update("job0", Event(type="progress", at=0, stage="inference", fraction=0.5, rtfx=3.0))
-        bars.of_the_queue(Condition(workers=0))
+        bars.of_the_queue(Condition(absence="no worker is there"))
         bars.sending("job1")
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_jobs.errors import NotServedError
-from asrq_jobs.serving import absence, by_settings, refuse_unknown
+from asrq_jobs.serving import absence, by_settings, nobody, refuse_unknown
 
 NOW = 1000.0
 
@@ -98,6 +98,35 @@ def test_what_is_remarked_where_nobody_serves_it_now(
     asked: tuple[str | None, str | None], workers: list[dict[str, Any]], remark: str | None
 ) -> None:
     assert absence(*asked, {str(at): announced for at, announced in enumerate(workers)}, now=NOW) == remark
+
+
+FULL = {"state": "blocked", "problem": "Audio cannot be kept in /spool: No space left on device."}
+GONE = {"state": "blocked", "problem": "There is no folder /cache."}
+ABSENT = "no worker is there: the jobs wait until one starts (asrq worker)"
+
+
+@pytest.mark.parametrize(
+    ("workers", "sentence"),
+    [
+        ([], ABSENT),
+        ([{"state": "draining"}], ABSENT),
+        ([FULL, {"state": "ready"}], None),
+        ([FULL, {"state": "loading"}], None),
+        (
+            [FULL, FULL, {"state": "draining"}],
+            "no worker takes jobs: Audio cannot be kept in /spool: No space left on device",
+        ),
+        (
+            [FULL, GONE],
+            "no worker takes jobs: Audio cannot be kept in /spool: No space left on device; There is no folder /cache",
+        ),
+        ([{"state": "blocked"}], "no worker takes jobs: they cannot write"),
+    ],
+)
+def test_that_nobody_takes_jobs_is_said_with_what_blocks_them(
+    workers: list[dict[str, Any]], sentence: str | None
+) -> None:
+    assert nobody({str(at): announced for at, announced in enumerate(workers)}) == sentence
 
 
 JSON = st.recursive(

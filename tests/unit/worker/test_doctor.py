@@ -31,6 +31,7 @@ from asrq_worker.queue.clock import Offset
         (queue.webhooks(3, 1_764_000_000.0), "warn"),
         (queue.workers({"gpu1": {"state": "loading"}, "gpu2": {"state": "draining"}}), "ok"),
         (queue.workers({"gpu2": {"state": "draining"}}), "warn"),
+        (queue.workers({"gpu1": {"state": "blocked", "problem": "No space."}}), "warn"),
         (queue.workers({}), "warn"),
         (queue.reaper(leads=True), "ok"),
         (queue.reaper(leads=False), "warn"),

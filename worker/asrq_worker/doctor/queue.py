@@ -15,7 +15,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import QueueAuthError, QueueUnreachableError
 from asrq_jobs.redaction import redacted_url
-from asrq_jobs.serving import taking_jobs
+from asrq_jobs.serving import nobody
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check, failed
 from asrq_worker.queue import clock as clocks
@@ -118,10 +118,10 @@ def eviction(info: dict[str, Any]) -> Check:
 
 def workers(there: Mapping[str, Mapping[str, Any]]) -> Check:
     """Judge whether anybody takes jobs, by what the workers that are there announced last."""
-    if not taking_jobs(there):
-        return Check(
-            "workers", "warn", "No worker is there: jobs wait.", "Start one: asrq worker (or everything: asrq up)."
-        )
+    if absence := nobody(there):
+        blocked = any(status["state"] == "blocked" for status in there.values())
+        start, fix = "Start one: asrq worker (or everything: asrq up).", "Let them write: they go on by themselves."
+        return Check("workers", "warn", f"{absence[0].upper()}{absence[1:]}.", fix if blocked else start)
     named = ", ".join(f"{name} ({status['state']})" for name, status in there.items())
     return Check("workers", "ok", f"{len(there)} of them: {named}.")
 
