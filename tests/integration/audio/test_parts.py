@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mp2": ("a.mp2", "mp2", {}),
     "aac": ("a.aac", "aac", {}),
     "ac3": ("a.ac3", "ac3", {}),
+    "eac3": ("a.eac3", "eac3", {}),
     "amr": ("a.amr", "libopencore_amrnb", {}),
     "opus": ("a.ogg", "libopus", {}),
     "m4a": ("a.m4a", "aac", {}),
@@ -60,10 +61,29 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "mpg": ("a.mpg", "mp2", {}),
     "rm": ("a.rm", "ac3", {}),
 }
-RATES = {"libopencore_amrnb": 8000, "libopus": 48_000, "ac3": 48_000, "flv": 44_100}
+RATES = {"libopencore_amrnb": 8000, "libopus": 48_000, "ac3": 48_000, "eac3": 48_000, "flv": 44_100}
 NO_INDEX_NO_SOUND = {"m4a", "mov", "3gp"}  # what says where the sound is stands at the end
 ONE_BLOCK = {"wv", "mka"}  # of some seconds: half of it is no sound
 ONE_ONLY = {"wv", "tta"}  # nothing says where the first ends; that something follows is said
+
+# These say how much sound there should be.
+COUNTED = (
+    "wav",
+    "rf64",
+    "w64",
+    "aiff",
+    "au",
+    "caf",
+    "voc",
+    "flac",
+    "tta",
+    "mp3",
+    "fast.m4a",
+    "webm",
+    "asf",
+    "avi",
+    "rm",
+)
 
 Make = Callable[[str], bytes]
 
@@ -123,11 +143,26 @@ def test_a_file_that_is_cut_off_says_so(make: Make, voice: Signal, kind: str) ->
             assert 0 < found.samples <= len(voice) + SAMPLE_RATE // 5
 
 
+@pytest.mark.parametrize("count", [1, 16, 100, 512, 4096, 200_001])
+@pytest.mark.parametrize("kind", KINDS)
+def test_zeros_behind_a_whole_file_are_neither_a_loss_nor_sound(make: Make, kind: str, count: int) -> None:
+    content = make(kind)
+    assert heard(content + bytes(count)) == heard(content)
+
+
+@pytest.mark.parametrize("count", [1, 4096])
+@pytest.mark.parametrize("kind", COUNTED)
+def test_zeros_do_not_hide_that_a_file_was_cut_off(make: Make, kind: str, count: int) -> None:
+    content = make(kind)
+    assert "truncated_media" in heard(content[: len(content) // 2] + bytes(count)).warnings
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_joined_byte_by_byte_are_all_heard(make: Make, voice: Signal, kind: str) -> None:
     found = heard(make(kind) * 3)
     if kind in ONE_ONLY:
-        assert found.warnings
+        assert found.samples == pytest.approx(len(voice), abs=1)
+        assert found.warnings == ["corrupt_media"]
         return
     assert found.samples / SAMPLE_RATE == pytest.approx(3 * len(voice) / SAMPLE_RATE, abs=0.5)
     assert "truncated_media" not in found.warnings

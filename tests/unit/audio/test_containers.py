@@ -208,7 +208,8 @@ def test_a_tag_behind_it_is_no_part_of_it(kind: str) -> None:
         lyrics,
         ape + bytes(50) + ape + lyrics + b"TAG" + bytes(125),
     ):
-        assert told(content + tags) == [Part(0, size)]
+        for padding in (0, 1, 100, 5000):
+            assert told(content + tags + bytes(padding)) == [Part(0, size)]
 
 
 @pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"mp4"}))
@@ -269,7 +270,8 @@ def test_transport_streams(length: int, before: int, behind: int) -> None:
     stream = packet * 50
     assert told(stream) == [Part(0, len(stream), known=False)]
     assert cuts(stream[:-20]) == [True]
-    assert cuts(stream + b"\0" * 50) == [False]
+    for padding in (1, 50, length, 5000):
+        assert told(stream + bytes(padding)) == [Part(0, len(stream), known=False)]
 
 
 @pytest.mark.parametrize("content", [b"", b"R", b"RIFF", b"nothing that anybody knows" * 100, b"OggS", b"\x1a\x45"])
@@ -278,30 +280,51 @@ def test_what_is_no_container_is_one_part(content: bytes) -> None:
     assert (part.start, part.stop) == (0, len(content))
 
 
-@pytest.mark.parametrize(
-    ("codec", "head", "length"),
-    [
-        ("mp3", "fffb9000", 417),  # MPEG 1 layer 3, 128 kbit/s, 44.1 kHz
-        ("mp3", "fffb9200", 418),  # and padding
-        ("mp3", "fff338c4", 108),  # MPEG 2 layer 3, 24 kbit/s, 16 kHz
-        ("mp3", "ffe338c4", 216),  # MPEG 2.5 layer 3, 24 kbit/s, 8 kHz
-        ("mp2", "fff5e8c4", 1440),  # MPEG 2 layer 2, 160 kbit/s, 16 kHz
-        ("mp1", "ffff1000", 32),  # MPEG 1 layer 1, 32 kbit/s, 44.1 kHz
-        ("mp3", "54414700", None),
-        ("mp3", "fffbf000", None),
-        ("aac", "fff1604061bffc", 781),
-        ("aac", "210a4f0000000000", None),
-        ("ac3", "0b77b1e70c40", 384),  # 96 kbit/s, 48 kHz
-        ("ac3", "0b77b1e74d40", 418),  # 44.1 kHz
-        ("ac3", "0b770000c240", None),
-        ("eac3", "0b77011f3f80", 576),
-        ("dts", "7ffe8001fc3c75b0", 1884),
-        ("pcm_s16le", "0000000000000000", None),
-    ],
-)
+FRAMES = [
+    ("mp3", "fffb9000", 417),  # MPEG 1 layer 3, 128 kbit/s, 44.1 kHz
+    ("mp3", "fffb9200", 418),  # and padding
+    ("mp3", "fff338c4", 108),  # MPEG 2 layer 3, 24 kbit/s, 16 kHz
+    ("mp3", "ffe338c4", 216),  # MPEG 2.5 layer 3, 24 kbit/s, 8 kHz
+    ("mp2", "fff5e8c4", 1440),  # MPEG 2 layer 2, 160 kbit/s, 16 kHz
+    ("mp1", "ffff1000", 32),  # MPEG 1 layer 1, 32 kbit/s, 44.1 kHz
+    ("mp3", "54414700", None),
+    ("mp3", "fffbf000", None),
+    ("aac", "fff1604061bffc", 781),
+    ("aac", "210a4f0000000000", None),
+    ("ac3", "0b77b1e70c40", 384),  # 96 kbit/s, 48 kHz
+    ("ac3", "0b77b1e74d40", 418),  # 44.1 kHz
+    ("ac3", "0b770000c240", None),
+    ("eac3", "0b77011f3f80", 576),
+    ("dts", "7ffe8001fc3c75b0", 1884),
+    ("pcm_s16le", "0000000000000000", None),
+]
+
+
+@pytest.mark.parametrize(("codec", "head", "length"), FRAMES)
 def test_how_long_frames_say_they_are(codec: str, head: str, length: int | None) -> None:
     assert stated_bytes(codec, bytes.fromhex(head).ljust(8, b"\0")) == length
     assert stated_bytes(codec, bytes.fromhex(head)[:4]) is None
+
+
+@pytest.mark.parametrize("padding", [0, 1, 100, 5000, 200_000])
+@pytest.mark.parametrize(("head", "length"), [(head, length) for _codec, head, length in FRAMES if length])
+def test_padding_begins_behind_the_last_frame(head: str, length: int, padding: int) -> None:
+    sound = bytes.fromhex(head).ljust(8, b"\0") + SOUND[: length // 2]
+    frames = sound[:length].ljust(length, b"\0") * 50  # each ends in zeros of its own
+    for before in (b"", b"ID3\4" + SOUND[:50]):
+        content = before + frames
+        assert told(content + bytes(padding)) == [Part(0, len(content), known=False)]
+
+
+def test_zeros_are_sound_where_a_file_does_not_say_where_it_ends() -> None:
+    for content in (wav(counted=0xFFFFFFFF) + bytes(5000), SOUND + bytes(5000)):
+        assert told(content)[0].stop == len(content)
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"webm", "live"}))
+@pytest.mark.parametrize("padding", [1, 100, 5000])
+def test_padding_is_no_part_of_what_says_where_it_ends(kind: str, padding: int) -> None:
+    assert told(WHOLE[kind] + bytes(padding)) == [Part(0, len(WHOLE[kind]))]
 
 
 @pytest.mark.parametrize("module", [chunks, ebml, ogg_pages])

@@ -132,7 +132,8 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output:
         raise AudioUnreadableError(
             f"The file has more than {MOST_WITHOUT_SOUND} chunks without sound.", hint="Export or convert it again."
         )
-    output.expect(edits.length_s(Content(file, part.stop), part))
+    content = Content(file, part.stop)
+    output.expect(edits.length_s(content, part))
     try:
         with av.open(
             View(file, part.start, part.stop),
@@ -142,7 +143,7 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output:
         ) as container:
             if not container.streams.audio:
                 raise NoAudioStreamError("The file has no audio stream.")
-            return _decode_track(container, choose, work, output, file, part)
+            return _decode_track(container, choose, work, output, file, content, part)
     except MemoryError:  # PyAV's own is an FFmpegError too
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -158,7 +159,9 @@ def _tracks(streams: Any) -> list[Track]:
     ]
 
 
-def _decode_track(container: Any, choose: Choose, work: Work, output: Output, file: BinaryIO, part: Part) -> Media:
+def _decode_track(
+    container: Any, choose: Choose, work: Work, output: Output, file: BinaryIO, content: Content, part: Part
+) -> Media:
     streams = container.streams.audio
     number = choose(_tracks(streams))
     stream = streams[number - 1]
@@ -176,7 +179,7 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, fi
     )
     before = output.samples
     sound = _Sound(output, clock(media.container, start_s=start_s, stated_s=_micro(container.duration)))
-    packets = Packets(container, stream, part, work)
+    packets = Packets(container, stream, content, part, work)
     for piece in packets:
         sound.take(piece)
     sound.end()

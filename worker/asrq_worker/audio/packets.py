@@ -11,7 +11,7 @@ import av
 
 from asrq_worker.audio.comfort_noise import is_comfort_noise
 from asrq_worker.audio.containers.frames import stated_bytes
-from asrq_worker.audio.containers.part import A_TAG, Part
+from asrq_worker.audio.containers.part import Content, Part
 from asrq_worker.audio.work import Work
 
 _WITH_CHECKSUMS = frozenset({"ape", "flac", "tak", "tta", "wavpack"})
@@ -59,9 +59,10 @@ class Packets:
     """The packets of one stream. Once all are read, `short` says whether the last was cut off, as far as it says, and
     `left_over` that FFmpeg did not read on to the end of the part."""
 
-    def __init__(self, container: Any, stream: Any, part: Part, work: Work) -> None:
+    def __init__(self, container: Any, stream: Any, content: Content, part: Part, work: Work) -> None:
         self.short: bool | None = None
         self.left_over = False
+        self._content = content
         self._part = part
         self._work = work
         self._container = container
@@ -84,10 +85,10 @@ class Packets:
         self.left_over = last is not None and not self._part.known and last.pos is not None and self._behind(last)
 
     def _behind(self, packet: Any) -> bool:
-        """Return whether more than a tag lies behind a packet, as far as it says where it is."""
+        """Return whether more than a tag and padding lies behind a packet, as far as it says where it is."""
         if packet is None or packet.pos is None:
             return True
-        return bool(self._part.stop - self._part.start - packet.pos - packet.size > A_TAG)
+        return self._content.is_more_than_a_tag(self._part.start + packet.pos + packet.size)
 
     def _packets(self) -> Iterator[Any]:
         """Yield packets, or None for each failure, until the end of what can be read."""

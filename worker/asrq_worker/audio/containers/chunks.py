@@ -67,6 +67,8 @@ class Row:
             if chunk is None:
                 cut = not sound or (len(head) < HEAD and not content.is_padding(at))
                 return Part(start, at, cut=cut, damaged=self.closed and content.is_more_than_a_tag(at))
+            if sound and content.is_padding(at):  # zeros may read as chunks
+                return Part(start, min(size, at + self.slack))
             if sound and chunk.name in (self.again or self.opening):
                 return Part(start, at)
             in_body = self.body is None or chunk.name in self.body

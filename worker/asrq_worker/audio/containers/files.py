@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO, Protocol
 
-from asrq_worker.audio.containers import ebml, ogg, transport, wave
+from asrq_worker.audio.containers import ebml, frames, ogg, transport, wave
 from asrq_worker.audio.containers.chunks import HEAD, ROWS
 from asrq_worker.audio.containers.part import Content, Part
 from asrq_worker.audio.containers.tags import without_tags
@@ -29,7 +29,7 @@ _KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS)
 def parts(file: BinaryIO) -> list[Part]:
     """Return the parts of a file, at least one; a file of a kind that is not known here is one.
 
-    What lies behind the last one belongs to it, but for tags.
+    What lies behind the last one belongs to it, but for tags, and for zeros where its structure says that it ended.
     """
     size, at = without_tags(file, file.seek(0, os.SEEK_END)), 0
     content = Content(file, size)
@@ -42,5 +42,5 @@ def parts(file: BinaryIO) -> list[Part]:
         found.append(kind.part(content, at))
         at = found[-1].stop
     if not found:
-        return [Part(0, size, cut=transport.is_cut(content), known=False)]
-    return [*found[:-1], replace(found[-1], stop=size)]
+        return [transport.part(content) or Part(0, frames.last_stop(content), known=False)]
+    return found if content.is_padding(at) else [*found[:-1], replace(found[-1], stop=size)]

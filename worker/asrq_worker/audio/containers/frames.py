@@ -1,10 +1,13 @@
-"""How long a frame says that it is, of codecs whose frames say so: a shorter one was cut off.
+"""How long a frame says that it is, of codecs whose frames say so: a shorter one was cut off, and behind the last one
+there is padding.
 
 Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), ISO/IEC 13818-7 (ADTS), ATSC A/52 (AC-3, E-AC-3), ETSI TS 102 114
 (DTS).
 """
 
 from __future__ import annotations
+
+from asrq_worker.audio.containers.part import Content
 
 # kbit/s by the header's index, from 1: MPEG 1 layers 1 to 3; MPEG 2 and 2.5 layer 1, layers 2 and 3.
 _MPEG1 = {
@@ -20,6 +23,30 @@ _MPEG2[3] = _MPEG2[2]
 _MPEG_RATES = (44_100, 48_000, 32_000)
 _AC3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _AC3_RATES = (48_000, 44_100, 32_000)
+_FIRST_BYTES = {0xFF: ("mp3", "aac"), 0x0B: ("ac3",), 0x7F: ("dts",)}  # mp3: of all layers
+_IN_A_ROW = 3  # frames: so many do not come about by chance
+_SEARCHED = 1 << 16  # bytes: more than as many of the longest take
+
+
+def last_stop(content: Content) -> int:
+    """Return where the last frame of a file ends that only padding follows; the file's end if there is none."""
+    zeros_at = content.zeros_at
+    if zeros_at == content.size:
+        return content.size
+    begin = max(0, zeros_at - _SEARCHED)
+    data = content.read(begin, zeros_at - begin + 8)
+    rows: dict[int, tuple[int, int]] = {}  # by where its first frame begins: frames up to the zeros, and their end
+    for at in reversed(range(zeros_at - begin)):
+        for codec in _FIRST_BYTES.get(data[at], ()):
+            if not (length := stated_bytes(codec, data[at : at + 8])):
+                continue
+            after = at + length
+            count, stop = rows.get(after, (0, after))
+            if count + 1 == _IN_A_ROW:
+                return min(begin + stop, content.size)
+            if count or begin + after >= zeros_at:
+                rows[at] = count + 1, stop
+    return content.size
 
 
 def stated_bytes(codec: str, head: bytes) -> int | None:

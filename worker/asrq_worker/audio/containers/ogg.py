@@ -29,6 +29,8 @@ def part(content: Content, start: int) -> Part:
         if at >= size or losses > MOST_LOSSES:
             break
         head = content.read(at, _HEAD + _TABLE)
+        if content.is_padding(at):
+            return Part(start, at, cut=not whole, damaged=losses > 0)
         if not head.startswith(_MARK):
             after = content.find(_MARK, at + 1)
             losses += after < size or content.is_more_than_a_tag(at)

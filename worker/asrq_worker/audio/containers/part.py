@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 A_TAG = 4096
@@ -60,18 +61,24 @@ class Content:
             self._window = read_at(self._file, at, max(count, _WINDOW))
         return self._window[first : first + count]
 
+    @cached_property
+    def zeros_at(self) -> int:
+        """Where the zeros begin that go on to the end, `size` if there are none. What is before may own the first."""
+        stop = self.size
+        while stop > 0:
+            start = max(0, stop - _WINDOW)
+            if kept := read_at(self._file, start, stop - start).rstrip(b"\0"):
+                return start + len(kept)
+            stop = start
+        return 0
+
     def is_padding(self, at: int) -> bool:
         """Return whether all bytes from `at` on are zero."""
-        while at < self.size:
-            block = read_at(self._file, at, min(_BLOCK, self.size - at))
-            if not block or block.strip(b"\0"):
-                return not block
-            at += len(block)
-        return True
+        return at >= self.zeros_at
 
     def is_more_than_a_tag(self, at: int) -> bool:
-        """Return whether what follows cannot be passed over in silence."""
-        return self.size - at > A_TAG and not self.is_padding(at)
+        """Return whether what follows, but for padding, cannot be passed over in silence."""
+        return self.zeros_at - at > A_TAG
 
     def find(self, mark: bytes, at: int) -> int:
         """Return where `mark` comes next, or the end."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from asrq_worker.audio.containers.part import Content
+from asrq_worker.audio.containers.part import Content, Part
 
 _SYNC = 0x47
 _SHAPES = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and where in it the sync byte is
 
 
-def is_cut(content: Content) -> bool:
-    """Return whether a file is such a stream and ends within a packet."""
+def part(content: Content) -> Part | None:
+    """Return the file without its padding, or None if it is no such stream. It is cut if it ends within a packet."""
     size = content.size
     for length, sync in _SHAPES:
         begins = range(sync, min(size, 4 * length), length)
         if len(begins) >= 4 and all(content.read(at, 1)[0] == _SYNC for at in begins):
-            last = size - size % length + sync
-            return last < size and content.read(last, 1)[0] == _SYNC
-    return False
+            stop = min(size, content.zeros_at + -content.zeros_at % length)
+            last = stop - stop % length + sync
+            return Part(0, stop, cut=last < stop and content.read(last, 1)[0] == _SYNC, known=False)
+    return None
