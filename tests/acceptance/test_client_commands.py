@@ -144,6 +144,8 @@ def test_a_bad_source_does_not_keep_the_others(asrq: Asrq, audio: Path, tmp_path
     ("arguments", "code"),
     [
         (["submit", "."], "usage"),
+        (["submit", ""], "usage"),
+        (["submit", "a.wav", "--wait", "--output", ""], "usage"),
         (["submit", "a.wav", "b.wav", "--id", "x"], "usage"),
         (["submit", "a.wav", "--format", "srt"], "usage"),
         (["submit", "-", "--path"], "usage"),

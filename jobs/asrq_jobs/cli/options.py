@@ -23,6 +23,16 @@ def _within(field: str) -> click.IntRange:
     )
 
 
+class NamedPath(click.Path):
+    """A path as people name one: an empty name, as of a variable that is not set, is not the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty name; otherwise see `click.Path`."""
+        if value == "":
+            self.fail("The name is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else.")
 
 ids_argument = click.argument("job_ids", metavar="ID…", nargs=-1, required=True)
@@ -35,7 +45,7 @@ def output_options(command: Decorated) -> Decorated:
         click.option(
             "--output",
             "folder",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=NamedPath(path_type=Path, file_okay=False),
             metavar="DIR",
             help="Write each transcript to a file of its own here, as soon as it is there; nothing is overwritten. "
             "Default: standard output.",

@@ -36,7 +36,7 @@ Without --wait, prints the id of each job on a line; with --json {"id": …, "st
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("given", metavar="SOURCE…", nargs=-1, required=True, type=click.Path())
+@click.argument("given", metavar="SOURCE…", nargs=-1, required=True, type=options.NamedPath())
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended and print their transcripts.")
 @click.option(
     "--wait-timeout",

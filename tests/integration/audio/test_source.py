@@ -148,7 +148,15 @@ def test_without_roots_no_path_is_allowed(root: Path, spool: Spool) -> None:
 
 
 def test_the_one_shot_runner_may_read_any_path(root: Path, spool: Spool) -> None:
-    assert read(Source(Settings(), spool, None, any_path=True), root.parent / "outside.wav").bytes == 6
+    source = Source(Settings(), spool, None, any_path=True)
+    assert read(source, root.parent / "outside.wav").bytes == 6
+    for missing in (root / "missing.wav", f"{root}/\0.wav"):
+        with pytest.raises(AudioNotFoundError) as caught:
+            source.fetch(PathAudio.model_construct(path=str(missing)), nothing)
+        assert caught.value.hint == "Check the path."
+    with pytest.raises(AudioUnreadableError) as unreadable:
+        read(source, root / ("a" * 300))
+    assert unreadable.value.hint == "Let this user read it."
 
 
 def test_zero_bytes_are_empty(source: Source, root: Path) -> None:

@@ -152,6 +152,12 @@ def test_the_kind_must_be_said(kind: str | None, tmp_path: Path) -> None:
     assert "gigaam-v3-e2e-rnnt" in (caught.value.hint or "")
 
 
+def test_the_folder_must_be_named() -> None:
+    with pytest.raises(SettingsError, match="No folder of an ONNX export is named") as caught:
+        make("", "whisper").load()
+    assert "ASRQ_ONNX_MODEL" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("settings", [{"compute_type": "bfloat16"}, {"device": "cuda"}])
 def test_what_the_machine_lacks(exports: dict[str, Path], settings: dict[str, Any]) -> None:
     import onnxruntime

@@ -181,6 +181,17 @@ def test_help_is_there_under_every_name(path: str, command: click.Command, capsy
     assert f"Usage: {path} " in shown[0].out
 
 
+@pytest.mark.parametrize(
+    ("path", "command"), every_command(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_an_empty_name_of_a_file_or_folder_is_refused(path: str, command: click.Command) -> None:
+    context = click.Context(command, info_name=path)
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Path):
+            with pytest.raises(click.BadParameter, match="The name is empty"):
+                parameter.type.convert("", parameter, context)
+
+
 def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for arguments in ([], ["--help"], ["-h"], ["help"]):

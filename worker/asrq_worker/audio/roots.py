@@ -31,6 +31,7 @@ class Roots:
         """`anywhere` lifts the rule, for a caller who could read the file anyway."""
         self._folders = [folder.resolve() for folder in folders]
         self._anywhere = anywhere
+        self._check = "Check the path." if anywhere else None
 
     def open(self, name: str) -> BinaryIO:
         """Return the file of this absolute path, open for reading; its `name` is what the path leads to.
@@ -44,13 +45,12 @@ class Roots:
         try:
             descriptor = os.open(path, _FILE) if self._anywhere else _open(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise AudioNotFoundError(f"There is no file {name}.") from None
+            raise AudioNotFoundError(f"There is no file {name}.", hint=self._check) from None
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise PathNotAllowedError(f"{name} was changed while it was opened.") from None
-            raise AudioUnreadableError(
-                f"{name} cannot be read: {error.strerror}.", hint="Let the worker's user read it, or upload it."
-            ) from None
+            readable = "Let this user read it." if self._anywhere else "Let the worker's user read it, or upload it."
+            raise AudioUnreadableError(f"{name} cannot be read: {error.strerror}.", hint=readable) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise AudioUnreadableError(f"{name} is not a file.", hint="Name a file, not a folder or device.")
@@ -67,7 +67,7 @@ class Roots:
                 if self._anywhere or any(path.is_relative_to(folder) for folder in self._folders):
                     return path
         except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
-            raise AudioNotFoundError(f"{name!r} is not a usable path.") from None
+            raise AudioNotFoundError(f"{name!r} is not a usable path.", hint=self._check) from None
         raise PathNotAllowedError(f"{name} lies outside the folders that this worker may read.")
 
 

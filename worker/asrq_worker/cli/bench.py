@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.NamedPath(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE",
     help="JSON lines with path (relative to the file), language and text, and perhaps kind and tags.",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.NamedPath(path_type=Path, file_okay=False),
     default=Path("bench"),
     show_default=True,
     metavar="DIR",

@@ -28,7 +28,7 @@ _MODEL = "tiny.en"  # arrives as a wheel with the extra `demo`
 
 
 @click.command(epilog="\b\nExamples:\n  asrq demo\n  asrq demo talk.mp3 --model base")
-@click.argument("audio", type=click.Path(path_type=Path), required=False)
+@click.argument("audio", type=options.NamedPath(path_type=Path), required=False)
 @click.option("--model", metavar="NAME", help=f"Default: ASRQ_MODEL, or {_MODEL}, which knows English only.")
 @options.json_option
 def demo(audio: Path | None, model: str | None, as_json: bool) -> None:

@@ -32,7 +32,7 @@ from asrq_worker.storage import writing
     epilog="\b\nExamples:\n  asrq transcribe talk.mp3 > talk.txt\n"
     "  asrq transcribe *.wav --format srt --output subtitles\n  ffmpeg -i film.mkv -f ogg - | asrq transcribe - --json"
 )
-@click.argument("given", metavar="FILE…", nargs=-1, required=True, type=click.Path())
+@click.argument("given", metavar="FILE…", nargs=-1, required=True, type=options.NamedPath())
 @options.speech_options
 @running.model_options
 @click.option("--recursive", is_flag=True, help="Take all audio and video files of a folder.")

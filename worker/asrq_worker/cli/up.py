@@ -19,7 +19,7 @@ from asrq_worker.cli import running
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.NamedPath(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Keep jobs and results here; default: nothing outlives the program.",
 )

@@ -95,13 +95,18 @@ class OnnxBackend(Backend):
         """Check the folder and load it; see `Backend.load`.
 
         Raises:
-            SettingsError: the kind of export is not said or not known.
+            SettingsError: the kind of export is not said or not known, or no folder is named.
         """
         kind = KINDS.get(self._kind_name)
         if kind is None:
             raise SettingsError(
                 f"There is no kind of ONNX export {self._kind_name!r}.",
                 hint=f"Set ASRQ_ONNX_KIND to one of: {', '.join(KINDS)}.",
+            )
+        if not self.config.model:
+            raise SettingsError(
+                "No folder of an ONNX export is named.",
+                hint=f"Set ASRQ_ONNX_MODEL to one with a {self._kind_name} export.",
             )
         try:
             import onnx_asr
