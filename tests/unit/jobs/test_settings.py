@@ -37,7 +37,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(monkeypatch: pytest.Monkey
     ("given", "named", "hinted"),
     [
         ({"beam_size": 0}, "beam_size", "ASRQ_BEAM_SIZE"),
-        ({"lanes": "fast:2"}, "lanes", "interactive:2,batch:6"),
+        ({"lanes": "fast:2"}, "lanes", "interactive:2,batch:16"),
         ({"lanes": "interactive:0"}, "lanes", "ASRQ_LANES"),
         ({"redis_url": "http://host"}, "redis_url", "ASRQ_REDIS_URL"),
         ({"failure_ttl_s": 60, "result_ttl_s": 3600}, "failure_ttl_s", "raise it"),
@@ -68,7 +68,7 @@ def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lanes_are_parsed() -> None:
     assert configuration.load(lanes="batch:3").slots == {"batch": 3}
-    assert configuration.load().slots == {"interactive": 2, "batch": 6}
+    assert configuration.load().slots == {"interactive": 2, "batch": 16}
 
 
 def test_secrets_are_masked() -> None:

@@ -159,7 +159,7 @@ class _Clip:
         rest = window.start > 0 and window.seconds < REST_S
         loop = decoded.compression_ratio > REPETITIVE and window.seconds < SPLITTABLE_S
         if decoded.no_speech > SILENT and (decoded.logprob < IMPROBABLE or loop or rest):
-            if not rest:  # the end of the last word is no stretch without speech
+            if not self._segments:  # what follows the last word is no news
                 self._warnings["no_speech"] = None
             return window.seconds
         if loop:
