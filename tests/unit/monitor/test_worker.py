@@ -161,7 +161,7 @@ def test_engines_are_read_when_asked(monitor: WorkerMonitor) -> None:
     assert found['asrq_engine_memory_bytes{backend="qwen"}'] == 100 << 20
     assert found['asrq_model_load_seconds{backend="qwen",model="base"}'] == 1.5  # a path is no label
     assert found['asrq_circuit_open{backend="qwen"}'] == 1
-    assert found['asrq_slots{lane="batch"}'] == 6
+    assert found['asrq_slots{lane="batch"}'] == Settings().slots["batch"]
 
 
 def test_an_engine_past_its_deadline_hangs(monitor: WorkerMonitor) -> None:
