@@ -91,7 +91,7 @@ def soak(plan: Plan, settings: Settings) -> Summary:
                 _round(plan, settings, client, clip, summary)
             except AsrqError as error:
                 summary.problems.append(f"round {summary.rounds}: {error}")
-            now = _holdings()
+            now = _settled(summary.first)
             if summary.first is not None:
                 summary.problems += [f"round {summary.rounds}: {found}" for found in now.excess(summary.first)]
             summary.problems += [f"round {summary.rounds}: {found}" for found in leftovers(client.redis)]
@@ -155,6 +155,14 @@ def _submit(client: Client, clip: BlobAudio, number: int) -> str:
 def _ending(client: Client, job_id: str) -> str:
     result = client.wait(job_id, timeout_s=_PATIENCE_S)
     return result.error.code if result.error else result.status
+
+
+def _settled(first: Holdings | None) -> Holdings:
+    """Return what is held once it is no more than at first: the thread of a killed child ends a moment after it."""
+    until = time.monotonic() + _PATIENCE_S
+    while first is not None and (now := _holdings()).excess(first) and time.monotonic() < until:
+        time.sleep(0.1)
+    return now if first is not None else _holdings()
 
 
 def _holdings() -> Holdings:
