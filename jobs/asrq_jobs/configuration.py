@@ -101,8 +101,8 @@ def masked(settings: Settings) -> dict[str, str]:
     """Return every setting as text with secrets hidden: what `asrq config` prints."""
     shown = {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
     shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
-    shown["server_languages"] = ",".join(settings.server_languages)
-    shown["url_schemes"] = ",".join(settings.url_schemes)
+    for name in ("http_models", "server_languages", "url_schemes"):
+        shown[name] = ",".join(getattr(settings, name))
     return shown
 
 

@@ -196,6 +196,16 @@ class Settings(BaseSettings):
     )
     webhook_private_hosts: bool = Field(default=False, description="Allow webhooks on private addresses (an intranet).")
 
+    # HTTP
+    http_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("whisper-1=", "gpt-4o-transcribe=", "gpt-4o-mini-transcribe="),
+        description="Names of models for clients of `asrq http`, as name=model, comma separated; name=: whatever the "
+        "workers serve.",
+    )
+    http_interactive_mb: float = Field(
+        default=2.0, ge=0, description="Uploads to `asrq http` of up to so much go to the lane `interactive`."
+    )
+
     # Seeing inside
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line shown."
@@ -221,7 +231,7 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)
 
-    @field_validator("url_schemes", "server_languages", mode="before")
+    @field_validator("url_schemes", "server_languages", "http_models", mode="before")
     @classmethod
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -240,6 +250,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_lanes(cls, value: str) -> str:
         parse_lanes(value)
+        return value
+
+    @field_validator("http_models")
+    @classmethod
+    def _check_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pair in value:
+            if not pair.partition("=")[0].strip() or "=" not in pair:
+                raise ValueError(f"{pair!r} is not name=model; write for example whisper-1=,large=large-v3")
         return value
 
     @field_validator("redis_url")
@@ -282,6 +300,12 @@ class Settings(BaseSettings):
     def slots(self) -> dict[str, int]:
         """Slots per lane."""
         return parse_lanes(self.lanes)
+
+    @property
+    def http_names(self) -> dict[str, str]:
+        """Model of each name for clients over HTTP; empty: whatever the workers serve."""
+        pairs = (pair.partition("=") for pair in self.http_models)
+        return {name.strip(): model.strip() for name, _, model in pairs}
 
     @classmethod
     def settings_customise_sources(

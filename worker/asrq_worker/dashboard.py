@@ -9,7 +9,6 @@ say into HTML as it is; `mended` changes their templates so that a file name sta
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -27,7 +26,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.connection import explain
 from asrq_jobs.errors import ExtraMissingError, JobNotFoundError, JobStateError, QueueError
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
+from asrq_worker import endpoint, reports
 from asrq_worker.logs import Log
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def create_app(settings: Settings) -> Flask:
         if password is not None and not _same(given or "", password.get_secret_value()):
             return "Password, please.", 401, {"WWW-Authenticate": 'Basic realm="asrq", charset="UTF-8"'}
         # A web page may give its own name this address, and then read what we answer: a browser shows it by the name.
-        if password is None and not _is_address(urlsplit(f"//{request.host}").hostname or ""):
+        if password is None and not endpoint.is_address(urlsplit(f"//{request.host}").hostname or ""):
             return "Without ASRQ_DASHBOARD_PASSWORD this answers only under localhost or an IP address.", 403
         changes = request.method not in {"GET", "HEAD", "OPTIONS"}
         if request.path.startswith(_CLOSED):
@@ -185,19 +184,6 @@ def mended(page: str) -> str:
     for wrong, right in _MENDS:
         page = wrong.sub(right, page)
     return page
-
-
-def is_private(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine alone."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost"
-    return True
 
 
 def _same(given: str, expected: str) -> bool:

@@ -89,6 +89,7 @@ _GROUPS = {
     "audio_roots": "Audio",
     "lease_s": "Safety",
     "webhook_secret": "Webhooks",
+    "http_models": "HTTP",
     "log_level": "Seeing inside",
 }
 # Defaults that depend on the machine.

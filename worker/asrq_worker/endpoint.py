@@ -1,7 +1,8 @@
-"""Where a server of ours listens: the family of its address, and the address as people and URLs write it."""
+"""Where a server of ours listens: the family of its address, who can reach it, and how people and URLs write it."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 
@@ -13,3 +14,17 @@ def family(host: str) -> socket.AddressFamily:
 def written(host: str, port: int) -> str:
     """Return host and port as one word: an IPv6 address has colons of its own, and so stands in brackets (RFC 3986)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_private(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine alone."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is called by its address or `localhost`, which no web page can give a meaning of its own."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return True

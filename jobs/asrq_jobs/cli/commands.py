@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "up": Command(
         "asrq_worker.cli.up:up", "Run Valkey, a worker and the reaper on this machine.", "Run", "worker,embedded"
     ),
+    "http": Command("asrq_worker.cli.http:http", "Serve OpenAI's API from the queue.", "Run", "http"),
     "bridge": Command(
         "asrq_worker.cli.bridge:bridge", "Serve one application over its pipes, without a queue.", "Run", "worker"
     ),

@@ -25,7 +25,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.control import JobControl
-from asrq_worker.dashboard import create_app, is_private
+from asrq_worker.dashboard import create_app
 from asrq_worker.inference import Journal
 from asrq_worker.queue.router import pass_on
 from asrq_worker.routing import Need
@@ -177,14 +177,6 @@ def test_a_password_is_asked_for_if_one_is_set(guarded: Any, path: str) -> None:
 )
 def test_without_a_password_no_web_page_reaches_it_under_a_name_of_its_own(browser: Any, host: str, code: int) -> None:
     assert browser.get("/0/data/queues.json", base_url=f"http://{host}").status_code == code
-
-
-@pytest.mark.parametrize(
-    ("host", "private"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("gpu-1", False)],
-)
-def test_only_addresses_of_this_machine_are_private(host: str, private: bool) -> None:
-    assert is_private(host) is private
 
 
 def test_nothing_from_elsewhere_may_be_loaded_and_nobody_may_frame_it(browser: Any) -> None:

@@ -21,3 +21,11 @@ from asrq_worker import endpoint
 def test_an_endpoint(host: str, family: socket.AddressFamily, written: str) -> None:
     assert endpoint.family(host) == family
     assert endpoint.written(host, 9181) == written
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("gpu-1", False)],
+)
+def test_only_addresses_of_this_machine_are_private(host: str, private: bool) -> None:
+    assert endpoint.is_private(host) is private

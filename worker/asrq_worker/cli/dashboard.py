@@ -30,7 +30,7 @@ def dashboard(port: int, host: str) -> None:
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
     running.refuse_other_keys()
-    from asrq_worker.dashboard import is_private, make_server
+    from asrq_worker.dashboard import make_server
     from asrq_worker.queue.outage import Outage, ride_out
     from asrq_worker.supervision import Supervised
 
@@ -45,7 +45,7 @@ def dashboard(port: int, host: str) -> None:
         foreground.started()
         where = endpoint.written(host, server.server_port)
         printing.say(f"http://{where}")
-        if not is_private(host) and config.dashboard_password is None:
+        if not endpoint.is_private(host) and config.dashboard_password is None:
             failure.note(f"whoever reaches {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD.")
         failure.note("ready; Ctrl-C stops.")
         foreground.wait()

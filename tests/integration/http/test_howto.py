@@ -1,0 +1,61 @@
+"""What the how-to shows is run as it is written, but for the port."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPO
+from integration.worker.processes import worker
+from needs import missing
+
+PAGE = (REPO / "docs" / "how-to" / "serve-http.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def talk(data: Path, tmp_path: Path) -> Path:
+    """The file that the page speaks of, in the test's folder."""
+    return Path(shutil.copy(data / "hello-en.flac", tmp_path / "talk.mp3"))
+
+
+@pytest.mark.usefixtures("talk")
+def test_the_commands_and_the_program_work(address: str, valkey_url: str) -> None:
+    curl = shutil.which("curl") or missing("curl")
+    commands = [line.replace("curl", f"{curl} --silent --show-error --fail", 1)
+                for line in re.findall(r"^curl .*$", PAGE, re.MULTILINE)]  # fmt: skip
+    (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    with worker(valkey_url):
+        printed = [
+            subprocess.run(each, capture_output=True, text=True, check=True, timeout=60).stdout
+            for each in (
+                *(["sh", "-c", command.replace("http://127.0.0.1:8080", address)] for command in commands),
+                [sys.executable, "-c", program.replace("http://127.0.0.1:8080", address)],
+            )
+        ]
+    plain, subtitles, names, text = printed
+    assert plain == f'{{"text": "{text.strip()}"}}'
+    assert text.strip() in subtitles
+    assert '"whisper-1"' in names
+
+
+def test_the_command_says_where_it_listens(valkey_url: str) -> None:
+    command = [Path(sys.executable).with_name("asrq"), "http", "--port", "0"]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        address = program.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+        taken = [*command[:-1], address.rpartition(":")[2]]
+        refused = subprocess.run(taken, capture_output=True, text=True, timeout=30, check=False)
+        assert f"Cannot listen on {address.removeprefix('http://')}:" in refused.stderr
+        opened = subprocess.run(
+            [*command, "--host", "192.0.2.1"], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert "[invalid_settings]" in opened.stderr
+    finally:
+        program.terminate()
+        assert program.wait(20) == 0

@@ -1,0 +1,35 @@
+"""`asrq http`: the gateway."""
+
+from __future__ import annotations
+
+import click
+
+from asrq_jobs import configuration
+from asrq_jobs.cli import failure, printing
+from asrq_jobs.errors import SettingsError
+from asrq_worker import endpoint
+from asrq_worker.cli import running
+
+
+@click.command(epilog="\b\nExamples:\n  asrq http\n  asrq http --port 9000")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def http(port: int, host: str) -> None:
+    """Serve OpenAI's API for transcriptions from the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
+
+    Prints its address. Any number may run: what a request asks for is a job in the queue, and no gateway holds
+    anything of it.
+    """
+    from asrq_worker.http.service import serving
+
+    config = configuration.load()
+    if not endpoint.is_private(host):
+        raise SettingsError(
+            f"Whoever reaches {host} could use the queue.",
+            hint="Listen on 127.0.0.1, and let a proxy that asks for a password pass requests on.",
+        )
+    with running.in_foreground(config) as foreground, serving(config, host, port) as bound:
+        foreground.started()
+        printing.say(f"http://{endpoint.written(host, bound)}")
+        failure.note("ready; Ctrl-C stops.")
+        foreground.wait()

@@ -1,0 +1,63 @@
+"""The gateway as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from asrq_jobs import __version__
+from asrq_jobs.errors import AsrqError
+from asrq_jobs.settings import Settings
+from asrq_worker.http import openai, problems
+from asrq_worker.http.door import Door
+from asrq_worker.http.gateway import Gateway, OurGateway
+
+
+class Health(BaseModel):
+    """That it answers."""
+
+    ok: bool = True
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the gateway for the queue at `settings.redis_url`; it connects when it is first needed."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        app.state.gateway = gateway = Gateway(settings)
+        yield
+        await gateway.close()
+
+    app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
+    app.add_middleware(Door, settings=settings)
+    app.include_router(openai.router)
+
+    @app.get("/healthz")
+    async def alive() -> Health:
+        """Say that the gateway runs."""
+        return Health()
+
+    @app.get("/readyz", responses=problems.RESPONSES)
+    async def ready(gateway: OurGateway) -> Health:
+        """Say that the queue answers."""
+        await gateway.client.reaper()
+        return Health()
+
+    @app.exception_handler(AsrqError)
+    async def ours(_request: Request, error: AsrqError) -> Response:
+        return problems.answer(error)
+
+    @app.exception_handler(HTTPException)
+    async def theirs(_request: Request, error: HTTPException) -> Response:
+        return problems.of_http(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def unfit(_request: Request, error: RequestValidationError) -> Response:
+        return problems.of_validation(error)
+
+    return app

@@ -1,0 +1,123 @@
+"""What an error is over HTTP: a status, and a body in the shape of OpenAI's errors with our code in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioError,
+    AudioTooLargeError,
+    CanceledError,
+    DeadlineError,
+    ExpiredError,
+    FetchError,
+    InvalidRequestError,
+    JobConflictError,
+    JobNotFoundError,
+    JobStateError,
+    NoRoomError,
+    NotServedError,
+    PoisonedError,
+    QueueFullError,
+    QueueRefusedError,
+    QueueUnreachableError,
+    RequestError,
+    StorageError,
+    WaitTimeoutError,
+)
+
+STATUSES: dict[type[AsrqError], int] = {
+    RequestError: 400,
+    NotServedError: 404,
+    AudioError: 400,
+    AudioTooLargeError: 413,
+    FetchError: 502,
+    QueueUnreachableError: 503,
+    QueueRefusedError: 503,
+    QueueFullError: 429,
+    JobConflictError: 409,
+    JobNotFoundError: 404,
+    JobStateError: 409,
+    WaitTimeoutError: 504,
+    StorageError: 503,
+    NoRoomError: 503,
+    PoisonedError: 422,
+    DeadlineError: 504,
+    ExpiredError: 503,
+    CanceledError: 409,
+}
+"""Of an error and what derives from it; of any other 500."""
+RETRY_AFTER_S = 10
+"""When a client that was turned away for now may try again: a full lane has room with the next job that ends."""
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class Wrong(BaseModel):
+    """What went wrong. `message`, `type`, `param` and `code` are OpenAI's fields, the others ours."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str = Field(description="As in docs/reference/errors.md.")
+    hint: str | None = None
+    retryable: bool = False
+
+
+class Problem(BaseModel):
+    """The body of every answer that is an error."""
+
+    error: Wrong
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+"""How the routes declare it."""
+
+
+def status_of(error: AsrqError) -> int:
+    """Return the status of an error."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
+
+
+def answer(error: AsrqError, *, status: int | None = None, param: str | None = None) -> JSONResponse:
+    """Return the answer that tells of an error; `status` where the error alone does not say it."""
+    status = status or status_of(error)
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    info = error.info()
+    wrong = Wrong(
+        message=info.message, type=kind, param=param, code=info.code, hint=info.hint, retryable=info.retryable
+    )
+    later = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
+    return JSONResponse(Problem(error=wrong).model_dump(mode="json"), status, headers=later)
+
+
+class RefusedError(HTTPException):
+    """An error that is found while the body is read. FastAPI lets no exception but this kind through from there."""
+
+    def __init__(self, error: AsrqError, status: int) -> None:
+        super().__init__(status)
+        self.error = error
+
+
+def of_http(error: HTTPException) -> JSONResponse:
+    """Return the answer for what the framework or the reading of the body refuses."""
+    if isinstance(error, RefusedError):
+        return answer(error.error, status=error.status_code)
+    found = answer(InvalidRequestError(f"{error.detail}."), status=error.status_code)
+    found.headers.update(error.headers or {})  # such as Allow
+    return found
+
+
+def of_validation(error: RequestValidationError) -> JSONResponse:
+    """Return the answer for parameters that do not fit, naming the first."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or "body"
+    message = re.sub(r"^Value error, ", "", str(first["msg"])).rstrip(".")
+    return answer(InvalidRequestError(f"Field {where!r}: {message}."), param=where)

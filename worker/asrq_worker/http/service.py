@@ -1,0 +1,59 @@
+"""Serves the gateway in a thread of its own, with one event loop for all requests."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from asrq_jobs.errors import InUseError
+from asrq_jobs.settings import Settings
+from asrq_worker import endpoint
+from asrq_worker.http.app import create_app
+from asrq_worker.supervision import Supervised
+
+_LOOK_S = 0.02
+_END_S = 5.0
+_REQUESTS = 1000  # at a time, uploads and waits; more are told to come back
+
+
+@contextmanager
+def serving(settings: Settings, host: str, port: int) -> Iterator[int]:
+    """Serve while the block runs; gives the port. At its end what waits gets `grace_s`, then its connection is cut.
+
+    Raises:
+        InUseError: the address cannot be listened on.
+    """
+    try:
+        listener = socket.create_server((host, port), family=endpoint.family(host), backlog=_REQUESTS)
+    except OSError as error:
+        raise InUseError(
+            f"Cannot listen on {endpoint.written(host, port)}: {error.strerror}.",
+            hint="Choose another port; 0 takes a free one.",
+        ) from None
+    if settings.spool_dir is not None:
+        tempfile.tempdir = str(settings.spool_dir)  # where uploads lie while they come in
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_REQUESTS,
+        timeout_graceful_shutdown=int(settings.grace_s),
+    )
+    server = uvicorn.Server(config)
+    thread = Supervised("http", lambda: server.run(sockets=[listener]))
+    thread.start()
+    try:
+        while not server.started and thread.alive:
+            time.sleep(_LOOK_S)
+        yield listener.getsockname()[1]
+    finally:
+        thread.stop()
+        server.should_exit = True
+        thread.join(settings.grace_s + _END_S)
+        listener.close()
