@@ -39,8 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--lua-coverage"):
         from lua_coverage import LuaCoverage
 
-        lua = LuaCoverage(scripts.source)
-        scripts.source = cache(lua.source)
+        lua = LuaCoverage(scripts.text)
+        scripts.text = cache(lua.source)
         config.pluginmanager.register(lua, "lua_coverage")
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 import tree_sitter_lua
@@ -102,15 +102,15 @@ class LuaCoverage:
 
     marked = staticmethod(marked)
 
-    def __init__(self, source: Callable[[ScriptName], str]) -> None:
+    def __init__(self, source: Callable[[ScriptName | Literal["prelude"]], str]) -> None:
         self._source = source
         self._points = {name: points(source(name).encode()) for name in get_args(ScriptName)}
         self._seen: set[tuple[str, int, str]] = set()
         self._measured = False
 
-    def source(self, name: ScriptName) -> str:
-        """Return the text of a script with its marks."""
-        return marked(name, self._source(name).encode()).decode()
+    def source(self, name: ScriptName | Literal["prelude"]) -> str:
+        """Return the text of a script with its marks; what begins many scripts gets none."""
+        return self._source(name) if name == "prelude" else marked(name, self._source(name).encode()).decode()
 
     def read(self, log: str) -> None:
         """Take in the log of a server that has served all tests."""

@@ -20,7 +20,7 @@ from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
     "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
-    "reconcile", "recover_dequeued", "retry", "reuse", "settle_webhook", "submit", "take",
+    "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 
 LIBRARY: Final = "asrq"
@@ -36,9 +36,14 @@ _FLAGS: Final[Mapping[ScriptName, str]] = {
 
 
 @cache
-def source(name: ScriptName) -> str:
-    """Return the text of a script, as any Redis client may EVAL it."""
+def text(name: ScriptName | Literal["prelude"]) -> str:
+    """Return what stands in a file of `lua/`."""
     return resources.files("asrq_jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def source(name: ScriptName) -> str:
+    """Return the text of a script, as Redis runs it. Those of clients are whole as they stand in their files."""
+    return text(name) if name in _FLAGS else text("prelude") + text(name)
 
 
 def load(redis: Redis, name: ScriptName) -> Script:

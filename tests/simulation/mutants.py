@@ -81,8 +81,8 @@ _END = execution.Execution.end
 _LOOK = leases.LeaseKeeper._look
 
 
-def _blind(self: Any, held: Any, scores: Any, cancels: Any) -> None:
-    _LOOK(self, held, scores, [None] * len(cancels))
+def _blind(self: Any, held: Any, found: Any) -> None:
+    _LOOK(self, held, [(holds, 0) for holds, _ in found])
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
         kind="unheard",
     ),
     Mutant("begin leaves the id in transit", "begin", "redis.pcall('LREM', KEYS[2], 1, id)", ""),
-    Mutant("begin takes no lease", "begin", "redis.call('ZADD', KEYS[4], ARGV[7], lease)", ""),
+    Mutant("begin takes no lease", "begin", "redis.call('ZADD', KEYS[4], from_now(ARGV[5]), lease)", ""),
     Mutant("begin does not count", "begin", "redis.call('LLEN', KEYS[5]) + 1", "1"),
     # end
     Mutant("end is not fenced", "end_execution", "if not expiry or", "if", kind="woken"),
@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "end takes a lease that was renewed", kind="revived", patches=((execution.Execution, "end", _end_unfenced),)
     ),
     Mutant(
-        "end tells a repetition that it was fenced", "end_execution", "entry[2][2] == ARGV[9]", "false", kind="unheard"
+        "end tells a repetition that it was fenced", "end_execution", "entry[2][2] == ARGV[8]", "false", kind="unheard"
     ),
     Mutant("end keeps the lease", "end_execution", "redis.call('ZREM', KEYS[2], lease)", ""),
     Mutant("end puts back at the wrong end", "end_execution", "'LPUSH', KEYS[15]", "'RPUSH', KEYS[15]", kind="crowded"),
@@ -131,17 +131,20 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "end leaves nothing for the webhook",
         "end_execution",
-        "redis.pcall('ZADD', KEYS[16], redis.call('TIME')[1], ARGV[16])",
+        "redis.pcall('ZADD', KEYS[16], from_now(0), ARGV[15])",
         "",
     ),
     Mutant(
         "end writes no result of a failure",
         "end_execution",
-        "redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])",
-        "if outcome ~= 'failed' then redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7]) end",
+        "redis.call('SET', KEYS[9], ARGV[9], 'EX', ARGV[6])",
+        "if outcome ~= 'failed' then redis.call('SET', KEYS[9], ARGV[9], 'EX', ARGV[6]) end",
     ),
     Mutant(
-        "end schedules no retry", "end_execution", "redis.pcall('ZADD', KEYS[15], ARGV[6], id)\n  return 1", "return 1"
+        "end schedules no retry",
+        "end_execution",
+        "redis.pcall('ZADD', KEYS[15], from_now(ARGV[5]), id)\n  return 1",
+        "return 1",
     ),
     # note, cancel, retry, submit, expire, pass_on
     Mutant(

@@ -17,7 +17,7 @@ STANDSTILLS = ("still", "away", "outage")
 LOSSES = ("lost writes",)
 FAULTS = (*CRASHES, *ANSWERS, *STANDSTILLS, *LOSSES)
 """What may go wrong, see `run.py`."""
-_WHERE = ("LMOVE", "begin", "note", "end_execution", "ZADD", "recover_dequeued")
+_WHERE = ("LMOVE", "begin", "note", "end_execution", "renew", "recover_dequeued")
 _STEPS = ("cancel", "cancel", "retry", "wait", "submit", "purge")
 
 
@@ -120,7 +120,7 @@ def _late(source: random.Random) -> Scenario:
 
 def _revived(source: random.Random) -> Scenario:
     """A worker stands still for a little longer than its lease, and the reaper as it acts upon that."""
-    at = ("ZADD", "end_execution")
+    at = ("renew", "end_execution")
     return _small(
         source, (40.0,), (), (), reapers=1, faults=("still",), at=at, most_faults=2, lengths_s=(16.0, 17.0, 19.0)
     )

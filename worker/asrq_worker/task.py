@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,7 +101,7 @@ class Task:
         return ended
 
     def _completed(self, taken: Taken, result: Result) -> Ended:
-        now = time.time()
+        now = taken.begun.now()
         attempt = taken.begun.attempts[-1].model_copy(update={"ended_at": iso(now)})
         return Ended(
             "completed",
@@ -113,7 +112,7 @@ class Task:
         )
 
     def _failed(self, taken: Taken, error: AsrqError) -> Ended:
-        now, request, begun = time.time(), taken.request, taken.begun
+        now, request, begun = taken.begun.now(), taken.request, taken.begun
         unable = isinstance(error, SetupError | NotServedError | UnsupportedOptionError)
         outcome = decide(
             error,

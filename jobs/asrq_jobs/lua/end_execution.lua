@@ -21,18 +21,17 @@
 -- ARGV[2]   execution
 -- ARGV[3]   lane
 -- ARGV[4]   outcome    completed | failed | canceled | retry | front
--- ARGV[5]   now_iso    for RQ's ended_at or enqueued_at
--- ARGV[6]   score      Unix time: when the registry entry lapses (job ends) or when the retry is due (retry)
--- ARGV[7]   ttl        seconds to keep job, result, events and attempts, if the job ends
--- ARGV[8]   attempt    JSON of this attempt, ended; "" if it is not to count
--- ARGV[9]   event      JSON of the event
--- ARGV[10]  result     JSON of the result, if the job ends
--- ARGV[11]  rq_field   "return_value" or "exc_string": what RQ's result entry holds, if the job ends
--- ARGV[12]  rq_value   its value, encoded as RQ does
--- ARGV[13]  worker     RQ worker name
--- ARGV[14]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
--- ARGV[15]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
--- ARGV[16]  announcement  what to leave for the job's webhook; "" for nothing
+-- ARGV[5]   delay      seconds until a retry is due
+-- ARGV[6]   ttl        seconds to keep job, result, events, attempts and registry entry, if the job ends
+-- ARGV[7]   attempt    JSON of this attempt, ended; "" if it is not to count
+-- ARGV[8]   event      JSON of the event
+-- ARGV[9]   result     JSON of the result, if the job ends
+-- ARGV[10]  rq_field   "return_value" or "exc_string": what RQ's result entry holds, if the job ends
+-- ARGV[11]  rq_value   its value, encoded as RQ does
+-- ARGV[12]  worker     RQ worker name
+-- ARGV[13]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
+-- ARGV[14]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
+-- ARGV[15]  announcement  what to leave for the job's webhook; "" for nothing
 --
 -- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
 -- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end, sent
@@ -43,9 +42,9 @@
 local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
 local lease = ARGV[3] .. '/' .. id .. '/' .. execution
 local expiry = redis.call('ZSCORE', KEYS[2], lease)
-if not expiry or (ARGV[14] ~= '' and tonumber(expiry) > tonumber(ARGV[14])) then
+if not expiry or (ARGV[13] ~= '' and tonumber(expiry) > tonumber(ARGV[13])) then
   for _, entry in ipairs(redis.pcall('XREVRANGE', KEYS[8], '+', '-')) do
-    if entry[2][2] == ARGV[9] then
+    if entry[2][2] == ARGV[8] then
       return 1
     end
   end
@@ -64,46 +63,46 @@ if over then
   redis.call('DEL', KEYS[12])
   return 0
 end
-if ARGV[8] == '' then
+if ARGV[7] == '' then
   redis.call('RPOP', KEYS[7])
 elseif redis.call('LLEN', KEYS[7]) > 0 then
-  redis.call('LSET', KEYS[7], -1, ARGV[8])
+  redis.call('LSET', KEYS[7], -1, ARGV[7])
 end
-redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[9])
+redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[8])
 redis.pcall('HINCRBY', KEYS[13], outcome, 1)
 
 if outcome ~= 'completed' and outcome ~= 'canceled' then
-  redis.call('EXPIRE', KEYS[14], ARGV[15])
+  redis.call('EXPIRE', KEYS[14], ARGV[14])
 end
 
 if outcome == 'front' then
-  redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[5], 'worker_name', '')
+  redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', now_iso, 'worker_name', '')
   redis.pcall('LPUSH', KEYS[15], id)
   return 1
 end
 if outcome == 'retry' then
   redis.call('HSET', KEYS[1], 'status', 'scheduled', 'worker_name', '')
-  redis.pcall('ZADD', KEYS[15], ARGV[6], id)
+  redis.pcall('ZADD', KEYS[15], from_now(ARGV[5]), id)
   return 1
 end
 
 local rq_status = outcome == 'completed' and 'finished' or outcome
-redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', ARGV[5], 'last_heartbeat', ARGV[5])
-redis.pcall('ZADD', KEYS[15], ARGV[6], id)
-redis.call('SET', KEYS[9], ARGV[10], 'EX', ARGV[7])
+redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', now_iso, 'last_heartbeat', now_iso)
+redis.pcall('ZADD', KEYS[15], from_now(ARGV[6]), id)
+redis.call('SET', KEYS[9], ARGV[9], 'EX', ARGV[6])
 redis.call('DEL', KEYS[12])
-if ARGV[16] ~= '' then
-  redis.pcall('ZADD', KEYS[16], redis.call('TIME')[1], ARGV[16])
+if ARGV[15] ~= '' then
+  redis.pcall('ZADD', KEYS[16], from_now(0), ARGV[15])
 end
 if outcome ~= 'canceled' then
   redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',
-    'worker_name', ARGV[13], ARGV[11], ARGV[12], 'execution_id', execution)
-  redis.call('EXPIRE', KEYS[10], ARGV[7])
+    'worker_name', ARGV[12], ARGV[10], ARGV[11], 'execution_id', execution)
+  redis.call('EXPIRE', KEYS[10], ARGV[6])
 end
 if outcome == 'completed' then
   redis.call('DEL', KEYS[11])
 end
 for _, key in ipairs({KEYS[1], KEYS[7], KEYS[8], KEYS[11]}) do
-  redis.call('EXPIRE', key, ARGV[7])
+  redis.call('EXPIRE', key, ARGV[6])
 end
 return 1

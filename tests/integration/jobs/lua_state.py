@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -21,7 +22,26 @@ State = dict[str, Any]
 
 def announced(announcement: str) -> State:
     """What is left for the courier, if anything: due now, by the server's clock."""
-    return {"asrq:webhooks": {announcement: pytest.approx(time.time(), abs=60)}} if announcement else {}
+    return {"asrq:webhooks": {announcement: from_now(0)}} if announcement else {}
+
+
+def from_now(seconds: float) -> Any:
+    """A time, Unix s, so many seconds from now, by the server's clock."""
+    return pytest.approx(time.time() + seconds, abs=60)
+
+
+class Now:
+    """Equal to what tells of a time about now: as RQ writes it, or Unix s as text."""
+
+    def __eq__(self, other: object) -> bool:
+        moment = str(other)
+        told = datetime.fromisoformat(moment).timestamp() if moment.endswith("Z") else float(moment)
+        return abs(told - time.time()) < 60
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+NOW: Any = Now()
 
 
 class Server:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from integration.jobs.lua_state import Server, State, announced
+from integration.jobs.lua_state import NOW, Server, State, announced, from_now
 
 from asrq_jobs import scripts
 
-BEGIN = ("job", "run", "batch", "w", "1000.5", "now", 1030, 5000)
+BEGIN = ("job", "run", "batch", "w", 30, 5000)
 
 WAITS: State = {
     "rq:job:<id>": ({"status": "queued", "attempts_before": "1"}, 900),
@@ -22,40 +22,39 @@ TAKEN_OUT: State = {"rq:queue:asrq-<lane>:intermediate": ["job", "other"]}
 
 BEGUN: State = TAKEN_OUT | {
     "rq:job:<id>": {
-        "status": "started", "attempts_before": "1", "started_at": "now", "last_heartbeat": "now", "worker_name": "w"
+        "status": "started", "attempts_before": "1", "started_at": NOW, "last_heartbeat": NOW, "worker_name": "w"
     },
-    "rq:wip:asrq-<lane>": {"job:run": 6000.5},
-    "asrq:leases": {"batch/job/run": 1030},
-    "asrq:events:<id>": [
-        {"event": "{}"},
-        {"event": '{"type":"started","at":1000.5,"lane":"batch","attempt":2,"worker":"w"}'},
-    ],
+    "rq:wip:asrq-<lane>": {"job:run": from_now(5000)},
+    "asrq:leases": {"batch/job/run": from_now(30)},
     "rq:execution:<id>:<execution>": (
-        {"id": "run", "job_id": "job", "created_at": "1000.5", "last_heartbeat": "1000.5", "worker_name": "w"}, 5000
+        {"id": "run", "job_id": "job", "created_at": NOW, "last_heartbeat": NOW, "worker_name": "w"}, 5000
     ),
-    "rq:executions:<id>": ({"run": 6000.5}, 5000),
+    "rq:executions:<id>": ({"run": from_now(5000)}, 5000),
     "rq:worker:<worker>:executions": ({"job:run"}, 5000),
 }  # fmt: skip
 
 
 def begun(server: Server) -> State:
-    """What has changed, after a look at the new attempt: its JSON has no order."""
+    """What has changed, after a look at the new attempt and the event, which tell of now."""
     changed = server.changed()
+    *_, event = changed.pop("asrq:events:<id>")
+    told = json.loads(event["event"])
+    assert told == {"type": "started", "at": from_now(0), "lane": "batch", "attempt": 2, "worker": "w"}
     _, attempt = changed.pop("asrq:attempts:<id>")
-    assert json.loads(attempt) == {"number": 2, "worker": "w", "started_at": "now"}
+    assert json.loads(attempt) == {"number": 2, "worker": "w", "started_at": NOW}
     return changed
 
 
 def test_a_job_begins(server: Server) -> None:
     server.put(WAITS | {"rq:job:<id>": ({"status": "queued", "attempts_before": "1", "waits_for": "qwen"}, 900)})
-    verdict, attempts, canceled, earlier = server.run("begin", *BEGIN)
-    assert (verdict, len(attempts), canceled, earlier) == ("started", 2, 1, 1)
+    verdict, attempts, canceled, earlier, now = server.run("begin", *BEGIN)
+    assert (verdict, len(attempts), canceled, earlier, now) == ("started", 2, 1, 1, NOW)
     assert begun(server) == BEGUN
 
 
 def test_a_job_that_an_execution_holds_does_not_begin_again(server: Server) -> None:
     server.put(WAITS | {"asrq:leases": {"batch/jobs/run": 1030, "batch/job/other": 1}})
-    assert server.run("begin", *BEGIN) == ["taken", [], 0, 0]
+    assert server.run("begin", *BEGIN) == ["taken", [], 0, 0, NOW]
     assert server.changed() == TAKEN_OUT
 
 
@@ -76,7 +75,7 @@ def test_a_job_begins_though_what_all_share_is_spoilt(server: Server) -> None:
 
 def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
     server.put({"asrq:leases": {"batch/job/run": 1030}, "rq:job:<id>": {"status": "started"}} | TAKEN_OUT)
-    assert server.run("begin", *BEGIN) == ["started", [], 0, 0]
+    assert server.run("begin", *BEGIN) == ["started", [], 0, 0, NOW]
     assert server.changed() == {}
 
 
@@ -87,7 +86,7 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
     """Also where another execution holds it."""
     held: State = {"asrq:leases": {"batch/job/other": 1030}}
     server.put(WAITS | held | {"rq:job:<id>": job} if job else TAKEN_OUT | {"asrq:cancel:<id>": "1"})
-    assert server.run("begin", *BEGIN) == [verdict, [], 0, 0]
+    assert server.run("begin", *BEGIN) == [verdict, [], 0, 0, NOW]
     assert server.changed() == (TAKEN_OUT if job else {"rq:queue:asrq-<lane>:intermediate": ["other"]})
 
 
@@ -95,11 +94,27 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
 def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | None) -> None:
     spoilt = {"rq:finished:asrq-<lane>": registry} if registry else {}
     server.put(WAITS | spoilt | {"asrq:result:<id>": '{"status":"completed"}'})
-    assert server.run("begin", *BEGIN) == ["done", [], 0, 0]
-    listed = {} if registry else {"rq:finished:asrq-<lane>": {"job": 6000.5}}
+    assert server.run("begin", *BEGIN) == ["done", [], 0, 0, NOW]
+    listed = {} if registry else {"rq:finished:asrq-<lane>": {"job": from_now(5000)}}
     assert server.changed() == TAKEN_OUT | listed | {
         "rq:job:<id>": ({"status": "finished", "attempts_before": "1"}, 900)
     }
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_leases_are_renewed(server: Server, spoilt: bool) -> None:
+    """Of what moves; one that is gone is not made anew."""
+    server.put(
+        {"asrq:leases": "spoilt" if spoilt else {"batch/moves/1": 1, "batch/hangs/1": 1, "batch/other/1": 1}}
+        | {"asrq:cancel:gone": "1", "asrq:cancel:hangs": "1", "asrq:cancel:moves": ["no mark"]}
+    )
+    renew = scripts.load(server.redis, "renew")
+    given = {"moves": "1", "hangs": "", "gone": "1"}
+    pairs = [part for job_id, moving in given.items() for part in (f"batch/{job_id}/1", moving)]
+    answer = renew(["asrq:leases", *(f"asrq:cancel:{job_id}" for job_id in given)], [30, *pairs])
+    assert answer == [[1, 0], [1, 1], [int(spoilt), 1]]
+    renewed = {"asrq:leases": {"batch/moves/1": from_now(30), "batch/hangs/1": 1, "batch/other/1": 1}}
+    assert server.changed() == ({} if spoilt else renewed)
 
 
 NOTE = ("batch/job/run", "0-1", "text", 700, "event", "another")
@@ -158,7 +173,7 @@ LET_GO: State = {
 KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000)}
 ENDED: State = LET_GO | {
     "asrq:result:<id>": ("result", 600),
-    "destination": {"job": 1600},
+    "destination": {"job": from_now(600)},
     "asrq:attempts:<id>": (["1", "2 ended"], 600),
     "asrq:events:<id>": ([{"event": "started"}, {"event": "event"}], 600),
     "asrq:chunks:<id>": ({"0-1": "text"}, 600),
@@ -176,14 +191,14 @@ def end(
 ) -> int:
     ends = outcome not in {"retry", "front"}
     answer: int = server.run(
-        "end_execution", "job", "run", "batch", outcome, "now", 1600, 600, attempt, event, "result" if ends else "",
+        "end_execution", "job", "run", "batch", outcome, 30, 600, attempt, event, "result" if ends else "",
         "field", "value", "w", lapsed_by, 2000, announcement,
     )  # fmt: skip
     return answer
 
 
 def ended_as(status: str) -> State:
-    job = {"status": status, "worker_name": "w", "ended_at": "now", "last_heartbeat": "now"}
+    job = {"status": status, "worker_name": "w", "ended_at": NOW, "last_heartbeat": NOW}
     return {"rq:job:<id>": (job, 600)}
 
 
@@ -215,9 +230,9 @@ def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcem
     ("outcome", "changes"),
     [
         ("front", {
-            "rq:job:<id>": {"status": "queued", "enqueued_at": "now", "worker_name": ""}, "destination": ["job", "next"]
+            "rq:job:<id>": {"status": "queued", "enqueued_at": NOW, "worker_name": ""}, "destination": ["job", "next"]
         }),
-        ("retry", {"rq:job:<id>": {"status": "scheduled", "worker_name": ""}, "destination": {"job": 1600}}),
+        ("retry", {"rq:job:<id>": {"status": "scheduled", "worker_name": ""}, "destination": {"job": from_now(30)}}),
     ],
 )  # fmt: skip
 def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> None:
@@ -419,6 +434,7 @@ def test_a_list_that_is_spoilt_is_left_alone(server: Server) -> None:
 
 
 OURS, URGENT = "batch/job/run", "interactive/job/run"
+LATER = 1e11  # no time that a server tells
 ENTRY = "asrq:cache:<key>"
 
 
@@ -426,19 +442,19 @@ ENTRY = "asrq:cache:<key>"
     ("lease", "entry", "leases", "useless", "answer"),
     [
         (OURS, None, {}, "", ["ours", ""]),
-        (OURS, OURS, {OURS: 1030}, "", ["ours", OURS]),
-        (OURS, "batch/other/1", {"batch/other/1": 1030}, "", ["busy", "batch/other/1"]),
-        (OURS, "interactive/other/1", {"interactive/other/1": 1030}, "", ["busy", "interactive/other/1"]),
-        (OURS, "batch/other/1", {"batch/other/1": 1000}, "", ["ours", "batch/other/1"]),
-        (OURS, "batch/other/1", {"batch/other/2": 1030}, "", ["ended", "batch/other/1"]),
+        (OURS, OURS, {OURS: LATER}, "", ["ours", OURS]),
+        (OURS, "batch/other/1", {"batch/other/1": LATER}, "", ["busy", "batch/other/1"]),
+        (OURS, "interactive/other/1", {"interactive/other/1": LATER}, "", ["busy", "interactive/other/1"]),
+        (OURS, "batch/other/1", {"batch/other/1": 1}, "", ["ours", "batch/other/1"]),
+        (OURS, "batch/other/1", {"batch/other/2": LATER}, "", ["ended", "batch/other/1"]),
         (OURS, "batch/other/1", {}, "batch/other/1", ["ours", "batch/other/1"]),
-        (URGENT, "batch/other/1", {"batch/other/1": 1030}, "", ["ours", "batch/other/1"]),
-        (URGENT, "interactive/other/1", {"interactive/other/1": 1030}, "", ["busy", "interactive/other/1"]),
+        (URGENT, "batch/other/1", {"batch/other/1": LATER}, "", ["ours", "batch/other/1"]),
+        (URGENT, "interactive/other/1", {"interactive/other/1": LATER}, "", ["busy", "interactive/other/1"]),
     ],
 )  # fmt: skip
 def test_whose_result_may_serve_a_job(
     server: Server, lease: str, entry: str | None, leases: dict[str, float], useless: str, answer: list[str]
 ) -> None:
     server.put(({ENTRY: entry} if entry else {}) | ({"asrq:leases": leases} if leases else {}))
-    assert server.run("reuse", lease, "1000.5", 3600, useless) == answer
+    assert server.run("reuse", lease, 3600, useless) == answer
     assert server.changed() == ({ENTRY: (lease, 3600)} if answer[0] == "ours" else {})

@@ -9,6 +9,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 
 from asrq_jobs import scripts
 from asrq_jobs.errors import QueueRefusedError
+from asrq_jobs.scripts import ScriptName
 
 UNKNOWN = [
     ResponseError("Function not found"),
@@ -26,6 +27,17 @@ def test_the_ways_in_their_order() -> None:
         ("EVALSHA", hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), *given),
         ("EVAL", text, *given),
     ]
+
+
+@pytest.mark.parametrize("name", ["submit"])
+def test_scripts_of_clients_have_the_calendar_of_the_others(name: ScriptName) -> None:
+    prelude = scripts.text("prelude")
+    first = prelude.index("-- The civil date")
+    assert prelude[first : prelude.index("\nend\n", first)] in scripts.source(name)
+
+
+def test_scripts_of_workers_begin_with_the_time() -> None:
+    assert scripts.source("begin") == scripts.text("prelude") + scripts.text("begin")
 
 
 @pytest.mark.parametrize("why", [*UNKNOWN, REFUSED])

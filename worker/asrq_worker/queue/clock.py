@@ -20,6 +20,15 @@ _LOOK_S = 30.0
 _TRIES = 3
 
 
+def from_then_on(told: float) -> Callable[[], float]:
+    """Return the time of Redis from now on, without asking again: what it told, Unix s, and what has passed since.
+
+    The clocks of hosts differ, so they only measure how long things take.
+    """
+    since = time.monotonic()
+    return lambda: told + time.monotonic() - since
+
+
 @dataclass(frozen=True)
 class Offset:
     """How far this clock is ahead of that of Redis, within `uncertain_s` either way; seconds."""

@@ -6,7 +6,7 @@ import base64
 import json
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
@@ -20,6 +20,7 @@ from asrq_jobs.errors import CanceledError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
+from asrq_worker.queue import clock
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
 _HORIZON_S = 3 * 86_400
@@ -42,12 +43,16 @@ def iso(at: float) -> str:
 
 @dataclass(frozen=True)
 class Begun:
-    """Answer of `begin`. `attempts` ends with the one begun; `earlier` of them do not count against the limit."""
+    """Answer of `begin`. `attempts` ends with the one begun; `earlier` of them do not count against the limit.
+
+    `now` tells the time while the job runs, Unix s: that of Redis, or of this machine where there is no Redis.
+    """
 
     verdict: BeginVerdict
     attempts: tuple[Attempt, ...]
     canceled: bool
     earlier: int
+    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,6 @@ class Execution:
         Raises:
             MalformedJobError: it has begun, and its history was written by hand.
         """
-        now = time.time()
         answer = scripts.load(redis, "begin")(
             [
                 keys.job(self.job_id),
@@ -96,15 +100,15 @@ class Execution:
                 keys.registry("finished", self.lane),
                 keys.cancel(self.job_id),
             ],
-            [self.job_id, self.execution_id, self.lane, self.worker, f"{now:.6f}", iso(now), f"{now + lease_s:.6f}",
-             _HORIZON_S],
-        )  # fmt: skip
-        verdict, attempts, canceled, earlier = cast("tuple[bytes, Sequence[bytes], int, int]", answer)
+            [self.job_id, self.execution_id, self.lane, self.worker, lease_s, _HORIZON_S],
+        )
+        verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
         return Begun(
             verdict=cast("BeginVerdict", verdict.decode()),
             attempts=_history(self.job_id, attempts),
             canceled=bool(canceled),
             earlier=earlier,
+            now=clock.from_then_on(float(now)),
         )
 
     def end(
@@ -134,13 +138,12 @@ class Execution:
             result: the document to keep, if the job ends.
             ttl_s: how long to keep it.
             due_in_s: for a retry, how long to wait.
-            lapsed_by: None for the holder of the lease; the reaper gives the Unix time by which it must have lapsed.
+            lapsed_by: None for the holder of the lease; of the reaper the time, by Redis, by which it must have lapsed.
             announcement: what to leave for the job's webhook.
 
         Raises:
             CanceledError: it was to be given back, and a client wants it canceled: nothing has changed.
         """
-        now = time.time()
         field, value = rq_result(result)
         destination = _DESTINATION.get(verdict)
         answer = scripts.load(redis, "end_execution")(
@@ -167,8 +170,7 @@ class Execution:
                 self.execution_id,
                 self.lane,
                 verdict,
-                iso(now),
-                f"{now + (due_in_s if verdict == 'retry' else ttl_s):.6f}",
+                due_in_s,
                 ttl_s,
                 attempt.model_dump_json() if attempt else "",
                 event.to_json(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,7 +26,11 @@ _log = Log("asrq.journal")
 class RedisJournal:
     """Writes as the job goes, while its execution holds the lease. What cannot be written never fails the job."""
 
-    def __init__(self, redis: Redis, execution: Execution, settings: Settings) -> None:
+    def __init__(
+        self, redis: Redis, execution: Execution, settings: Settings, now: Callable[[], float] = time.time
+    ) -> None:
+        """`now` is the time that events get, Unix s."""
+        self._now = now
         self._redis = redis
         self._lease = execution.lease
         self._job_id = execution.job_id
@@ -77,7 +81,7 @@ class RedisJournal:
     def _reuse(self, key: str) -> Result | Literal["busy"] | None:
         useless = b""
         while True:
-            args: list[str | bytes | int] = [self._lease, f"{time.time():.6f}", self._cache_ttl_s, useless]
+            args: list[str | bytes | int] = [self._lease, self._cache_ttl_s, useless]
             answer = scripts.load(self._redis, "reuse")([keys.cache(key), keys.LEASES], args)
             verdict, lease = cast("tuple[bytes, bytes]", answer)
             job_id = Execution.of_lease(lease.decode(), "").job_id if lease else self._job_id
@@ -101,10 +105,11 @@ class RedisJournal:
         self._lossy = True
 
     def _note(self, *, events: Sequence[Event], chunk: str = "", transcript: str = "") -> None:
+        told = [event.model_copy(update={"at": self._now()}) for event in events]
         try:
             scripts.load(self._redis, "note")(
                 [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
-                [self._lease, chunk, transcript, self._ttl_s, *(event.to_json() for event in events)],
+                [self._lease, chunk, transcript, self._ttl_s, *(event.to_json() for event in told)],
             )
         finally:
             for event in events:

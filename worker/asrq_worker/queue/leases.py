@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
 
-from asrq_jobs import keys
+from asrq_jobs import keys, scripts
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
 from asrq_worker.control import JobControl
 from asrq_worker.logs import Log
@@ -26,13 +27,13 @@ Heartbeat = Callable[[Pipeline], None]
 
 
 class LeaseKeeper:
-    """One thread and one pipelined call per interval, whatever the number of slots.
+    """One thread and a call or two per interval, whatever the number of slots.
 
     `outage` is what this host knows of an outage of its queue, for all its threads.
     """
 
     def __init__(self, redis: Redis, *, lease_s: float, heartbeats: Iterable[Heartbeat] = ()) -> None:
-        """Renew every third of `lease_s`; `heartbeats` add what else is to be sent in the same call."""
+        """Renew every third of `lease_s`; `heartbeats` add what else is to be sent then."""
         self.outage = Outage()
         self._redis = redis
         self._lease_s = lease_s
@@ -88,38 +89,33 @@ class LeaseKeeper:
             control.stop(reason)
 
     def keep(self) -> None:
-        """Renew once: one pipelined call."""
-        held = self.held()
-        moving = {execution: control for execution, control in held.items() if control.moving()}
-        for execution in held.keys() - moving.keys():
-            _log.warning("lease.not_renewed", id=execution.job_id, reason="its thread hangs")
-        expiry = time.time() + self._lease_s
+        """Renew once, and beat."""
+        if held := self.held():
+            self._look(held, self._renewed(held))
         pipe = self._redis.pipeline(transaction=False)
         for heartbeat in self._heartbeats:
             heartbeat(pipe)
-        if held:
-            pipe.zmscore(keys.LEASES, [execution.lease for execution in held])
-            pipe.mget([keys.cancel(execution.job_id) for execution in held])
-        if moving:
-            pipe.zadd(keys.LEASES, {execution.lease: expiry for execution in moving}, xx=True)
-        answers = pipe.execute(raise_on_error=False)
-        for answer in answers:
-            # What somebody has spoilt, even the leases themselves, is no outage: the reaper moves it out of the way.
+        for answer in pipe.execute(raise_on_error=False):
+            # What somebody has spoilt is no outage: the reaper moves it out of the way.
             if isinstance(answer, Exception) and not shared.is_wrong_type(answer):
                 raise answer
-        if held:
-            at = -3 if moving else -2
-            self._look(held, answers[at], answers[at + 1])
 
-    def _look(
-        self, held: dict[Execution, JobControl], scores: list[float | None] | Exception, cancels: list[bytes | None]
-    ) -> None:
-        known = [0.0] * len(held) if isinstance(scores, Exception) else scores
-        for (execution, control), score, cancel in zip(held.items(), known, cancels, strict=True):
+    def _renewed(self, held: dict[Execution, JobControl]) -> Sequence[tuple[int, int]]:
+        """Renew the leases of what moves; return for each whether it is held, and whether it is to be canceled."""
+        args: list[str | float] = [self._lease_s]
+        for execution, control in held.items():
+            if not (moving := control.moving()):
+                _log.warning("lease.not_renewed", id=execution.job_id, reason="its thread hangs")
+            args += [execution.lease, "1" if moving else ""]
+        marks = [keys.cancel(execution.job_id) for execution in held]
+        return cast("Sequence[tuple[int, int]]", scripts.load(self._redis, "renew")([keys.LEASES, *marks], args))
+
+    def _look(self, held: dict[Execution, JobControl], found: Sequence[tuple[int, int]]) -> None:
+        for (execution, control), (holds, canceled) in zip(held.items(), found, strict=True):
             # It may have ended between the copy and the call, and with it its lease.
-            if score is None and execution in self.held():
+            if not holds and execution in self.held():
                 control.stop(LeaseLostError("The lease of this execution has lapsed; another one has the job."))
-            if cancel is not None:
+            if canceled:
                 control.stop(CanceledError("Canceled while it ran."))
 
     def _renew(self) -> float:

@@ -207,7 +207,7 @@ class Slot(SimpleWorker):
         try:
             if wanted and self._marked(job_id):  # the message came between `begin` and `hold`
                 control.stop(CanceledError("Canceled as it began."))
-            journal = RedisJournal(self._redis, execution, self._settings)
+            journal = RedisJournal(self._redis, execution, self._settings, begun.now)
             ended = self._task.run(taken, control, journal)
             try:
                 kept = self._end(execution, request, ended, control)
