@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         default=False, description="Let a worker fetch a missing model from the hub when it starts."
     )
     model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
-    lanes: str = Field(default="interactive:2,batch:16", description="Slots per lane: lane:slots, comma separated.")
+    lanes: str = Field(default="interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
     worker_name: str | None = Field(
         default=None, description="Shown in dashboards, with a random ending; default: host name."
     )
@@ -322,7 +322,7 @@ class Settings(BaseSettings):
 
 
 def parse_lanes(text: str) -> dict[str, int]:
-    """Parse `interactive:2,batch:16`.
+    """Parse `interactive:2,batch:6`.
 
     Raises:
         ValueError: not of that form, an unknown lane, or no slot at all.
@@ -331,8 +331,8 @@ def parse_lanes(text: str) -> dict[str, int]:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         lane, _, count = part.partition(":")
         if lane not in LANES or not count.isdecimal():
-            raise ValueError(f"{part!r} is not lane:slots; write for example interactive:2,batch:16")
+            raise ValueError(f"{part!r} is not lane:slots; write for example interactive:2,batch:6")
         slots[lane] = int(count)
     if not sum(slots.values()):
-        raise ValueError("at least one lane needs a slot; write for example interactive:2,batch:16")
+        raise ValueError("at least one lane needs a slot; write for example interactive:2,batch:6")
     return slots

@@ -125,7 +125,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         hour, chunk = (speech(given.speech, seconds, Path(folder)) for seconds in (HOUR_S, CHUNK_S))
         os.environ["ASRQ_AUDIO_ROOTS"] = folder
-        with worker(given.model) as url, Client(Settings(redis_url=url)) as client:
+        with worker("whisper", given.model) as url, Client(Settings(redis_url=url)) as client:
             report = measure(client, clip, chunk, hour, count=given.clips, files=given.files)
     print(json.dumps({"model": given.model, "clip": clip.name, "files": given.files, **report}))
 

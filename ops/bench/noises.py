@@ -25,7 +25,7 @@ def pink(seconds: int) -> Samples:
 def hum(seconds: int) -> Samples:
     """Mains: 50 Hz and its overtones."""
     time = _time(seconds)
-    return _level(sum(np.sin(2 * np.pi * 50 * n * time) / n for n in range(1, 9)))
+    return _level(np.sum([np.sin(2 * np.pi * 50 * n * time) / n for n in range(1, 9)], axis=0))
 
 
 def tones(seconds: int) -> Samples:
@@ -69,9 +69,11 @@ def _time(seconds: int) -> NDArray[np.float64]:
 def _coloured(seconds: int, *, exponent: float) -> NDArray[np.float64]:
     spectrum = np.fft.rfft(_random(seconds).standard_normal(seconds * RATE))
     bands = np.maximum(np.fft.rfftfreq(seconds * RATE, 1 / RATE), 20.0)
-    return np.fft.irfft(spectrum / bands**exponent, seconds * RATE)
+    coloured: NDArray[np.float64] = np.fft.irfft(spectrum / bands**exponent, seconds * RATE)
+    return coloured
 
 
 def _level(samples: NDArray[np.float64]) -> Samples:
     """Bring samples to 20 dB below full scale, root mean square, as speech may have it."""
-    return np.clip(samples * 0.1 / np.sqrt(np.square(samples).mean()), -1, 1).astype(np.float32)
+    level: Samples = np.clip(samples * 0.1 / np.sqrt(np.square(samples).mean()), -1, 1).astype(np.float32)
+    return level

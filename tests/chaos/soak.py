@@ -159,10 +159,12 @@ def _ending(client: Client, job_id: str) -> str:
 
 def _settled(first: Holdings | None) -> Holdings:
     """Return what is held once it is no more than at first: the thread of a killed child ends a moment after it."""
+    now = _holdings()
     until = time.monotonic() + _PATIENCE_S
-    while first is not None and (now := _holdings()).excess(first) and time.monotonic() < until:
+    while first is not None and now.excess(first) and time.monotonic() < until:
         time.sleep(0.1)
-    return now if first is not None else _holdings()
+        now = _holdings()
+    return now
 
 
 def _holdings() -> Holdings:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_worker.backends.base import ChunkOptions
-from asrq_worker.engine.batching import Limits, admitted, next_batch
+from asrq_worker.engine.batching import AHEAD, Limits, admitted, next_batch
 from asrq_worker.engine.turns import LANE_RATIO, Turns, Waiting
 
 WORDS = ChunkOptions(word_timestamps=True)
@@ -69,6 +69,22 @@ def test_the_time_of_a_batch_is_that_of_its_kind() -> None:
     room = {("batch", "transcribe", True): 5.0, ("batch", "transcribe", False): 10.0}
     assert numbers(waiting, max_batch=8, audio_s=room.__getitem__) == [1]
     assert numbers(waiting[2:], max_batch=8, audio_s=room.__getitem__) == [3, 4]
+
+
+def test_what_waits_is_shared_among_the_batches_that_may_run() -> None:
+    waiting = [chunk(n, f"job{n}") for n in range(5)]
+    assert numbers(waiting, max_batch=8, parallel=2) == [0, 1, 2]
+    assert numbers(waiting, [chunk(9)], max_batch=8, parallel=2) == [0, 1, 2, 3, 4], "nobody else may take the rest"
+    assert numbers(waiting[:1], max_batch=8, parallel=2) == [0]
+
+
+def test_a_batch_is_filled_with_what_is_nearest_in_length_among_the_next_in_turn() -> None:
+    lengths = (1.0, 9.0, 9.0, 9.0, 2.0, 9.0, 9.0, 9.0, 9.0, 1.0)
+    waiting = [chunk(n, f"job{n}", seconds=seconds) for n, seconds in enumerate(lengths)]
+    assert numbers(waiting, max_batch=2) == [0, 9]
+    for equal, partner in ((2 * AHEAD, 2 * AHEAD), (2 * AHEAD + 1, 1)):
+        of_one_job = [chunk(n, seconds=1.0 if n in {0, equal} else 2.0) for n in range(2 * AHEAD + 2)]
+        assert numbers(of_one_job, max_batch=2) == [0, partner], "nothing is passed over for what is far behind"
 
 
 def test_no_batch_holds_dictation_and_files() -> None:

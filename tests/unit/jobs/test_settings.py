@@ -37,7 +37,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(monkeypatch: pytest.Monkey
     ("given", "named", "hinted"),
     [
         ({"beam_size": 0}, "beam_size", "ASRQ_BEAM_SIZE"),
-        ({"lanes": "fast:2"}, "lanes", "interactive:2,batch:16"),
+        ({"lanes": "fast:2"}, "lanes", "interactive:2,batch:6"),
         ({"lanes": "interactive:0"}, "lanes", "ASRQ_LANES"),
         ({"redis_url": "http://host"}, "redis_url", "ASRQ_REDIS_URL"),
         ({"failure_ttl_s": 60, "result_ttl_s": 3600}, "failure_ttl_s", "raise it"),

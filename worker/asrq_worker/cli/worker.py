@@ -10,7 +10,7 @@ from asrq_worker.cli import running
 
 @click.command(
     epilog="\b\nExamples:\n  asrq worker --model base\n"
-    "  asrq worker --lanes interactive:2,batch:16 --model ./my-model\n"
+    "  asrq worker --lanes interactive:2,batch:6 --model ./my-model\n"
     "  asrq worker --metrics-port 9180\n  asrq worker --check"
 )
 @running.lanes_option

@@ -66,7 +66,7 @@ def put(job: Job) -> None:
 
 
 def taken() -> Iterator[Job]:
-    """Take the jobs of the list, one after the other, for ever."""
+    """Take the jobs of the list, one after the other, until it is killed."""
     while True:
         yield json.loads(awaited(JOBS))
 

@@ -31,7 +31,7 @@ from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import steps
-from asrq_worker.backends.whisper.hearing import Way, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.steps import Search, Steps
 
@@ -43,8 +43,6 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.1
 BATCH = 16
 """Chunks in a batch."""
-MARGINS_S = (5.0, 15.0, 30.0)
-"""Padding after the speech: the first, and where the text is in doubt."""
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
@@ -57,8 +55,8 @@ class WhisperBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        search = Search(config.options.get("beam_size", 5))
-        self._ways = tuple(Way(margin_s, search) for margin_s in MARGINS_S)
+        self._search = Search(config.options.get("beam_size", 5))
+        self._margins_s: Sequence[float]
         self._model: Model
         self._capabilities: Capabilities
 
@@ -101,6 +99,8 @@ class WhisperBackend(Backend):
                     f"Model {found.name!r} does not fit into memory.", hint=_smaller(found.name)
                 ) from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
+        # A GPU gains more from a full batch than from short windows: all are of one length there.
+        self._margins_s = MARGINS_S if device == "cpu" else (WHOLE_S,)
         self._capabilities = _capabilities(self._model, found.name, parallel, spare)
         self.folders = () if found.revision else (found.path,)
         return Identity(
@@ -137,7 +137,7 @@ class WhisperBackend(Backend):
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
         found: Transcript = yield from listen(
-            replace(chunk, samples=samples), lambda part: hear(part, self._model, self._ways)
+            replace(chunk, samples=samples), lambda part: hear(part, self._model, self._search, self._margins_s)
         )
         return found
 

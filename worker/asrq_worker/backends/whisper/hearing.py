@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,8 @@ FRAMES_PER_SECOND = 100
 WHOLE_S = 30.0
 STEP_S = 2.0
 """Windows are multiples of this, so that encodings of equal length are common."""
+MARGINS_S = (5.0, 15.0, WHOLE_S)
+"""Padding after the speech: the first, and where the text is in doubt."""
 
 CERTAIN = 0.9
 """Probability of a language from which on no longer window is asked."""
@@ -64,23 +66,6 @@ _RETRIES = (
 )
 
 
-@dataclass(frozen=True)
-class Way:
-    """One way to hear a window: the padding after the speech, in seconds, and how to search."""
-
-    margin_s: float
-    search: Search
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was found in a window, and how."""
-
-    decoded: Decoded
-    encoded: Encoded
-    way: Way
-
-
 class Window:
     """Up to 30 s of a clip from `start` on, in seconds: the features of its speech, and what they were encoded to."""
 
@@ -95,30 +80,30 @@ class Window:
         wanted_s = math.ceil((self.seconds + margin_s) / STEP_S) * STEP_S
         return int(min(wanted_s, WHOLE_S) * FRAMES_PER_SECOND)
 
-    def encoded(self, margin_s: float) -> Steps[Encoded]:
-        """Return what the encoder makes of the speech and a margin of zeros."""
-        frames = self.frames(margin_s)
+    def encoded(self, frames: int) -> Steps[Encoded]:
+        """Return what the encoder makes of so many frames: the speech, and zeros."""
         if frames not in self._encoded:
             padding = frames - self.features.shape[1]
             self._encoded[frames] = yield Encode(np.pad(self.features, ((0, 0), (0, padding))))
         return self._encoded[frames]
 
 
-def hear(chunk: Chunk, model: Model, ways: Sequence[Way]) -> Steps[Transcript]:
+def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float]) -> Steps[Transcript]:
     """Return what Whisper makes of a chunk.
 
     Args:
         chunk: finite samples that are not silence, and options that the model can serve.
         model: gives features and tokenizers; what costs is asked for.
-        ways: the cheapest first.
+        search: how the decoder is to search.
+        margins_s: seconds of padding after the speech, the shortest first; a longer one is for what is in doubt.
     """
     features = model.features(chunk.samples)
     window = Window(features, 0.0)
     language, ranked = chunk.options.language, []
     if language is None:
-        ranked = yield from _languages(window, ways)
+        ranked = yield from _languages(window, margins_s)
         language = ranked[0][0]
-    clip = _Clip(chunk, model, ways, language)
+    clip = _Clip(chunk, model, search, margins_s, language)
     while window.seconds:
         heard_s = yield from clip.hear(window)
         start = window.start + heard_s
@@ -126,26 +111,31 @@ def hear(chunk: Chunk, model: Model, ways: Sequence[Way]) -> Steps[Transcript]:
     return clip.transcript(ranked)
 
 
-def _languages(window: Window, ways: Sequence[Way]) -> Steps[list[tuple[str, float]]]:
+def _languages(window: Window, margins_s: Sequence[float]) -> Steps[list[tuple[str, float]]]:
     """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them."""
     ranked: list[tuple[str, float]] = []
-    for margin_s in dict.fromkeys(way.margin_s for way in ways):
-        ranked = yield Detect((yield from window.encoded(margin_s)))
+    for frames in _lengths(window, margins_s):
+        ranked = yield Detect((yield from window.encoded(frames)))
         if ranked[0][1] >= CERTAIN:
             break
     return ranked
 
 
+def _lengths(window: Window, margins_s: Sequence[float]) -> list[int]:
+    return sorted({window.frames(margin_s) for margin_s in margins_s})
+
+
 class _Clip:
     """A chunk that is being heard: what was found in its windows so far."""
 
-    def __init__(self, chunk: Chunk, model: Model, ways: Sequence[Way], language: str) -> None:
+    def __init__(self, chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float], language: str) -> None:
         self._longest_s = chunk.seconds
         self._sounds = sound(chunk.samples)
         self._word_timestamps = chunk.options.word_timestamps
         self._language = language
         self._model = model
-        self._ways = ways
+        self._search = search
+        self._margins_s = margins_s
         self._tokenizer = model.tokenizer(language, chunk.options.task)
         self._prompt = _prompt(self._tokenizer, chunk.options, model.longest)
         self._segments: list[TimedSegment] = []
@@ -154,8 +144,7 @@ class _Clip:
 
     def hear(self, window: Window) -> Steps[float]:
         """Hear a window, and return up to which of its seconds."""
-        found = yield from self._best(window)
-        decoded = found.decoded
+        decoded, encoded = yield from self._best(window)
         rest = window.start > 0 and window.seconds < REST_S
         loop = decoded.compression_ratio > REPETITIVE and window.seconds < SPLITTABLE_S
         if decoded.no_speech > SILENT and (decoded.logprob < IMPROBABLE or loop or rest):
@@ -164,11 +153,11 @@ class _Clip:
             return window.seconds
         if loop:
             self._warnings["repetition"] = None
-            decoded = yield from self._without_loop(found, window)
+            decoded = yield from self._without_loop(decoded, encoded, window)
         self._truncated |= decoded.truncated
         parts, heard_s = spans(decoded.tokens, self._tokenizer.timestamp_begin, window.seconds)
-        timed = yield from self._words(parts, found.encoded, window)
-        self._segments += self._timed(parts, timed, replace(found, decoded=decoded), window.start)
+        timed = yield from self._words(parts, encoded, window)
+        self._segments += self._timed(parts, timed, decoded, window.start)
         return heard_s
 
     def transcript(self, ranked: Sequence[tuple[str, float]]) -> Transcript:
@@ -185,18 +174,14 @@ class _Clip:
             truncated=self._truncated,
         )
 
-    def _best(self, window: Window) -> Steps[Found]:
-        tried: set[tuple[int, Search]] = set()
-        for number, way in enumerate(self._ways):
-            if (same := (window.frames(way.margin_s), way.search)) in tried:
-                continue
-            tried.add(same)
-            encoded = yield from window.encoded(way.margin_s)
-            decoded = yield self._decode(encoded, way.search, window)
-            found = Found(decoded, encoded, way)
-            if number == len(self._ways) - 1 or not self._doubts(decoded, window):
+    def _best(self, window: Window) -> Steps[tuple[Decoded, Encoded]]:
+        """Return what is found in the shortest window whose text is not in doubt, or in the longest."""
+        for frames in _lengths(window, self._margins_s):
+            encoded: Encoded = yield from window.encoded(frames)
+            decoded: Decoded = yield self._decode(encoded, self._search, window)
+            if not self._doubts(decoded, window):
                 break
-        return found
+        return decoded, encoded
 
     def _decode(self, encoded: Encoded, search: Search, window: Window) -> Decode:
         plausible = SPARE_TOKENS + round(TOKENS_PER_SECOND * window.seconds)
@@ -205,14 +190,14 @@ class _Clip:
     def _doubts(self, decoded: Decoded, window: Window) -> bool:
         return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds)
 
-    def _without_loop(self, found: Found, window: Window) -> Steps[Decoded]:
+    def _without_loop(self, loop: Decoded, encoded: Encoded, window: Window) -> Steps[Decoded]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
         best: Decoded | None = None
         for search in _RETRIES:
-            decoded: Decoded = yield self._decode(found.encoded, search, window)
+            decoded: Decoded = yield self._decode(encoded, search, window)
             if decoded.compression_ratio <= REPETITIVE and (best is None or decoded.logprob > best.logprob):
                 best = decoded
-        return best or found.decoded
+        return best or loop
 
     def _words(self, parts: Sequence[Span], encoded: Encoded, window: Window) -> Steps[list[list[TimedWord]] | None]:
         tokens = tuple(token for part in parts for token in part.tokens)
@@ -234,7 +219,7 @@ class _Clip:
         return [words.Written(text, len(group)) for text, group in zip(texts[:-1], groups[:-1], strict=True)]
 
     def _timed(
-        self, parts: Sequence[Span], timed: Sequence[Sequence[TimedWord]] | None, found: Found, start: float
+        self, parts: Sequence[Span], timed: Sequence[Sequence[TimedWord]] | None, decoded: Decoded, start: float
     ) -> list[TimedSegment]:
         """Return the segments of a window that starts at `start`; times are those of the chunk, and within it."""
 
@@ -255,10 +240,10 @@ class _Clip:
                     text=text,
                     tokens=part.tokens,
                     temperature=0.0,
-                    avg_logprob=_finite(found.decoded.logprob),
-                    compression_ratio=_finite(found.decoded.compression_ratio),
-                    no_speech_prob=_finite(found.decoded.no_speech),
-                    decoding="greedy" if found.way.search.beam_size == 1 else "beam",
+                    avg_logprob=_finite(decoded.logprob),
+                    compression_ratio=_finite(decoded.compression_ratio),
+                    no_speech_prob=_finite(decoded.no_speech),
+                    decoding="greedy" if self._search.beam_size == 1 else "beam",
                     words=tuple(replace(word, start=within(word.start), end=within(word.end)) for word in said)
                     if timed
                     else None,

@@ -18,7 +18,7 @@ from asrq_worker.backends.whisper.steps import Steps
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
 _PAUSE_S = 0.2  # longer than the silence within a consonant
-_SLOWEST = 5.0  # letters a second of sound: a text with fewer is not what was said there
+_ENOUGH = 5.0  # letters a second of sound: a text with fewer is not what was said there
 
 _SENTENCE = 3  # words: fewer are what a model invents over noise, and again in each part of it
 
@@ -36,8 +36,7 @@ def listen(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
         hear: asks the model once.
     """
     heard = yield from hear(chunk)
-    loops = guards.repetition(heard.text) is not None
-    if not loops:
+    if guards.repetition(heard.text) is None:
         again = yield from _said_again(chunk, heard, hear)
         return again or (yield from _completed(chunk, heard, hear))
     if chunk.seconds < SPLITTABLE_S:
@@ -86,7 +85,7 @@ def _completed(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]
     again = _without(again, invented(again.segments, sound(rest.samples), rest.seconds))
     before = _up_to(start, heard)
     enough = max(
-        _SLOWEST * seconds_of_sound(sounds, start, chunk.seconds), letters(heard.text) - letters(before.text) + 1
+        _ENOUGH * seconds_of_sound(sounds, start, chunk.seconds), letters(heard.text) - letters(before.text) + 1
     )
     if letters(again.text) < enough or _words(before).endswith(_words(again)):
         return heard

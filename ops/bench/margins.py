@@ -1,10 +1,10 @@
 """How wide Whisper is to search, and in how long a window: chosen on one half of recordings, checked on the other.
 
-    python ops/bench/ways.py MANIFEST --language ru [--model base]
+    python ops/bench/margins.py MANIFEST --language ru [--model base]
 
-Hears the clips of a manifest, and its long recordings cut where the manifest says, in each of several ways, once, so
-without second hearings. Prints word error rates on both halves and the processor's seconds. Which half a recording is
-in goes by its name. Wants the extra `bench`.
+Hears the clips of a manifest, and its long recordings cut where the manifest says, with each of several margins and
+beams, once, so without second hearings. Prints word error rates on both halves and the processor's seconds. Which half
+a recording is in goes by its name. Wants the extra `bench`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from faster_whisper.audio import decode_audio
 from asrq_jobs.settings import Settings
 from asrq_worker import models
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, Transcript
-from asrq_worker.backends.whisper.hearing import Way, hear
+from asrq_worker.backends.whisper.hearing import hear
 from asrq_worker.backends.whisper.model import Model
 from asrq_worker.backends.whisper.steps import Search, together
 from asrq_worker.bench.markdown import table
@@ -65,12 +65,12 @@ def half(name: str) -> int:
     return zlib.crc32(name.encode()) % 2
 
 
-def texts(model: Model, found: Sequence[Recording], way: Way, language: str) -> list[str]:
-    """Return what is heard in recordings in one way."""
+def texts(model: Model, found: Sequence[Recording], search: Search, margin_s: float, language: str) -> list[str]:
+    """Return what is heard in recordings, each once."""
     heard: list[str] = []
     for start in range(0, len(found), BATCH):
         chunks = [Chunk(recording.samples, ChunkOptions(language)) for recording in found[start : start + BATCH]]
-        outcomes = together([hear(chunk, model, [way]) for chunk in chunks], model.serve)
+        outcomes = together([hear(chunk, model, search, [margin_s]) for chunk in chunks], model.serve)
         for outcome in outcomes:
             if not isinstance(outcome, Transcript):
                 raise outcome
@@ -91,7 +91,7 @@ def main() -> None:
     for margin_s in MARGINS_S:
         for beam in BEAMS:
             started = time.process_time()
-            heard = texts(model, found, Way(margin_s, Search(beam)), given.language)
+            heard = texts(model, found, Search(beam), margin_s, given.language)
             took_s = time.process_time() - started
             errors = [
                 total(
@@ -102,14 +102,8 @@ def main() -> None:
                 for number in (0, 1)
             ]
             rates = [f"{100 * (error.wer or 0):.1f} %" for error in errors]
-            rows.append(
-                [
-                    f"{margin_s:g} s" if margin_s < max(MARGINS_S) else "30 s in all",
-                    str(beam),
-                    *rates,
-                    f"{took_s:.1f} s",
-                ]
-            )
+            window = f"{margin_s:g} s" if margin_s < max(MARGINS_S) else "30 s in all"
+            rows.append([window, str(beam), *rates, f"{took_s:.1f} s"])
     print(table(["window", "beam", "WER, chosen on", "WER, checked on", "CPU"], rows))
 
 
