@@ -68,7 +68,7 @@ def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lanes_are_parsed() -> None:
     assert configuration.load(lanes="batch:3").slots == {"batch": 3}
-    assert configuration.load().slots == {"interactive": 2, "batch": 16}
+    assert configuration.load().slots == {"interactive": 2, "batch": 6}
 
 
 def test_secrets_are_masked() -> None:
