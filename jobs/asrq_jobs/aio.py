@@ -18,7 +18,7 @@ from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scri
 from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
-from asrq_jobs.events import Event
+from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -93,10 +93,15 @@ class AsyncClient:
 
     async def events(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Event]:
         """Yield the job's events from the stream, waiting for more until a terminal one; rides out outages."""
+        async for entry in self.entries(job_id, after=after, timeout_s=timeout_s):
+            yield entry.event
+
+    async def entries(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Entry]:
+        """Yield what `events` does, each with the id that a later call can go on `after`."""
         following = calls.follow(job_id, self.settings, after=after, timeout_s=timeout_s)
         step = calls.advance(following)
         while not isinstance(step, Done):
-            if isinstance(step, Event):
+            if isinstance(step, Entry):
                 yield step
             step = calls.advance(following, await self._perform(step))
 
@@ -165,9 +170,9 @@ class AsyncClient:
             step = calls.advance(call, await self._perform(step))
         return step.value
 
-    async def _perform(self, step: Step | Event) -> Any:
+    async def _perform(self, step: Step | Entry) -> Any:
         match step:
-            case Event():
+            case Entry():
                 return None
             case Pause():
                 return await asyncio.sleep(step.seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -58,6 +58,22 @@ class Atom:
 def cleaned(text: str) -> str:
     """Return a text with single spaces, and none at its ends: tabs and newlines would end a cue."""
     return " ".join(text.split())
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Join texts with a space, or without one between characters of scripts that write none."""
+    parts: list[str] = []
+    for text in filter(None, map(str.strip, texts)):
+        if parts and not (_unspaced(parts[-1][-1]) and _unspaced(text[0])):
+            parts.append(" ")
+        parts.append(text)
+    return "".join(parts)
+
+
+def _unspaced(character: str) -> bool:
+    # Chinese, Japanese and their full-width punctuation; Korean writes spaces.
+    name = unicodedata.name(character, "")
+    return unicodedata.east_asian_width(character) in "WF" and not name.startswith("HANGUL")
 
 
 def split(text: str, *, after: str = "") -> list[Atom]:

@@ -28,7 +28,7 @@ from asrq_jobs.errors import (
     WaitTimeoutError,
     from_info,
 )
-from asrq_jobs.events import Event
+from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.scripts import ScriptName
@@ -84,7 +84,7 @@ class Done(Generic[T]):
 Command = tuple[str | bytes | int, ...]
 Step = Command | Script | Scripts | Pause
 Calls = Generator[Step, Any, T]
-Following = Generator[Step | Event, Any, T]
+Following = Generator[Step | Entry, Any, T]
 
 
 def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
@@ -223,7 +223,7 @@ def follow(
     timeout_s: float | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> Following[Result]:
-    """Yield the job's events among the steps until it has ended, and return its result.
+    """Yield the job's events, each with its id, among the steps until it has ended, and return its result.
 
     An outage of up to `redis_retry_s` is ridden out; what follows it goes on after the last event seen.
     """
@@ -251,9 +251,9 @@ def follow(
         read = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events(job_id), last)
         found = [pair for _, pairs in events.read((yield from patiently(read))) for pair in pairs]
         ended = not found
-        for last, event in found:  # noqa: B007  # the next read begins there
+        for last, event in found:  # the next read begins there
             ended = ended or event.terminal
-            yield event
+            yield Entry(last, event)
         if not ended:
             continue
         error: AsrqError | None = None

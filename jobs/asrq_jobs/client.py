@@ -18,7 +18,7 @@ from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scri
 from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
-from asrq_jobs.events import Event
+from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -119,8 +119,8 @@ class Client:
         following = calls.follow(job_id, self.settings, after=after, timeout_s=timeout_s)
         step = calls.advance(following)
         while not isinstance(step, Done):
-            if isinstance(step, Event):
-                yield step
+            if isinstance(step, Entry):
+                yield step.event
             step = calls.advance(following, self._perform(step))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
@@ -215,9 +215,9 @@ class Client:
             step = calls.advance(call, self._perform(step))
         return step.value
 
-    def _perform(self, step: Step | Event) -> Any:
+    def _perform(self, step: Step | Entry) -> Any:
         match step:
-            case Event():
+            case Entry():
                 return None
             case Pause():
                 time.sleep(step.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -55,6 +56,14 @@ class Event(BaseModel):
             pydantic.ValidationError: the entry is not an event.
         """
         return cls.model_validate_json(fields[b"event"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event and its id in the stream, after which the events that follow it can be asked for."""
+
+    id: str
+    event: Event
 
 
 def read(answer: Any) -> list[tuple[str, list[tuple[str, Event]]]]:

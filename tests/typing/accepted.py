@@ -24,6 +24,7 @@ from asrq_jobs import (
     UrlAudio,
     Word,
 )
+from asrq_jobs.events import Entry
 from asrq_jobs.states import Status
 
 assert_type(asrq_jobs.__version__, str)
@@ -57,6 +58,7 @@ async def awaiting() -> None:
         job = await client.submit_file(Path("talk.mp3"), language="ru")
         assert_type(job, Submitted)
         assert_type(client.events(job.id), AsyncIterator[Event])
+        assert_type(client.entries(job.id, after="0"), AsyncIterator[Entry])
         async for event in client.events(job.id):
             assert_type(event.fraction, float | None)
         assert_type(await client.result(job.id), Result | None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asrq_jobs.atoms import joined
 from asrq_jobs.result import Segment, Word
 from asrq_worker.backends.base import TimedSegment, TimedWord, Transcript
 
@@ -50,7 +50,7 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
             words += segment.words or ()
     language, probability = _language(chunks)
     return Merged(
-        text=_joined([chunk.transcript.text for chunk in chunks]),
+        text=joined([chunk.transcript.text for chunk in chunks]),
         segments=tuple(segments),
         words=tuple(words),
         language=language,
@@ -58,26 +58,6 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
         warnings=tuple(dict.fromkeys(warning for chunk in chunks for warning in chunk.transcript.warnings)),
         truncated=any(chunk.transcript.truncated for chunk in chunks),
     )
-
-
-def join(left: str, right: str) -> str:
-    """Join two texts with a space, or without one between characters of scripts that write none."""
-    return _joined([left.rstrip(), right])
-
-
-def _joined(texts: Sequence[str]) -> str:
-    parts: list[str] = []
-    for text in filter(None, map(str.strip, texts)):
-        if parts and not (_unspaced(parts[-1][-1]) and _unspaced(text[0])):
-            parts.append(" ")
-        parts.append(text)
-    return "".join(parts)
-
-
-def _unspaced(character: str) -> bool:
-    # Chinese, Japanese and their full-width punctuation; Korean writes spaces.
-    name = unicodedata.name(character, "")
-    return unicodedata.east_asian_width(character) in "WF" and not name.startswith("HANGUL")
 
 
 def _whole(chunk: Placed) -> tuple[TimedSegment, ...]:

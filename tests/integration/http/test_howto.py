@@ -36,10 +36,13 @@ def test_the_commands_and_the_program_work(address: str, valkey_url: str) -> Non
                 [sys.executable, "-c", program.replace("http://127.0.0.1:8080", address)],
             )
         ]
-    plain, subtitles, names, text = printed
+    plain, subtitles, names, submitted, events, result, text = printed
     assert plain == f'{{"text": "{text.strip()}"}}'
     assert text.strip() in subtitles
     assert '"whisper-1"' in names
+    assert '"id":"talk-1"' in submitted
+    assert "event: completed" in events
+    assert text.strip() in result
 
 
 def test_the_command_says_where_it_listens(valkey_url: str) -> None:

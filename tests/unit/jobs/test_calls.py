@@ -19,7 +19,7 @@ from asrq_jobs.errors import (
     QueueUnreachableError,
     WaitTimeoutError,
 )
-from asrq_jobs.events import Event
+from asrq_jobs.events import Entry
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Status, without_result
@@ -67,7 +67,11 @@ def commands(steps: list[Any]) -> list[str]:
 def test_events_then_the_result() -> None:
     steps = played([stream(("1-0", "queued")), stream(("2-0", "started"), ("3-0", "completed")), RESULT.to_json()])
     assert commands(steps) == ["XREAD", "XREAD", "GET"]
-    assert [step.type for step in steps if isinstance(step, Event)] == ["queued", "started", "completed"]
+    assert [(step.id, step.event.type) for step in steps if isinstance(step, Entry)] == [
+        ("1-0", "queued"),
+        ("2-0", "started"),
+        ("3-0", "completed"),
+    ]
     assert steps[2][-1] == "1-0"
     assert steps[-1] == RESULT
 

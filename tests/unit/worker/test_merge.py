@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from asrq_jobs.atoms import joined as join
 from asrq_worker.backends.base import TimedSegment, TimedWord, Transcript
-from asrq_worker.merge import Placed, join, merge
+from asrq_worker.merge import Placed, merge
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from asrq_worker.merge import Placed, join, merge
     ],
 )
 def test_texts_are_joined_as_their_script_is_written(left: str, right: str, joined: str) -> None:
-    assert join(left, right) == joined
+    assert join([left, right]) == joined
 
 
 def _transcript(text: str, language: str | None = "en", probability: float | None = None) -> Transcript:

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from asrq_jobs import atoms
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedSegment, Transcript
-from asrq_worker.merge import join
 
 SPLITTABLE_S = 4.0
 """Halves of less say too little for a model to go by."""
@@ -28,7 +28,7 @@ def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
 
 def joined(left: Transcript, right: Transcript, at: float, *warnings: str) -> Transcript:
     """Return one transcript of a chunk whose right part begins at so many seconds; `warnings` come before theirs."""
-    text = join(left.text, right.text)
+    text = atoms.joined([left.text, right.text])
     gap = text[len(left.text) : len(text) - len(right.text)]
     moved = [_later(segment, at) for segment in right.segments]
     if moved:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from asrq_jobs import __version__
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_worker.http import openai, problems
+from asrq_worker.http import jobs, openai, problems
 from asrq_worker.http.door import Door
 from asrq_worker.http.gateway import Gateway, OurGateway
 
@@ -36,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
     app.add_middleware(Door, settings=settings)
     app.include_router(openai.router)
+    app.include_router(jobs.router)
 
     @app.get("/healthz")
     async def alive() -> Health:

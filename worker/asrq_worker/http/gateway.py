@@ -7,14 +7,16 @@ import re
 import uuid
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Header, Request, UploadFile
+from fastapi import Depends, Header, Request
 from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile
+from starlette.types import Receive
 
 from asrq_jobs.aio import AsyncClient
 from asrq_jobs.errors import AsrqError
-from asrq_jobs.request import JOB_ID_PATTERN, BlobAudio, Lane
+from asrq_jobs.request import JOB_ID_PATTERN, BlobAudio, Lane, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
@@ -22,6 +24,8 @@ from asrq_worker.http import models
 from asrq_worker.logs import Log
 
 _log = Log("asrq.http")
+
+T = TypeVar("T")
 
 JOB_HEADER = "X-Asrq-Job"
 _UPLOADS_AT_ONCE = 2  # of files that are in memory on their way from the spool to Redis
@@ -65,21 +69,26 @@ class Gateway:
         await asyncio.gather(*self._afterwards, return_exceptions=True)
         await self.client.close()
 
-    async def submit(self, file: UploadFile, model: str, manner: Manner, **options: Any) -> Submitted:
-        """Make a job of an upload; `options` are fields of `asrq.request/1`.
+    async def submit(
+        self, audio: UploadFile | UrlAudio, model: str | None, manner: Manner, **options: Any
+    ) -> Submitted:
+        """Make a job of audio; `options` are fields of `asrq.request/1`. Without a model any will do.
 
         Raises:
             RequestError, AudioError: something does not fit.
             QueueError: the lane is full, the id is taken by another request, or Redis cannot be reached.
         """
         names = self.settings.http_names
-        workers = {} if model in names else await self.client.workers()
-        wanted = models.chosen(model, names, workers)
-        audio = await self._store(file)
-        small = audio.bytes <= self.settings.http_interactive_mb * 2**20
-        lane = manner.x_asrq_lane or ("interactive" if small else "batch")
+        workers = {} if model is None or model in names else await self.client.workers()
+        wanted = None if model is None else models.chosen(model, names, workers)
+        source = audio if isinstance(audio, UrlAudio) else await self._store(audio)
+        lane = manner.x_asrq_lane or self._lane(source)
         job_id = manner.idempotency_key or uuid.uuid4().hex
-        return await self.client.submit(audio, id=job_id, lane=lane, model=wanted, **options)
+        return await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+
+    def _lane(self, audio: BlobAudio | UrlAudio) -> Lane:
+        small = isinstance(audio, BlobAudio) and audio.bytes <= self.settings.http_interactive_mb * 2**20
+        return "interactive" if small else "batch"
 
     async def _store(self, file: UploadFile) -> BlobAudio:
         async with self._uploads:
@@ -92,23 +101,16 @@ class Gateway:
             ClientGoneError: it went away.
             QueueError: Redis cannot be reached.
         """
-        waiting = asyncio.ensure_future(self.client.wait(job_id))
-        leaving = asyncio.ensure_future(_left(request))
         try:
-            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                return waiting.result()
-        finally:
-            for task in (waiting, leaving):
-                task.cancel()
-            await asyncio.gather(waiting, leaving, return_exceptions=True)
-        if not comes_back:
-            self.afterwards(self._cancel(job_id))
-        raise ClientGoneError
+            return await unless_left(request.receive, self.client.wait(job_id))
+        except ClientGoneError:
+            if not comes_back:
+                self.abandon(job_id)
+            raise
 
-    def afterwards(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done that no request waits for."""
-        task = asyncio.ensure_future(work)
+    def abandon(self, job_id: str) -> None:
+        """Cancel a job that nobody waits for any more, after the request."""
+        task = asyncio.ensure_future(self._cancel(job_id))
         self._afterwards.add(task)
         task.add_done_callback(self._afterwards.discard)
 
@@ -118,9 +120,26 @@ class Gateway:
             _log.info("http.abandoned", job=job_id)
 
 
-async def _left(request: Request) -> None:
-    """Wait until the client has gone; the body has been read."""
-    while (await request.receive())["type"] != "http.disconnect":
+async def unless_left(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Do something for a client whose body has been read.
+
+    Raises:
+        ClientGoneError: it went away before that was done.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+    raise ClientGoneError
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass
 
 

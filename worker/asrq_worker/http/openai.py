@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from pydantic import BaseModel
 
-from asrq_jobs import formats, languages
+from asrq_jobs import atoms, formats, languages
 from asrq_jobs.errors import NotServedError, from_info
-from asrq_jobs.request import Task
 from asrq_jobs.result import Result
-from asrq_worker.http import models, problems
+from asrq_jobs.states import missing
+from asrq_worker.http import models, problems, sse
 from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, Manner, OurGateway
 
 router = APIRouter(prefix="/v1", responses=problems.RESPONSES)
@@ -25,7 +26,11 @@ _TEXT = "text/plain; charset=utf-8"
 _TRANSCRIPT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript, in the format asked for.",
-        "content": {_JSON: {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}},
+        "content": {
+            _JSON: {"schema": {"type": "object"}},
+            "text/plain": {"schema": {"type": "string"}},
+            sse.MEDIA_TYPE: {"schema": {"type": "string"}},
+        },
         "headers": {JOB_HEADER: {"description": "Id of the job.", "schema": {"type": "string"}}},
     }
 }
@@ -71,11 +76,17 @@ async def transcriptions(
     granularities: Annotated[
         list[Granularity], Form(alias="timestamp_granularities[]", description="For verbose_json.")
     ] = ["segment"],  # noqa: B006  # FastAPI copies it
+    stream: Annotated[bool, Form(description="Send the text as it comes, as server-sent events.")] = False,
 ) -> Response:
     """Transcribe a recording, and wait for the transcript."""
-    return await _transcript(
-        request, gateway, manner, what, file, "transcribe", language or languages.AUTO, set(granularities)
-    )
+    job_id = await _submit(
+        request, gateway, manner, what, file,
+        language=language or languages.AUTO, word_timestamps="word" in granularities,
+    )  # fmt: skip
+    if stream:
+        left = (lambda: None) if manner.comes_back else (lambda: gateway.abandon(job_id))
+        return sse.EventStream(_as_it_comes(gateway, job_id), left=left)
+    return await _transcript(request, gateway, manner, job_id, what.response_format, set(granularities))
 
 
 @router.post("/audio/translations", responses=_TRANSCRIPT, response_class=Response)
@@ -83,35 +94,61 @@ async def translations(
     request: Request, gateway: OurGateway, manner: HowAsked, what: WhatAsked, file: UploadFile
 ) -> Response:
     """Translate a recording into English, and wait for the text."""
-    return await _transcript(request, gateway, manner, what, file, "translate", languages.AUTO, {"segment"})
+    job_id = await _submit(request, gateway, manner, what, file, task="translate")
+    return await _transcript(request, gateway, manner, job_id, what.response_format, {"segment"})
+
+
+async def _submit(
+    request: Request, gateway: Gateway, manner: Manner, what: Asked, file: UploadFile, **options: Any
+) -> str:
+    job = await gateway.submit(file, what.model, manner, prompt=what.prompt, hotwords=what.hotwords, **options)
+    request.state.job = job.id
+    return job.id
 
 
 async def _transcript(
-    request: Request,
-    gateway: Gateway,
-    manner: Manner,
-    what: Asked,
-    file: UploadFile,
-    task: Task,
-    language: str,
-    granularities: set[Granularity],
+    request: Request, gateway: Gateway, manner: Manner, job_id: str, form: Form_, granularities: set[Granularity]
 ) -> Response:
-    job = await gateway.submit(
-        file,
-        what.model,
-        manner,
-        task=task,
-        language=language,
-        prompt=what.prompt,
-        hotwords=what.hotwords,
-        word_timestamps="word" in granularities,
-    )
-    request.state.job = job.id
-    result = await gateway.outcome(request, job.id, comes_back=manner.comes_back)
+    result = await gateway.outcome(request, job_id, comes_back=manner.comes_back)
+    body, kind = written(succeeded(result), form, granularities)
+    return Response(body, media_type=kind)
+
+
+async def _as_it_comes(gateway: Gateway, job_id: str) -> AsyncIterator[bytes]:
+    """Yield the text of a job chunk by chunk, and then the whole.
+
+    Chunks may be done in another order than they were said. The text of one that comes after its successor stands in
+    the whole only.
+    """
+    told, until = "", 0.0
+    async for entry in gateway.client.entries(job_id):
+        event = entry.event
+        if event.type == "chunk" and event.text and event.start is not None and event.start >= until:
+            longer = atoms.joined([told, event.text])
+            yield _delta(longer[len(told) :])
+            told, until = longer, event.end or event.start
+    result = await gateway.client.result(job_id)
+    if result is None:
+        raise missing(job_id)
+    text = succeeded(result).text or ""
+    if text.startswith(told) and text != told:
+        yield _delta(text[len(told) :])
+    yield sse.message({"type": "transcript.text.done", "text": text})
+
+
+def _delta(text: str) -> bytes:
+    return sse.message({"type": "transcript.text.delta", "delta": text})
+
+
+def succeeded(result: Result) -> Result:
+    """Return a result with a transcript.
+
+    Raises:
+        AsrqError: what the job ended with instead.
+    """
     if result.status != "completed" and result.error:
         raise from_info(result.error)
-    body, kind = written(result, what.response_format, granularities)
-    return Response(body, media_type=kind)
+    return result
 
 
 def written(result: Result, form: Form_, granularities: set[Granularity]) -> tuple[str, str]:

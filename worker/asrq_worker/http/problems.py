@@ -86,16 +86,22 @@ def status_of(error: AsrqError) -> int:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
-def answer(error: AsrqError, *, status: int | None = None, param: str | None = None) -> JSONResponse:
-    """Return the answer that tells of an error; `status` where the error alone does not say it."""
+def document(error: AsrqError, *, status: int | None = None, param: str | None = None) -> dict[str, Any]:
+    """Return the body that tells of an error; `status` where the error alone does not say it."""
     status = status or status_of(error)
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     info = error.info()
     wrong = Wrong(
         message=info.message, type=kind, param=param, code=info.code, hint=info.hint, retryable=info.retryable
     )
+    return Problem(error=wrong).model_dump(mode="json")
+
+
+def answer(error: AsrqError, *, status: int | None = None, param: str | None = None) -> JSONResponse:
+    """Return the answer that tells of an error, as `document`."""
+    status = status or status_of(error)
     later = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
-    return JSONResponse(Problem(error=wrong).model_dump(mode="json"), status, headers=later)
+    return JSONResponse(document(error, status=status, param=param), status, headers=later)
 
 
 class RefusedError(HTTPException):

@@ -1,0 +1,97 @@
+"""Jobs over HTTP, for who does not wait."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from integration.http.test_requests import FILES, error
+from redis import Redis
+from scripted_worker import ScriptedWorker
+
+from asrq_jobs import Client
+from asrq_jobs.errors import AudioUnreadableError
+from asrq_jobs.request import PathAudio
+
+AUDIO = PathAudio(path="/talk.mp3")
+
+
+def test_a_job_from_its_submission_to_its_result(http: httpx.Client, scripted: ScriptedWorker, client: Client) -> None:
+    answer = http.post("/v1/jobs", data={"language": "ru", "word_timestamps": "true"}, files=FILES)
+    assert answer.status_code == 202
+    job = answer.json()
+    assert (job["status"], job["created"], job["depth"]) == ("queued", True, 1)
+    where = answer.headers["Location"]
+    assert where == f"/v1/jobs/{job['id']}"
+    state = http.get(where).json()
+    assert (state["lane"], state["position"], state["description"]) == ("interactive", 1, "transcribe talk.mp3 (ru)")
+    assert error(http.get(f"{where}/result"), 409)["code"] == "job_state"
+    scripted.complete(scripted.take(), "Привет")
+    assert http.get(f"{where}/result").json()["text"] == "Привет"
+    text = http.get(f"{where}/result", params={"format": "txt"})
+    assert (text.text, text.headers["Content-Type"]) == ("Привет\n", "text/plain; charset=utf-8")
+    assert http.get(f"{where}/result", params={"format": "srt"}).headers["Content-Type"].startswith("application/x-sub")
+    assert error(http.get(f"{where}/result", params={"format": "doc"}), 400)["param"] == "format"
+
+
+def test_a_url_in_json(http: httpx.Client, client: Client) -> None:
+    order = {"url": "https://host/talk.mp3", "task": "translate"}
+    answer = http.post("/v1/jobs", json=order, headers={"Idempotency-Key": "mine"})
+    assert answer.headers["Location"] == "/v1/jobs/mine"
+    assert client.state("mine").lane == "batch"
+    assert http.post("/v1/jobs", json=order, headers={"Idempotency-Key": "mine"}).json()["created"] is False
+    other = http.post("/v1/jobs", json={**order, "language": "ru"}, headers={"Idempotency-Key": "mine"})
+    assert error(other, 409)["code"] == "job_conflict"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"json": {"url": "https://host/a", "path": "/etc/passwd"}}, "path"),
+        ({"json": {"task": "sing"}}, "task"),
+        ({"json": []}, "body"),
+        ({"json": {}}, None),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, None),
+        ({"data": {"url": "https://host/a"}, "files": FILES}, None),
+        ({"files": {"audio": ("a", b"x")}}, "audio"),
+        ({"content": b"x"}, None),
+        ({"json": {"url": "https://host/a", "language": "klingon"}}, None),
+    ],
+)
+def test_an_order_that_does_not_fit(http: httpx.Client, redis: Redis, body: dict[str, object], param: str) -> None:
+    assert error(http.post("/v1/jobs", **body), 400)["param"] == param  # type: ignore[arg-type]
+    assert redis.keys("rq:job:*") == []
+
+
+def test_cancel_and_retry(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:
+    client.submit(AUDIO, id="job", lane="interactive")
+    assert http.post("/v1/jobs/job/cancel").json() == {"id": "job", "status": "canceled"}
+    assert error(http.post("/v1/jobs/job/cancel"), 409)["code"] == "job_state"
+    retried = http.post("/v1/jobs/job/retry")
+    assert (retried.status_code, retried.json()["status"]) == (202, "queued")
+    scripted.fail(scripted.take(), AudioUnreadableError("This is no audio."))
+    assert http.get("/v1/jobs/job/result").json()["error"]["code"] == "audio_unreadable"
+    assert error(http.get("/v1/jobs/job/result", params={"format": "txt"}), 400)["code"] == "audio_unreadable"
+    for path in ("", "/result", "/events"):
+        assert error(http.get(f"/v1/jobs/nobody{path}"), 404)["code"] == "job_not_found"
+    assert error(http.post("/v1/jobs/nobody/cancel"), 404)
+
+
+def test_pages_of_jobs(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:
+    for number in range(5):
+        client.submit(AUDIO, id=f"b{number}")
+    client.submit(AUDIO, id="i", lane="interactive")
+    client.submit(AUDIO, id="done", lane="batch")
+    client.cancel("done")
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = http.get("/v1/jobs", params={"limit": 2, **cursor}).json()
+        seen += [job["id"] for job in page["data"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert seen == ["i", "b0", "b1", "b2", "b3", "b4", "done"]
+    assert [job["id"] for job in http.get("/v1/jobs", params={"state": "canceled"}).json()["data"]] == ["done"]
+    odd = http.get("/v1/jobs", params={"state": "canceled", "cursor": "batch.queued.b1"})
+    assert error(odd, 400)["code"] == "invalid_request"
+    assert error(http.get("/v1/jobs", params={"limit": 0}), 400)["param"] == "limit"

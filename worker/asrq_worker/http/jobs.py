@@ -1,0 +1,195 @@
+"""Jobs, for clients that do not wait: submit, look, follow, cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from asrq_jobs import formats
+from asrq_jobs.errors import InvalidRequestError, JobStateError
+from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Task, UrlAudio
+from asrq_jobs.states import STATUSES, JobState, Status, Submitted
+from asrq_worker.http import problems, sse
+from asrq_worker.http.gateway import HowAsked, OurGateway
+from asrq_worker.http.openai import succeeded
+
+router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES)
+
+JobId = Annotated[str, Path(pattern=JOB_ID_PATTERN)]
+
+_MEDIA_TYPES: dict[formats.Format, str] = {
+    "json": "application/json",
+    "verbose_json": "application/json",
+    "txt": "text/plain; charset=utf-8",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+    "tsv": "text/tab-separated-values; charset=utf-8",
+}
+_LOCATION = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
+_RESULT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind.partition(";")[0]: {} for kind in _MEDIA_TYPES.values()}}
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}}
+
+
+class Order(BaseModel):
+    """What a job is to do. The fields are those of `asrq.request/1`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Where a worker fetches the audio."
+    )
+    model: str | None = Field(default=None, min_length=1, max_length=512, description="As in GET /v1/models.")
+    task: Task = "transcribe"
+    language: str = Field(default="auto", max_length=64)
+    prompt: str | None = Field(default=None, max_length=4000)
+    hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
+    word_timestamps: bool = False
+
+
+class Upload(Order):
+    """The same in a form, with the audio in it."""
+
+    file: bytes = Field(default=b"", json_schema_extra={"format": "binary"})
+
+
+_BODIES = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": Upload.model_json_schema()},
+            "application/json": {"schema": Order.model_json_schema()},
+        },
+    }
+}
+
+
+class Listing(BaseModel):
+    """A page of jobs; `next` is the cursor of the one that follows it, if there is more."""
+
+    data: list[JobState]
+    next: str | None
+
+
+class Canceled(BaseModel):
+    """`canceled`: it has ended. `requested`: it runs, and its worker has been told."""
+
+    id: str
+    status: Literal["canceled", "requested"]
+
+
+@router.post("", status_code=202, openapi_extra=_BODIES, responses={202: {"headers": _LOCATION}})
+async def submit(request: Request, response: Response, gateway: OurGateway, manner: HowAsked) -> Submitted:
+    """Submit a job: a form with the audio, or JSON that says where it is."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        job = await _submit(gateway, manner, await _json(request), None)
+    else:
+        async with request.form() as form:
+            fields = {name: value for name, value in form.items() if name != "file"}
+            file = form.get("file")
+            job = await _submit(gateway, manner, fields, file if isinstance(file, UploadFile) else None)
+    request.state.job = job.id
+    response.headers["Location"] = f"{router.prefix}/{job.id}"
+    return job
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        raise InvalidRequestError("The body is not JSON.") from None
+
+
+async def _submit(gateway: OurGateway, manner: HowAsked, fields: Any, file: UploadFile | None) -> Submitted:
+    try:
+        order = Order.model_validate(fields)
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+        raise RequestValidationError(found) from None
+    if (order.url is None) == (file is None):
+        raise InvalidRequestError("A job needs either a file, in a form, or a url.")
+    audio = UrlAudio(url=order.url) if order.url is not None else file
+    assert audio is not None  # noqa: S101  # there is one of the two
+    words = tuple(word.strip() for word in order.hotwords.split(",") if word.strip())
+    options = order.model_dump(include={"task", "language", "prompt", "word_timestamps"})
+    return await gateway.submit(audio, order.model, manner, hotwords=words, **options)
+
+
+@router.get("")
+async def list_jobs(
+    gateway: OurGateway,
+    state: Annotated[Status | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(pattern=r"^(interactive|batch)\.[a-z]{1,10}\.[A-Za-z0-9_-]{1,64}$")] = None,
+) -> Listing:
+    """List jobs: those that wait first, then those that run, then those that have ended, newest first."""
+    places: list[tuple[Lane, Status]] = [(lane, each) for each in STATUSES for lane in LANES if state in {None, each}]
+    after: str | None = None
+    if cursor is not None:
+        *place, after = cursor.split(".")
+        at = next((number for number, each in enumerate(places) if list(each) == place), None)
+        if at is None:
+            raise InvalidRequestError("The cursor is none of this list's.", hint="Take `next` of the page before.")
+        places = places[at:]
+    found: list[JobState] = []
+    for lane, status in places:
+        page = await gateway.client.jobs(status, lane=lane, most=limit - len(found), after=after)
+        found, after = found + page, None
+        if len(found) == limit:
+            return Listing(data=found, next=f"{lane}.{status}.{found[-1].id}")
+    return Listing(data=found, next=None)
+
+
+@router.get("/{job_id}")
+async def get_job(gateway: OurGateway, job_id: JobId) -> JobState:
+    """Say where a job stands."""
+    return await gateway.client.state(job_id)
+
+
+@router.get("/{job_id}/result", responses=_RESULT, response_class=Response)
+async def get_result(
+    gateway: OurGateway, job_id: JobId, form: Annotated[formats.Format, Query(alias="format")] = "json"
+) -> Response:
+    """Return what came of a job: as `json` the whole result, be it a failure; else the transcript."""
+    result = await gateway.client.result(job_id)
+    if result is None:
+        state = await gateway.client.state(job_id)
+        raise JobStateError(f"Job {job_id} is {state.status}; there is no result yet.", hint="Follow its events.")
+    body = formats.render(result if form == "json" else succeeded(result), form)
+    return Response(body, media_type=_MEDIA_TYPES[form])
+
+
+@router.get("/{job_id}/events", responses=_EVENTS, response_class=Response)
+async def follow(
+    gateway: OurGateway,
+    job_id: JobId,
+    last_event_id: Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "0",
+) -> Response:
+    """Send a job's events until it has ended: from the first, or after the one that the client saw last."""
+    await gateway.client.state(job_id)
+
+    async def messages() -> AsyncIterator[bytes]:
+        async for entry in gateway.client.entries(job_id, after=last_event_id):
+            document = entry.event.model_dump(mode="json", exclude_none=True)
+            yield sse.message(document, event=entry.event.type, id=entry.id)
+
+    return sse.EventStream(messages())
+
+
+@router.post("/{job_id}/cancel")
+async def cancel(gateway: OurGateway, job_id: JobId) -> Canceled:
+    """Cancel a job: at once if it waits, within about a second if it runs."""
+    return Canceled(id=job_id, status=await gateway.client.cancel(job_id))
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry(gateway: OurGateway, job_id: JobId) -> JobState:
+    """Put a failed or canceled job back into its lane."""
+    await gateway.client.retry(job_id)
+    return await gateway.client.state(job_id)
