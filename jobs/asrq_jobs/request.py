@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from asrq_jobs import languages
 from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
@@ -74,6 +74,9 @@ class Request(_Document):
         max_length=64,
         description="A code such as ru, a BCP 47 tag such as pt-BR, an English name, or auto to detect.",
     )
+    languages: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        default=(), max_length=20, description="Those that auto is to choose among, written likewise; none: all."
+    )
     backend: str | None = Field(
         default=None, max_length=64, description="null: whatever the worker serves; else only a worker with it will do."
     )
@@ -124,6 +127,16 @@ class Request(_Document):
     @classmethod
     def _known_language(cls, value: str) -> str:
         return languages.normalize(value)
+
+    @field_validator("languages")
+    @classmethod
+    def _known_languages(cls, value: tuple[str, ...], fields: ValidationInfo) -> tuple[str, ...]:
+        codes = tuple(dict.fromkeys(languages.normalize(language) for language in value))
+        if languages.AUTO in codes:
+            raise ValueError("must name languages, and auto is none")
+        if codes and fields.data.get("language", languages.AUTO) != languages.AUTO:
+            raise ValueError("must be left out where language is not auto")
+        return codes
 
     @classmethod
     def parse(cls, document: object) -> Request:

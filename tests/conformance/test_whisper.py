@@ -86,6 +86,14 @@ def test_a_batch_says_what_each_of_its_clips_says_alone(
         assert single.text == mate.text or tie, (single, mate)
 
 
+def test_the_language_is_one_of_those_to_choose_among(base: Backend, russian: Samples) -> None:
+    """`base` takes this voice for Bulgarian, where that is possible."""
+    among = heard(base, russian, ChunkOptions(languages=("en", "ru")))
+    assert among.language == "ru"
+    assert {language for language, _ in among.languages} <= {"en", "ru"}
+    assert alike(among.text, heard(base, russian, ChunkOptions(language="ru")).text) > 0.9
+
+
 def test_what_a_batch_holds_is_as_different_as_jobs_are(base: Backend, data: Path) -> None:
     """Languages, tasks, prompts and words of their own; silence and refusals among them."""
     english, russian = read(data / "hello-en.flac"), read(data / "hello-ru.flac")

@@ -22,8 +22,10 @@ def admit(request: Request, served: Identity, can: Capabilities) -> ChunkOptions
                 f"This worker serves the {what} {here}, not {asked}.",
                 hint=f"Leave {what} out, or start a worker with --{what} {asked}.",
             )
+    only = request.languages[0] if len(request.languages) == 1 else None
     options = ChunkOptions(
-        language=None if request.language == languages.AUTO else request.language,
+        language=only if request.language == languages.AUTO else request.language,
+        languages=() if only else request.languages,
         task=request.task,
         word_timestamps=request.word_timestamps,
         prompt=request.prompt,

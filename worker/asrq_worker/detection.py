@@ -93,13 +93,14 @@ class Settled:
     unsure: bool
 
 
-def mixed(whole: Mapping[Piece, Transcript], known: Set[str]) -> list[Piece]:
+def mixed(whole: Mapping[Piece, Transcript], known: Set[str], only: Sequence[str] = ()) -> list[Piece]:
     """Return the pieces that may hold two languages: they sound like it, or the language changes at their edge.
 
-    `whole` has the pieces of a recording that were heard without being told a language, `known` what can be asked for.
+    `whole` has the pieces of a recording that were heard without being told a language, `known` what can be asked for;
+    `only`, if any, are the languages to choose among.
     """
     pieces = sorted(whole, key=lambda piece: piece.start)
-    found = languages([_evidence(piece, whole[piece], known) for piece in pieces])
+    found = languages([_evidence(piece, whole[piece], known, only) for piece in pieces])
     if found is None:
         return []
     before, after = [found[0], *found[:-1]], [*found[1:], found[-1]]
@@ -114,17 +115,23 @@ def _sounds_mixed(heard: Transcript) -> bool:
     return sum(probability >= MIXED for _, probability in heard.languages) > 1
 
 
-def settle(whole: Mapping[Piece, Transcript], closer: Mapping[Piece, Transcript], known: Set[str]) -> Settled:
+def settle(
+    whole: Mapping[Piece, Transcript],
+    closer: Mapping[Piece, Transcript],
+    known: Set[str],
+    only: Sequence[str] = (),
+) -> Settled:
     """Find the languages of a recording's pieces; `closer` has the stretches that `mixed` ones consist of.
 
-    A piece is cut where its language changes. Only languages of `known` can be asked for.
+    A piece is cut where its language changes. Only languages of `known` can be asked for; `only`, if any, are those to
+    choose among, of which the first is taken where the model has found none of them.
     """
     parts = [
         (piece, sorted((part for part in closer if _within(part, piece)), key=lambda part: part.start) or [piece])
         for piece in sorted(whole, key=lambda piece: piece.start)
     ]
     heard = {**closer, **whole}
-    stretches = [_evidence(part, heard[part], known) for _, inner in parts for part in inner]
+    stretches = [_evidence(part, heard[part], known, only) for _, inner in parts for part in inner]
     found = languages(stretches)
     if found is None:
         return Settled(whole, {}, unsure=False)
@@ -146,8 +153,10 @@ def _within(part: Piece, piece: Piece) -> bool:
     return piece.start <= part.start and part.stop <= piece.stop
 
 
-def _evidence(piece: Piece, heard: Transcript, known: Set[str]) -> Evidence:
+def _evidence(piece: Piece, heard: Transcript, known: Set[str], only: Sequence[str]) -> Evidence:
     told = dict(heard.languages) or ({heard.language: UNTOLD} if heard.language else {})
+    if only and told:
+        return Evidence(piece.seconds, {language: told.get(language, 0.0) for language in only})
     return Evidence(piece.seconds, {language: told[language] for language in told if language in known})
 
 

@@ -170,14 +170,14 @@ class _Hearing:
             return
         whole, self.done = self.done, {}
         self.progress.counts = self.progress.tells = False
-        for piece in detection.mixed(whole, self._known):
+        for piece in detection.mixed(whole, self._known, self._options.languages):
             self._begin(_stretches(piece, self._decoded.spans), self._options)
         yield
-        settled = detection.settle(whole, self.done, self._known)
+        settled = detection.settle(whole, self.done, self._known, self._options.languages)
         self.done = dict(settled.kept)
         self.progress.tells = True
         for piece, (language, _) in settled.again.items():
-            self._begin([piece], replace(self._options, language=language))
+            self._begin([piece], replace(self._options, language=language, languages=()))
         yield
         for piece, (_, probability) in settled.again.items():
             heard = self.done.get(piece)

@@ -54,6 +54,7 @@ class Need:
     backend: str | None = None
     model: str | None = None
     language: str = languages.AUTO
+    languages: tuple[str, ...] = ()
     task: Task = "transcribe"
     extras: tuple[_Extra, ...] = ()
 
@@ -61,7 +62,7 @@ class Need:
     def of(cls, request: Request) -> Need:
         """Return what a request needs."""
         extras = tuple(name for name in _EXTRAS if getattr(request, name))
-        return cls(request.backend, request.model, request.language, request.task, extras)
+        return cls(request.backend, request.model, request.language, request.languages, request.task, extras)
 
     @classmethod
     def parse(cls, text: str) -> Need:
@@ -77,6 +78,7 @@ class Need:
             _unquoted(backend[0]) if backend else None,
             _unquoted(parts["model"]) if "model" in parts else None,
             parts.get("language", languages.AUTO),
+            tuple(parts["languages"].split(",")) if "languages" in parts else (),
             "translate" if "task" in parts else "transcribe",
             tuple(name for name in _EXTRAS if name in parts.get("with", "").split(",")),
         )
@@ -88,6 +90,7 @@ class Need:
         parts = [_quoted(self.backend)] if self.backend is not None else []
         parts += [f"model={_quoted(self.model)}"] if self.model is not None else []
         parts += [f"language={self.language}"] if self.language != languages.AUTO else []
+        parts += [f"languages={','.join(self.languages)}"] if self.languages else []
         parts += ["task=translate"] if self.task == "translate" else []
         parts += [f"with={','.join(self.extras)}"] if self.extras else []
         return "+".join(parts) or f"language={languages.AUTO}"
@@ -105,6 +108,7 @@ class Need:
             backend=self.backend,
             model=self.model,
             language=self.language,
+            languages=self.languages,
             task=self.task,
             **{name: asked[name] for name in self.extras},
         )

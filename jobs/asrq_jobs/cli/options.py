@@ -92,6 +92,13 @@ def speech_options(command: Decorated) -> Decorated:
         click.option(
             "--task", type=click.Choice(get_args(Task)), help="translate gives English text; default: transcribe."
         ),
+        click.option(
+            "--languages",
+            multiple=True,
+            callback=_split,
+            metavar="CODE",
+            help="Those that auto is to choose among, comma separated; may be repeated. Default: all it knows.",
+        ),
         click.option("--language", metavar="CODE", help="ru, pt-BR, English, …, or auto to detect it; default: auto."),
     ):
         command = option(command)

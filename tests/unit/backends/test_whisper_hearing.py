@@ -191,6 +191,16 @@ def test_a_language_that_is_unsure_is_asked_for_in_longer_windows() -> None:
     assert model.windows() == [1000, 2000], "what was encoded for the language serves the text"
 
 
+def test_languages_are_those_to_choose_among() -> None:
+    ranked = {1000: [("pl", 0.9), ("uk", 0.05), ("ru", 0.03), ("en", 0.02)], 2000: [("pl", 0.9), ("ru", 0.098)]}
+    model = speaking(well, languages=ranked)
+    found = model.hear(4.0, language=None, languages=("en", "ru", "yue"))
+    assert model.windows() == [1000, 2000], "0.6 of what is possible is not sure"
+    assert (found.language, found.language_probability) == ("ru", 1.0)
+    nothing = speaking(well, languages={frames: [("pl", 1.0)] for frames in (1000, 2000, 3000)})
+    assert nothing.hear(4.0, language=None, languages=("ru", "en")).language == "ru"
+
+
 def test_a_language_that_stays_unsure_is_the_likeliest_of_the_whole_window() -> None:
     ranked = {frames: [(code, 0.5)] for frames, code in ((1000, "pl"), (2000, "uk"), (3000, "ru"))}
     assert speaking(well, languages=ranked).hear(4.0, language=None).language == "ru"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 import asrq_jobs
 from asrq_jobs import errors
-from asrq_jobs.errors import AsrqError, ErrorInfo, InvalidRequestError, all_errors, from_info
+from asrq_jobs.errors import AsrqError, ErrorInfo, InvalidRequestError, UnknownLanguageError, all_errors, from_info
 from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
@@ -27,6 +27,12 @@ def test_a_request_survives_its_json() -> None:
     assert json.loads(request.to_json()).keys() == said, "a job that waits takes no room for what it does not say"
 
 
+def test_languages_to_choose_among_are_codes_each_once() -> None:
+    assert Request.parse(REQUEST | {"languages": ["Russian", "en", "ru"]}).languages == ("ru", "en")
+    with pytest.raises(UnknownLanguageError):
+        Request.parse(REQUEST | {"languages": ["Rusian"]})
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -39,6 +45,9 @@ def test_a_request_survives_its_json() -> None:
         ({"timeout_s": "90"}, "'timeout_s'"),
         ({"audio": {"kind": "blob", "sha256": "0" * 64, "bytes": "1"}}, "'audio.blob.bytes'"),
         ({"hotwords": [""]}, "'hotwords.0'"),
+        ({"languages": ["ru", "auto"]}, "'languages'"),
+        ({"languages": ["ru", "en"], "language": "ru"}, "'languages': must be left out"),
+        ({"languages": ["en"] * 21}, "'languages'"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, object], told: str) -> None:

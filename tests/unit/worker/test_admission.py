@@ -28,6 +28,17 @@ def test_auto_is_left_to_the_backend() -> None:
     assert admit(_request(), SERVED, Capabilities(languages=frozenset({"en", "ru"}))).language is None
 
 
+def test_languages_to_choose_among_are_handed_on_and_one_is_no_choice() -> None:
+    can = Capabilities(languages=frozenset({"en", "ru"}))
+    assert admit(_request(languages=("ru", "en")), SERVED, can) == ChunkOptions(languages=("ru", "en"))
+    assert admit(_request(languages=("Russian",)), SERVED, can) == ChunkOptions(language="ru")
+    assert admit(_request(languages=("en",)), SERVED, CAN) == ChunkOptions(language="en"), "no detection is needed"
+    with pytest.raises(UnsupportedOptionError, match="German"):
+        admit(_request(languages=("en", "de")), SERVED, can)
+    with pytest.raises(UnsupportedOptionError, match="ru, en"):
+        admit(_request(languages=("ru", "en")), SERVED, Capabilities(languages=frozenset()))
+
+
 @pytest.mark.parametrize("fields", [{"backend": "qwen"}, {"model": "base"}])
 def test_another_backend_or_model_is_not_served(fields: dict[str, str]) -> None:
     with pytest.raises(NotServedError) as caught:

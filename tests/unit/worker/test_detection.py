@@ -170,6 +170,22 @@ def test_a_language_that_cannot_be_asked_for_is_not() -> None:
     assert settled.again[guess][0] == "ru"
 
 
+def test_what_is_outside_the_choice_is_heard_again_in_it() -> None:
+    first, second = piece(0, 20), piece(23, 33)
+    whole = {first: heard("uk", 0.7, ("ru", 0.3)), second: heard("uk", None)}
+    settled = detection.settle(whole, {}, KNOWN, ("en", "ru"))
+    assert dict(settled.again) == {first: ("ru", 0.3), second: ("ru", None)}
+    assert settled.unsure
+    assert detection.mixed({first: heard("ru", 0.915, ("en", 0.054))}, KNOWN, ("en", "ru")) == [first]
+
+
+def test_where_none_of_the_choice_was_found_the_first_is_taken() -> None:
+    only = piece(0, 20)
+    assert dict(detection.settle({only: heard("uk", None)}, {}, KNOWN, ("ru", "en")).again) == {only: ("ru", None)}
+    silent = heard("en", text="")
+    assert dict(detection.settle({only: silent}, {}, KNOWN, ("ru", "en")).kept) == {only: silent}
+
+
 def test_what_may_hold_two_languages_is_long_and_has_a_second_one() -> None:
     long, short, two = piece(0, 19.7), piece(30, 35), heard("ru", 0.915, ("en", 0.054))
     assert detection.mixed({long: two}, KNOWN) == [long]

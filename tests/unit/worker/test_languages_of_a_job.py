@@ -41,8 +41,17 @@ def recording(folder: Path, *stretches: tuple[float, float, float]) -> DecodedAu
     return DecodedAudio(folder / "a.f32", length, spans, "wav", "pcm", SAMPLE_RATE, 1, ())
 
 
-def hear(berth: Berth, decoded: DecodedAudio, notes: Notes, prompt: str, language: str = "auto") -> Heard:
-    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language=language, prompt=prompt)
+def hear(
+    berth: Berth,
+    decoded: DecodedAudio,
+    notes: Notes,
+    prompt: str,
+    language: str = "auto",
+    languages: tuple[str, ...] = (),
+) -> Heard:
+    request = Request.build(
+        id="job", audio=PathAudio(path="/a.wav"), language=language, languages=languages, prompt=prompt
+    )
     loaded = berth.engine.wait_ready(30)
     return inference.transcribe(Job(request, JobControl(), notes), decoded, berth, loaded, chunk_s=28.0)
 
@@ -97,6 +106,13 @@ def test_a_language_that_was_asked_for_is_not_discussed(berth: Berth, tmp_path: 
     heard = hear(berth, decoded, Notes(), "hears:ru:0.9", language="de")
     assert spoken(heard) == [(0, "de"), (15, "de")]
     assert len(heard.work) == 2
+
+
+def test_no_language_is_found_but_those_to_choose_among(berth: Berth, tmp_path: Path) -> None:
+    decoded = recording(tmp_path, (0, 12, QUIET), (15, 27, LOUD))
+    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("ru", "en"))) == [(0, "en"), (15, "en")]
+    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("ru", "de"))) == [(0, "ru"), (15, "ru")]
+    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("en", "uk"))) == [(0, "en"), (15, "uk")]
 
 
 def test_a_piece_with_two_languages_is_cut_between_them(berth: Berth, tmp_path: Path) -> None:

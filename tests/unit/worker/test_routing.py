@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ NEEDS = st.builds(
     backend=st.none() | st.text(min_size=1, max_size=20),
     model=st.none() | st.text(min_size=1, max_size=20),
     language=st.sampled_from(["auto", *NAMES]),
+    languages=st.just(()),
     task=st.sampled_from(["transcribe", "translate"]),
     extras=st.sets(st.sampled_from(["word_timestamps", "prompt", "hotwords"])).map(
         lambda some: tuple(name for name in ("word_timestamps", "prompt", "hotwords") if name in some)
@@ -40,7 +42,7 @@ def need(**fields: Any) -> Need:
     return Need.of(Request.build(id="a", audio=PathAudio(path="/a"), **fields))
 
 
-@given(NEEDS)
+@given(NEEDS | NEEDS.map(lambda need: replace(need, language="auto", languages=("ru", "en"))))
 def test_the_name_of_a_need_says_all_of_it(asked: Need) -> None:
     name = str(asked)
     assert Need.parse(name) == asked
@@ -60,6 +62,7 @@ def test_any_other_text_names_none(text: str) -> None:
         ({}, "language=auto"),
         ({"backend": "qwen"}, "qwen"),
         ({"language": "ru"}, "language=ru"),
+        ({"languages": ("ru", "English")}, "languages=ru,en"),
         ({"model": "Qwen/Qwen3-ASR-1.7B"}, "model=Qwen~2FQwen3-ASR-1.7B"),
         (
             {"backend": "whisper", "task": "translate", "hotwords": ("a",), "prompt": "b"},
@@ -79,6 +82,9 @@ def test_names_that_people_read(fields: dict[str, Any], name: str) -> None:
         ({"backend": "qwen", "model": "1.7b"}, [TINY, QWEN], None),
         ({"model": "1.7b"}, [TINY, QWEN], None),
         ({"language": "ru"}, [TINY, QWEN], None),
+        ({"languages": ("ru", "en")}, [TINY, QWEN], None),
+        ({"languages": ("ru", "en")}, [TINY], UnsupportedOptionError),
+        ({"languages": ("en",)}, [TINY], None),
         ({"language": "ru"}, [TINY, UNTRIED], None),  # it may know Russian
         ({"language": "en"}, [TINY, BROKEN], None),
         ({"backend": "qwen"}, [TINY], NotServedError),

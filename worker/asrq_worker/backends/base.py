@@ -30,6 +30,9 @@ class ChunkOptions:
 
     language: str | None = None
     """ISO 639-1 code; None: detect."""
+    languages: tuple[str, ...] = ()
+    """Those to choose among, the likeliest first, where `language` is None; none: all. What a backend cannot help is
+    heard again in one of them."""
     task: Task = "transcribe"
     word_timestamps: bool = False
     prompt: str | None = None

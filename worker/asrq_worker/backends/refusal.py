@@ -11,18 +11,19 @@ _FEW = 12
 
 def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model: str) -> UnsupportedOptionError | None:
     """Return the error that names the first option that cannot be served, or None if all can."""
-    language = options.language
-    if language is not None and not can.languages:
+    asked = options.languages if options.language is None else (options.language,)
+    if asked and not can.languages:
         return UnsupportedOptionError(
-            f"The model {model} cannot be told the language ({language}).",
+            f"The model {model} cannot be told the language ({', '.join(asked)}).",
             hint="Leave it to auto; to an inference server it can be told with ASRQ_SERVER_API=transcriptions.",
         )
-    if language is not None and language not in can.languages:
-        return UnsupportedOptionError(
-            f"The model {model} does not know {languages.NAMES.get(language, 'the language')} ({language}).",
-            hint=f"It knows {_known(can)}. Use another model for this language.",
-        )
-    if language is None and not can.detects_language:
+    for language in asked:
+        if language not in can.languages:
+            return UnsupportedOptionError(
+                f"The model {model} does not know {languages.NAMES.get(language, 'the language')} ({language}).",
+                hint=f"It knows {_known(can)}. Use another model for this language.",
+            )
+    if options.language is None and not can.detects_language:
         # Not even where it knows one language alone: whatever is spoken, it would answer in that one.
         return UnsupportedOptionError(
             f"The model {model} cannot tell which language is spoken (language=auto).",

@@ -7,7 +7,7 @@ Where the text is in doubt, a longer window comes next, and the whole one last.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -101,7 +101,7 @@ def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float])
     window = Window(features, 0.0)
     language, ranked = chunk.options.language, []
     if language is None:
-        ranked = yield from _languages(window, margins_s)
+        ranked = yield from _languages(window, margins_s, chunk.options.languages)
         language = ranked[0][0]
     clip = _Clip(chunk, model, search, margins_s, language)
     while window.seconds:
@@ -111,14 +111,26 @@ def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float])
     return clip.transcript(ranked)
 
 
-def _languages(window: Window, margins_s: Sequence[float]) -> Steps[list[tuple[str, float]]]:
-    """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them."""
+def _languages(window: Window, margins_s: Sequence[float], only: Collection[str]) -> Steps[list[tuple[str, float]]]:
+    """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them.
+
+    Where `only` has some, no other is possible.
+    """
     ranked: list[tuple[str, float]] = []
     for frames in _lengths(window, margins_s):
-        ranked = yield Detect((yield from window.encoded(frames)))
+        ranked = _among(only, (yield Detect((yield from window.encoded(frames)))))
         if ranked[0][1] >= CERTAIN:
             break
     return ranked
+
+
+def _among(only: Collection[str], ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    if not only:
+        return ranked
+    told = dict(ranked)
+    total = sum(told.get(language, 0.0) for language in only) or 1.0
+    possible = [(language, told.get(language, 0.0) / total) for language in only]
+    return sorted(possible, key=lambda each: -each[1])
 
 
 def _lengths(window: Window, margins_s: Sequence[float]) -> list[int]:
