@@ -47,10 +47,10 @@ lint: .venv/.dev
 	$(BIN)/mypy --platform win32 --no-warn-unreachable
 	$(BIN)/mypy --platform darwin --no-warn-unreachable
 	$(BIN)/lint-imports
-	$(BIN)/python -m asrq_worker.docs --check
+	$(BIN)/python ops/docs/reference.py --check
 
 docs: .venv/.dev
-	$(BIN)/python -m asrq_worker.docs
+	$(BIN)/python ops/docs/reference.py
 	$(BIN)/mkdocs build --strict
 
 locks: .venv/.dev

@@ -20,8 +20,8 @@ from pathlib import Path
 from faster_whisper.audio import decode_audio
 
 from asrq_jobs.settings import Settings
-from asrq_worker import models
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.whisper import models
 from asrq_worker.backends.whisper.hearing import hear
 from asrq_worker.backends.whisper.model import Model
 from asrq_worker.backends.whisper.steps import Search, together

@@ -24,7 +24,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.bench.manifest import Selection, load
 from asrq_worker.bench.normalise import normalise
-from asrq_worker.one_shot import transcribe
+from asrq_worker.programs.one_shot import transcribe
 
 SECONDS = (5, 20)
 LEVELS = {"silence": 0.0, "noise": 10 ** (-50 / 20)}

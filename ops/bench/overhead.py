@@ -160,7 +160,7 @@ def directly(model: str, files: list[Path], repeat: int) -> tuple[float, list[st
     """Seconds for the same files in a plain loop over faster-whisper, its own defaults for threads."""
     from faster_whisper import WhisperModel
 
-    from asrq_worker.models import resolve
+    from asrq_worker.backends.whisper.models import resolve
 
     settings = Settings()
     path = resolve(model, model_dir=settings.model_dir, download=False).path

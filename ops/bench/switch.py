@@ -21,7 +21,7 @@ from pathlib import Path
 from asrq_jobs import Client, Result, policy
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 
 SAMPLE = Path(__file__).resolve().parents[2] / "tests" / "data" / "hello-en.flac"
 

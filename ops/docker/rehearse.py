@@ -28,7 +28,7 @@ from string import Template
 from typing import Any
 
 from asrq_jobs import Client, Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 
 REPO = Path(__file__).resolve().parents[2]
 DOCKERFILE = REPO / "ops" / "docker" / "Dockerfile"

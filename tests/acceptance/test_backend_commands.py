@@ -14,7 +14,7 @@ from integration.worker.host import registration
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker.queue.router import pass_on
-from asrq_worker.routing import Offer
+from asrq_worker.routing.offers import Offer
 
 
 def _commands(page: str) -> list[list[str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from browser.chromium import Watched, chromium, watched
 from browser.scene import scene
 
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 
 _PAGES = {
     "dashboard-queues": "/",

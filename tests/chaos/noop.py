@@ -27,7 +27,7 @@ from rq import Queue, SimpleWorker
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
-from asrq_worker import logs
+from asrq_worker.telemetry import logs
 
 _LANE = "batch"
 

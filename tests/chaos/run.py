@@ -29,7 +29,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.errors import QueueError
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_worker.spool import Spool
+from asrq_worker.storage.spool import Spool
 
 _TELL_EVERY_S = 60.0
 

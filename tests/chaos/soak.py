@@ -28,8 +28,8 @@ from chaos.server import Server, valkey
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
+from asrq_worker.programs.service import Service
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.service import Service
 
 _PATIENCE_S = 60.0
 _DECODER, _ENGINE = "asrq_worker.audio.decode_child", "asrq_worker.engine.child"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from asrq_worker import models
+from asrq_worker.backends.whisper import models
 
 Sort = Literal["short", "long", "garbage"]
 

@@ -105,7 +105,7 @@ def _onnx_of_tones(kind: str) -> Configure:
 def _onnx_of_speech(family: str) -> Configure:
     @contextmanager
     def configure(_request: pytest.FixtureRequest, folder: Path) -> Iterator[BackendConfig]:
-        from asrq_worker.backends.experimental.onnx import KINDS as EXPORTS
+        from asrq_worker.backends.onnx.backend import KINDS as EXPORTS
 
         export = Path(os.environ[EXPORT_OF[family]])
         complete = [

@@ -10,7 +10,7 @@ import pytest
 from conformance.hearing import words
 
 from asrq_jobs.settings import Settings
-from asrq_worker.one_shot import transcribe
+from asrq_worker.programs.one_shot import transcribe
 
 soundfile = pytest.importorskip("soundfile")
 

@@ -16,7 +16,7 @@ from conformance.hearing import words
 from needs import missing
 
 from asrq_jobs.settings import Settings
-from asrq_worker.one_shot import transcribe
+from asrq_worker.programs.one_shot import transcribe
 
 soundfile = pytest.importorskip("soundfile")
 

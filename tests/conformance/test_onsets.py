@@ -12,7 +12,7 @@ from conformance.hearing import words
 
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
-from asrq_worker.one_shot import transcribe
+from asrq_worker.programs.one_shot import transcribe
 
 decode_audio = pytest.importorskip("faster_whisper.audio").decode_audio
 

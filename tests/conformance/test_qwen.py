@@ -12,7 +12,7 @@ from qwen_checkpoint.corpus import HOTWORD, HOTWORD_SENTENCE, HOTWORD_TEXT, SENT
 from asrq_jobs.errors import UnsupportedOptionError
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
 from asrq_worker.backends.guards import judge
-from asrq_worker.backends.qwen import QwenBackend
+from asrq_worker.backends.qwen.backend import QwenBackend
 
 pytest_plugins = ("qwen_checkpoint.fixtures",)
 

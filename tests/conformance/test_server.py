@@ -14,9 +14,9 @@ from needs import missing
 from openai_server import Behaviour, serving
 
 from asrq_jobs.errors import ModelMissingError, ServerFailedError, ServerRefusedError, UnsupportedOptionError
-from asrq_worker.backends import server_retry
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
 from asrq_worker.backends.registry import backend_class
+from asrq_worker.backends.server import retry
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
 
@@ -75,7 +75,7 @@ def test_speech_comes_back_as_from_the_model_itself(data: Path, tmp_path: Path) 
 
 
 def test_a_poisoned_item_fails_alone(fake: Backend, noise: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
     options = (ENGLISH, ChunkOptions("en", prompt="fail"), ChunkOptions("xx"), ENGLISH)
     first, failed, refused, last = fake.transcribe_batch([Chunk(noise, given) for given in options])
     assert isinstance(first, Transcript)

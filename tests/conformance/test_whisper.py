@@ -21,10 +21,10 @@ from asrq_jobs.errors import (
     SettingsError,
     UnsupportedOptionError,
 )
-from asrq_worker import models
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
 from asrq_worker.backends.registry import backend_class, names
 from asrq_worker.backends.whisper import backend as module
+from asrq_worker.backends.whisper import models
 
 ENGLISH = ChunkOptions(language="en")
 

@@ -11,7 +11,7 @@ from qwen_checkpoint.archive import unpack
 from qwen_checkpoint.corpus import SENTENCES
 
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Samples
-from asrq_worker.backends.qwen import QwenBackend
+from asrq_worker.backends.qwen.backend import QwenBackend
 
 
 @pytest.fixture(scope="session")

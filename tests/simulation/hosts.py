@@ -21,17 +21,17 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
-from asrq_worker.queue.courier import Courier
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
+from asrq_worker.process.supervision import wait_while_busy
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import end
 from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
+from asrq_worker.reaper.courier import Courier
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.routing import Offer
-from asrq_worker.supervision import wait_while_busy
-from asrq_worker.task import Task
+from asrq_worker.routing.offers import Offer
 
 _BEATS_S = 0.5  # how often a job at work looks whether it is to stop
 
@@ -149,7 +149,7 @@ class WorkerHost:
         return self._draining and all(actor.over for actor in self.host.actors)
 
     def _drain(self) -> None:
-        """As `asrq_worker.service` does."""
+        """As `asrq_worker.programs.service` does."""
         loops = [slot.loop for slot in self._slots]
         for loop in loops:
             loop.stop()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-from asrq_worker import outcome
+from asrq_worker.job import outcome
 from asrq_worker.queue import execution, leases
 from asrq_worker.reaper import lapses, recovery
 from asrq_worker.reaper import reaper as reaping

@@ -28,8 +28,9 @@ from simulation.standins import simulated
 from asrq_jobs import keys
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Capabilities
-from asrq_worker.queue import courier, slot
-from asrq_worker.routing import Offer
+from asrq_worker.queue import slot
+from asrq_worker.reaper import courier
+from asrq_worker.routing.offers import Offer
 
 _ACT_S = 300.0  # in which clients do what they do, and faults come
 _END_S = 900.0  # in which all jobs are to have ended then

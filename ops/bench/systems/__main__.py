@@ -25,10 +25,10 @@ from redis import Redis
 
 from asrq_jobs import configuration
 from asrq_jobs.errors import AsrqError
-from asrq_worker import models
 from asrq_worker.backends.cores import usable_cores
+from asrq_worker.backends.whisper import models
 from asrq_worker.bench import surroundings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 from systems import report
 from systems.audio import Collected, collect, own_manifest
 from systems.contender import ABSENT, CONTENDERS, install

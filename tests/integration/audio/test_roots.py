@@ -22,7 +22,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.roots import Roots
 from asrq_worker.audio.source import Source
-from asrq_worker.spool import Spool
+from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
 

@@ -29,7 +29,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.source import LocalAudio, Source
-from asrq_worker.spool import Spool
+from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
 

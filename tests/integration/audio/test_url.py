@@ -31,7 +31,7 @@ from asrq_jobs.request import UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import address, web
 from asrq_worker.audio.source import LocalAudio, Source
-from asrq_worker.spool import Spool
+from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
 

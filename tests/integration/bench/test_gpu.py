@@ -14,7 +14,7 @@ import pytest
 from conftest import REPO
 from needs import missing
 
-from asrq_worker import models
+from asrq_worker.backends.whisper import models
 from int8 import convert, quantised
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it is for a POSIX shell")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from needs import missing
 
-from asrq_worker import models
+from asrq_worker.backends.whisper import models
 
 from .conftest import Start
 

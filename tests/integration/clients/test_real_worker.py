@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from needs import missing
 
-from asrq_worker import models
+from asrq_worker.backends.whisper import models
 
 
 @pytest.fixture(scope="module")

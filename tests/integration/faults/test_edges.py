@@ -22,11 +22,11 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
-from asrq_worker import supervision
-from asrq_worker import task as tasks
 from asrq_worker.backends.base import Transcript
-from asrq_worker.control import JobControl
-from asrq_worker.policy import FEWEST, Outcome
+from asrq_worker.job import attempt
+from asrq_worker.job.attempt import Taken, Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.process import supervision
 from asrq_worker.queue import guard
 from asrq_worker.queue.execution import Begun, Execution
 from asrq_worker.queue.journal import RedisJournal
@@ -35,7 +35,7 @@ from asrq_worker.queue.slot import Slot
 from asrq_worker.reaper import lapses, rollback
 from asrq_worker.reaper import reaper as reaping
 from asrq_worker.reaper.reaper import Reaper, Report
-from asrq_worker.task import Taken, Task
+from asrq_worker.routing.policy import FEWEST, Outcome
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -208,7 +208,7 @@ def test_no_job_is_read_that_is_larger_than_any_of_ours(redis: Redis, data: byte
 
 def test_a_plain_rq_worker_is_told_what_it_lacks() -> None:
     with pytest.raises(SetupError, match="asrq worker"):
-        tasks.transcribe({})
+        attempt.transcribe({})
 
 
 def test_a_job_written_by_hand_has_waited_for_nobody_knows_how_long() -> None:

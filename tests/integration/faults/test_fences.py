@@ -21,15 +21,15 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
 from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
 from asrq_worker.reaper import lapses
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.task import Task
 
 AUDIO = PathAudio(path="/audio/a.wav")
 

@@ -27,8 +27,8 @@ from asrq_jobs import keys, scripts
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
 

@@ -28,13 +28,13 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.split import SAMPLE_RATE
-from asrq_worker.control import JobControl
-from asrq_worker.faults import VARIABLE
-from asrq_worker.machine import Machine
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.machine import Machine
+from asrq_worker.queue.faults import VARIABLE
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.task import Task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 

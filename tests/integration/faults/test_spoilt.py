@@ -15,13 +15,13 @@ from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.task import Task
 
 AUDIO = PathAudio(path="/audio/a.wav")
 SHARED = [keys.STATS, keys.WEBHOOKS, *(keys.registry(kind, "batch") for kind in ("wip", "finished", "failed"))]

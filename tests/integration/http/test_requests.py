@@ -286,7 +286,7 @@ def test_without_keys_no_web_page_of_others_gets_in(http: httpx.Client, headers:
 def test_log_lines_tell_of_requests_and_nothing_that_was_said(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from asrq_worker import logs
+    from asrq_worker.telemetry import logs
 
     logs.configure(settings)
     with (

@@ -12,12 +12,12 @@ from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
+from asrq_worker.job.attempt import Ended, Taken
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.reaper.reaper import Reaper, Report
-from asrq_worker.task import Ended, Taken
 
 AUDIO = PathAudio(path="/audio/a.wav")
 

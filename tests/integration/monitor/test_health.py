@@ -16,7 +16,7 @@ from waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 from asrq_worker.monitor.check import reaper_problem, worker_problem, worker_problem_in
 
 

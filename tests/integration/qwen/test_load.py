@@ -22,7 +22,7 @@ from asrq_jobs.errors import (
     StorageError,
 )
 from asrq_worker.backends.base import BackendConfig
-from asrq_worker.backends.qwen import RUNTIME_MB, QwenBackend
+from asrq_worker.backends.qwen.backend import RUNTIME_MB, QwenBackend
 
 pytest_plugins = ("qwen_checkpoint.fixtures",)
 
@@ -119,13 +119,13 @@ def test_attention_that_is_not_there(tiny_qwen: Path) -> None:
 
 
 def test_a_package_that_is_not_installed(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrq_worker.backends.qwen._PACKAGES", ("torch", "qwen_asr_not_installed"))
+    monkeypatch.setattr("asrq_worker.backends.qwen.backend._PACKAGES", ("torch", "qwen_asr_not_installed"))
     error = refused(ExtraMissingError, tiny_qwen)
     assert error.hint == extras.hint("qwen")
 
 
 def test_memory_that_is_not_there(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrq_worker.backends.qwen.free_memory_mb", lambda: 50.0)
+    monkeypatch.setattr("asrq_worker.backends.qwen.backend.free_memory_mb", lambda: 50.0)
     weights_mb = (tiny_qwen / "model.safetensors").stat().st_size >> 20  # in bfloat16, as they are loaded
     needed_mb = RUNTIME_MB + weights_mb
     refusal = refused(OutOfMemoryError, tiny_qwen, compute_type="bfloat16").message

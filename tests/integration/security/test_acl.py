@@ -24,9 +24,9 @@ from asrq_jobs.errors import AudioUnreadableError, QueueAuthError, QueueRefusedE
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.control import JobControl
 from asrq_worker.doctor import queue
-from asrq_worker.inference import Journal
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
 from asrq_worker.queue import functions
 from asrq_worker.reaper.reaper import Reaper
 
@@ -146,7 +146,7 @@ def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[],
 
 def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[Denied]]) -> None:
     pytest.importorskip("rq_dashboard")
-    from asrq_worker.dashboard import create_app
+    from asrq_worker.programs.dashboard import create_app
 
     gate = Gate()
 

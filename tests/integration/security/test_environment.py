@@ -24,7 +24,7 @@ SECRETS = {
     "DATABASE_URL": f"postgres://me:{SECRET}@db",
     "https_proxy": f"http://me:{SECRET}@proxy",
 }
-KINDS = ("asrq_worker.audio.decode_child", "asrq_worker.engine.child", "asrq_worker.embedded_server", "valkey-server")
+KINDS = ("asrq_worker.audio.decode_child", "asrq_worker.engine.child", "asrq_worker.embedded.server", "valkey-server")
 
 
 def test_no_child_inherits_a_secret(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane
 from asrq_jobs.settings import Settings
+from asrq_worker.programs.service import Service
 from asrq_worker.queue import shared
-from asrq_worker.service import Service
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,14 @@ from asrq_jobs.errors import AsrqError, CanceledError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
-from asrq_worker.control import JobControl
-from asrq_worker.inference import Journal
-from asrq_worker.pipeline import Pipeline
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
+from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Observe, Slot
-from asrq_worker.routing import Offer
-from asrq_worker.task import Task
+from asrq_worker.routing.offers import Offer
 
 Work = Callable[[Request, JobControl, Journal], Result]
 

@@ -24,11 +24,11 @@ from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.control import JobControl
-from asrq_worker.dashboard import create_app
-from asrq_worker.inference import Journal
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.inference import Journal
+from asrq_worker.programs.dashboard import create_app
 from asrq_worker.queue.router import pass_on
-from asrq_worker.routing import Need
+from asrq_worker.routing.offers import Need
 
 AUDIO = PathAudio(path="/audio/a.wav")
 

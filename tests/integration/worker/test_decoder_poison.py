@@ -13,8 +13,8 @@ from asrq_jobs import Client
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.process.child import Message
+from asrq_worker.programs.service import Service
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.service import Service
 
 
 def test_a_file_that_kills_its_decoder_each_time_fails_alone(

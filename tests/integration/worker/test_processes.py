@@ -13,7 +13,7 @@ from integration.worker.processes import Process, all_gone, worker
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings
-from asrq_worker.embedded import EmbeddedValkey
+from asrq_worker.embedded.valkey import EmbeddedValkey
 from asrq_worker.reaper.reaper import Reaper
 
 

@@ -18,8 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asrq_jobs import Client
 from asrq_jobs.settings import Settings
-from asrq_worker import service
-from asrq_worker.foreground import Foreground
+from asrq_worker.process.foreground import Foreground
+from asrq_worker.programs import service
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.slot import Slot
 

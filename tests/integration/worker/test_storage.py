@@ -24,8 +24,8 @@ from asrq_jobs import Client, PathAudio, keys
 from asrq_jobs.errors import StorageError
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker import one_shot
 from asrq_worker.monitor.check import worker_problem
+from asrq_worker.programs import one_shot
 from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such file systems there")

@@ -44,12 +44,12 @@ BREAKS = {
     "scheduler": ("asrq_worker.engine.scheduler", "Scheduler", "_fail_if_down", *WORKER),
     "engine-watchdog": ("asrq_worker.engine.engine", "Engine", "_act", *WORKER),
     "leases": ("asrq_worker.queue.leases", "LeaseKeeper", "keep", *WORKER),
-    "policy": ("asrq_worker.fleet", "Fleet", "retire", *WORKER),
+    "policy": ("asrq_worker.engine.fleet", "Fleet", "retire", *WORKER),
     "commands": ("asrq_worker.queue.commands", "CommandListener", "_handle", *WORKER),
     ".batch.1": ("asrq_worker.queue.slot", "Slot", "_take", *WORKER),
     "monitor": ("asrq_worker.monitor.server", "_Server", "service_actions", *WORKER),
     "reaper": ("asrq_worker.reaper.reaper", "Reaper", "run_once", "reaper"),
-    "courier": ("asrq_worker.queue.courier", "Courier", "_claim", "reaper"),
+    "courier": ("asrq_worker.reaper.courier", "Courier", "_claim", "reaper"),
 }
 
 

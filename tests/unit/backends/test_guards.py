@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop
-from asrq_worker.backends.server_messages import strip_leaked
+from asrq_worker.backends.server.messages import strip_leaked
 
 EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 RU = "Съешь же ещё этих мягких французских булок, да выпей чаю, сказал он и, не дожидаясь ответа, вышел в сад."

@@ -16,16 +16,16 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker import supervision
 from asrq_worker.backends.breaker import CircuitBreaker
+from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.life import State
-from asrq_worker.fleet import Fleet
+from asrq_worker.job.attempt import Ended, Taken
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.worker import WorkerMonitor
-from asrq_worker.policy import Outcome
+from asrq_worker.process import supervision
 from asrq_worker.queue.execution import Begun, EndVerdict
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.task import Ended, Taken
+from asrq_worker.routing.policy import Outcome
 
 STARTED = "2026-11-22T10:00:02.000000Z"
 TAKEN = Taken(

@@ -36,7 +36,7 @@ from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.handover import taken
 from asrq_worker.process.serve import Message, serve
-from asrq_worker.storage import write_all, writing
+from asrq_worker.storage.disk import write_all, writing
 
 if TYPE_CHECKING:  # at run time the packages it needs may be missing
     from asrq_worker.audio.media import Media

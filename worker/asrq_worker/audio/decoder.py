@@ -16,8 +16,8 @@ from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.line import Caller, Line
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
-from asrq_worker.storage import writing
-from asrq_worker.supervision import Supervised
+from asrq_worker.process.supervision import Supervised
+from asrq_worker.storage.disk import writing
 
 _POLL_S = 0.2
 _LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder

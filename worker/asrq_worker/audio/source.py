@@ -25,8 +25,8 @@ from asrq_jobs.request import Audio, BlobAudio, PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
 from asrq_worker.audio.roots import Roots
-from asrq_worker.spool import Spool, discard
-from asrq_worker.storage import placed, write_all, writing
+from asrq_worker.storage.disk import placed, write_all, writing
+from asrq_worker.storage.spool import Spool, discard
 
 _BLOCK = 1 << 20  # bytes: even of a slow disk or network a few seconds' worth, for `check` is called in between
 

@@ -9,9 +9,9 @@ from asrq_worker.backends.base import Backend
 
 _PUBLIC = {
     "whisper": "asrq_worker.backends.whisper.backend:WhisperBackend",
-    "qwen": "asrq_worker.backends.qwen:QwenBackend",
-    "server": "asrq_worker.backends.server:ServerBackend",
-    "onnx": "asrq_worker.backends.experimental.onnx:OnnxBackend",
+    "qwen": "asrq_worker.backends.qwen.backend:QwenBackend",
+    "server": "asrq_worker.backends.server.backend:ServerBackend",
+    "onnx": "asrq_worker.backends.onnx.backend:OnnxBackend",
 }
 _FOR_TESTS = {
     "fake": "asrq_worker.backends.fake:FakeBackend",

@@ -27,14 +27,14 @@ from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
-from asrq_worker.control import JobControl
-from asrq_worker.logs import Log
-from asrq_worker.pipeline import Pipeline
+from asrq_worker.job.attempt import Taken, Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
+from asrq_worker.process.supervision import Supervised
 from asrq_worker.queue.execution import Begun, iso
-from asrq_worker.spool import discard
-from asrq_worker.supervision import Supervised
-from asrq_worker.task import Taken, Task
+from asrq_worker.storage.spool import discard
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.bridge")
 

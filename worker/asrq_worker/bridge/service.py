@@ -7,16 +7,16 @@ import time
 from asrq_jobs.errors import AsrqError, CanceledError, InternalError
 from asrq_jobs.request import REQUEST_SCHEMA, BlobAudio, Request
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
 from asrq_worker.bridge import messages
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.bridge.messages import Blob, Cancel, Op, Ping, Shutdown, Status, Transcribe
 from asrq_worker.bridge.uploads import Uploads
-from asrq_worker.flag import Flag
-from asrq_worker.logs import Log
-from asrq_worker.machine import Machine
+from asrq_worker.job.machine import Machine
+from asrq_worker.process.flag import Flag
 from asrq_worker.process.stdio import Message, Stdio, lines
-from asrq_worker.supervision import Supervised, within
+from asrq_worker.process.supervision import Supervised, within
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.bridge")
 

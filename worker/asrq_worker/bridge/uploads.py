@@ -16,8 +16,8 @@ from asrq_jobs.errors import (
     InvalidRequestError,
 )
 from asrq_jobs.request import BlobAudio
-from asrq_worker.spool import Spool, discard
-from asrq_worker.storage import writing
+from asrq_worker.storage.disk import writing
+from asrq_worker.storage.spool import Spool, discard
 
 
 @dataclass

@@ -14,7 +14,7 @@ from asrq_jobs import languages
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.display import visible
 from asrq_worker.cli import running
-from asrq_worker.storage import temporary
+from asrq_worker.storage.disk import temporary
 
 if TYPE_CHECKING:
     from asrq_worker.bench.measure import Step, Tell

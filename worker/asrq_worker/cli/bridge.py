@@ -32,8 +32,8 @@ def bridge(lanes: str | None, model: str | None, backend: str | None, exit_with_
     stdio.send(messages.loading())
     code = 0
     try:
-        from asrq_worker import parent
         from asrq_worker.bridge.service import Bridge
+        from asrq_worker.process import parent
 
         config = configuration.load(lanes=lanes, model=model, backend=backend)
         with running.in_foreground(config) as foreground:

@@ -10,8 +10,8 @@ from asrq_jobs import configuration
 from asrq_jobs.cli import failure, printing
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
-from asrq_worker import endpoint
 from asrq_worker.cli import running
+from asrq_worker.process import endpoint
 
 _END_S = 2.0
 
@@ -30,9 +30,9 @@ def dashboard(port: int, host: str) -> None:
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
     running.refuse_other_keys()
-    from asrq_worker.dashboard import make_server
+    from asrq_worker.process.supervision import Supervised
+    from asrq_worker.programs.dashboard import make_server
     from asrq_worker.queue.outage import Outage, ride_out
-    from asrq_worker.supervision import Supervised
 
     config = configuration.load()
     with running.in_foreground(config) as foreground:

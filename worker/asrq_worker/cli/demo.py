@@ -37,7 +37,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     Leaves nothing running and nothing on disk but the cache of models.
     """
     running.refuse_other_keys()
-    from asrq_worker import up
+    from asrq_worker.programs import up
 
     if audio is not None and not audio.is_file():
         raise AudioNotFoundError(f"There is no file {audio}.", hint="Check the path.")

@@ -7,8 +7,8 @@ import click
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, printing
 from asrq_jobs.errors import SettingsError
-from asrq_worker import endpoint
 from asrq_worker.cli import running
+from asrq_worker.process import endpoint
 
 
 @click.command(epilog="\b\nExamples:\n  asrq http\n  asrq http --port 9000")

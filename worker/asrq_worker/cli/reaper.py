@@ -42,9 +42,9 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     from asrq_worker.monitor.registry import Metrics
     from asrq_worker.monitor.server import listening
     from asrq_worker.queue.clock import ClockWatch
-    from asrq_worker.queue.courier import Courier
     from asrq_worker.queue.loop import end
     from asrq_worker.queue.outage import Outage, ride_out
+    from asrq_worker.reaper.courier import Courier
     from asrq_worker.reaper.reaper import Reaper
 
     with connect(config) as redis, running.in_foreground(config) as foreground:

@@ -16,7 +16,7 @@ from asrq_jobs.errors import SettingsError
 from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from asrq_worker.foreground import Foreground
+    from asrq_worker.process.foreground import Foreground
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def quietly(**overrides: Any) -> Settings:
 
 def log_if_asked(config: Settings) -> None:
     """Show logs only if a log level was chosen, for a command that says all that goes wrong in sentences."""
-    from asrq_worker import logs
+    from asrq_worker.telemetry import logs
 
     if configuration.origins()["log_level"] == "default":
         logs.silence()
@@ -102,8 +102,9 @@ def in_foreground(config: Settings) -> Iterator[Foreground]:
         InternalError: such a thread has ended.
         SetupError: error reports are configured, and the DSN is wrong or the extra not installed.
     """
-    from asrq_worker import logs, reports, supervision
-    from asrq_worker.foreground import Foreground, StartInterruptedError
+    from asrq_worker.process import supervision
+    from asrq_worker.process.foreground import Foreground, StartInterruptedError
+    from asrq_worker.telemetry import logs, reports
 
     logs.configure(config)
     reports.configure(config)

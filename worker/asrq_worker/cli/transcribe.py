@@ -24,8 +24,8 @@ from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
 from asrq_worker.cli import running
-from asrq_worker.spool import Spool
-from asrq_worker.storage import writing
+from asrq_worker.storage.disk import writing
+from asrq_worker.storage.spool import Spool
 
 
 @click.command(
@@ -55,7 +55,7 @@ def transcribe(
     The same input gives the same bytes but for the fields timings, created_at, started_at, completed_at, worker and
     attempts.
     """
-    from asrq_worker import one_shot
+    from asrq_worker.programs import one_shot
 
     found = _sources(given, recursive=recursive)
     shown = choose(form, as_json=as_json, folder=folder, several=len(found) > 1)
@@ -147,7 +147,7 @@ def _stop_on_signal(stop_all: Callable[[AsrqError], None]) -> None:
 
     So does a thread that ends although nothing goes on without it.
     """
-    from asrq_worker import supervision
+    from asrq_worker.process import supervision
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         del frame

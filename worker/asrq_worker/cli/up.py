@@ -42,8 +42,8 @@ def up(
     Prints ASRQ_REDIS_URL=… for other clients once jobs are taken. Valkey listens on loopback only.
     """
     running.refuse_other_keys()
-    from asrq_worker import parent
-    from asrq_worker import up as everything
+    from asrq_worker.process import parent
+    from asrq_worker.programs import up as everything
 
     def ready(url: str) -> None:
         if as_json:

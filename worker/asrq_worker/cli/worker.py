@@ -30,7 +30,7 @@ def worker(lanes: str | None, model: str | None, backend: str | None, metrics_po
 
         running.tell_health(worker_problem(config))
         return
-    from asrq_worker import service
+    from asrq_worker.programs import service
 
     with running.in_foreground(config) as foreground:
         service.run(config, foreground)

@@ -13,7 +13,7 @@ from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check, guarded
-from asrq_worker.storage import placed, temporary
+from asrq_worker.storage.disk import placed, temporary
 
 _OLDEST_PYTHON = (3, 11)
 _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
@@ -47,7 +47,7 @@ def _backends(config: Settings) -> Iterator[Check]:
 
 
 def _model(config: Settings) -> Check:
-    from asrq_worker.models import resolve
+    from asrq_worker.backends.whisper.models import resolve
 
     found = resolve(config.model_of("whisper"), model_dir=config.model_dir)
     revision = f", {found.revision}" if found.revision else ""
@@ -56,7 +56,7 @@ def _model(config: Settings) -> Check:
 
 def _engine(config: Settings, backend: str) -> Check:
     """Load the model as a worker would: what counts is whether it runs on the device."""
-    from asrq_worker.machine import make_engine
+    from asrq_worker.job.machine import make_engine
 
     engine = make_engine(config.model_copy(update={"model_download": False}), backend)
     try:
@@ -76,7 +76,7 @@ def _engine(config: Settings, backend: str) -> Check:
 def _decoder(config: Settings) -> Check:
     """Decode a second of silence in a process of its own, as a worker would."""
     from asrq_worker.audio.decoder import DecoderPool
-    from asrq_worker.spool import Spool
+    from asrq_worker.storage.spool import Spool
 
     pool = DecoderPool(1, memory_mb=config.decoder_memory_mb, stall_s=config.decoder_stall_s, max_s=config.max_audio_s)
     with Spool(config.spool_dir) as spool:
@@ -112,7 +112,7 @@ def _memory(config: Settings) -> Check:
         import psutil
     except ImportError:
         raise ExtraMissingError("Free memory cannot be told without psutil.", hint=extras.hint("worker")) from None
-    from asrq_worker.models import resolve
+    from asrq_worker.backends.whisper.models import resolve
 
     folder = resolve(config.model_of("whisper"), model_dir=config.model_dir).path
     model_mb = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 2**20

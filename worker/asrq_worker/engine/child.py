@@ -19,7 +19,7 @@ from asrq_worker.engine import messages
 from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.engine.messages import ChunkRef, Message
 from asrq_worker.process.serve import serve
-from asrq_worker.storage import refusal
+from asrq_worker.storage.disk import refusal
 
 log = logging.getLogger("asrq_worker.engine.child")  # not __main__
 

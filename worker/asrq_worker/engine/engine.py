@@ -28,8 +28,8 @@ from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
 from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty, put_off_s
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.succession import Succession
-from asrq_worker.logs import Log
-from asrq_worker.supervision import Supervised
+from asrq_worker.process.supervision import Supervised
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.engine")
 

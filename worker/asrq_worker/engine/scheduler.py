@@ -34,7 +34,7 @@ from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.pace import Pace
 from asrq_worker.engine.turns import Kind, Turns, Waiting
-from asrq_worker.supervision import Supervised
+from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
 

@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asrq_jobs.errors import AsrqError, AudioTooLargeError, InternalError, InvalidRequestError
 from asrq_jobs.settings import Settings
-from asrq_worker import endpoint, reports
 from asrq_worker.http import problems
 from asrq_worker.http.gateway import JOB_HEADER, ClientGoneError
-from asrq_worker.logs import Log
+from asrq_worker.process import endpoint
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
 

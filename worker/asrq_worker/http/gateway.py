@@ -21,7 +21,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
 from asrq_worker.http import models
-from asrq_worker.logs import Log
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
 

@@ -12,9 +12,9 @@ import uvicorn
 
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
-from asrq_worker import endpoint
 from asrq_worker.http.app import create_app
-from asrq_worker.supervision import Supervised
+from asrq_worker.process import endpoint
+from asrq_worker.process.supervision import Supervised
 
 _LOOK_S = 0.02
 _END_S = 5.0

@@ -14,7 +14,7 @@ from asrq_jobs.calls import STOPPED
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_worker import endpoint
+from asrq_worker.process import endpoint
 
 _TIMEOUT_S = 8.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where one who listens on all addresses is asked

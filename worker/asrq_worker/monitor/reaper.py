@@ -12,13 +12,13 @@ from redis import Redis
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_worker import supervision
 from asrq_worker.monitor import catalogue, health
 from asrq_worker.monitor.backlog import Backlog, BacklogEstimate, LaneFacts
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.readings import read_process
 from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
+from asrq_worker.process import supervision
 from asrq_worker.queue import shared
 from asrq_worker.reaper.reaper import Report
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from asrq_worker import reports
-from asrq_worker.logs import Log
 from asrq_worker.monitor.catalogue import Metric
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.monitor")
 

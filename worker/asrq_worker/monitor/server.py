@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
-from asrq_worker import endpoint, reports
-from asrq_worker.logs import Log
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.registry import CONTENT_TYPE, Metrics
-from asrq_worker.supervision import Supervised
+from asrq_worker.process import endpoint
+from asrq_worker.process.supervision import Supervised
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.monitor")
 

@@ -10,19 +10,19 @@ from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError
 from asrq_jobs.policy import Policy
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker import supervision
 from asrq_worker.backends.breaker import State as CircuitState
+from asrq_worker.engine.fleet import Berth, Fleet
 from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.life import State
-from asrq_worker.fleet import Berth, Fleet
+from asrq_worker.job.attempt import Ended, Taken
 from asrq_worker.monitor import catalogue, health
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.readings import read_devices, read_process
 from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.policy import Outcome
+from asrq_worker.process import supervision
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.task import Ended, Taken
+from asrq_worker.routing.policy import Outcome
 
 _Values = dict[tuple[str, ...], float]
 

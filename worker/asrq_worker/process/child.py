@@ -19,7 +19,7 @@ from typing import Any
 
 from asrq_worker.process.environment import handed_on
 from asrq_worker.process.handover import Handover
-from asrq_worker.supervision import Supervised
+from asrq_worker.process.supervision import Supervised
 
 log = logging.getLogger(__name__)
 

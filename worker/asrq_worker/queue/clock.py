@@ -10,9 +10,9 @@ from types import TracebackType
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from asrq_worker.logs import Log
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.outage import Outage
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.clock")
 

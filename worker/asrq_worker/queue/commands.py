@@ -15,12 +15,12 @@ from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
 from asrq_jobs import keys
 from asrq_jobs.errors import SettingsError
-from asrq_worker.fleet import Fleet
-from asrq_worker.logs import Log
-from asrq_worker.policy_watch import PolicyWatch
+from asrq_worker.engine.fleet import Fleet
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop
+from asrq_worker.queue.policy_watch import PolicyWatch
 from asrq_worker.queue.slot import Slot
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.commands")
 _LOOK_S = 1.0

@@ -8,7 +8,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from asrq_jobs import scripts
-from asrq_worker.logs import Log
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.queue")
 

@@ -14,10 +14,10 @@ from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker import faults
 from asrq_worker.backends.base import Transcript
-from asrq_worker.logs import Log
+from asrq_worker.queue import faults
 from asrq_worker.queue.execution import Execution
+from asrq_worker.telemetry.logs import Log
 
 _TRANSCRIPT: TypeAdapter[Transcript] = TypeAdapter(Transcript)
 _log = Log("asrq.journal")

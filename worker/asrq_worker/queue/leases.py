@@ -12,12 +12,12 @@ from redis.client import Pipeline
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
-from asrq_worker.control import JobControl
-from asrq_worker.logs import Log
+from asrq_worker.job.control import JobControl
 from asrq_worker.queue import shared
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.outage import Outage
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.leases")
 

@@ -11,10 +11,10 @@ from redis.exceptions import RedisError
 
 from asrq_jobs import retries
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
-from asrq_worker.logs import Log
+from asrq_worker.process.supervision import Supervised, wind_down
 from asrq_worker.queue.outage import Outage, answers
-from asrq_worker.supervision import Supervised, wind_down
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _PAUSE_S = 1.0  # after a defect
 

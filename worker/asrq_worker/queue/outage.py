@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from asrq_jobs.connection import connect, in_short, may_pass
 from asrq_jobs.settings import Settings
-from asrq_worker.logs import Log
-from asrq_worker.supervision import within
+from asrq_worker.process.supervision import within
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.queue")
 

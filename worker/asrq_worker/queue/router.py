@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
-from asrq_worker.logs import Log
 from asrq_worker.queue import shared
-from asrq_worker.routing import Need, Offer, Registration, refusal, served
+from asrq_worker.routing.offers import Need, Offer, Registration, refusal, served
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.router")
 

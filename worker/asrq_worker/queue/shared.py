@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
-from asrq_worker.logs import Log
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.queue")
 

@@ -24,10 +24,9 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
-from asrq_worker import faults
-from asrq_worker.control import JobControl
-from asrq_worker.logs import Log
-from asrq_worker.queue import guard, quarantine
+from asrq_worker.job.attempt import Ended, Taken, Task
+from asrq_worker.job.control import JobControl
+from asrq_worker.queue import faults, guard, quarantine
 from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import Execution, give_back
 from asrq_worker.queue.expiry import expire
@@ -35,7 +34,7 @@ from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.router import Router, pass_on
-from asrq_worker.task import Ended, Taken, Task
+from asrq_worker.telemetry.logs import Log
 
 Observe = Callable[[Taken, Ended], None]
 

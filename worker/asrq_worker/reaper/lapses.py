@@ -12,8 +12,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import CanceledError, RequestError
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
-from asrq_worker import faults
-from asrq_worker.queue import guard, quarantine
+from asrq_worker.queue import faults, guard, quarantine
 from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import EndVerdict, Execution, attempts_of, forget, iso
 from asrq_worker.reaper.recovery import lost

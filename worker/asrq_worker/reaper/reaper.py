@@ -21,8 +21,6 @@ from redis.exceptions import RedisError, ResponseError
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_worker import reports
-from asrq_worker.logs import Log
 from asrq_worker.queue import functions, shared
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
@@ -31,6 +29,8 @@ from asrq_worker.reaper.lapses import recover
 from asrq_worker.reaper.patrol import Patrol
 from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
 from asrq_worker.reaper.repairs import repair
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.reaper")
 

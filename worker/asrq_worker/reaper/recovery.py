@@ -13,11 +13,11 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
-from asrq_worker.outcome import decide
+from asrq_worker.job.attempt import Ended, attempt_limit
+from asrq_worker.job.outcome import decide
 from asrq_worker.queue.execution import Execution, iso
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
-from asrq_worker.routing import Need, Registration, served
-from asrq_worker.task import Ended, attempt_limit
+from asrq_worker.routing.offers import Need, Registration, served
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
 

@@ -10,9 +10,9 @@ from redis import Redis
 
 from asrq_jobs import keys
 from asrq_jobs import policy as policies
-from asrq_worker.logs import Log
-from asrq_worker.policy import Outcome, verdict
 from asrq_worker.queue import shared
+from asrq_worker.routing.policy import Outcome, verdict
+from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.reaper")
 

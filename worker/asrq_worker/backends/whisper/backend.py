@@ -17,7 +17,6 @@ from asrq_jobs.errors import (
     OutOfMemoryError,
 )
 from asrq_jobs.languages import NAMES
-from asrq_worker import models
 from asrq_worker.backends import failures, guards
 from asrq_worker.backends.base import (
     Backend,
@@ -30,7 +29,7 @@ from asrq_worker.backends.base import (
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
-from asrq_worker.backends.whisper import steps
+from asrq_worker.backends.whisper import models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.steps import Search, Steps

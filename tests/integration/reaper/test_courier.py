@@ -1,0 +1,309 @@
+"""Deliveries to a real HTTP server that fails first."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from redis import Redis
+from redis.commands.core import Script
+from waiting import until
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.settings import Settings
+from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Notice, verify
+from asrq_worker.reaper import courier
+from asrq_worker.reaper.courier import MOST_TRIES, Courier, wait_s
+
+SECRET = "the operator's"  # noqa: S105  # of this test
+
+
+@dataclass
+class Receiver:
+    """Answers with the given statuses, the last one for ever, and keeps what came."""
+
+    url: str
+    statuses: list[int]
+    got: list[tuple[bytes, str]] = field(default_factory=list)
+    came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.got.append((body, self.headers[SIGNATURE_HEADER]))
+            self.send_response(received.statuses.pop(0) if len(received.statuses) > 1 else received.statuses[0])
+            self.send_header("Location", f"{received.url}/elsewhere")
+            self.end_headers()
+            received.came.release()
+
+        def log_message(self, *args: object) -> None:
+            """Be silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received = Receiver(f"http://127.0.0.1:{server.server_port}/done?key=1", [200])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield received
+    server.shutdown()
+    server.server_close()
+
+
+class Clock:
+    """Time that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def settings(*, private: bool = True) -> Settings:
+    return Settings(webhook_secret=SECRET, webhook_private_hosts=private)
+
+
+def leave(redis: Redis, url: str, *, tries: int = 0, job_id: str = "a") -> Delivery:
+    delivery = Delivery(url=url, notice=Notice(id=job_id, status="failed", code="no_audio", at=999.0), tries=tries)
+    redis.zadd(keys.WEBHOOKS, {delivery.model_dump_json(): 0})
+    return delivery
+
+
+def left(redis: Redis) -> list[tuple[Delivery, float]]:
+    return [
+        (Delivery.model_validate_json(raw), due) for raw, due in redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
+    ]
+
+
+def broken(*_: object, **__: object) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "_POLL_S", 0.05)
+
+
+@contextmanager
+def mute() -> Iterator[tuple[str, list[bytes]]]:
+    """A receiver that takes what comes and never answers: its URL, and what came on each connection."""
+    came: list[bytes] = []
+    kept: list[socket.socket] = []
+
+    done = threading.Event()
+
+    def take() -> None:
+        while not done.is_set():
+            with suppress(TimeoutError):
+                kept.append(listener.accept()[0])
+                came.append(kept[-1].recv(1))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.05)
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}/secret?key=1", came
+        finally:
+            done.set()
+            thread.join()
+            for connection in kept:
+                connection.close()
+
+
+@pytest.fixture
+def clock(redis: Redis) -> Iterator[Clock]:
+    """A courier at work, and the time that it goes by."""
+    clock = Clock()
+    with Courier(redis, settings(), clock=clock):
+        yield clock
+
+
+def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver: Receiver, clock: Clock) -> None:
+    receiver.statuses = [500, 429, 302, 204]
+    leave(redis, receiver.url)
+    for tries in (1, 2, 3):
+        assert receiver.came.acquire(timeout=60)
+        until(lambda: [delivery.tries for delivery, _ in left(redis)] == [tries])  # noqa: B023  # called at once
+        [(_, due)] = left(redis)
+        assert 0.75 <= (due - clock.now) / (5 * 2 ** (tries - 1)) <= 1.25
+        clock.now = due + 0.001
+    assert receiver.came.acquire(timeout=60)
+    until(lambda: not left(redis))
+    assert redis.hget(keys.STATS, "webhooks_delivered") == b"1"
+    bodies = {body for body, _ in receiver.got}
+    assert len(receiver.got) == 4
+    assert bodies == {Notice(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
+    for body, signature in receiver.got:
+        assert verify(SECRET, signature, body, now=clock.now)
+
+
+def test_after_the_last_try_it_is_given_up(redis: Redis, receiver: Receiver, clock: Clock) -> None:
+    receiver.statuses = [500]
+    leave(redis, receiver.url, tries=MOST_TRIES - 1)
+    assert receiver.came.acquire(timeout=60)
+    until(lambda: not left(redis))
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://user:pass@127.0.0.1/", "http://127.0.0.1:0/", "http://[::1"]
+)
+def test_a_url_that_is_none_is_a_failed_try(redis: Redis, clock: Clock, url: str) -> None:
+    leave(redis, url, tries=MOST_TRIES - 1)
+    until(lambda: not left(redis))
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+def test_private_addresses_are_refused_unless_allowed(redis: Redis, receiver: Receiver) -> None:
+    leave(redis, receiver.url, tries=MOST_TRIES - 1)
+    with Courier(redis, settings(private=False)):
+        until(lambda: not left(redis))
+    assert receiver.got == []
+
+
+def test_a_receiver_that_does_not_answer_is_left_alone_for_a_while(
+    redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(courier, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(courier, "_SLOW_S", 0.1)
+    monkeypatch.setattr(courier, "_AT_ONCE", 1)
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    with mute() as (address, came), Courier(redis, settings(), clock=clock):
+        leave(redis, f"http://{address}")
+        until(lambda: [delivery.tries for delivery, _ in left(redis)] == [1])
+        for number in range(20):
+            leave(redis, f"http://{address}", job_id=f"also-{number}")
+        leave(redis, receiver.url.replace("127.0.0.1", "localhost"), job_id="z")  # due last
+        assert receiver.came.acquire(timeout=60)
+        until(lambda: {delivery.tries for delivery, _ in left(redis)} == {1})
+        assert len(came) == 1, "the others were put off"
+        clock.now += 61
+        until(lambda: len(came) == 2)
+    said = " ".join(str(vars(record)) for record in caplog.records)
+    assert "TimeoutError" in said
+    assert "slow_host" in said
+    assert "secret" not in said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_receiver_that_sends_a_byte_now_and_then_is_cut_off(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setattr(courier, "_TRY_S", 0.3)
+    monkeypatch.setattr(courier, "_TIMEOUT_S", 0.3 if scheme == "https" else 10.0)
+    answer = b"\x16\x03\x03\x20\x00" if scheme == "https" else b"HTTP/1.1 "  # a long record of TLS begins
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        leave(redis, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/", tries=MOST_TRIES - 1)
+        with Courier(redis, settings()):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                deadline = time.monotonic() + 10
+                while left(redis):
+                    assert time.monotonic() < deadline
+                    with suppress(OSError):  # cut off
+                        connection.sendall(b"x")
+                    time.sleep(0.02)  # the trickle
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+def test_a_try_under_way_does_not_keep_the_courier_from_ending(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(courier, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(Courier, "_settle", broken)  # as if its connection had been closed meanwhile
+    with mute() as (address, came):
+        leave(redis, f"http://{address}")
+        with Courier(redis, settings()) as ending:
+            until(lambda: came)
+            began = time.monotonic()
+        assert time.monotonic() - began < 5
+        [(delivery, due)] = left(redis)
+        assert (delivery.tries, due > time.time() + 60) == (0, True), "another courier has it later"
+    for loop in ending.loops:
+        assert loop.join(60)
+    assert "defect" not in caplog.text
+
+
+def test_a_counter_that_somebody_spoilt_repeats_no_delivery(redis: Redis, receiver: Receiver, clock: Clock) -> None:
+    redis.set(keys.STATS, "spoilt")
+    leave(redis, receiver.url)
+    assert receiver.came.acquire(timeout=60)
+    until(lambda: not left(redis))
+
+
+def test_what_another_courier_has_settled_stays_settled(redis: Redis) -> None:
+    settle = scripts.load(redis, "settle_webhook")
+    assert settle([keys.WEBHOOKS, keys.STATS], ["claimed", "", "tried", 1.0]) == 0
+    assert not redis.exists(keys.WEBHOOKS, keys.STATS)
+
+
+def test_a_defect_counts_as_a_try(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier.web, "connect", broken)
+    leave(redis, "http://127.0.0.1/", tries=MOST_TRIES - 1)
+    with Courier(redis, settings()):
+        until(lambda: not left(redis))
+    assert redis.hget(keys.STATS, "webhooks_given_up") == b"1"
+
+
+@pytest.mark.parametrize("failure", [ConnectionError("away"), ZeroDivisionError()])
+def test_neither_an_outage_of_the_queue_nor_a_defect_costs_a_delivery(
+    redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    failures = [failure] * courier._AT_ONCE
+    load = scripts.load
+
+    def load_or_fail(redis: Redis, name: scripts.ScriptName) -> Script:
+        if failures:
+            raise failures.pop()
+        return load(redis, name)
+
+    monkeypatch.setattr(scripts, "load", load_or_fail)
+    leave(redis, receiver.url)
+    with Courier(redis, settings()):
+        assert receiver.came.acquire(timeout=60)
+        until(lambda: not left(redis))
+
+
+def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Receiver) -> None:
+    clock = Clock()
+    leave(redis, receiver.url)
+    claim = scripts.load(redis, "claim_webhook")
+    assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is not None
+    assert claim([keys.WEBHOOKS], [clock.now, clock.now + 120]) is None
+    clock.now += 120
+    with Courier(redis, settings(), clock=clock):
+        assert receiver.came.acquire(timeout=60)
+    assert left(redis) == []
+
+
+def test_what_was_written_by_hand_is_thrown_away(redis: Redis, receiver: Receiver, clock: Clock) -> None:
+    redis.zadd(keys.WEBHOOKS, {b"\xff": 0, "{}": 0})
+    leave(redis, receiver.url)
+    assert receiver.came.acquire(timeout=60)
+    until(lambda: not redis.zcard(keys.WEBHOOKS))
+    assert len(receiver.got) == 1
+
+
+def test_without_a_secret_nothing_is_delivered(redis: Redis, receiver: Receiver) -> None:
+    leave(redis, receiver.url)
+    with Courier(redis, Settings(webhook_private_hosts=True)):
+        pass
+    assert len(left(redis)) == 1
+    assert receiver.got == []
+
+
+def test_waits_double_and_end() -> None:
+    waits = [wait_s(tries, jitter=0.5) for tries in range(1, MOST_TRIES + 1)]
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, None]

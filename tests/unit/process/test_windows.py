@@ -1,0 +1,125 @@
+"""Client and worker are for Windows too: what only POSIX has is not needed, and what Windows does instead is right.
+
+`mypy --platform win32` (`make lint`) finds every name that Windows lacks; here is what a type checker cannot see.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import types
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from asrq_worker.audio import decode_child, decode_process
+from asrq_worker.process import foreground, locking
+from asrq_worker.queue import faults
+from asrq_worker.storage.spool import Spool, discard
+
+_IMPORT_ALL = """
+import asyncio, importlib, logging, multiprocessing, os, pkgutil, signal, socket, subprocess, sys, tempfile, threading
+import av, fsspec, httpx, numpy, psutil, redis  # these have code of their own for each system; rq has none
+LACKING = ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty")
+for name in (*LACKING, "torch", "transformers"):  # the last two have Windows in mind, and take long
+    sys.modules[name] = None
+POSIX = {
+    os: "fork getuid geteuid getgid setsid killpg getpgid wait4 WNOHANG getloadavg uname sched_getaffinity",
+    signal: "SIGALRM SIGCHLD SIGHUP SIGKILL SIGSTOP SIGUSR1 SIGUSR2 SIGXCPU alarm setitimer pthread_kill",
+    socket: "AF_UNIX",
+}
+for module, names in POSIX.items():
+    for name in names.split():
+        if hasattr(module, name):
+            delattr(module, name)
+import asrq_jobs, asrq_worker
+for package in (asrq_jobs, asrq_worker):
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not found.name.endswith("__main__"):
+            try:
+                importlib.import_module(found.name)
+            except ModuleNotFoundError as error:
+                if error.name in LACKING or error.name.startswith("asrq"):
+                    raise
+print("imported")
+"""
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+
+
+def test_every_module_can_be_imported(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _IMPORT_ALL]
+    env = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}  # matplotlib complains of a home that it cannot write to
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("imported\n", "")
+
+
+def test_files_are_locked_by_windows_own_means(windows: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken: list[tuple[int, int, int]] = []
+    fake = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *given: taken.append(given))
+    monkeypatch.setitem(sys.modules, "msvcrt", fake)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    locking.Hold(tmp_path).close()
+    assert [(how, size) for _, how, size in taken] == [(2, 1)]
+
+
+def test_a_spool_asks_for_no_user_id(windows: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr("os.getuid", raising=False)
+    monkeypatch.setattr("asrq_worker.storage.spool.Hold", Mock())
+    (tmp_path / "asrq-spool-1-left").mkdir()
+    monkeypatch.setattr("asrq_worker.storage.spool._GRACE_S", -1.0)
+    with Spool(tmp_path) as spool:
+        assert list(tmp_path.iterdir()) == [spool.path]
+
+
+def test_a_file_that_a_child_still_reads_stays_for_now(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (tmp_path / "samples.f32").touch()
+    discard(tmp_path / "samples.f32")
+
+
+def test_a_decoder_goes_without_limits_of_the_system(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    decode_child._limit(1, 1)
+
+
+def test_the_end_of_a_decoder_is_told_without_signals(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("signal.SIGXCPU", raising=False)
+    assert "exit code 3221225477" in decode_process._died(0xC0000005).message  # an access violation, unsigned there
+
+
+def test_ctrl_break_asks_to_stop_as_well(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    try:
+        reloaded = importlib.reload(foreground)
+        assert reloaded._SIGNALS == [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+        with reloaded.Foreground() as watched:
+            watched.started()
+            signal.raise_signal(signal.SIGUSR1)
+            assert watched.stop.wait(5)
+            assert not watched.hurry.is_set()
+    finally:
+        monkeypatch.undo()
+        importlib.reload(foreground)
+
+
+def test_a_fault_point_ends_the_process_without_sigkill(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr("os.kill", lambda _, number: sent.append(number))
+    monkeypatch.delattr("signal.pthread_kill", raising=False)
+    fault = faults._Fault("here:2")
+    fault.reach("there")
+    fault.reach("here")
+    assert sent == []
+    fault.reach("here")
+    assert sent == [signal.SIGTERM]

@@ -1,1 +1,0 @@
-"""Backends that work as far as could be tried; docs/explanation/experimental.md says how far that is."""

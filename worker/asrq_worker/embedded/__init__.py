@@ -1,0 +1,1 @@
+"""A Valkey of our own, for where there is no Redis."""

@@ -1,0 +1,297 @@
+"""The decoded audio of one job through one engine: chunk by chunk, with checkpoints and progress."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
+from asrq_jobs.events import Event
+from asrq_jobs.request import Request
+from asrq_jobs.result import Result
+from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.split import Piece, Span, split, split_again
+from asrq_worker.backends import guards
+from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask
+from asrq_worker.engine.fleet import Berth
+from asrq_worker.engine.ladder import Step, can_be_split
+from asrq_worker.engine.messages import Loaded
+from asrq_worker.job import detection
+from asrq_worker.job.checkpoints import Checkpoints, Kept
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.merge import Placed
+from asrq_worker.job.progress import Progress
+from asrq_worker.routing.admission import admit
+from asrq_worker.telemetry.logs import Log
+
+_log = Log("asrq.inference")
+
+_POLL_S = 0.2
+_HUNG = 75  # looks, one each _POLL_S
+_CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
+
+
+class Journal(Kept, Protocol):
+    """Where a running job leaves its trace (events for clients, finished chunks for a later attempt), and finds that of
+    others."""
+
+    def event(self, event: Event) -> None:
+        """Publish an event."""
+
+    def reuse(self, key: str) -> Result | Literal["busy"] | None:
+        """Return the result of an earlier job with this `cache_key`; "busy": another job is at it, ask again.
+
+        None: this job is to make the result, and others may wait for it.
+        """
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one job brings to inference."""
+
+    request: Request
+    control: JobControl
+    journal: Journal
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What an engine made of a job: every chunk in its place, and the work it was (checkpoints are none)."""
+
+    loaded: Loaded
+    placed: tuple[Placed, ...]
+    work: tuple[ChunkDone, ...]
+    warnings: tuple[str, ...]
+
+
+def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
+    """Return what is loaded, waiting for the first load; later, while the engine restarts, chunks wait instead.
+
+    Raises:
+        SetupError, EngineError: it cannot be loaded.
+        StorageError: there is no room to load it now.
+    """
+    deadline = time.monotonic() + within_s
+    while (loaded := berth.engine.loaded) is None:
+        control.check()
+        error = berth.engine.error
+        if error is not None and (berth.engine.final or isinstance(error, StorageError)):
+            raise error
+        if time.monotonic() > deadline:
+            raise EngineUnavailableError(f"The backend {berth.name} was not ready within {within_s:g} s.")
+        control.wake.wait(_POLL_S)
+    return loaded
+
+
+def transcribe(
+    job: Job,
+    decoded: DecodedAudio,
+    berth: Berth,
+    loaded: Loaded,
+    *,
+    chunk_s: float,
+    stand_in: bool = False,
+) -> Heard:
+    """Transcribe decoded audio on one engine; `stand_in`: another backend is there to take over.
+
+    An engine that is past its deadlines for a while, and neither works nor ends, is not waited for.
+
+    Raises:
+        AsrqError: what stops the job, or the first chunk that fails.
+    """
+    options = admit(job.request, loaded.identity, loaded.capabilities)
+    longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
+    hearing = _Hearing(job, decoded, berth, loaded, options)
+    try:
+        for _ in hearing.rounds(split(decoded.spans, longest_s=longest_s, read=decoded.read)):
+            _hear_out(hearing, job.control, berth, stand_in=stand_in)
+    finally:
+        berth.scheduler.cancel(hearing.turn)
+    pieces = sorted(hearing.done, key=lambda piece: piece.start)
+    placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
+    return Heard(loaded, placed, tuple(hearing.work), (*hearing.warnings, *_findings(placed, options)))
+
+
+def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in: bool) -> None:
+    hung = 0
+    if hearing.pending:
+        hearing.tell()  # or whoever follows takes the wait for the engine for decoding
+    while hearing.pending:
+        control.check()
+        if stand_in and berth.engine.failures.lasting:
+            raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
+        # Counted in looks: a host that was suspended has not looked meanwhile.
+        hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
+        if hung > _HUNG:
+            raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs, and cannot be ended.")
+        settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        hearing.tell_steps()
+        for future in settled:
+            control.moved()
+            hearing.settle(future)
+
+
+class _Hearing:
+    """The pieces of one job on their way through one engine."""
+
+    def __init__(self, job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, options: ChunkOptions) -> None:
+        self._job = job
+        self._decoded = decoded
+        self._berth = berth
+        self._options = options
+        self._known = loaded.capabilities.languages
+        self._checkpoints = Checkpoints(job.journal, decoded, loaded.fingerprint)
+        self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
+        self.done: dict[Piece, Transcript] = {}
+        self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
+        self.work: list[ChunkDone] = []
+        self.warnings: dict[str, None] = {}
+        self.progress = Progress()
+        # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
+        self.turn = uuid.uuid4().hex
+
+    def rounds(self, pieces: Iterable[Piece]) -> Iterator[None]:
+        """Begin what is to be heard, and yield each time that what comes next depends on what it is.
+
+        Where no language is asked for, a piece is heard in the one that the model finds there. So in a recording in one
+        language each is heard once; only those that were taken for another, or may hold two, are heard again.
+        """
+        self._begin(pieces, self._options)
+        yield
+        if self._options.language is not None or not self._known:
+            return
+        whole, self.done = self.done, {}
+        self.progress.counts = self.progress.tells = False
+        for piece in detection.mixed(whole, self._known, self._options.languages):
+            self._begin(_stretches(piece, self._decoded.spans), self._options)
+        yield
+        settled = detection.settle(whole, self.done, self._known, self._options.languages)
+        self.done = dict(settled.kept)
+        self.progress.tells = True
+        for piece, (language, _) in settled.again.items():
+            self._begin([piece], replace(self._options, language=language, languages=()))
+        yield
+        for piece, (_, probability) in settled.again.items():
+            heard = self.done.get(piece)
+            if heard is not None and heard.text:  # else it was heard in parts, for lack of memory, or is no speech
+                self.done[piece] = replace(heard, language_probability=probability)
+        if settled.unsure:
+            self.warnings["language_unsure"] = None
+
+    def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
+        """Have pieces transcribed, but for those that an earlier attempt finished."""
+        for piece in pieces:
+            if finished := self._checkpoints.find(piece, options):
+                self.done[piece] = finished
+                self.progress.done(piece)
+            elif self._finished_in_part(piece, options):
+                self._begin_parts(piece, options)
+                continue
+            else:
+                self.pending[self._submit(piece, options)] = piece, options
+            self.progress.expect(piece.seconds)
+
+    def settle(self, future: Future[ChunkDone]) -> None:
+        """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
+
+        Raises:
+            AsrqError: why it failed.
+        """
+        piece, options = self.pending.pop(future)
+        if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
+            self.progress.expect(-piece.seconds)
+            self._begin_parts(piece, options)
+            return
+        chunk = future.result()
+        self.work.append(chunk)
+        self.done[piece] = chunk.transcript
+        self._checkpoints.save(piece, options, chunk.transcript, *self.progress.heard(piece, chunk.transcript))
+
+    def tell(self) -> None:
+        """Publish how far it is."""
+        self._job.journal.event(self.progress.now())
+
+    def tell_steps(self) -> None:
+        """Log and publish what was done since the last time because memory ran out."""
+        while not self._steps.empty():
+            piece, step = self._steps.get()
+            start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
+            _log.warning(
+                "job.out_of_memory", id=self._job.request.id, backend=self._berth.name, step=step, start=start, end=end
+            )
+            event = Event(type="progress", at=time.time(), stage="inference", step=step.value, start=start, end=end)
+            self._job.journal.event(event)
+
+    def _submit(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone]:
+        on_step = functools.partial(self._note_step, piece)
+        lane, path = self._job.request.lane, self._decoded.path
+        task = ChunkTask(self.turn, lane, path, piece.start, piece.stop, options, on_step)
+        return self._berth.scheduler.submit(task)
+
+    def _note_step(self, piece: Piece, step: Step) -> None:
+        self._steps.put((piece, step))  # told by the job's own thread: the engine's does not wait for Redis
+
+    def _begin_parts(self, piece: Piece, options: ChunkOptions) -> None:
+        self.warnings["chunk_split"] = None
+        self._begin(self._parts(piece), options)
+
+    def _parts(self, piece: Piece) -> list[Piece]:
+        return split_again(piece, self._decoded.spans, read=self._decoded.read)
+
+    def _finished_in_part(self, piece: Piece, options: ChunkOptions) -> bool:
+        """Whether an earlier attempt cut a piece and finished some of it."""
+        return (
+            self._checkpoints.inside(piece)
+            and can_be_split(piece.seconds)
+            and any(
+                self._checkpoints.find(part, options) or self._finished_in_part(part, options)
+                for part in self._parts(piece)
+            )
+        )
+
+
+def _stretches(piece: Piece, spans: Sequence[Span]) -> list[Piece]:
+    """Return the speech of a piece between its pauses; nothing where it has none."""
+    inside = [Piece(max(start, piece.start), min(stop, piece.stop)) for start, stop in spans]
+    found = [stretch for stretch in inside if stretch.start < stretch.stop]
+    return found if len(found) > 1 else []
+
+
+def condemn(heard: Heard) -> None:
+    """Refuse a transcript that is plainly wrong.
+
+    Raises:
+        CondemnedOutputError: another backend may do better.
+    """
+    told = {warning for chunk in heard.placed for warning in chunk.transcript.warnings}  # a backend may see more
+    condemned = sorted(_CONDEMNED & (told | set(heard.warnings)))
+    if condemned:
+        raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
+
+
+def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:
+    """Names of what the guards find in any chunk; a translation is English whatever was spoken.
+
+    What a backend has heard again in parts because it repeats itself is repeated in the sound, or the backend says so.
+    """
+    language = "en" if options.task == "translate" else options.language
+    found: dict[str, None] = {}
+    for chunk in placed:
+        text = chunk.transcript.text
+        if text:
+            judged = guards.judge(
+                text, language=language, seconds=chunk.end - chunk.start, truncated=chunk.transcript.truncated
+            )
+            names = [finding.name for finding in judged]
+            if "split_at_repetition" in chunk.transcript.warnings:
+                names = [name for name in names if name != "repetition"]
+            found.update(dict.fromkeys(names))
+    return tuple(found)

@@ -1,0 +1,316 @@
+"""A worker: one machine, its slots, its leases, and the way it starts, drains and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from redis.typing import EncodableT, FieldT
+
+from asrq_jobs import __version__, keys
+from asrq_jobs.calls import STOPPED, canceled
+from asrq_jobs.connection import connect, queue_errors
+from asrq_jobs.errors import ShutdownError, StorageError
+from asrq_jobs.result import WorkerInfo
+from asrq_jobs.settings import Settings
+from asrq_worker.backends import registry
+from asrq_worker.engine.messages import Loaded
+from asrq_worker.job.attempt import Ended, Taken, Task
+from asrq_worker.job.machine import Machine
+from asrq_worker.job.shadow import Comparison
+from asrq_worker.monitor.registry import Metrics
+from asrq_worker.monitor.server import listening
+from asrq_worker.monitor.worker import WorkerMonitor
+from asrq_worker.process.flag import Flag
+from asrq_worker.process.foreground import Foreground
+from asrq_worker.process.supervision import wait_while_busy, within
+from asrq_worker.queue import functions, shared
+from asrq_worker.queue.clock import ClockWatch
+from asrq_worker.queue.commands import CommandListener
+from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.loop import Loop, end
+from asrq_worker.queue.outage import ride_out
+from asrq_worker.queue.policy_watch import PolicyWatch
+from asrq_worker.queue.router import Router
+from asrq_worker.queue.slot import Slot
+from asrq_worker.routing.offers import Offer
+from asrq_worker.routing.policy import Outcome
+from asrq_worker.telemetry import reports
+from asrq_worker.telemetry.logs import Log
+
+_log = Log("asrq.service")
+
+_NO_ROOM_S = 5.0
+_OUTCOMES = 500
+_COMPARISONS = 1000
+_FAREWELL_S = 1.0  # for the last words to Redis
+_HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
+
+
+class Service:
+    """One worker process.
+
+    `start` returns when the model is warm and the slots take jobs; `close` drains.
+    """
+
+    def __init__(self, settings: Settings, *, shutdown: Callable[[], None], metrics: Metrics | None = None) -> None:
+        """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command.
+
+        `metrics` are shared with whatever else runs in this process.
+        """
+        self._settings = settings
+        self.monitor = WorkerMonitor(metrics or Metrics(), settings)
+        self._redis: Redis = connect(settings)
+        self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
+        self._clock = ClockWatch(self._redis, self._keeper.outage, lease_s=settings.lease_s)
+        self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
+        self._outcomes: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
+        self._machine = Machine(
+            settings,
+            redis=self._redis,
+            policy=self._policy.current,
+            observe=self._observe,
+            compare=self._compare,
+        )
+        # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
+        self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
+        reports.name_worker(self.name)
+        info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
+        pipeline = self._machine.pipeline
+        router = Router(self._redis, self.name, pipeline.offers, self._machine.fleet.try_anew)
+        task = Task(pipeline, settings, info, router.hands_back)
+        self._state = "starting"
+        self._announced: tuple[Offer, ...] = ()
+        self._slots: list[Slot] = []
+        for lane, count in settings.slots.items():
+            for number in range(1, count + 1):
+                name = f"{self.name}.{settings.backend}.{lane}.{number}"
+                self._slots.append(
+                    Slot(lane, name, self._redis, task, self._keeper, router, settings, self._ended, self._blocked)
+                )
+        self.monitor.watch(
+            state=self._shown_state,
+            blocked=self._blocked,
+            clock=self._clock.problem,
+            policy=self._policy.current,
+            fleet=self._machine.fleet,
+            keeper=self._keeper,
+        )
+        self._commands = CommandListener(
+            self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
+        )
+
+    @property
+    def _loops(self) -> list[Loop]:
+        """The threads beside the slots."""
+        return [self._policy.loop, self._keeper.loop, self._clock.loop, self._commands.loop]
+
+    def start(self, *, loaded: Callable[[], None] = lambda: None) -> None:
+        """Load and warm the model, then start taking jobs; `loaded` is called in between.
+
+        Raises:
+            QueueError: Redis refuses, or does not take what we have to tell within `redis_retry_s`.
+            SetupError, EngineError: the model cannot be served.
+        """
+        began = time.monotonic()
+        try:
+            with queue_errors(self._settings):
+                ride_out(self._publish, self._keeper.outage, within_s=self._settings.redis_retry_s)
+            self._announce("loading")
+            self._machine.start()
+            served = self._load()
+            loaded()
+        except BaseException:
+            within(_FAREWELL_S, self._withdraw)
+            self._machine.close()
+            raise
+        self._policy.start(self._machine.fleet, self._tell_what_is_new)
+        self._keeper.start()
+        self._clock.start()
+        self._commands.start()
+        for slot in self._slots:
+            slot.start()
+        self._announce("ready")
+        identity = served.identity
+        _log.info(
+            "worker.ready",
+            name=self.name,
+            backend=identity.backend,
+            model=identity.model,
+            device=identity.device,
+            compute_type=identity.compute_type,
+            load_s=round(served.load_s, 3),
+            start_s=round(time.monotonic() - began, 3),
+            lanes=self._settings.lanes,
+        )
+
+    def close(self, *, hurry: Flag | None = None) -> None:
+        """Take nothing new, let what runs finish within the grace time, hand the rest back, end the children.
+
+        Setting `hurry` ends the grace time early. Nothing here waits for a Redis that does not answer, unless a job is
+        still to be handed in or back.
+        """
+        grace_s = self._settings.grace_s
+        slots = [slot.loop for slot in self._slots]
+        for loop in slots:
+            loop.stop()
+        self._state = "draining"
+        self._keeper.loop.soon()  # tells
+        _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
+        if not wait_while_busy(slots, grace_s, hurry=hurry):
+            for slot in self._slots:
+                slot.hurry()
+            self._keeper.stop_all(ShutdownError("The worker is stopping."))
+            if not wait_while_busy(slots, _HAND_BACK_S):
+                _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
+        end([*slots, *self._loops], self._redis, self._settings)
+        self._machine.close()
+        if any(loop.abandoned for loop in slots):
+            _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
+        else:
+            within(_FAREWELL_S, lambda: self._announce(STOPPED))
+        self._redis.close()
+        _log.info("worker.stopped", name=self.name)
+
+    def _load(self) -> Loaded:
+        """Wait until the model is loaded; while there is no room for that, say so and wait for it."""
+        while True:
+            try:
+                return self._machine.wait_ready()
+            except StorageError:
+                self._announce("loading")
+                time.sleep(_NO_ROOM_S)
+
+    def _blocked(self) -> str | None:
+        """Return why no job is to be taken although the worker is ready: what it would have to write has no place."""
+        return self._machine.storage.problem() or self._unloadable()
+
+    def _unloadable(self) -> str | None:
+        policy = self._policy.current()
+        berths = [self._machine.fleet.find(name) for name in (policy.backend, policy.fallback) if name]
+        errors = [berth.engine.error if berth else None for berth in berths]
+        return errors[0].message if all(isinstance(error, StorageError) for error in errors) and errors[0] else None
+
+    def _known_problem(self) -> str | None:
+        return self._machine.storage.known or self._unloadable()
+
+    def _shown_state(self) -> str:
+        return "blocked" if self._state == "ready" and self._known_problem() else self._state
+
+    def _publish(self) -> None:
+        """Put what clients need into Redis: the functions that they call, and what these read."""
+        if not functions.publish(self._redis, replace=True):
+            _log.info("functions.unavailable", reason="Redis is older than 7, or does not let this user load them")
+        shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})
+        self._redis.hset(keys.LIMITS, mapping=self._limits())
+        self._redis.set(keys.CANCELED, canceled().to_json())
+
+    def _limits(self) -> dict[FieldT, EncodableT]:
+        depths = {f"depth:{lane}": self._settings.lane_depth for lane in self._settings.slots}
+        return {name: str(value) for name, value in (depths | {"blob_ttl": self._settings.blob_ttl_s}).items()}
+
+    def _beat(self, pipe: Pipeline) -> None:
+        for slot in self._slots:
+            slot.beat(pipe)
+        pipe.hset(keys.HOSTS, self.name, self._status())
+        for name, value in self._limits().items():  # those of whoever started last stay; what was lost comes back
+            pipe.hsetnx(keys.LIMITS, name, value)
+        pipe.set(keys.CANCELED, canceled().to_json(), nx=True)
+
+    def _observe(self, backend: str, outcome: Outcome) -> None:
+        self.monitor.served(backend, outcome)
+        self._outcomes.put((backend, outcome))
+
+    def _ended(self, taken: Taken, ended: Ended) -> None:
+        """Count an attempt, and tell how backends did: only now, since who asked does not wait for that."""
+        self.monitor.ended(taken, ended)
+        pipe = self._redis.pipeline(transaction=False)
+        with suppress(Empty):
+            while True:
+                backend, outcome = self._outcomes.get_nowait()
+                pipe.lpush(keys.outcomes(backend), outcome.model_dump_json())
+                pipe.ltrim(keys.outcomes(backend), 0, _OUTCOMES - 1)
+                if outcome.code is not None:
+                    pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
+        try:
+            pipe.execute()
+        except (RedisError, OSError) as error:
+            _log.warning("outcome.lost", reason=type(error).__name__)
+
+    def _compare(self, comparison: Comparison) -> None:
+        entry: dict[EncodableT, EncodableT] = {"comparison": comparison.model_dump_json()}
+        try:
+            self._redis.xadd(keys.SHADOW, entry, maxlen=_COMPARISONS, approximate=True)
+        except (RedisError, OSError) as error:
+            _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
+
+    def _tell_what_is_new(self) -> None:
+        """Announce at once what this worker can serve, if that has changed: others go by it."""
+        if self._machine.pipeline.offers() != self._announced:
+            self._announce(self._state)
+
+    def _announce(self, state: str) -> None:
+        self._state = state
+        try:
+            self._redis.hset(keys.HOSTS, self.name, self._status())
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", reason=type(error).__name__)
+
+    def _status(self) -> str:
+        self._announced = self._machine.pipeline.offers()
+        now = time.time()
+        own = (self._settings.backend, self._settings.fallback_backend)
+        # Nothing beats while the model loads; afterwards everything does that keeps the leases.
+        silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s
+        status = {
+            "state": self._shown_state(),
+            "problem": self._known_problem(),
+            "at": round(now, 3),
+            "until": round(now + silent_s, 3),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "version": __version__,
+            "lanes": self._settings.lanes,
+            "running": len(self._keeper.held()),
+            "engines": self._machine.fleet.states(),
+            "backends": list(dict.fromkeys(filter(None, (*registry.names(), *own)))),
+            "serves": [offer.model_dump(mode="json", exclude_none=True) for offer in self._announced],
+        }
+        return json.dumps(status)
+
+    def _withdraw(self) -> None:
+        try:
+            self._redis.hdel(keys.HOSTS, self.name)
+        except (RedisError, OSError) as error:
+            _log.warning("queue.unreachable", reason=type(error).__name__)
+
+
+def run(
+    settings: Settings,
+    foreground: Foreground,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    metrics: Metrics | None = None,
+) -> None:
+    """Run a worker until a signal or an operator ends it; `ready` is called when it takes jobs.
+
+    Raises:
+        QueueError, SetupError, EngineError: it cannot start.
+    """
+    service = Service(settings, shutdown=foreground.stop.set, metrics=metrics)
+    with listening(settings, service.monitor):
+        service.start(loaded=foreground.started)  # once jobs are taken, a signal must not break off but drain
+        try:
+            ready()
+            foreground.wait()
+        finally:
+            service.close(hurry=foreground.hurry)
