@@ -9,12 +9,12 @@ import pytest
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker.job import cache
 
-ASKED: dict[str, Any] = {"id": "a", "audio": PathAudio(path="/a.wav"), "language": "en"}
+ASKED: dict[str, Any] = {"id": "a", "audio": PathAudio(path="/a.wav")}
 HEARD: dict[str, Any] = {"sha256": "0" * 64, "fingerprint": "f", "chunk_s": 28.0, "stand_in": False}
 
 OF_MATTER = {
-    "task": "translate", "language": "ru", "backend": "fake", "model": "m", "track": 2, "word_timestamps": True,
-    "prompt": "Grafana", "hotwords": ("Valkey",),
+    "task": "translate", "language": "ru", "languages": ("en", "ru"), "backend": "fake", "model": "m", "track": 2,
+    "word_timestamps": True, "prompt": "Grafana", "hotwords": ("Valkey",),
 }  # fmt: skip
 OF_NO_MATTER = {
     "id": "b", "lane": "interactive", "audio": PathAudio(path="/b.wav"), "timeout_s": 9, "queue_ttl_s": 9,

@@ -27,6 +27,7 @@ IDENTITY = Identity("whisper", "1.2.1", "base", None, "cpu", "int8")
 
 OTHERWISE = {
     "language": ("ru", None),
+    "languages": (("ru",), ("en", "ru")),
     "task": ("translate",),
     "word_timestamps": (True,),
     "prompt": ("Grafana",),
