@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import inf
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -34,6 +33,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import FROM_RQ, JobState, Submitted, missing, without_result
+from asrq_jobs.timestamp import iso
 
 _ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
 _BLOCK_S = 2.0
@@ -318,7 +318,7 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
     at = yield from server_time()
-    outcome = canceled(job_id, completed_at=_iso(at))
+    outcome = canceled(job_id, completed_at=iso(at))
     event = Event(type="canceled", at=at)
     args: list[str | int] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
     raw: bytes = yield Script("cancel", _keys(job_id, lane, "scheduled", keys.STATS), args)
@@ -349,7 +349,7 @@ def retry(job_id: str) -> Calls[None]:
     lane = yield from lane_of(job_id)
     at = yield from server_time()
     event = Event(type="queued", at=at, lane=lane)
-    raw: bytes = yield Script("retry", _keys(job_id, lane, "failed"), [job_id, event.to_json(), _iso(at)])
+    raw: bytes = yield Script("retry", _keys(job_id, lane, "failed"), [job_id, event.to_json(), iso(at)])
     verdict = raw.decode()
     if verdict == "missing":
         raise missing(job_id)
@@ -385,7 +385,3 @@ def _keys(job_id: str, lane: str, registry: str, *counters: str) -> list[str]:
         keys.attempts(job_id),
         keys.chunks(job_id),
     ]
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -29,6 +29,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.queue.uploads import Uploads
 from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
@@ -186,7 +187,7 @@ def upload(redis: Redis, content: bytes) -> BlobAudio:
 def test_an_upload_becomes_a_file_in_the_spool(redis: Redis, spool: Spool, size: int) -> None:
     content = os.urandom(size)
     audio = upload(redis, content)
-    local = Source(Settings(), spool, redis).fetch(audio, nothing)
+    local = Source(Settings(), spool, Uploads(redis, Settings())).fetch(audio, nothing)
     assert local.ours is not None
     assert local.ours.parent == spool.path
     assert at_its_beginning(local) == content
@@ -204,7 +205,7 @@ def test_an_upload_that_expired_is_missing(redis: Redis, spool: Spool) -> None:
     audio = upload(redis, b"speech")
     redis.flushall()
     with pytest.raises(BlobMissingError):
-        Source(Settings(), spool, redis).fetch(audio, nothing)
+        Source(Settings(), spool, Uploads(redis, Settings())).fetch(audio, nothing)
     assert leftovers(spool) == set()
 
 
@@ -212,18 +213,20 @@ def test_an_upload_of_other_bytes_is_refused(redis: Redis, spool: Spool) -> None
     audio = upload(redis, b"speech")
     redis.set(keys.blob(audio.sha256), b"another")
     with pytest.raises(AudioMismatchError):
-        Source(Settings(), spool, redis).fetch(audio, nothing)
+        Source(Settings(), spool, Uploads(redis, Settings())).fetch(audio, nothing)
     assert leftovers(spool) == set()
 
 
 def test_an_upload_of_nothing_is_empty(redis: Redis, spool: Spool) -> None:
     with pytest.raises(AudioEmptyError):
-        Source(Settings(), spool, redis).fetch(upload(redis, b""), nothing)
+        Source(Settings(), spool, Uploads(redis, Settings())).fetch(upload(redis, b""), nothing)
 
 
 def test_an_upload_over_the_limit_is_refused(redis: Redis, spool: Spool) -> None:
     with pytest.raises(AudioTooLargeError):
-        Source(Settings(max_audio_mb=1), spool, redis).fetch(upload(redis, bytes(2**20 + 1)), nothing)
+        Source(Settings(max_audio_mb=1), spool, Uploads(redis, Settings())).fetch(
+            upload(redis, bytes(2**20 + 1)), nothing
+        )
     assert leftovers(spool) == set()
 
 
@@ -232,7 +235,7 @@ def test_what_check_raises_passes_on_and_leaves_nothing(redis: Redis, spool: Spo
         raise CanceledError("Canceled.")
 
     with pytest.raises(CanceledError):
-        Source(Settings(), spool, redis).fetch(upload(redis, b"speech"), check)
+        Source(Settings(), spool, Uploads(redis, Settings())).fetch(upload(redis, b"speech"), check)
     assert leftovers(spool) == set()
 
 
@@ -244,5 +247,5 @@ def test_uploads_need_redis(spool: Spool) -> None:
 def test_redis_away_is_said_in_one_sentence(spool: Spool) -> None:
     away = Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     with pytest.raises(QueueUnreachableError):
-        Source(Settings(), spool, away).fetch(BlobAudio(sha256="0" * 64, bytes=1), nothing)
+        Source(Settings(), spool, Uploads(away, Settings())).fetch(BlobAudio(sha256="0" * 64, bytes=1), nothing)
     assert leftovers(spool) == set()

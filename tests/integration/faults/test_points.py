@@ -34,6 +34,7 @@ from asrq_worker.job.machine import Machine
 from asrq_worker.queue.faults import VARIABLE
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
+from asrq_worker.queue.uploads import Uploads
 from asrq_worker.reaper.reaper import Reaper
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
@@ -78,7 +79,7 @@ def rescuer(_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         redis_url=_valkey, backend="fake", model="m", fallback="none", decoders=1, chunk_s=CHUNK_S, lease_s=3,
         retry_delay_s=0.05, spool_dir=tmp_path_factory.mktemp("spool"),
     )  # fmt: skip
-    with connect(settings) as redis, Machine(settings, redis=redis) as machine:
+    with connect(settings) as redis, Machine(settings, uploads=Uploads(redis, settings)) as machine:
         machine.wait_ready()
         yield Rescuer(machine, redis, settings)
 

@@ -16,7 +16,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
-from asrq_worker.queue.execution import iso
+from asrq_jobs.timestamp import iso
 from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/talk.mp3")

@@ -12,7 +12,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, InferenceError, JobNotFoundError, JobStateError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
-from asrq_worker.queue.execution import iso
+from asrq_jobs.timestamp import iso
 
 AUDIO = PathAudio(path="/audio/talk.mp3")
 

@@ -18,9 +18,10 @@ from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_worker.doctor import queue
 from asrq_worker.doctor.check import Check
+from asrq_worker.job.begun import EndVerdict
 from asrq_worker.job.control import JobControl
 from asrq_worker.queue import shared
-from asrq_worker.queue.execution import EndVerdict, Execution
+from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.reaper import rollback
 from asrq_worker.reaper.reaper import Reaper, Report

@@ -18,9 +18,9 @@ from asrq_worker.doctor import queue
 from asrq_worker.doctor.check import Check
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
-from asrq_worker.queue.announcement import refuse_webhook
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
+from asrq_worker.routing.admission import refuse_webhook
 
 AUDIO = PathAudio(path="/clip.wav")
 URL = "https://app.example/asrq?key=1"

@@ -18,8 +18,9 @@ from redis.exceptions import ReadOnlyError
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
 from asrq_worker.queue import expiry
-from asrq_worker.queue.execution import Execution, iso
+from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper import patrol
 from asrq_worker.reaper import reaper as reaping
 from asrq_worker.reaper.reaper import Reaper, Report

@@ -19,7 +19,8 @@ from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
-from asrq_worker.queue.execution import EndVerdict, Execution
+from asrq_worker.job.begun import EndVerdict
+from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.journal import RedisJournal
 
 KEY = "0123456789abcdef"

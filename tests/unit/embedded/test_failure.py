@@ -8,7 +8,7 @@ import pytest
 
 from asrq_jobs.errors import AsrqError, InUseError, QueueUnreachableError, StorageError
 from asrq_worker.embedded.failure import explain
-from asrq_worker.engine.life import failures_in_a_row
+from asrq_worker.process.restart import failures_in_a_row
 
 LOG = """\
 15612:M 28 Nov 2026 21:33:13.648 # WARNING Memory overcommit must be enabled! See sysctl.conf: or reboot.

@@ -32,9 +32,10 @@ from asrq_jobs.errors import (
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import incarnation
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import Failures, State, backoff_s, describe_exit
+from asrq_worker.engine.life import Failures, State
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.process.child import Child
+from asrq_worker.process.restart import backoff_s, describe_exit
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]

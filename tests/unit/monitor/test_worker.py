@@ -20,10 +20,10 @@ from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.life import State
 from asrq_worker.job.attempt import Ended, Taken
+from asrq_worker.job.begun import Begun, EndVerdict
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process import supervision
-from asrq_worker.queue.execution import Begun, EndVerdict
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.routing.policy import Outcome
 

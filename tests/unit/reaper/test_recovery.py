@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from asrq_jobs.request import LANES, PathAudio, Request
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
-from asrq_worker.queue.execution import Execution, iso
+from asrq_jobs.timestamp import iso
+from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
 from asrq_worker.reaper.snapshot import ENDED, Job, Places, Snapshot
 

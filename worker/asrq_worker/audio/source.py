@@ -8,12 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO
 
-from redis import Redis
-
-from asrq_jobs import keys
-from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import (
     AudioEmptyError,
     AudioMismatchError,
@@ -31,6 +27,8 @@ from asrq_worker.storage.spool import Spool, discard
 _BLOCK = 1 << 20  # bytes: even of a slow disk or network a few seconds' worth, for `check` is called in between
 
 Check = Callable[[], None]
+Uploads = Callable[[str], Iterator[bytes]]
+"""Yields the bytes that were uploaded under a sha256, in blocks small enough for `check`; none if they are gone."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +58,15 @@ class LocalAudio:
 class Source:
     """Fetches audio. Thread-safe."""
 
-    def __init__(self, settings: Settings, spool: Spool, redis: Redis | None, *, any_path: bool = False) -> None:
+    def __init__(self, settings: Settings, spool: Spool, uploads: Uploads | None, *, any_path: bool = False) -> None:
         """Keep what is needed to fetch.
 
-        `redis` is needed for uploads only. `any_path` lifts the rule of the audio roots, for a caller who could read
+        `uploads` None: nothing was uploaded. `any_path` lifts the rule of the audio roots, for a caller who could read
         the file anyway.
         """
         self._settings = settings
         self._spool = spool
-        self._redis = redis
+        self._uploads = uploads
         self._roots = Roots(
             [placed(root, setting="ASRQ_AUDIO_ROOTS") for root in settings.audio_roots], anywhere=any_path
         )
@@ -81,7 +79,7 @@ class Source:
         Raises:
             AudioError: it is not there, not allowed, empty, too large or not what was uploaded.
             FetchError: the network failed; trying again may help.
-            QueueError: Redis failed.
+            QueueError: an upload cannot be read now.
             StorageError, NoRoomError: it cannot be kept here.
         """
         match audio:
@@ -135,12 +133,12 @@ class Source:
         return LocalAudio(file, size, digest, name, ours=path)
 
     def _from_blob(self, audio: BlobAudio, check: Check) -> LocalAudio:
-        if self._redis is None:
+        if self._uploads is None:
             raise BlobMissingError("There is no Redis here to take uploaded audio from.")
         if audio.bytes == 0:
             raise AudioEmptyError(f"{audio.name or 'The audio'} is empty (0 bytes).")
         try:
-            local = self._store(self._uploaded(self._redis, keys.blob(audio.sha256)), audio.name, check)
+            local = self._store(self._uploads(audio.sha256), audio.name, check)
         except AudioEmptyError:
             raise BlobMissingError("The uploaded audio is no longer there.") from None
         if local.sha256 != audio.sha256:
@@ -149,17 +147,6 @@ class Source:
                 "The uploaded bytes do not match their sha256.", hint="Upload the audio again and submit the job anew."
             )
         return local
-
-    def _uploaded(self, redis: Redis, key: str) -> Iterator[bytes]:
-        at = 0
-        while True:
-            with queue_errors(self._settings):
-                block = cast("bytes", redis.getrange(key, at, at + _BLOCK - 1))
-            if block:
-                yield block
-            if len(block) < _BLOCK:
-                return
-            at += _BLOCK
 
     def _from_url(self, address: str, check: Check) -> LocalAudio:
         rules = url.Rules(self._settings.url_schemes, self._settings.url_private_hosts)

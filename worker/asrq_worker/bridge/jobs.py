@@ -25,14 +25,15 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, PathAudio, Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
 from asrq_worker.job.attempt import Taken, Task
+from asrq_worker.job.begun import Begun
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervision import Supervised
-from asrq_worker.queue.execution import Begun, iso
 from asrq_worker.storage.spool import discard
 from asrq_worker.telemetry.logs import Log
 

@@ -30,8 +30,8 @@ from redis.retry import Retry
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker.embedded import failure
-from asrq_worker.engine.life import backoff_s, failures_in_a_row
 from asrq_worker.process.locking import Hold
+from asrq_worker.process.restart import backoff_s, failures_in_a_row
 
 _STOP_S = 8.0
 _LOOK_S = 0.2

@@ -11,8 +11,8 @@ from types import TracebackType
 
 from asrq_jobs.errors import ErrorInfo, QueueUnreachableError, from_info
 from asrq_worker.embedded import failure
-from asrq_worker.engine.life import backoff_s, failures_in_a_row
 from asrq_worker.process.child import Child, Message
+from asrq_worker.process.restart import backoff_s, failures_in_a_row
 from asrq_worker.storage import disk
 from asrq_worker.telemetry.logs import Log
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import signal
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from asrq_jobs.errors import AsrqError, SetupError, StorageError
+from asrq_worker.process.restart import backoff_s
 
 FIRST_LOAD_TRIES = 3
-LONGEST_BACKOFF_S = 30.0
 FIRST_PUT_OFF_S = 10.0
 LONGEST_PUT_OFF_S = 300.0
 
@@ -94,27 +91,9 @@ def plenty() -> float:
     return math.inf
 
 
-def backoff_s(failures: int) -> float:
-    """Return the pause before a restart after so many failures in a row: 0, 1, 2, 4 … 30 s."""
-    return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)
-
-
-def failures_in_a_row(before: int, age_s: float) -> int:
-    """Count the end of a process of that age: one that lasted longer than the longest pause begins a new row."""
-    return 1 if age_s > LONGEST_BACKOFF_S else before + 1
-
-
 def put_off_s(failures: int) -> float:
     """Return the pause before a replacement is tried again after so many failed in a row: 10, 20, 40 … 300 s.
 
     Each try shares the cores with the process that serves on.
     """
     return min(FIRST_PUT_OFF_S * 2.0 ** (failures - 1), LONGEST_PUT_OFF_S)
-
-
-def describe_exit(code: int) -> str:
-    """Return the signal or exit code that a process ended with, in words."""
-    if code < 0 and sys.platform != "win32":
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"

@@ -12,11 +12,12 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
+from asrq_worker.job.begun import Begun, EndVerdict
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
-from asrq_worker.job.outcome import decide, in_the_end
+from asrq_worker.job.outcome import attempt_limit, decide, in_the_end
 from asrq_worker.job.pipeline import Pipeline
-from asrq_worker.queue.execution import Begun, EndVerdict, iso
 from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
@@ -141,11 +142,6 @@ class Task:
                 "completed_at": attempt.ended_at,
             }
         )
-
-
-def attempt_limit(request: Request, settings: Settings) -> int:
-    """Return how many attempts a job gets."""
-    return settings.max_attempts if request.retries is None else request.retries + 1
 
 
 def _parse(at: str) -> datetime:

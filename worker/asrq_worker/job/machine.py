@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable
 from types import TracebackType
 
-from redis import Redis
-
 from asrq_jobs.errors import EngineError, SetupError, StorageError
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
-from asrq_worker.audio.source import Source
+from asrq_worker.audio.source import Source, Uploads
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
@@ -32,14 +30,14 @@ _ROOM_OF_A_SLOT = 60 * SAMPLE_RATE * 4  # bytes: a minute of decoded audio; what
 class Machine:
     """Builds the parts from settings and owns their life.
 
-    `redis` is where uploads are read from; without it (one-shot use) jobs name files, anywhere.
+    `uploads` reads what clients of a queue have uploaded; without a queue (one-shot use) jobs name files, anywhere.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        redis: Redis | None = None,
+        uploads: Uploads | None = None,
         policy: Callable[[], Policy] | None = None,
         observe: Observe = lambda _backend, _outcome: None,
         compare: Callable[[Comparison], None] = lambda _comparison: None,
@@ -56,11 +54,11 @@ class Machine:
         self.fleet = Fleet(
             lambda backend: make_engine(settings, backend, room_mb=self.fleet.room_mb),
             model_of=settings.model_of,
-            batch_s=batch_bound_s(settings, queue=redis is not None),
+            batch_s=batch_bound_s(settings, queue=uploads is not None),
             budget_mb=settings.engine_memory_mb,
         )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
-        source = Source(settings, self.spool, redis, any_path=redis is None)
+        source = Source(settings, self.spool, uploads, any_path=uploads is None)
         self._shadow = Shadow(
             self.fleet,
             compare,
@@ -77,7 +75,7 @@ class Machine:
             self._shadow,
             observe,
             storage=self.storage,
-            webhooks=redis is not None and settings.webhook_secret is not None,
+            webhooks=uploads is not None and settings.webhook_secret is not None,
         )
 
     def start(self) -> None:

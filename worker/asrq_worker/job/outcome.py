@@ -16,7 +16,9 @@ from asrq_jobs.errors import (
     StorageError,
     WorkerLostError,
 )
+from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt
+from asrq_jobs.settings import Settings
 
 Verdict = Literal["failed", "canceled", "retry", "front", "abandon"]
 
@@ -73,3 +75,8 @@ def in_the_end(error: AsrqError, earlier: Sequence[Attempt]) -> AsrqError:
             hint="Convert it with another program, to WAV for instance, and submit that.",
         )
     return error
+
+
+def attempt_limit(request: Request, settings: Settings) -> int:
+    """Return how many attempts a job gets."""
+    return settings.max_attempts if request.retries is None else request.retries + 1

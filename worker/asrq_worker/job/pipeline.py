@@ -32,7 +32,7 @@ from asrq_worker.job.answer import Served
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Heard, Job, Journal
 from asrq_worker.job.shadow import Shadow
-from asrq_worker.queue.announcement import refuse_webhook
+from asrq_worker.routing.admission import refuse_webhook
 from asrq_worker.routing.offers import Offer
 from asrq_worker.routing.policy import Outcome, Route, cannot, falls_back, route
 from asrq_worker.storage.spool import Spool, discard

@@ -42,6 +42,7 @@ from asrq_worker.queue.outage import ride_out
 from asrq_worker.queue.policy_watch import PolicyWatch
 from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
+from asrq_worker.queue.uploads import Uploads
 from asrq_worker.routing.offers import Offer
 from asrq_worker.routing.policy import Outcome
 from asrq_worker.telemetry import reports
@@ -76,7 +77,7 @@ class Service:
         self._outcomes: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
         self._machine = Machine(
             settings,
-            redis=self._redis,
+            uploads=Uploads(self._redis, settings),
             policy=self._policy.current,
             observe=self._observe,
             compare=self._compare,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asrq_jobs.errors import UrlNotAllowedError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -18,15 +17,3 @@ def announcement(request: Request, result: Result | None, settings: Settings, *,
         return ""
     notice = Notice(id=result.id, status=result.status, code=result.error.code if result.error else None, at=at)
     return Delivery(url=request.webhook, notice=notice).model_dump_json()
-
-
-def refuse_webhook(request: Request, *, enabled: bool) -> None:
-    """Refuse a job that wants an announcement which nobody would make.
-
-    Raises:
-        UrlNotAllowedError: it names a webhook, and they are not enabled.
-    """
-    if request.webhook is not None and not enabled:
-        raise UrlNotAllowedError(
-            "Webhooks are not enabled here.", hint="Leave webhook out, or ask the operator to set ASRQ_WEBHOOK_SECRET."
-        )

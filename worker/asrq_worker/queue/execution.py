@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import ValidationError
 from redis import Redis
@@ -20,39 +18,19 @@ from asrq_jobs.errors import CanceledError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
+from asrq_worker.job.begun import BeginVerdict, Begun, EndVerdict
 from asrq_worker.queue import clock
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
 _HORIZON_S = 3 * 86_400
 _CANCEL = -1  # what end_execution.lua answers instead of giving back a job that is to be canceled
 
-BeginVerdict = Literal["started", "taken", "gone", "done"]
-EndVerdict = Literal["completed", "failed", "canceled", "retry", "front"]
 _DESTINATION: dict[EndVerdict, str] = {
     "completed": "finished",
     "failed": "failed",
     "canceled": "canceled",
     "retry": "scheduled",
 }
-
-
-def iso(at: float) -> str:
-    """Return a Unix time as RQ writes it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@dataclass(frozen=True)
-class Begun:
-    """Answer of `begin`. `attempts` ends with the one begun; `earlier` of them do not count against the limit.
-
-    `now` tells the time while the job runs, Unix s: that of Redis, or of this machine where there is no Redis.
-    """
-
-    verdict: BeginVerdict
-    attempts: tuple[Attempt, ...]
-    canceled: bool
-    earlier: int
-    now: Callable[[], float] = time.time
 
 
 @dataclass(frozen=True)

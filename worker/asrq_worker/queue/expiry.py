@@ -12,9 +12,10 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
 from asrq_worker.queue import guard, quarantine
 from asrq_worker.queue.announcement import announcement
-from asrq_worker.queue.execution import attempts_of, iso, rq_result
+from asrq_worker.queue.execution import attempts_of, rq_result
 
 
 def expire(redis: Redis, request: Request, settings: Settings, *, created_at: str | None, now: float) -> bool:

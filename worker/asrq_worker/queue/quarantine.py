@@ -14,8 +14,9 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.timestamp import iso
 from asrq_worker.queue import shared
-from asrq_worker.queue.execution import Execution, forget, iso
+from asrq_worker.queue.execution import Execution, forget
 
 _KEPT_BYTES = 4096
 _OWN: Final[dict[Callable[[str], str], bytes]] = {

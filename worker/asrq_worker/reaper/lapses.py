@@ -12,9 +12,11 @@ from asrq_jobs import keys
 from asrq_jobs.errors import CanceledError, RequestError
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
+from asrq_worker.job.begun import EndVerdict
 from asrq_worker.queue import faults, guard, quarantine
 from asrq_worker.queue.announcement import announcement
-from asrq_worker.queue.execution import EndVerdict, Execution, attempts_of, forget, iso
+from asrq_worker.queue.execution import Execution, attempts_of, forget
 from asrq_worker.reaper.recovery import lost
 
 Recovered = Literal["requeued", "failed", "canceled", "refused", "forgotten"]

@@ -13,9 +13,10 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
-from asrq_worker.job.attempt import Ended, attempt_limit
-from asrq_worker.job.outcome import decide
-from asrq_worker.queue.execution import Execution, iso
+from asrq_jobs.timestamp import iso
+from asrq_worker.job.attempt import Ended
+from asrq_worker.job.outcome import attempt_limit, decide
+from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
 from asrq_worker.routing.offers import Need, Registration, served
 

@@ -10,8 +10,9 @@ from redis.exceptions import ResponseError
 from asrq_jobs import keys, scripts
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
+from asrq_jobs.timestamp import iso
 from asrq_worker.queue import expiry, quarantine
-from asrq_worker.queue.execution import Execution, forget, give_back, iso
+from asrq_worker.queue.execution import Execution, forget, give_back
 from asrq_worker.reaper.recovery import Finding
 
 _MOST = 200  # jobs that one round puts back, so that it stays short

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asrq_jobs import languages
-from asrq_jobs.errors import NotServedError
+from asrq_jobs.errors import NotServedError, UrlNotAllowedError
 from asrq_jobs.request import Request
 from asrq_worker.backends.base import Capabilities, ChunkOptions, Identity
 from asrq_worker.backends.refusal import unsupported
@@ -34,3 +34,15 @@ def admit(request: Request, served: Identity, can: Capabilities) -> ChunkOptions
     if refused := unsupported(options, can, backend=served.backend, model=served.model):
         raise refused
     return options
+
+
+def refuse_webhook(request: Request, *, enabled: bool) -> None:
+    """Refuse a job that wants an announcement which nobody would make.
+
+    Raises:
+        UrlNotAllowedError: it names a webhook, and they are not enabled.
+    """
+    if request.webhook is not None and not enabled:
+        raise UrlNotAllowedError(
+            "Webhooks are not enabled here.", hint="Leave webhook out, or ask the operator to set ASRQ_WEBHOOK_SECRET."
+        )
