@@ -14,9 +14,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
-LONGEST_WORD = 42
-"""Of those that are not cut, in columns: what fits on a line."""
-
 Ends = Literal["sentence", "clause", "other"]
 
 _SENTENCE_ENDS = ".!?…。！？｡؟۔।॥"
@@ -76,22 +73,23 @@ def _unspaced(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF" and not name.startswith("HANGUL")
 
 
-def split(text: str, *, after: str = "") -> list[Atom]:
+def split(text: str, *, longest: int, after: str = "") -> list[Atom]:
     """Return the atoms of a text, once it is cleaned; together they hold all of it but its spaces.
 
-    `after` is what stands before it, perhaps with no space between.
+    `longest` is what a line holds, in columns: words beyond that are cut. `after` is what stands before the text,
+    perhaps with no space between.
     """
     text = cleaned(text)
     words = [(word.start(), word[0]) for word in re.finditer(r"\S+", text)]
     spaced = bool(after and text) and not (_stands_alone(after[-1]) and _stands_alone(text[0]))
-    return [atom for start, word in words for atom in _atoms(word, start, spaced=start > 0 or spaced)]
+    return [atom for start, word in words for atom in _atoms(word, start, longest, spaced=start > 0 or spaced)]
 
 
-def _atoms(word: str, offset: int, *, spaced: bool) -> Iterator[Atom]:
+def _atoms(word: str, offset: int, longest: int, *, spaced: bool) -> Iterator[Atom]:
     cuts = [0, *(at for at in range(1, len(word)) if _may_cut(word, at)), len(word)]
     for first, last in pairwise(cuts):
         part = word[first:last]
-        if columns(part) <= LONGEST_WORD:
+        if columns(part) <= longest:
             yield _atom(part, offset + first, _WITHIN_UNSPACED if first else 0.0, spaced=first == 0 and spaced)
             continue
         at = 0

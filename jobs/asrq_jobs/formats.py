@@ -7,16 +7,17 @@ TSV as openai-whisper writes it, `verbose_json` as OpenAI's transcription API re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args
 
 from asrq_jobs import languages
 from asrq_jobs.atoms import cleaned
 from asrq_jobs.result import Result, Segment
-from asrq_jobs.subtitles import Cue, cues
+from asrq_jobs.subtitles import NORMS, Cue, Norms, cues
 
 Format = Literal["json", "verbose_json", "txt", "srt", "vtt", "tsv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+SUBTITLES: tuple[Format, ...] = ("srt", "vtt")
 
 _OPENAI_FIELDS = ("task", "language", "duration", "text", "segments", "words")
 _OPENAI_SEGMENT_FIELDS = (
@@ -31,17 +32,20 @@ def extension(form: Format) -> str:
     return ".json" if form == "verbose_json" else f".{form}"
 
 
-def render(result: Result, form: Format) -> str:
-    """Return the whole file in a format; every line ends with a newline, no transcript is still a valid file."""
+def render(result: Result, form: Format, norms: Norms = NORMS) -> str:
+    """Return the whole file in a format; every line ends with a newline, no transcript is still a valid file.
+
+    `norms` are for subtitles (srt, vtt).
+    """
     match form:
         case "json" | "verbose_json":
             return json.dumps(document(result, form), ensure_ascii=False, indent=2) + "\n"
         case "txt":
             return _lines(cleaned(segment.text) for segment in _segments(result))
         case "srt":
-            return _srt(result)
+            return _srt(cues(_segments(result), result.duration, norms))
         case "vtt":
-            return _vtt(result)
+            return _vtt(cues(_segments(result), result.duration, norms))
         case "tsv":
             return _tsv(result)
 
@@ -70,19 +74,16 @@ def _only(items: list[dict[str, Any]] | None, names: tuple[str, ...]) -> list[di
     return items and [{name: item[name] for name in names} for item in items]
 
 
-def _srt(result: Result) -> str:
+def _srt(found: Iterable[Cue]) -> str:
     blocks = (
         f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{_text(cue).replace('-->', '->')}\n"
-        for number, cue in enumerate(cues(_segments(result), result.duration), start=1)
+        for number, cue in enumerate(found, start=1)
     )
     return "\n".join(blocks)
 
 
-def _vtt(result: Result) -> str:
-    blocks = (
-        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape(_text(cue))}\n"
-        for cue in cues(_segments(result), result.duration)
-    )
+def _vtt(found: Iterable[Cue]) -> str:
+    blocks = (f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape(_text(cue))}\n" for cue in found)
     return "\n".join(["WEBVTT\n", *blocks])
 
 

@@ -14,6 +14,7 @@ from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
 from asrq_jobs.errors import JobStateError
 from asrq_jobs.formats import Format
+from asrq_jobs.subtitles import Norms
 
 
 @click.command(
@@ -25,14 +26,19 @@ from asrq_jobs.formats import Format
 )
 @options.output_options
 def wait(
-    job_ids: tuple[str, ...], timeout_s: float | None, form: Format | None, folder: Path | None, as_json: bool
+    job_ids: tuple[str, ...],
+    timeout_s: float | None,
+    form: Format | None,
+    folder: Path | None,
+    norms: Norms,
+    as_json: bool,
 ) -> None:
     """Wait until jobs have ended and print their transcripts, in the order of the ids.
 
     With --json prints one result document a line, that of a failed job too (exit code 1). Files of --output are named
     after the audio.
     """
-    shown = choose(form, as_json=as_json, folder=folder, several=len(job_ids) > 1)
+    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(job_ids) > 1)
     with (
         Client(configuration.load()) as client,
         waiting(client, shown, job_ids, job_ids, by_id=True) as (jobs, delivery),
@@ -46,13 +52,13 @@ def wait(
 @click.command(epilog="\b\nExamples:\n  asrq result 3f2a…\n  asrq result 3f2a… --format vtt > talk.vtt")
 @options.ids_argument
 @options.output_options
-def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, as_json: bool) -> None:
+def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, norms: Norms, as_json: bool) -> None:
     """Print the transcripts of jobs that have ended, in the order of the ids.
 
     With --json prints one result document a line, that of a failed job too (exit code 1). Files of --output are named
     after the audio.
     """
-    shown = choose(form, as_json=as_json, folder=folder, several=len(job_ids) > 1)
+    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(job_ids) > 1)
     delivery = Delivery(shown, job_ids, by_id=True)
     numbers = iter(range(len(job_ids)))
 

@@ -12,8 +12,9 @@ from asrq_jobs import formats
 from asrq_jobs.cli import failure, files, printing
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, OutputError, UsageError, from_info
-from asrq_jobs.formats import Format
+from asrq_jobs.formats import SUBTITLES, Format
 from asrq_jobs.result import AudioInfo, Result
+from asrq_jobs.subtitles import NORMS, Norms
 
 # Formats of which two in a row are neither one file nor two.
 _ALONE = frozenset({"srt", "vtt", "tsv"})
@@ -31,16 +32,29 @@ class Form:
     folder: Path | None
     several: bool
     terminal: bool
+    norms: Norms = NORMS
 
 
 def choose(
-    form: Format | None, *, as_json: bool, folder: Path | None, several: bool, stdout: TextIO | None = None
+    form: Format | None,
+    *,
+    as_json: bool,
+    folder: Path | None,
+    several: bool,
+    norms: Norms = NORMS,
+    stdout: TextIO | None = None,
 ) -> Form:
     """Decide from the options: plain text, unless `--json` or `--format` asks for something else.
 
     Raises:
-        UsageError: several subtitles cannot share stdout, or the folder cannot be made or written to.
+        UsageError: several subtitles cannot share stdout, norms are for something else than subtitles, or the folder
+            cannot be made or written to.
     """
+    if norms != NORMS and form not in SUBTITLES:
+        raise UsageError(
+            "How lines are to be broken and shown is said of subtitles only.",
+            hint=f"Add --format {' or --format '.join(SUBTITLES)}.",
+        )
     if several and folder is None and form in _ALONE and not as_json:
         raise UsageError(
             f"Several transcripts as {form} cannot share standard output.",
@@ -54,6 +68,7 @@ def choose(
         folder=folder,
         several=several,
         terminal=(stdout or sys.stdout).isatty(),
+        norms=norms,
     )
 
 
@@ -110,7 +125,10 @@ class Delivery:
             name = result.audio.name
         try:
             return files.write(
-                form.folder, files.stem(name), formats.extension(form.form), formats.render(result, form.form)
+                form.folder,
+                files.stem(name),
+                formats.extension(form.form),
+                formats.render(result, form.form, form.norms),
             )
         except OutputError as error:
             return error
@@ -144,7 +162,7 @@ class Delivery:
                 printing.say()
             printing.say(Styled(f"==> {name} <==", bold=True))
         self._given += 1
-        printing.give(formats.render(result, form))
+        printing.give(formats.render(result, form, self._form.norms))
 
 
 def _error_of(result: Result) -> AsrqError:

@@ -21,6 +21,7 @@ from asrq_jobs.formats import Format
 from asrq_jobs.request import Audio, PathAudio, Request, UrlAudio
 from asrq_jobs.sources import STDIN, Source
 from asrq_jobs.states import Submitted
+from asrq_jobs.subtitles import Norms
 
 _EPILOG = """\b
 Examples:
@@ -64,6 +65,7 @@ def submit(
     by_path: bool,
     form: Format | None,
     folder: Path | None,
+    norms: Norms,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -77,7 +79,7 @@ def submit(
     ids = [job_id or uuid.uuid4().hex for _ in found]
     # What is wrong with the options is wrong for every source: say so before any audio is sent.
     Request.build(id=ids[0], audio=PathAudio(path="-"), **asked)
-    shown = choose(form, as_json=as_json, folder=folder, several=len(found) > 1)
+    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(found) > 1)
     with Client(configuration.load()) as client:
         workers.consult(client, asked)
 

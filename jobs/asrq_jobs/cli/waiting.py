@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
-from asrq_jobs.cli import failure
+from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.follow import Condition, Following, commands_for
 from asrq_jobs.cli.interruption import interruptible
 from asrq_jobs.cli.output import Delivery, Form, failed
@@ -116,6 +116,7 @@ def waiting(
     wait = Waiting(client, delivery, bars)
     again = [*(["--json"] if form.json_lines else ["--format", form.form] if form.form != "txt" else [])]
     again += ["--output", str(form.folder)] if form.folder else []
+    again += options.of_norms(form.norms)
     with interruptible():
         try:
             with bars or nullcontext():

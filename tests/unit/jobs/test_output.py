@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from asrq_jobs.cli import options
 from asrq_jobs.cli.output import Delivery, Form, choose, failed
 from asrq_jobs.errors import AudioEmptyError, UsageError
 from asrq_jobs.formats import FORMATS, Format
 from asrq_jobs.result import AudioInfo, Result, Segment
+from asrq_jobs.subtitles import Norms
 
 
 class Terminal(io.StringIO):
@@ -57,6 +60,42 @@ def test_several_files_of_a_kind_that_is_none_in_a_row_are_refused(name: Format,
         assert choose(name, as_json=False, folder=None, several=True).form == name
     for rest in ({"folder": tmp_path}, {"folder": None, "as_json": True}):
         assert choose(name, **{"as_json": False, "several": True, **rest}).form == name
+
+
+def test_what_subtitles_are_to_be_like_is_said_of_subtitles(capsys: pytest.CaptureFixture[str]) -> None:
+    narrow = Norms(line_chars=20, lines=1)
+    others: tuple[Format | None, ...] = (None, "txt", "tsv", "json")
+    for name in others:
+        with pytest.raises(UsageError, match="subtitles only") as caught:
+            choose(name, as_json=False, folder=None, several=False, norms=narrow)
+        assert "--format srt" in (caught.value.hint or "")
+    delivery = Delivery(choose("srt", as_json=False, folder=None, several=False, norms=narrow), ["a"])
+    delivery.put(0, done("all that was said in a long time in here"))
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if any(map(str.isalpha, line))] == ["all that was said in", "a long time in here"]
+
+
+def asked(*arguments: str) -> Norms:
+    """What a command gets of these options."""
+    got: list[Norms] = []
+
+    @click.command()
+    @options.output_options
+    def command(norms: Norms, **_others: object) -> None:
+        got.append(norms)
+
+    command.main(list(arguments), standalone_mode=False)
+    return got[0]
+
+
+def test_norms_are_options_and_options_are_norms() -> None:
+    assert asked() == Norms()
+    assert options.of_norms(Norms()) == []
+    norms = Norms(line_chars=30, lines=3, line_words=4, chars_per_s=15, shortest_ms=500, longest_ms=5500)
+    assert asked(*options.of_norms(norms)) == norms
+    assert asked("--max_line_width", "30", "--max_line_count", "3") == Norms(line_chars=30, lines=3)
+    with pytest.raises(UsageError, match="--max-duration"):
+        asked("--min-duration", "3", "--max-duration", "2")
 
 
 def test_a_folder_that_takes_no_files_is_a_usage_error(tmp_path: Path) -> None:

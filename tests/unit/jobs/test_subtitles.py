@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from subtitle_norms import faults
 
 from asrq_jobs.result import Segment, Word
-from asrq_jobs.subtitles import Cue, cues
+from asrq_jobs.subtitles import Cue, Norms, cues
 
 
 def segment(text: str, start: float, end: float, words: Sequence[Word] | None = None) -> Segment:
@@ -70,6 +70,29 @@ def speech(
 def test_the_norms_hold_whatever_is_said(said: tuple[list[Segment], float]) -> None:
     segments, duration = said
     assert faults(segments, duration) == []
+
+
+NORMS = st.builds(
+    Norms,
+    line_chars=st.integers(10, 60),
+    lines=st.integers(1, 4),
+    line_words=st.none() | st.integers(1, 6),
+    shortest_ms=st.integers(100, 2000),
+    longest_ms=st.integers(2000, 10_000),
+    chars_per_s=st.integers(5, 40),
+)
+
+
+@given(speech(), NORMS)
+@settings(max_examples=150)
+def test_other_norms_hold_as_well(said: tuple[list[Segment], float], norms: Norms) -> None:
+    segments, duration = said
+    assert faults(segments, duration, norms) == []
+
+
+def test_a_cue_may_have_more_lines() -> None:
+    found = cues([spoken("one two three four five six seven eight.")], None, Norms(line_chars=12, lines=4))
+    assert [cue.lines for cue in found] == [("one two", "three four", "five six", "seven eight.")]
 
 
 @given(speech(), st.sampled_from([None, 0.0, 0.3, 1.0, 7.0]))

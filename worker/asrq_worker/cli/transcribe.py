@@ -23,6 +23,7 @@ from asrq_jobs.errors import AsrqError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
+from asrq_jobs.subtitles import Norms
 from asrq_worker.cli import running
 from asrq_worker.storage.disk import writing
 from asrq_worker.storage.spool import Spool
@@ -44,6 +45,7 @@ def transcribe(
     recursive: bool,
     form: Format | None,
     folder: Path | None,
+    norms: Norms,
     as_json: bool,
     **fields: Any,
 ) -> None:
@@ -58,7 +60,7 @@ def transcribe(
     from asrq_worker.programs import one_shot
 
     found = _sources(given, recursive=recursive)
-    shown = choose(form, as_json=as_json, folder=folder, several=len(found) > 1)
+    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(found) > 1)
     config = configuration.load(model=model, backend=backend)
     running.log_if_asked(config)
     names = [source.shown for source in found]
