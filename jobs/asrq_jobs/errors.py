@@ -130,7 +130,7 @@ class InvalidRequestError(RequestError):
 
 
 class UnknownLanguageError(RequestError):
-    """The language is none that the models know, or is written in a way that nobody understands."""
+    """The language is not one that the models know, or its name is not understood."""
 
     code = "unknown_language"
 
@@ -176,7 +176,7 @@ class AudioNotFoundError(AudioError):
 
 
 class PathNotAllowedError(AudioError):
-    """The path, symlinks resolved, lies outside the folders that the operator listed."""
+    """The path, with symlinks resolved, is outside the folders that the operator listed."""
 
     code = "path_not_allowed"
     stage: ClassVar[Stage] = "fetch"
@@ -210,7 +210,7 @@ class AudioUnreadableError(AudioError):
     """The bytes are not audio or video that can be decoded."""
 
     code = "audio_unreadable"
-    default_hint = "Check that the file plays; supported is whatever FFmpeg decodes."
+    default_hint = "Check that the file plays; asrq supports every format that FFmpeg decodes."
 
 
 class NoAudioStreamError(AudioError):
@@ -234,7 +234,7 @@ class AudioTooLongError(AudioError):
 
 
 class AudioMismatchError(AudioError):
-    """The uploaded bytes do not have the sha256 that names them."""
+    """The uploaded bytes do not match the SHA-256 that they are stored under."""
 
     code = "audio_mismatch"
     stage: ClassVar[Stage] = "fetch"
@@ -357,7 +357,7 @@ class InUseError(SetupError):
 class StorageError(SetupError):
     """A folder that has to be written cannot be, or what was kept in it cannot be read.
 
-    A worker that meets it gives the job back, at no attempt's cost, and takes none until it can write again.
+    A worker that meets it gives the job back without costing an attempt, and takes none until it can write again.
     """
 
     code = "storage_unusable"
@@ -382,7 +382,7 @@ class EngineCrashedError(EngineError):
     """The engine process died while it held this work."""
 
     code = "engine_crashed"
-    default_hint = "The worker's log has what it said last; if the host ran out of memory, use a smaller model."
+    default_hint = "See its last lines in the worker's log; if the host ran out of memory, use a smaller model."
 
 
 class EngineTimeoutError(EngineError):
@@ -414,24 +414,26 @@ class MalformedOutputError(EngineError):
 
 
 class CondemnedOutputError(EngineError):
-    """The guards found the output plainly wrong: a loop, another script, far too much text."""
+    """The guards found the output to be plainly wrong: a loop, another script, far too much text."""
 
     code = "condemned_output"
-    default_hint = "Another backend or a larger model may do better; ASRQ_FALLBACK names one that is tried by itself."
+    default_hint = (
+        "Another backend or a larger model may do better; ASRQ_FALLBACK names one that is tried automatically."
+    )
 
 
 class InferenceError(EngineError):
-    """The backend raised on this chunk."""
+    """The backend raised an error on this chunk."""
 
     code = "inference_failed"
-    default_hint = "The worker's log has the reason; another backend may manage (ASRQ_FALLBACK)."
+    default_hint = "The worker's log has the reason; another backend may be able to do it (ASRQ_FALLBACK)."
 
 
 class ServerUnreachableError(EngineError):
     """The inference server cannot be connected to, or does not answer in time."""
 
     code = "server_unreachable"
-    default_hint = "Check that it runs, the network, and ASRQ_SERVER_URL."
+    default_hint = "Check that the server runs, the network, and ASRQ_SERVER_URL."
 
 
 class ServerFailedError(EngineError):
@@ -490,7 +492,7 @@ class DeadlineError(AsrqError):
 
 
 class ExpiredError(AsrqError):
-    """The job waited in its lane for longer than it may: no worker took it in time."""
+    """The job waited in its lane longer than allowed: no worker took it in time."""
 
     code = "expired"
     stage: ClassVar[Stage] = "queue"

@@ -78,12 +78,12 @@ class Request(_Document):
         default=(), max_length=20, description="Those that auto is to choose among, written likewise; none: all."
     )
     backend: str | None = Field(
-        default=None, max_length=64, description="null: whatever the worker serves; else only a worker with it will do."
+        default=None, max_length=64, description="null: any; else only a worker that serves it takes the job."
     )
     model: str | None = Field(
         default=None,
         max_length=512,
-        description="null: whatever the worker serves; else only a worker with it will do.",
+        description="null: any; else only a worker that serves it takes the job.",
     )
     track: Whole | None = Field(
         default=None,

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 MEANINGS: dict[str, str] = {
-    "truncated_media": "the file was cut off: what is missing of it is missing in the text",
-    "corrupt_media": "parts of the file are damaged and were passed over",
-    "other_tracks": "the file has other audio tracks, which were not heard; --track N takes another one",
-    "non_finite_samples": "some samples are no numbers and were taken for silence",
+    "truncated_media": "the file was cut off, so part of the text is missing",
+    "corrupt_media": "parts of the file are damaged and were left out",
+    "other_tracks": "the file has other audio tracks, which were not transcribed; --track N takes another one",
+    "non_finite_samples": "some samples are not numbers and were taken for silence",
     "no_speech": "no speech was found in it, or in a part of it",
     "invented": "text that nobody can have said in its place was left out",
     "language_unsure": "the language is a guess, or that of a part is: say which it is with --language",
-    "repetition": "the text may go round in circles somewhere",
+    "repetition": "the text may repeat itself somewhere",
     "too_long": "a part has more text than anybody can say in its time",
     "too_short": "a part has hardly any text for its length",
     "wrong_script": "a part is not in the script of the language asked for",
     "truncated": "the model reached its longest output: text is missing",
-    "chunk_split": "memory ran out, so speech was cut into shorter pieces; at the seams a word may suffer",
+    "chunk_split": "memory ran out, so speech was cut into shorter pieces; a word at a cut may suffer",
     "split_at_token_limit": "a part was too long for the model and was cut in two at a quiet place",
-    "split_at_repetition": "a part repeats itself, so it was cut at quiet places and each piece was heard again alone",
+    "split_at_repetition": "a part repeats itself, so it was cut at quiet places and its pieces were transcribed alone",
     "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
-    "fallback": "another backend took over; the code after the colon says why the one that was to serve did not",
+    "fallback": "another backend took over; the code after the colon says why",
 }
 
 

@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     backend: str = Field(
         default="whisper", description="Which backend serves jobs, unless `asrq backend` says otherwise."
     )
-    fallback: str = Field(default="whisper", description="Which backend stands in when it fails; none: nothing does.")
+    fallback: str = Field(
+        default="whisper", description="Fallback: the backend that takes over when it fails; none: no fallback."
+    )
     fallback_warm: bool = Field(
         default=False, description="Load the fallback at the start instead of when it is needed."
     )
@@ -114,9 +116,7 @@ class Settings(BaseSettings):
     engine_max_rss_mb: int = Field(
         default=0, ge=0, description="Memory of an engine process above which a fresh one takes over; 0: never."
     )
-    engine_idle_s: Seconds = Field(
-        default=900.0, description="An engine that only stood in is unloaded when idle for so long."
-    )
+    engine_idle_s: Seconds = Field(default=900.0, description="A fallback's engine is unloaded after this idle time.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes CUDA where it works.")
     compute_type: str = Field(default="auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
     cpu_threads: int = Field(
@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     decoders: int = Field(default=2, ge=1, le=32, description="Decoder processes.")
     decoder_memory_mb: int = Field(default=4096, ge=512, description="Address space of a decoder (Linux).")
     decoder_stall_s: Seconds = Field(
-        default=30.0, description="A decoder that makes no progress for so long is killed."
+        default=30.0, description="A decoder that makes no progress for this long is killed."
     )
     chunk_s: float = Field(
         default=28.0, ge=5, le=30, description="Speech is cut at pauses into chunks of at most this."
@@ -171,7 +171,7 @@ class Settings(BaseSettings):
 
     # Safety
     lease_s: float = Field(
-        default=15.0, ge=3, description="A worker that does not renew for so long has lost its jobs."
+        default=15.0, ge=3, description="A worker that does not renew its leases for this long loses its jobs."
     )
     reaper_interval_s: Seconds = Field(default=2.0, description="Pause between two looks of the reaper.")
     max_attempts: int = Field(default=3, ge=1, le=21, description="Attempts of a job unless it asks otherwise.")
@@ -208,7 +208,7 @@ class Settings(BaseSettings):
 
     # Seeing inside
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe line shown."
+        default="info", description="Least severe level that is logged."
     )
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal.")
     metrics_port: int = Field(default=0, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0: none.")

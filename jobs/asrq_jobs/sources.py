@@ -76,7 +76,8 @@ def _expand(argument: str, *, recursive: bool) -> list[Source]:
     found = [Source(path=file) for file in _media_files(path)]
     if not found:
         raise UsageError(
-            f"There is no audio or video file in {path}.", hint="Name a file to have it tried whatever its ending."
+            f"There is no audio or video file in {path}.",
+            hint="Name a file to have it tried, whatever its extension is.",
         )
     return found
 

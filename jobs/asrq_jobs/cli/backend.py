@@ -49,13 +49,15 @@ def show(as_json: bool) -> None:
 
 @backend.command(name="set", epilog="\b\nExample:\n  asrq backend set qwen --fallback whisper")
 @click.argument("name")
-@click.option("--fallback", metavar="NAME", help="Stands in when NAME fails; default: what stood in or served before.")
+@click.option(
+    "--fallback", metavar="NAME", help="Takes over when NAME fails; default: the fallback or serving backend so far."
+)
 @options.json_option
 def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
     """Let the backend NAME serve all jobs."""
 
     if name == fallback:
-        raise UsageError(f"{name} cannot stand in for itself.", hint="Name another --fallback, or none.")
+        raise UsageError(f"{name} cannot be its own fallback.", hint="Name another --fallback, or none.")
 
     def change(current: Callable[[], Policy]) -> Policy:
         stand_in = fallback or current().fallback or current().backend
@@ -83,7 +85,7 @@ def canary(name: str, share: str, as_json: bool) -> None:
 @click.argument("share")
 @options.json_option
 def shadow(name: str, share: str, as_json: bool) -> None:
-    """Let the backend NAME hear a SHARE of the jobs after they were served, and compare; 0% ends it."""
+    """Let the backend NAME transcribe a SHARE of the jobs again after they were served, and compare; 0% ends it."""
     part = _share(share)
 
     def change(current: Callable[[], Policy]) -> Policy:
@@ -102,7 +104,7 @@ def rollback(as_json: bool) -> None:
 def _beside(current: Policy, name: str, part: float) -> Share | None:
     """Return the share of a backend that runs beside the one that serves; None for no part."""
     if part and name == current.backend:
-        raise UsageError(f"{name} serves already.", hint="Name a backend to be tried beside it.")
+        raise UsageError(f"{name} already serves.", hint="Name a backend to be tried beside it.")
     return Share(backend=name, share=part) if part else None
 
 
@@ -117,7 +119,9 @@ def _change(change: Callable[[Callable[[], Policy]], Policy], *named: str, reaso
         before = policy.read(client.redis)
         after = change(lambda: before or _by_settings(client))
         if not policy.write(client.redis, before, after, reason=reason):
-            raise JobStateError("The policy has just been changed by somebody else.", hint="Look: asrq backend show")
+            raise JobStateError(
+                "The policy has just been changed by somebody else.", hint="See the new one: asrq backend show"
+            )
     if as_json:
         printing.give_json({"policy": after.model_dump()})
     else:
@@ -133,8 +137,8 @@ def _by_settings(client: Client) -> Policy:
     found = serving.by_settings(client.workers())
     if len(found) > 1:
         raise JobStateError(
-            f"By their settings workers serve different backends: {', '.join(sorted({name for name, _ in found}))}.",
-            hint="Say first what is to serve on all of them: asrq backend set NAME --fallback NAME",
+            f"The workers' settings name different backends: {', '.join(sorted({name for name, _ in found}))}.",
+            hint="First choose one backend for all of them: asrq backend set NAME --fallback NAME",
         )
     for backend, fallback in found:
         return Policy(backend=backend, fallback=fallback)

@@ -23,7 +23,7 @@ COMMANDS: dict[str, Command] = {
     "submit": Command("asrq_jobs.cli.submit:submit", "Submit audio to the queue, and wait if asked.", "Submit"),
     "wait": Command("asrq_jobs.cli.outcomes:wait", "Wait for jobs and print their transcripts.", "Submit"),
     "result": Command("asrq_jobs.cli.outcomes:result", "Print the transcripts of jobs that have ended.", "Submit"),
-    "status": Command("asrq_jobs.cli.jobs:status", "Show where jobs stand.", "Submit"),
+    "status": Command("asrq_jobs.cli.jobs:status", "Show the state of jobs.", "Submit"),
     "events": Command("asrq_jobs.cli.jobs:events", "Follow the events of a job.", "Submit"),
     "cancel": Command("asrq_jobs.cli.jobs:cancel", "Cancel jobs, waiting or running.", "Submit"),
     "retry": Command("asrq_jobs.cli.jobs:retry", "Queue failed or canceled jobs again.", "Submit"),
@@ -48,7 +48,7 @@ COMMANDS: dict[str, Command] = {
     "dead": Command("asrq_jobs.cli.dead:dead", "Look at failed jobs, retry and purge them.", "Look after"),
     "backend": Command("asrq_jobs.cli.backend:backend", "Show and change which backend serves jobs.", "Look after"),
     "doctor": Command(
-        "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with what mends each fault.", "Look after",
+        "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with a fix for each problem.", "Look after",
         "worker",
     ),
     "models": Command("asrq_worker.cli.models:models", "List, fetch, load and unload models.", "Look after", "worker"),

@@ -39,7 +39,7 @@ def _filters(command: Decorated) -> Decorated:
             "older_than_s",
             callback=_age,
             metavar="AGE",
-            help="Failed before: 30m, 12h, 7d; default: any.",
+            help="Failed longer ago than this: 30m, 12h, 7d; default: any.",
         ),
         click.option("--code", metavar="CODE", help="With this error code only; default: any."),
         click.option("--lane", type=click.Choice(LANES), help="Of this lane only; default: both."),
@@ -70,7 +70,7 @@ def dead() -> None:
 
 @dead.command("list", epilog="\b\nExample:\n  asrq dead list --lane batch --older-than 7d")
 @click.option("--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane.")
-@click.option("--all", "every", is_flag=True, help="However many there are.")
+@click.option("--all", "every", is_flag=True, help="All of them, however many there are.")
 @_filters
 @options.json_option
 def list_dead(most: int, every: bool, as_json: bool, **filters: Any) -> None:

@@ -10,6 +10,6 @@ MEANINGS = {
     TIMED_OUT: "timed out waiting; the jobs go on",
     HUNG_UP: "the terminal was closed; jobs in the queue go on",
     INTERRUPTED: "interrupted (Ctrl-C); jobs in the queue go on",
-    READER_GONE: "whoever read the output has gone",  # as a shell reports a program that SIGPIPE ended
+    READER_GONE: "the program that read the output has ended",  # as a shell reports a program that SIGPIPE ended
     TERMINATED: "terminated (SIGTERM); jobs in the queue go on",
 }

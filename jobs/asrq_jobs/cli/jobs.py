@@ -26,7 +26,7 @@ _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description
 @options.ids_argument
 @options.json_option
 def status(job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Show where jobs stand.
+    """Show the state of jobs.
 
     Without a terminal, prints a line per job with tabs between id, status, lane, position, attempt, time of the
     last change, description, error code, and what it waits for if only some workers can serve it.
@@ -50,7 +50,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
 )
 @options.json_option
 def list_jobs(state: Status | None, lane: Lane | None, most: int, after: str | None, as_json: bool) -> None:
-    """List the jobs of the queue, those that wait first; says so if no worker takes jobs or no reaper is there.
+    """List the jobs of the queue, waiting ones first; also says if no worker takes jobs or no reaper runs.
 
     Without a terminal, prints the columns of `asrq status` with tabs between them.
     """

@@ -187,7 +187,7 @@ def queue_options(command: Decorated) -> Decorated:
         click.option(
             "--webhook",
             metavar="URL",
-            help="Told by a POST when the job has completed or failed, where allowed; default: none.",
+            help="URL that gets a POST when the job has completed or failed, where allowed; default: none.",
         ),
         click.option(
             "--retries",
@@ -199,13 +199,13 @@ def queue_options(command: Decorated) -> Decorated:
         click.option(
             "--backend",
             metavar="NAME",
-            help="Only a worker with this backend will do: the job waits for one if any is registered, else it fails. "
+            help="Only a worker with this backend takes the job, which waits for one if any is registered, else fails. "
             "Default: any.",
         ),
         click.option(
             "--model",
             metavar="NAME",
-            help="Only a worker with this model (tiny.en, base, …) will do, likewise; default: any.",
+            help="Only a worker with this model (tiny.en, base, …) takes the job, likewise; default: any.",
         ),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; default: batch."),
     ):

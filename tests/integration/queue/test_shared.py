@@ -190,7 +190,7 @@ def test_the_doctor_names_what_is_spoilt_and_what_was_moved(redis: Redis, client
     check = found()
     assert check.status == "fail"
     assert f"{keys.LEASES} (a string, not a zset)" in check.message
-    assert f"redis-cli DEL {keys.LEASES}" in (check.mend or "")
+    assert f"redis-cli DEL {keys.LEASES}" in (check.fix or "")
     Reaper(redis, client.settings).run_once()
     check = found()
     assert check.status == "warn"

@@ -109,7 +109,7 @@ def test_for_bytes_that_come_one_by_one(client: Client, data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pause_s", "said"), [(None, "Nothing came from the URL for 5 s."), (0.1, "The URL sends too slowly:")]
+    ("pause_s", "said"), [(None, "No data came from the URL for 5 s."), (0.1, "The URL sends too slowly:")]
 )
 def test_bytes_that_do_not_come_are_told_as_such(
     client: Client, monkeypatch: pytest.MonkeyPatch, pause_s: float | None, said: str

@@ -216,7 +216,7 @@ def test_the_doctor_says_what_it_may_not_see(server: Server, user: str, known: b
         assert found["redis"].status == found["persistence"].status == found["eviction"].status == "ok"
     else:
         assert found["redis"].status == "warn"
-        assert "INFO" in (found["redis"].mend or "")
+        assert "INFO" in (found["redis"].fix or "")
 
 
 DANGEROUS: list[Command] = [

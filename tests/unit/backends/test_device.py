@@ -20,12 +20,12 @@ HOST_MB = psutil.virtual_memory().total / 2**20
     [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda", True, "cuda")],
 )
 def test_devices(wanted: str, chosen: str, *, cuda: bool) -> None:
-    assert choose_device(wanted, cuda=cuda, library="PyTorch", mend="Install it") == chosen
+    assert choose_device(wanted, cuda=cuda, library="PyTorch", fix="Install it") == chosen
 
 
 def test_cuda_that_is_not_there() -> None:
     with pytest.raises(DeviceUnavailableError, match="PyTorch cannot use CUDA here") as caught:
-        choose_device("cuda", cuda=False, library="PyTorch", mend="Install the driver")
+        choose_device("cuda", cuda=False, library="PyTorch", fix="Install the driver")
     assert caught.value.hint == "Install the driver, or set ASRQ_DEVICE=cpu."
 
 

@@ -47,7 +47,7 @@ from asrq_worker.queue.clock import Offset
 def test_judgements(check: Check, status: str) -> None:
     assert check.status == status
     assert check.message.endswith((".", ")"))
-    assert (check.mend is None) == (status == "ok")
+    assert (check.fix is None) == (status == "ok")
 
 
 def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +60,8 @@ def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pyte
     found = {check.name: check for check in examine()}
     assert found["redis"].status == "fail"
     assert "geheim" not in found["redis"].message
-    assert "ASRQ_REDIS_URL" in (found["redis"].mend or "")
-    assert (found["model"].status, found["model"].mend) == ("fail", "Did you mean tiny?")
+    assert "ASRQ_REDIS_URL" in (found["redis"].fix or "")
+    assert (found["model"].status, found["model"].fix) == ("fail", "Did you mean tiny?")
     assert "engine" not in found
     assert found["decoder"].status == found["disk"].status == "ok"
 
@@ -109,7 +109,7 @@ def test_a_question_that_fails_is_a_finding(error: Exception, says: str, mend: s
     found = guarded("model", question)
     assert (found.name, found.status) == ("model", "fail")
     assert says in found.message
-    assert mend in (found.mend or "")
+    assert mend in (found.fix or "")
 
 
 @pytest.mark.parametrize(

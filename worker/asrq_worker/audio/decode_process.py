@@ -83,7 +83,7 @@ class DecodeProcess:
         if message["op"] == "exit":
             raise DecoderCrashedError(
                 f"A decoder died while it started ({_describe(message['code'])}).",
-                hint="See what it said last on standard error; the host may be short of memory.",
+                hint="See its last messages on standard error; the host may be short of memory.",
             )
         self.sound, self.confined = True, frozenset(message["confined"])
 

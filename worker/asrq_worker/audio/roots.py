@@ -68,7 +68,7 @@ class Roots:
                     return path
         except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
             raise AudioNotFoundError(f"{name!r} is not a usable path.", hint=self._check) from None
-        raise PathNotAllowedError(f"{name} lies outside the folders that this worker may read.")
+        raise PathNotAllowedError(f"{name} is outside the folders that this worker may read.")
 
 
 def _open(path: Path) -> int:

@@ -86,7 +86,7 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
                 block = blocks.get(timeout=_POLL_S)
             except queue.Empty:
                 if time.monotonic() - heard > _STALL_S:
-                    raise FetchError(f"Nothing came from the URL for {_STALL_S:g} s.") from None
+                    raise FetchError(f"No data came from the URL for {_STALL_S:g} s.") from None
                 continue
             if isinstance(block, AsrqError):
                 raise block
@@ -125,7 +125,7 @@ def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
             while block := file.read(_BLOCK):
                 yield block
     except FileNotFoundError:
-        raise AudioNotFoundError("The URL leads to nothing.") from None
+        raise AudioNotFoundError("There is nothing at the URL.") from None
     except ImportError as error:
         raise ExtraMissingError(
             f"URLs of the scheme {scheme!r} need a package: {error}.", hint="Install it beside asrq."

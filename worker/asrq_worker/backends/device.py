@@ -17,14 +17,14 @@ Runtime)."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def choose_device(wanted: str, *, cuda: bool, library: str, mend: str) -> str:
-    """Return `cpu` or `cuda`; `cuda` says whether the library can use it here, `mend` what would make it so.
+def choose_device(wanted: str, *, cuda: bool, library: str, fix: str) -> str:
+    """Return `cpu` or `cuda`; `cuda` says whether the library can use it here, `fix` what would make it so.
 
     Raises:
         DeviceUnavailableError: CUDA was asked for and is not there.
     """
     if wanted == "cuda" and not cuda:
-        raise DeviceUnavailableError(f"{library} cannot use CUDA here.", hint=f"{mend}, or set ASRQ_DEVICE=cpu.")
+        raise DeviceUnavailableError(f"{library} cannot use CUDA here.", hint=f"{fix}, or set ASRQ_DEVICE=cpu.")
     if wanted == "auto":
         return "cuda" if cuda else "cpu"
     return wanted

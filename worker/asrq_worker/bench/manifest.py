@@ -70,7 +70,7 @@ def load(manifest: Path, selection: Selection) -> list[Clip]:
     wanted = _select(numbered, selection)
     if not wanted:
         raise InvalidRequestError(
-            f"No line of {manifest} is wanted.", hint="Look at --language, --kind, --tag-exclude and --limit."
+            f"No line of {manifest} matches.", hint="Check --language, --kind, --tag-exclude and --limit."
         )
     return [_clip(entry, manifest, number) for number, entry in wanted]
 

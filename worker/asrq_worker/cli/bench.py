@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     help="No clips with this tag; may be repeated. Default: none.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many clips of each language; default: all."
+    "--limit", type=click.IntRange(min=1), metavar="N", help="At most this many clips of each language; default: all."
 )
 @click.option(
     "--output",
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Where results are kept and reports written.",
 )
-@click.option("--fresh", is_flag=True, help="Measure everything anew instead of going on with what DIR holds.")
+@click.option("--fresh", is_flag=True, help="Measure everything again instead of continuing with the results in DIR.")
 @options.json_option
 def bench(
     manifest: Path,

@@ -22,7 +22,7 @@ _END_S = 2.0
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; set ASRQ_DASHBOARD_PASSWORD for any but this machine's own.",
+    help="Address to listen on; set ASRQ_DASHBOARD_PASSWORD for any address but this machine's own.",
 )
 def dashboard(port: int, host: str) -> None:
     """Serve rq-dashboard for the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
@@ -46,7 +46,9 @@ def dashboard(port: int, host: str) -> None:
         where = endpoint.written(host, server.server_port)
         printing.say(f"http://{where}")
         if not endpoint.is_private(host) and config.dashboard_password is None:
-            failure.note(f"whoever reaches {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD.")
+            failure.note(
+                f"anyone who can reach {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD."
+            )
         failure.note("ready; Ctrl-C stops.")
         foreground.wait()
         serving.stop()

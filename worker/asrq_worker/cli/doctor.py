@@ -1,4 +1,4 @@
-"""`asrq doctor`: what is wrong here, and what mends it."""
+"""`asrq doctor`: what is wrong here, and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(as_json: bool) -> None:
     """Check Python, Redis, the clock, model, device, decoder, memory and disk of this machine.
 
-    Each fault comes with what mends it. The exit code is 1 if any check fails; a warning is no failure.
+    Each problem comes with its fix. The exit code is 1 if any check fails; a warning is no failure.
     """
     from asrq_worker.doctor.examination import examine
 
@@ -29,6 +29,6 @@ def doctor(as_json: bool) -> None:
             continue
         status = Styled(f"{check.status:<4}", fg=_COLOURS[check.status])
         printing.say(status, f"  {check.name:<12} {check.message}")
-        if check.mend:
-            printing.say(f"      {'':<12} mend: {check.mend}")
+        if check.fix:
+            printing.say(f"      {'':<12} fix: {check.fix}")
     failure.finish(any_failed=any_failed)

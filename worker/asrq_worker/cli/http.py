@@ -25,7 +25,7 @@ def http(port: int, host: str) -> None:
     config = configuration.load()
     if not endpoint.is_private(host):
         raise SettingsError(
-            f"Whoever reaches {host} could use the queue.",
+            f"Anyone who can reach {host} could use the queue.",
             hint="Listen on 127.0.0.1, and let a proxy that asks for a password pass requests on.",
         )
     with running.in_foreground(config) as foreground, serving(config, host, port) as bound:

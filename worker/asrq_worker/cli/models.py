@@ -103,7 +103,7 @@ def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) ->
     if as_json:
         printing.give_json({"workers": heard})
     else:
-        printing.say(f"{heard} workers were told; asrq models list --loaded tells the outcome")
+        printing.say(f"{heard} workers were told; asrq models list --loaded shows the outcome")
 
 
 @models.command("fetch", epilog="\b\nExample:\n  asrq models fetch small")

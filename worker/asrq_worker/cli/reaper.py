@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, check: bool) -> None:
     """Bring back the jobs of workers that died, queue retries whose time has come, and deliver webhooks.
 
-    Any number may run; one of them leads. At least one has to run. What it takes two looks to be sure of, --once
-    shows as suspected and leaves to the one that runs.
+    Any number may run, and one of them leads. At least one has to run. --once shows problems that take more than one
+    look to be sure of as suspected, and leaves them to the reaper that runs.
     """
     if (dry_run or as_json) and not once:
         raise UsageError("--dry-run and --json need --once.", hint="asrq reaper --once --dry-run")

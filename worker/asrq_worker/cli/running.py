@@ -48,7 +48,9 @@ metrics_port_option = click.option(
 )
 
 check_option = click.option(
-    "--check", is_flag=True, help="Only tell whether the one that runs here is well: exit code 0, or 1 and why."
+    "--check",
+    is_flag=True,
+    help="Only check whether the one that runs here is healthy: exit code 0, or 1 and the reason.",
 )
 
 parent_option = click.option("--exit-with-parent", is_flag=True, help="End when the program that started this ends.")

@@ -49,7 +49,7 @@ def transcribe(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Transcribe files here and now: the pipeline of a worker without a queue.
+    """Transcribe files on this machine: the pipeline of a worker without a queue.
 
     FILE is a file, a pipe, a folder (with --recursive), or - for standard input.
 

@@ -21,7 +21,7 @@ from asrq_worker.cli import running
     "--data",
     type=options.NamedPath(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Keep jobs and results here; default: nothing outlives the program.",
+    help="Keep jobs and results here; default: nothing is kept.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
 @running.lanes_option

@@ -20,8 +20,8 @@ from asrq_worker.cli import running
 def worker(lanes: str | None, model: str | None, backend: str | None, metrics_port: int | None, check: bool) -> None:
     """Run a worker: load the model once, then transcribe the jobs of the queue at ASRQ_REDIS_URL.
 
-    The first SIGTERM or Ctrl-C takes nothing new, finishes what runs within ASRQ_GRACE_S and hands the rest back;
-    the second does not wait.
+    On the first SIGTERM or Ctrl-C it takes no new jobs, finishes those that end within ASRQ_GRACE_S and gives back
+    the rest; on the second it does not wait.
     """
     running.refuse_other_keys()
     config = configuration.load(lanes=lanes, model=model, backend=backend, metrics_port=metrics_port)

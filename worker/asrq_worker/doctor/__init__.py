@@ -1,1 +1,1 @@
-"""Checks of this machine and its queue, each with what mends it."""
+"""Checks of this machine and its queue, each with its fix."""

@@ -15,12 +15,12 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `mend` is what to do about it, None where nothing is to be done."""
+    """One finding: `fix` is what to do about it, None where nothing is to be done."""
 
     name: str
     status: Status
     message: str
-    mend: str | None = None
+    fix: str | None = None
 
 
 def failed(name: str, error: Exception) -> Check:

@@ -1,4 +1,4 @@
-"""`asrq doctor`: all checks of this machine and its queue, each with what mends it."""
+"""`asrq doctor`: all checks of this machine and its queue, each with its fix."""
 
 from __future__ import annotations
 

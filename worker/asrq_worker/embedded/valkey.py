@@ -74,7 +74,7 @@ class EmbeddedValkey:
         if self._refusal is not None:
             raise from_info(self._refusal)
         raise QueueUnreachableError(
-            "The process that keeps the embedded Valkey has ended, or hangs.", hint="What it said last is above."
+            "The process that keeps the embedded Valkey has ended, or hangs.", hint="Its last messages are above."
         )
 
     def close(self) -> None:
@@ -102,7 +102,9 @@ class EmbeddedValkey:
             _log.info("valkey.loading")
             return
         if "cut_off" in message:
-            _log.warning("valkey.cut_off", file=message["cut_off"], reason="Its last command was not written whole.")
+            _log.warning(
+                "valkey.cut_off", file=message["cut_off"], reason="Its last command was not written completely."
+            )
             return
         if "error" in message:
             self._refusal = refusal = ErrorInfo.model_validate(message["error"])

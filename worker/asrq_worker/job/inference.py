@@ -131,7 +131,7 @@ def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in:
         # Counted in looks: a host that was suspended has not looked meanwhile.
         hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
         if hung > _HUNG:
-            raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs, and cannot be ended.")
+            raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs and cannot be killed.")
         settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
         hearing.tell_steps()
         for future in settled:

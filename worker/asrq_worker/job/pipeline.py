@@ -232,7 +232,7 @@ class Pipeline:
         """
         call = berth.breaker.begin(anyway=not rest)
         if call is None:
-            raise EngineUnavailableError(f"The backend {berth.name} has failed again and again just now.")
+            raise EngineUnavailableError(f"The backend {berth.name} has just failed repeatedly.")
         began = time.monotonic()
         with call:
             try:

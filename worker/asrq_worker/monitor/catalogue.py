@@ -170,14 +170,14 @@ CIRCUIT = Metric(
     "asrq_circuit_open",
     "gauge",
     "worker",
-    "1 while a backend that failed again and again is left alone, else 0.",
+    "1 while a backend that failed repeatedly gets no jobs, else 0.",
     ("backend",),
 )
 DEVICE_USED = Metric(
     "asrq_device_memory_bytes",
     "gauge",
     "worker",
-    "Memory in use on an NVIDIA device, by whatever program (from nvidia-smi; absent without one).",
+    "Memory in use on an NVIDIA device, by all programs (from nvidia-smi; absent without one).",
     ("device",),
 )
 DEVICE_TOTAL = Metric(
@@ -194,7 +194,7 @@ ACTIONS = Metric(
     "reaper",
     "What the reaper did, in the words of its report (`asrq reaper --once`): requeued, failed and canceled are jobs "
     "that a lost worker ran, recovered those that it had taken and not begun; rolled_back are backends that failed "
-    "their trial, spoilt keys that all jobs share and under which something foreign stood.",
+    "their trial, spoilt are shared keys with a value of the wrong type.",
     ("action",),
 )
 LANE_JOBS = Metric(
@@ -209,8 +209,8 @@ NEED_JOBS = Metric(
     "asrq_need_jobs",
     "gauge",
     "reaper",
-    "Jobs that wait for a worker that can do what they need, as others could not; they also count as waiting in their "
-    "lane.",
+    "Jobs that wait for a certain kind of worker, because others cannot serve them; they also count as waiting in "
+    "their lane.",
     ("lane", "need"),
 )
 BACKLOG = Metric(
@@ -226,7 +226,7 @@ DRAIN = Metric(
     "gauge",
     "reaper",
     "Estimate of the time until the lane is empty if nothing is added: its backlog by the audio of the lane that was "
-    "transcribed per second while jobs waited in it. +Inf if it stands still. Absent until it can be told.",
+    "transcribed per second while jobs waited in it. +Inf if it stands still. Absent until it is known.",
     ("lane",),
 )
 QUEUE_EVENTS = Metric(
@@ -234,13 +234,13 @@ QUEUE_EVENTS = Metric(
     "counter",
     "reaper",
     "What Redis has counted over all workers since the queue began: completed, failed, canceled, expired (jobs), "
-    "retry, front (executions given back to their lane), refused (jobs that are none), webhooks_delivered and "
+    "retry, front (executions given back to their lane), refused (invalid jobs), webhooks_delivered and "
     "webhooks_given_up.",
     ("event",),
 )
 
 REDIS_UP = Metric("asrq_redis_up", "gauge", "both", "1 if Redis answers this process within 2 s, else 0.")
-BUILD = Metric("asrq_build_info", "gauge", "both", "Always 1; the labels tell what runs.", ("version",))
+BUILD = Metric("asrq_build_info", "gauge", "both", "Always 1; the label names the version that runs.", ("version",))
 MEMORY = Metric(
     "process_resident_memory_bytes", "gauge", "both", "Resident memory of the process, without its children."
 )

@@ -162,7 +162,7 @@ class Execution:
             ],
         )
         if answer == _CANCEL:
-            raise CanceledError("Canceled before it was to run again.")
+            raise CanceledError("Canceled before its next attempt.")
         return bool(answer)
 
 

@@ -121,7 +121,7 @@ class OnnxBackend(Backend):
             self.config.device,
             cuda="CUDAExecutionProvider" in onnxruntime.get_available_providers(),
             library="The installed ONNX Runtime",
-            mend="Run: pip install onnxruntime-gpu",
+            fix="Run: pip install onnxruntime-gpu",
         )
         folder = expanded(self.config.model)
         weights = _weights(_checked_files(folder, self._kind_name, suffix))

@@ -111,7 +111,7 @@ class QwenBackend(Backend):
             config.device,
             cuda=torch.cuda.is_available(),
             library="PyTorch",
-            mend="Install the NVIDIA driver and a PyTorch built for CUDA (pytorch.org)",
+            fix="Install the NVIDIA driver and a PyTorch built for CUDA (pytorch.org)",
         )
         native = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = choose_dtype(config.compute_type, device, bfloat16=native)

@@ -75,7 +75,7 @@ class WhisperBackend(Backend):
             self.config.device,
             cuda=ctranslate2.get_cuda_device_count() > 0,
             library="CTranslate2",
-            mend="Install the NVIDIA driver and cuDNN",
+            fix="Install the NVIDIA driver and cuDNN",
         )
         supported = ctranslate2.get_supported_compute_types(device)
         compute_type = _choose_compute_type(self.config.compute_type, device, supported)
