@@ -281,7 +281,7 @@ def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pyt
     checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
-        "python", "settings", "redis", "persistence", "eviction", "clock", "workers", "reaper", "shared keys",
+        "python", "settings", "redis", "persistence", "eviction", "workers", "reaper", "shared keys",
         "webhooks", "model", "engine", "memory", "decoder", "disk",
     }  # fmt: skip
     assert {check["status"] for check in checks.values()} == {"ok"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,13 +93,14 @@ class Scripted:
 
 @dataclass
 class Scene:
-    """What all hosts of a run share: jobs by id, and what receivers of webhooks were told."""
+    """What all hosts of a run share: jobs by id, what receivers of webhooks were told, and who sets a clock."""
 
     scheduler: Scheduler
     settings: Settings
     ledger: Ledger
     scripts: dict[str, Script] = field(default_factory=dict)
     told: list[dict[str, Any]] = field(default_factory=list)
+    ahead_s: Callable[[], float] = lambda: 0.0
 
 
 class WorkerHost:
@@ -117,7 +118,7 @@ class WorkerHost:
         """Start, as a new process would."""
         scene, settings = self._scene, self._scene.settings
         self._starts += 1
-        self.host = host = Host(f"{self._place}{self._starts}")
+        self.host = host = Host(f"{self._place}{self._starts}", scene.ahead_s())
         self._redis = redis = client(settings, self._place)
         self.keeper = LeaseKeeper(redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         router = Router(redis, host.name, lambda: self._offers, lambda _backend: None)
@@ -185,7 +186,7 @@ class ReaperHost:
     def start(self) -> None:
         """Start, as a new process would."""
         self._starts += 1
-        self.host = host = Host(f"{self._place}{self._starts}")
+        self.host = host = Host(f"{self._place}{self._starts}", self._scene.ahead_s())
         redis = client(self._scene.settings, self._place)
         self._reaper = Reaper(redis, self._scene.settings)
         self._courier = Courier(redis, self._scene.settings)

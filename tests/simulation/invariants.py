@@ -187,6 +187,8 @@ def at_rest(ledger: Ledger, facts: Facts, redis: Redis, told: list[dict[str, Any
         job = facts.jobs[job_id]
         if not job.ended:
             yield f"{job_id}: it has not ended, it is {job.status}"
+        elif redis.zscore(keys.registry(job.status, ledger.requests[job_id].lane), job_id) is None:
+            yield f"{job_id}: RQ does not know that it has {job.ended}"
         elif (
             job.ended != "canceled"
             and ledger.requests[job_id].webhook

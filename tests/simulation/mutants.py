@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from simulation.connection import SERVER
+
 from asrq_worker.job import outcome
-from asrq_worker.queue import execution, leases
+from asrq_worker.queue import clock, execution, leases
 from asrq_worker.reaper import lapses, recovery
 from asrq_worker.reaper import reaper as reaping
 
@@ -83,6 +85,35 @@ _LOOK = leases.LeaseKeeper._look
 
 def _blind(self: Any, held: Any, found: Any) -> None:
     _LOOK(self, held, [(holds, 0) for holds, _ in found])
+
+
+def _ahead_s() -> float:
+    """How far the clock of the host is ahead that does something now."""
+    scheduler = SERVER.scheduler
+    return scheduler.actor.host.ahead_s if scheduler and scheduler.actor else 0.0
+
+
+def _renewed_by_its_clock(self: Any, held: Any) -> Any:
+    self._lease_s += (ahead_s := _ahead_s())
+    try:
+        return _RENEWED(self, held)
+    finally:
+        self._lease_s -= ahead_s
+
+
+_RENEWED = leases.LeaseKeeper._renewed
+_TIDY = reaping.Reaper._tidy
+
+
+def _asked_of_its_clock(redis: Any) -> float:
+    return _ASK(redis) + _ahead_s()
+
+
+_ASK = clock.ask
+
+
+def _tidied_by_its_clock(self: Any, now: float) -> None:
+    _TIDY(self, now + _ahead_s())
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -193,7 +224,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "claim removes",
         "claim_webhook",
-        "redis.call('ZADD', KEYS[1], ARGV[2], due[1])",
+        "redis.call('ZADD', KEYS[1], from_now(ARGV[1]), due[1])",
         "redis.call('ZREM', KEYS[1], due[1])",
     ),
     # decisions
@@ -210,4 +241,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("the reaper forgets retries that are due", patches=((reaping, "inspect", _inspect_without("due")),)),
     Mutant("lost workers cost no attempt", kind="killed", patches=((recovery, "decide", _decide_without_limit),)),
+    # clocks
+    Mutant("leases go by the clock of the worker", patches=((leases.LeaseKeeper, "_renewed", _renewed_by_its_clock),)),
+    Mutant("hosts go by their own clocks", patches=((clock, "ask", _asked_of_its_clock),)),
+    Mutant("the reaper tidies by its own clock", patches=((reaping.Reaper, "_tidy", _tidied_by_its_clock),)),
 )

@@ -20,7 +20,7 @@ from simulation.facts import Facts, asking, facts
 from simulation.hosts import ReaperHost, Receiver, Scene, WorkerHost
 from simulation.invariants import Broken, Ledger, after_step, at_rest
 from simulation.leases import Leases
-from simulation.scenario import Scenario
+from simulation.scenario import AHEAD_S, Scenario
 from simulation.scheduler import START, Actor, Host, Scheduler, Stuck
 from simulation.server import Change, World, changed
 from simulation.standins import simulated
@@ -93,7 +93,7 @@ class Run:
         self.scheduler = Scheduler(chooser)
         self.world = World(redis)
         self.wrong: list[str] = []
-        self._scene = Scene(self.scheduler, self.settings, Ledger(), dict(scenario.scripts))
+        self._scene = Scene(self.scheduler, self.settings, Ledger(), dict(scenario.scripts), ahead_s=self._ahead_s)
         self._faults_left = scenario.most_faults
         self._down_until = -inf
         self._saved: list[tuple[tuple[float, list[Any]], Ledger]] = []
@@ -153,7 +153,11 @@ class Run:
             ReaperHost(self._scene, f"r{number}", delivers=True) for number in range(1, scenario.reapers + 1)
         ]
         clients = [
-            scheduler.spawn(Host(f"c{number}"), f"c{number} {job_id}", Caller(self._scene, number, job_id, steps).act)
+            scheduler.spawn(
+                Host(f"c{number}", self._ahead_s()),
+                f"c{number} {job_id}",
+                Caller(self._scene, number, job_id, steps).act,
+            )
             for number, (job_id, steps) in enumerate(scenario.clients, 1)
         ]
         scheduler.spawn(Host("nature"), "nature", self._nature)
@@ -259,11 +263,18 @@ class Run:
                 self._down_until = until
                 for worker in self._workers:
                     self._disturb(worker.host, until)
+            case "jump":
+                host.ahead_s = self._ahead_s()
+                self.scheduler.note(f"the clock of {host.name} is {host.ahead_s} s ahead now")
+                return "none"
             case "lost writes":
                 self._lose()
             case _:
                 return kind
         return "unsent"
+
+    def _ahead_s(self) -> float:
+        return self._source.choice(AHEAD_S)
 
     def _finds_something(self, unit: Unit, told: str) -> bool:
         """Whether it is not one of those that look again and again."""

@@ -15,8 +15,11 @@ CRASHES = ("crash", "crashed")
 ANSWERS = ("unsent", "unheard")
 STANDSTILLS = ("still", "away", "outage")
 LOSSES = ("lost writes",)
-FAULTS = (*CRASHES, *ANSWERS, *STANDSTILLS, *LOSSES)
+CLOCKS = ("jump",)
+FAULTS = (*CRASHES, *ANSWERS, *STANDSTILLS, *LOSSES, *CLOCKS)
 """What may go wrong, see `run.py`."""
+AHEAD_S = (0.0, 0.0, 3600.0, -3600.0, 8 * 86_400.0)
+"""How far the clocks of hosts are ahead."""
 _WHERE = ("LMOVE", "begin", "note", "end_execution", "renew", "recover_dequeued")
 _STEPS = ("cancel", "cancel", "retry", "wait", "submit", "purge")
 

@@ -38,9 +38,13 @@ class Stuck(AssertionError):  # noqa: N818  # a finding about the program, not a
 
 @dataclass(eq=False)
 class Host:
-    """A machine with some actors on it, which crash, stand still and are cut off together."""
+    """A machine with some actors on it, which crash, stand still and are cut off together.
+
+    `ahead_s`: how far its clock is ahead of that of the server.
+    """
 
     name: str
+    ahead_s: float = 0.0
     alive: bool = True
     still_until: float = -inf
     away_until: float = -inf

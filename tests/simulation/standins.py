@@ -70,15 +70,19 @@ class _Thread:
 def simulated(scheduler: Scheduler, source: random.Random) -> Iterator[None]:
     """Have the code under test live in the time of a scheduler, and draw from a source, while this lasts."""
 
-    def clock() -> float:
+    def elapsed() -> float:
         return scheduler.now
+
+    def clock() -> float:
+        actor = scheduler.actor
+        return scheduler.now + (actor.host.ahead_s if actor else 0.0)
 
     def name() -> uuid.UUID:
         return uuid.UUID(int=source.getrandbits(128), version=4)
 
     fakes: dict[int, Any] = {
         id(time): SimpleNamespace(
-            time=clock, monotonic=clock, sleep=lambda seconds: scheduler.pause(seconds=seconds), gmtime=time.gmtime
+            time=clock, monotonic=elapsed, sleep=lambda seconds: scheduler.pause(seconds=seconds), gmtime=time.gmtime
         ),
         id(threading): SimpleNamespace(
             Event=lambda: _Event(scheduler),
@@ -89,9 +93,9 @@ def simulated(scheduler: Scheduler, source: random.Random) -> Iterator[None]:
         ),
         id(random): source,
         id(uuid): SimpleNamespace(uuid4=name, UUID=uuid.UUID),
-        id(rq.utils.now): lambda: datetime.fromtimestamp(scheduler.now, UTC),
+        id(rq.utils.now): lambda: datetime.fromtimestamp(clock(), UTC),
     }
-    clocks = {id(time.time): clock, id(time.monotonic): clock}
+    clocks = {id(time.time): clock, id(time.monotonic): elapsed}
     replaced: list[tuple[Any, str, Any]] = []
     for module in [module for key, module in sys.modules.items() if key.startswith(_OURS)]:
         for attribute, value in list(vars(module).items()):

@@ -14,7 +14,7 @@
 -- ARGV[2]  result    the asrq.result/1 document (status canceled) to store if the job ends here
 -- ARGV[3]  event     the `canceled` event as JSON text
 -- ARGV[4]  ttl       seconds to keep job, result and events
--- ARGV[5]  expiry    Unix time when the registry entry lapses
+-- ARGV[5]  expiry    Unix time; read no more: the registry entry lapses with the rest
 --
 -- Returns "canceled" (no worker has it, and it has ended), "requested" (it runs; its worker has been told), "ended" (it had
 -- ended before) or "missing".
@@ -64,7 +64,7 @@ redis.call('HSET', KEYS[1], 'status', 'canceled')
 for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
   redis.call('EXPIRE', key, ARGV[4])
 end
-redis.pcall('ZADD', KEYS[4], ARGV[5], ARGV[1])
+redis.pcall('ZADD', KEYS[4], now + ARGV[4], ARGV[1])
 -- Who may not write results copies the one that workers keep for that; its id is empty. Before Redis 7 there is no such
 -- question, and `may` is an error, which counts as a yes.
 local _, may = pcall(redis.acl_check_cmd, 'SET', KEYS[7], ARGV[2])

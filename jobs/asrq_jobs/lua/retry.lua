@@ -11,7 +11,7 @@
 -- KEYS[9]  asrq:chunks:<id>            hash    kept until the job ends again
 -- ARGV[1]  id
 -- ARGV[2]  event      the `queued` event as JSON text
--- ARGV[3]  enqueued   ISO 8601 time for RQ's enqueued_at
+-- ARGV[3]  enqueued   ISO 8601 time; read no more: RQ's enqueued_at is the time of Redis
 --
 -- The job hash receives attempts_before (a field that RQ ignores): attempts up to now do not count against the
 -- limit of the new round.
@@ -19,6 +19,22 @@
 -- no list and puts it there.
 -- It also reads asrq:leases: a job that an execution holds runs, whatever RQ's own tools call it.
 -- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
+
+-- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
+local function iso_time(seconds, microseconds)
+  local z = math.floor(seconds / 86400) + 719468
+  local era = math.floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local s = seconds % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, day,
+    math.floor(s / 3600), math.floor(s / 60) % 60, s % 60, microseconds)
+end
 
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -35,7 +51,8 @@ end
 redis.pcall('ZREM', KEYS[3], ARGV[1])
 redis.pcall('ZREM', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5], KEYS[7])
-redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', ARGV[3], 'ended_at', '', 'started_at', '',
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', iso_time(tonumber(clock[1]), tonumber(clock[2])), 'ended_at', '', 'started_at', '',
   'worker_name', '', 'attempts_before', redis.call('LLEN', KEYS[8]))
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
   redis.call('PERSIST', key)

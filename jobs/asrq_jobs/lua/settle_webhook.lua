@@ -5,7 +5,7 @@
 -- ARGV[1]  claimed  the delivery as it was claimed
 -- ARGV[2]  counter  webhooks_delivered | webhooks_given_up if it is over, "" if it goes back
 -- ARGV[3]  tried    the delivery as it goes back, with one more try
--- ARGV[4]  due      Unix time when it is tried again
+-- ARGV[4]  wait     seconds until it is tried again
 --
 -- Returns 1, or 0 if it was settled before. It removes before it adds, so that it also works when Redis is full.
 
@@ -13,7 +13,7 @@ if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then
   return 0
 end
 if ARGV[2] == '' then
-  redis.call('ZADD', KEYS[1], ARGV[4], ARGV[3])
+  redis.call('ZADD', KEYS[1], from_now(ARGV[4]), ARGV[3])
 else
   redis.pcall('HINCRBY', KEYS[2], ARGV[2], 1)
 end

@@ -11,7 +11,6 @@ import time
 from datetime import datetime
 from typing import Any
 
-import pytest
 from redis import Redis
 
 from asrq_jobs import scripts
@@ -25,23 +24,29 @@ def announced(announcement: str) -> State:
     return {"asrq:webhooks": {announcement: from_now(0)}} if announcement else {}
 
 
-def from_now(seconds: float) -> Any:
-    """A time, Unix s, so many seconds from now, by the server's clock."""
-    return pytest.approx(time.time() + seconds, abs=60)
+class FromNow:
+    """Equal to what tells of a time about so many seconds after the comparison: Unix s, or as RQ writes it."""
 
-
-class Now:
-    """Equal to what tells of a time about now: as RQ writes it, or Unix s as text."""
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def __eq__(self, other: object) -> bool:
         moment = str(other)
         told = datetime.fromisoformat(moment).timestamp() if moment.endswith("Z") else float(moment)
-        return abs(told - time.time()) < 60
+        return abs(told - time.time() - self._seconds) < 60
+
+    def __repr__(self) -> str:
+        return f"{self._seconds} s from now"
 
     __hash__ = None  # type: ignore[assignment]
 
 
-NOW: Any = Now()
+def from_now(seconds: float) -> Any:
+    """Return it, for an expected state."""
+    return FromNow(seconds)
+
+
+NOW = from_now(0)
 
 
 class Server:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import REPO
-from integration.jobs.lua_state import Server, State
+from integration.jobs.lua_state import NOW, Server, State, from_now
 from redis import Redis
 
 from asrq_jobs import scripts
@@ -29,7 +29,7 @@ WAITS: State = {
 CANCELED: State = {
     "rq:job:<id>": ({"status": "canceled"}, 600),
     "rq:queue:asrq-<lane>": ["next", "job"],
-    "rq:canceled:asrq-<lane>": {"job": 1600},
+    "rq:canceled:asrq-<lane>": {"job": from_now(600)},
     "asrq:result:<id>": ("result", 600),
     "asrq:events:<id>": ([{"event": "queued"}, {"event": "event"}], 600),
     "asrq:stats": {"canceled": "1"},
@@ -39,7 +39,7 @@ CANCELED: State = {
 
 
 def cancel(server: Server) -> str:
-    answer: str = server.run("cancel", "job", "result", "event", 600, 1600)
+    answer: str = server.run("cancel", "job", "result", "event", 600, "read no more")
     return answer
 
 
@@ -147,7 +147,7 @@ def test_who_may_not_write_results_copies_the_one_that_workers_keep(
     try:
         login = valkey_url.replace("//", "//other:CLIENT_PASSWORD@")
         with Redis.from_url(login, decode_responses=True) as redis:
-            assert Server(redis).run("cancel", "job", "forged", "event", 600, 1600) == "canceled"
+            assert Server(redis).run("cancel", "job", "forged", "event", 600, 0) == "canceled"
     finally:
         server.redis.acl_deluser("other")
     copied = {"asrq:result:<id>": ("as workers write it", 600)} if kept else {}
@@ -181,7 +181,7 @@ DEAD: State = {
 }
 RETRIED: State = {
     "rq:job:<id>": {
-        "status": "queued", "enqueued_at": "now", "ended_at": "", "started_at": "", "worker_name": "",
+        "status": "queued", "enqueued_at": NOW, "ended_at": "", "started_at": "", "worker_name": "",
         "attempts_before": "2",
     },
     "rq:queue:asrq-<lane>": ["next", "job"],
@@ -198,31 +198,31 @@ RETRIED: State = {
 @pytest.mark.parametrize("status", ["failed", "canceled", "stopped"])
 def test_a_dead_job_is_retried(server: Server, status: str) -> None:
     server.put(DEAD | {"rq:job:<id>": (DEAD["rq:job:<id>"][0] | {"status": status}, 500)})
-    assert server.run("retry", "job", "event", "now") == "queued"
+    assert server.run("retry", "job", "event", "read no more") == "queued"
     assert server.changed() == RETRIED
 
 
 def test_a_dead_job_is_retried_though_what_all_share_is_spoilt(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>", "rq:failed:asrq-<lane>", "rq:canceled:asrq-<lane>")
     server.put(DEAD | dict.fromkeys(shared, "spoilt"))
-    assert server.run("retry", "job", "event", "now") == "queued"
+    assert server.run("retry", "job", "event", "read no more") == "queued"
     assert server.changed() == {name: held for name, held in RETRIED.items() if name not in shared}
 
 
 def test_a_job_that_an_execution_holds_is_not_retried_whatever_its_status_says(server: Server) -> None:
     other = {"asrq:leases": {"batch/jobs/run": 1.0, "batch/a-job/run": 1.0}}
     server.put(DEAD | {"asrq:leases": {"batch/job/run": 1.0} | other["asrq:leases"]})
-    assert server.run("retry", "job", "event", "now") == "started"
+    assert server.run("retry", "job", "event", "read no more") == "started"
     assert server.changed() == {}
     server.redis.delete("asrq:leases")
     server.put(DEAD | other)
-    assert server.run("retry", "job", "event", "now") == "queued"
+    assert server.run("retry", "job", "event", "read no more") == "queued"
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", None])
 def test_what_has_not_failed_is_neither_retried_nor_purged(server: Server, status: str | None) -> None:
     server.put(WAITS | {"rq:job:<id>": {"status": status}} if status else {})
-    assert server.run("retry", "job", "event", "now") == (status or "missing")
+    assert server.run("retry", "job", "event", "read no more") == (status or "missing")
     assert server.run("purge", "job") == (status or "missing")
     assert server.changed() == {}
 
@@ -382,7 +382,7 @@ def test_a_user_that_may_not_read_leases_retries_as_before(server: Server) -> No
         with Redis(
             host=address["host"], port=address["port"], username="before", password="", decode_responses=True
         ) as old:
-            assert Server(old).run("retry", "job", "event", "now") == "queued"
+            assert Server(old).run("retry", "job", "event", "read no more") == "queued"
     finally:
         server.redis.acl_deluser("before")
     assert server.changed() == RETRIED

@@ -16,8 +16,9 @@ from rq import Queue
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from asrq_jobs import Client, keys
+from asrq_jobs import Client, keys, scripts
 from asrq_jobs.request import BlobAudio, Request
+from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
 
 RQ_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -102,12 +103,11 @@ def test_rq_saves_it_unchanged(redis: Redis, ours: Request) -> None:
 @pytest.mark.parametrize(
     "moment", ["1970-01-01", "1999-12-31", "2000-02-29", "2024-02-29", "2026-03-01", "2100-03-01", "2400-02-29"]
 )
-def test_dates_of_the_script(redis: Redis, moment: str) -> None:
-    """The calendar in submit.lua, run by the server over days that calendars get wrong."""
-    from asrq_jobs import scripts
-
-    source = scripts.source("submit")
-    functions = source[: source.index("\nend\n\nif ")] + "\nend"  # all that stand before the first step
+@pytest.mark.parametrize("script", ["submit", "retry", "begin"])
+def test_dates_of_the_scripts(redis: Redis, moment: str, script: ScriptName) -> None:
+    """The calendar, run by the server over days that calendars get wrong."""
+    source = scripts.source(script)
+    functions = source[: source.index("\nend\n", source.index("iso_time(seconds"))] + "\nend"
     then = datetime.fromisoformat(moment).replace(hour=23, minute=59, second=58, tzinfo=UTC)
     got = redis.eval(f"{functions}\nreturn iso_time(tonumber(ARGV[1]), 7)", 0, int(then.timestamp()))
     assert got == f"{moment}T23:59:58.000007Z".encode()

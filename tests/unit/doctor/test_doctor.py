@@ -12,7 +12,6 @@ from asrq_jobs.settings import Settings
 from asrq_worker.doctor import host, queue
 from asrq_worker.doctor.check import Check, guarded
 from asrq_worker.doctor.examination import examine
-from asrq_worker.queue.clock import Offset
 
 
 @pytest.mark.parametrize(
@@ -35,9 +34,6 @@ from asrq_worker.queue.clock import Offset
         (queue.workers({}), "warn"),
         (queue.reaper(leads=True), "ok"),
         (queue.reaper(leads=False), "warn"),
-        (queue.clock(Offset(0.01, 0.001), lease_s=15), "ok"),
-        (queue.clock(Offset(-2.0, 0.001), lease_s=15), "warn"),
-        (queue.clock(Offset(6.0, 0.001), lease_s=15), "fail"),
         (host.memory(4000, model_mb=150, decoders=2), "ok"),
         (host.memory(1000, model_mb=1500, decoders=2), "warn"),
         (host.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name
@@ -112,9 +108,7 @@ def test_a_question_that_fails_is_a_finding(error: Exception, says: str, mend: s
     assert mend in (found.fix or "")
 
 
-@pytest.mark.parametrize(
-    "question", ["persistence", "eviction", "clock", "workers", "reaper", "shared_keys", "webhooks"]
-)
+@pytest.mark.parametrize("question", ["persistence", "eviction", "workers", "reaper", "shared_keys", "webhooks"])
 def test_a_question_to_redis_that_fails_is_not_the_last(
     valkey_url: str, question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +128,6 @@ def test_a_server_that_goes_meanwhile_is_asked_no_more(valkey_url: str, monkeypa
     def gone(*_: object, **__: object) -> Check:
         raise ConnectionError("gone")
 
-    monkeypatch.setattr(queue, "clock", gone)
+    monkeypatch.setattr(queue, "workers", gone)
     found = list(queue.examine(Settings(redis_url=valkey_url)))
     assert [(check.name, check.status) for check in found[-2:]] == [("eviction", "ok"), ("redis", "fail")]

@@ -29,7 +29,7 @@ def test_the_ways_in_their_order() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["submit"])
+@pytest.mark.parametrize("name", ["submit", "retry"])
 def test_scripts_of_clients_have_the_calendar_of_the_others(name: ScriptName) -> None:
     prelude = scripts.text("prelude")
     first = prelude.index("-- The civil date")

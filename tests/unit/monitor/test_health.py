@@ -23,16 +23,12 @@ def test_a_worker_serves_when_it_is_ready_warm_and_reaches_redis() -> None:
         warm: tuple[str, ...] = ("qwen",),
         error: str | None = None,
         blocked: str | None = None,
-        clock: str | None = None,
     ) -> list[str]:
         serving = ["qwen", "whisper"]
-        return failed(
-            health.worker_serves(state, serving=serving, warm=warm, blocked=blocked, clock=clock, redis_error=error)
-        )
+        return failed(health.worker_serves(state, serving=serving, warm=warm, blocked=blocked, redis_error=error))
 
     assert judge() == []
     assert judge(blocked="No space left.") == ["storage"]
-    assert judge(clock="It is ahead.") == ["clock"]
     assert judge(warm=("whisper",)) == []  # the one that stands in
     assert judge(warm=("onnx",)) == ["model"]
     assert judge(state="draining") == ["state"]
@@ -52,7 +48,7 @@ def test_a_reaper_is_to_be_restarted_only_if_redis_is_not_to_blame() -> None:
 
 def test_a_reaper_serves_once_it_has_looked() -> None:
     def judge(state: str, silent_s: float = 1, error: str | None = None) -> list[str]:
-        return failed(health.reaper_serves(state, silent_s=silent_s, patience_s=60, clock=None, redis_error=error))
+        return failed(health.reaper_serves(state, silent_s=silent_s, patience_s=60, redis_error=error))
 
     assert judge("leading") == judge("standby") == []
     assert judge("starting") == ["rounds"]

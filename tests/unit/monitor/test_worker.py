@@ -135,7 +135,6 @@ def watched(monitor: WorkerMonitor, *berths: Berth) -> WorkerMonitor:
     monitor.watch(
         state=lambda: "ready",
         blocked=lambda: None,
-        clock=lambda: None,
         policy=lambda: Policy(backend="qwen", fallback="whisper"),
         fleet=cast("Fleet", SimpleNamespace(berths=lambda: berths)),
         keeper=cast("LeaseKeeper", SimpleNamespace(held=dict)),

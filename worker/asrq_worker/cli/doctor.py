@@ -15,7 +15,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command(epilog="\b\nExample:\n  asrq doctor --json")
 @options.json_option
 def doctor(as_json: bool) -> None:
-    """Check Python, Redis, the clock, model, device, decoder, memory and disk of this machine.
+    """Check Python, Redis, model, device, decoder, memory and disk of this machine.
 
     Each problem comes with its fix. The exit code is 1 if any check fails; a warning is no failure.
     """

@@ -41,7 +41,6 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     from asrq_worker.monitor.reaper import ReaperMonitor
     from asrq_worker.monitor.registry import Metrics
     from asrq_worker.monitor.server import listening
-    from asrq_worker.queue.clock import ClockWatch
     from asrq_worker.queue.loop import end
     from asrq_worker.queue.outage import Outage, ride_out
     from asrq_worker.reaper.courier import Courier
@@ -55,14 +54,13 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
                 once_only.resign()
                 return
             ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
-        clock = ClockWatch(redis, Outage(), lease_s=config.lease_s)
-        monitor = ReaperMonitor(Metrics(), redis, config, clock_problem=clock.problem)
+        monitor = ReaperMonitor(Metrics(), redis, config)
         running_reaper, courier = Reaper(redis, config, observe=monitor.looked), Courier(redis, config)
-        with listening(config, monitor), clock, courier, running_reaper:
+        with listening(config, monitor), courier, running_reaper:
             foreground.started()
             foreground.wait()
             courier.close()  # may have something to finish
-            end([running_reaper.loop, clock.loop], redis, config)
+            end([running_reaper.loop], redis, config)
 
 
 def _show(report: Report, *, as_json: bool) -> None:

@@ -18,12 +18,9 @@ from asrq_jobs.redaction import redacted_url
 from asrq_jobs.serving import nobody
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check, failed
-from asrq_worker.queue import clock as clocks
 from asrq_worker.queue import shared
-from asrq_worker.queue.clock import Offset
 
 _OLDEST_REDIS = (6, 2)
-_SKEW_WARN_S = 1.0
 _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
 
 
@@ -56,7 +53,6 @@ def _questions(redis: Redis, config: Settings) -> Iterator[tuple[str, Callable[[
     yield "redis", lambda: _server(info, redacted_url(config.redis_url))
     yield "persistence", lambda: persistence(info())
     yield "eviction", lambda: eviction(info())
-    yield "clock", lambda: clock(clocks.measure(redis), lease_s=config.lease_s)
     yield "workers", lambda: workers(client.workers())
     yield "reaper", lambda: reaper(leads=client.reaper())
     yield "shared keys", lambda: shared_keys(shared.spoilt(redis), shared.left_aside(redis))
@@ -170,14 +166,3 @@ def webhooks(overdue: int, since: float) -> Check:
         f"No reaper delivers webhooks: {overdue} due for a minute or longer, the first since {when}.",
         f"Start asrq reaper with the workers' ASRQ_WEBHOOK_SECRET, or throw them away: redis-cli DEL {keys.WEBHOOKS}",
     )
-
-
-def clock(measured: Offset, *, lease_s: float) -> Check:
-    """Judge this machine's clock by that of Redis: leases are times."""
-    off = abs(measured.ahead_s)
-    mend = "Synchronise both clocks, for example: timedatectl set-ntp true"
-    if measured.endangers(lease_s):
-        return Check("clock", "fail", f"{measured} Leases of {lease_s:g} s cannot be trusted.", mend)
-    if off >= _SKEW_WARN_S:
-        return Check("clock", "warn", str(measured), mend)
-    return Check("clock", "ok", f"The clock agrees with that of Redis within {max(off, 0.001):.3f} s.")

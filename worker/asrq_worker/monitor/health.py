@@ -56,7 +56,6 @@ def worker_serves(
     serving: Sequence[str],
     warm: Collection[str],
     blocked: str | None,
-    clock: str | None,
     redis_error: str | None,
 ) -> Health:
     """Judge whether a worker takes jobs and can do them.
@@ -66,7 +65,6 @@ def worker_serves(
         serving: backends that the policy names, the one that stands in included.
         warm: backends whose engine is loaded, warmed up and running.
         blocked: why it cannot write what jobs need written, or None.
-        clock: how its clock is wrong, or None.
         redis_error: why Redis does not answer, or None.
     """
     able = [backend for backend in serving if backend in warm]
@@ -77,7 +75,6 @@ def worker_serves(
             Check("state", state == "ready", f"The worker is {state}."),
             Check("model", bool(able), model),
             Check("storage", blocked is None, blocked or "Audio can be kept."),
-            clock_is_right(clock),
             redis_answers(redis_error),
         ),
     )
@@ -94,18 +91,11 @@ def reaper_lives(
     return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."), threads_run(ended)))
 
 
-def reaper_serves(
-    state: str, *, silent_s: float, patience_s: float, clock: str | None, redis_error: str | None
-) -> Health:
+def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
     """Judge whether a reaper leads, or stands by to lead."""
     ok = state != "starting" and silent_s <= patience_s
     message = "It has not looked yet." if state == "starting" else f"The last look was {silent_s:.0f} s ago."
-    return Health(state, (Check("rounds", ok, message), clock_is_right(clock), redis_answers(redis_error)))
-
-
-def clock_is_right(problem: str | None) -> Check:
-    """Judge the clock of this machine by that of Redis."""
-    return Check("clock", problem is None, problem or "The clock agrees with that of Redis.")
+    return Health(state, (Check("rounds", ok, message), redis_answers(redis_error)))
 
 
 def threads_run(ended: Sequence[str]) -> Check:

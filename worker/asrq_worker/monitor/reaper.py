@@ -57,11 +57,8 @@ class ReaperMonitor:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.monotonic,
-        clock_problem: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`clock_problem` says how the clock of this machine is wrong, if it is."""
         self.metrics = metrics
-        self._clock_problem = clock_problem
         self._redis = redis
         self._clock = clock
         self._probe = RedisProbe(settings)
@@ -112,7 +109,6 @@ class ReaperMonitor:
             self._state(),
             silent_s=self._silent_s(),
             patience_s=self._patience_s,
-            clock=self._clock_problem(),
             redis_error=self._probe.error(),
         )
 

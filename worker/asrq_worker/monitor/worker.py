@@ -43,13 +43,12 @@ class WorkerMonitor:
         *,
         state: Callable[[], str],
         blocked: Callable[[], str | None],
-        clock: Callable[[], str | None],
         policy: Callable[[], Policy],
         fleet: Fleet,
         keeper: LeaseKeeper,
     ) -> None:
         """Say what to look at; before that nothing may ask. the functions return what is so now."""
-        self._state, self._blocked, self._clock, self._policy = state, blocked, clock, policy
+        self._state, self._blocked, self._policy = state, blocked, policy
         self._fleet, self._keeper = fleet, keeper
         read = self.metrics.read
         read_process(self.metrics)
@@ -117,7 +116,6 @@ class WorkerMonitor:
             serving=serving,
             warm=warm,
             blocked=self._blocked(),
-            clock=self._clock(),
             redis_error=self._probe.error(),
         )
 

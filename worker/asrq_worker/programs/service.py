@@ -33,8 +33,7 @@ from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process.flag import Flag
 from asrq_worker.process.foreground import Foreground
 from asrq_worker.process.supervision import wait_while_busy, within
-from asrq_worker.queue import functions, shared
-from asrq_worker.queue.clock import ClockWatch
+from asrq_worker.queue import clock, functions, shared
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop, end
@@ -72,7 +71,6 @@ class Service:
         self.monitor = WorkerMonitor(metrics or Metrics(), settings)
         self._redis: Redis = connect(settings)
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
-        self._clock = ClockWatch(self._redis, self._keeper.outage, lease_s=settings.lease_s)
         self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
         self._outcomes: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
         self._machine = Machine(
@@ -101,7 +99,6 @@ class Service:
         self.monitor.watch(
             state=self._shown_state,
             blocked=self._blocked,
-            clock=self._clock.problem,
             policy=self._policy.current,
             fleet=self._machine.fleet,
             keeper=self._keeper,
@@ -113,7 +110,7 @@ class Service:
     @property
     def _loops(self) -> list[Loop]:
         """The threads beside the slots."""
-        return [self._policy.loop, self._keeper.loop, self._clock.loop, self._commands.loop]
+        return [self._policy.loop, self._keeper.loop, self._commands.loop]
 
     def start(self, *, loaded: Callable[[], None] = lambda: None) -> None:
         """Load and warm the model, then start taking jobs; `loaded` is called in between.
@@ -136,7 +133,6 @@ class Service:
             raise
         self._policy.start(self._machine.fleet, self._tell_what_is_new)
         self._keeper.start()
-        self._clock.start()
         self._commands.start()
         for slot in self._slots:
             slot.start()
@@ -238,7 +234,8 @@ class Service:
         with suppress(Empty):
             while True:
                 backend, outcome = self._outcomes.get_nowait()
-                pipe.lpush(keys.outcomes(backend), outcome.model_dump_json())
+                told = outcome.model_copy(update={"at": ended.event.at})  # by Redis, as the change of the policy is
+                pipe.lpush(keys.outcomes(backend), told.model_dump_json())
                 pipe.ltrim(keys.outcomes(backend), 0, _OUTCOMES - 1)
                 if outcome.code is not None:
                     pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
@@ -268,7 +265,7 @@ class Service:
 
     def _status(self) -> str:
         self._announced = self._machine.pipeline.offers()
-        now = time.time()
+        now = clock.ask(self._redis)
         own = (self._settings.backend, self._settings.fallback_backend)
         # Nothing beats while the model loads; afterwards everything does that keeps the leases.
         silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s

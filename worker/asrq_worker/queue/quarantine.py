@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +14,7 @@ from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.timestamp import iso
-from asrq_worker.queue import shared
+from asrq_worker.queue import clock, shared
 from asrq_worker.queue.execution import Execution, forget
 
 _KEPT_BYTES = 4096
@@ -65,7 +64,7 @@ def refuse(
 
     `lapsed` is the execution that held it, if there was one.
     """
-    now = time.time()
+    now = clock.ask(redis)
     info = error.info()
     result = Result(id=job_id, status="failed", error=info, completed_at=iso(now))
     pipe = redis.pipeline(transaction=True)

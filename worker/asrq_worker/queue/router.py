@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
-from asrq_worker.queue import shared
+from asrq_worker.queue import clock, shared
 from asrq_worker.routing.offers import Need, Offer, Registration, refusal, served
 from asrq_worker.telemetry.logs import Log
 
@@ -109,7 +109,7 @@ def pass_on(redis: Redis, request: Request) -> None:
         redis.exceptions.RedisError: Redis does not answer, or refuses.
     """
     need = str(Need.of(request))
-    event = Event(type="queued", at=time.time(), lane=request.lane, waits_for=need)
+    event = Event(type="queued", at=clock.ask(redis), lane=request.lane, waits_for=need)
     passed = scripts.load(redis, "pass_on")(
         [
             keys.job(request.id),

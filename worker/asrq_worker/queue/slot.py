@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +25,7 @@ from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
 from asrq_worker.job.attempt import Ended, Taken, Task
 from asrq_worker.job.control import JobControl
-from asrq_worker.queue import faults, guard, quarantine
+from asrq_worker.queue import clock, faults, guard, quarantine
 from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import Execution, give_back
 from asrq_worker.queue.expiry import expire
@@ -235,7 +234,7 @@ class Slot(SimpleWorker):
 
     def _leave(self, request: Request, raw: dict[bytes, bytes]) -> bool:
         """Whether a job that was dequeued does not begin here: it has waited for too long, or is for another worker."""
-        if expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=time.time()):
+        if request.queue_ttl_s is not None and self._expire(request, raw):
             _log.info("job.expired", id=request.id, lane=self.lane)
             return True
         if self._router.passes_on(request):
@@ -243,6 +242,10 @@ class Slot(SimpleWorker):
             faults.reach("passed_on")
             return True
         return False
+
+    def _expire(self, request: Request, raw: dict[bytes, bytes]) -> bool:
+        now = clock.ask(self._redis)
+        return expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=now)
 
     def _marked(self, job_id: str) -> bool:
         """Whether a job is to be canceled; while Redis is away, the lease keeper will find out."""

@@ -58,7 +58,8 @@ def wait_s(tries: int, *, jitter: float) -> float | None:
 class Courier:
     """A few threads, each of which takes a delivery that is due and posts it. Any number may run."""
 
-    def __init__(self, redis: Redis, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` measures how long a host is left alone."""
         self._redis = redis
         self._settings = settings
         self._secret = settings.webhook_secret
@@ -89,13 +90,13 @@ class Courier:
 
     def _loop(self) -> Loop:
         def step() -> float:
-            raw = self._claim()
+            claimed = self._claim()
             self._outage.over()
-            if raw is None:
+            if claimed is None:
                 return _POLL_S
             loop.busy = True
             try:
-                self._deliver(raw)
+                self._deliver(*claimed)
             finally:
                 loop.busy = False
             return 0.0
@@ -103,33 +104,34 @@ class Courier:
         loop = Loop("courier", step, self._outage, _log)
         return loop
 
-    def _claim(self) -> bytes | None:
-        now = self._clock()
+    def _claim(self) -> tuple[bytes, float] | None:
+        """Take what is due longest, with the time."""
         claim = scripts.load(self._redis, "claim_webhook")
-        return cast("bytes | None", claim([keys.WEBHOOKS], [f"{now:.6f}", f"{now + _HIDDEN_S:.6f}"]))
+        answer = cast("tuple[bytes, bytes] | None", claim([keys.WEBHOOKS], [_HIDDEN_S]))
+        return (answer[0], float(answer[1])) if answer else None
 
-    def _deliver(self, raw: bytes) -> None:
+    def _deliver(self, raw: bytes, now: float) -> None:
         try:
             delivery = Delivery.model_validate_json(raw)
         except ValidationError:  # written by hand
             self._redis.zrem(keys.WEBHOOKS, raw)
             return
         host, began = _host(delivery.url), time.monotonic()
-        failure = "slow_host" if self._clock() < self._resting.get(host, 0.0) else self._post(delivery)
+        failure = "slow_host" if self._clock() < self._resting.get(host, 0.0) else self._post(delivery, now)
         if failure and time.monotonic() - began >= _SLOW_S:
-            now = self._clock()
-            self._resting = {name: until for name, until in self._resting.items() if until > now}
-            self._resting[host] = now + _REST_S
+            failed_at = self._clock()
+            self._resting = {name: until for name, until in self._resting.items() if until > failed_at}
+            self._resting[host] = failed_at + _REST_S
         self._settle(raw, delivery, failure)
 
-    def _post(self, delivery: Delivery) -> str | None:
+    def _post(self, delivery: Delivery, now: float) -> str | None:
         """Try once; return why it failed, or None."""
         assert self._secret is not None  # noqa: S101  # `__enter__` looked
         body = delivery.notice.to_json().encode()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"asrq/{__version__}",
-            SIGNATURE_HEADER: sign(self._secret.get_secret_value(), body, at=self._clock()),
+            SIGNATURE_HEADER: sign(self._secret.get_secret_value(), body, at=now),
         }
         try:
             parts = web.parse(delivery.url, ("https", "http"))
@@ -154,9 +156,8 @@ class Courier:
         tried = delivery.model_copy(update={"tries": delivery.tries + 1})
         wait = wait_s(tried.tries, jitter=random.random()) if failure else None  # noqa: S311  # spreads tries, guards nothing
         counter = "" if wait is not None else "webhooks_given_up" if failure else "webhooks_delivered"
-        due = self._clock() + (wait or 0.0)
         settle = scripts.load(self._redis, "settle_webhook")
-        settle([keys.WEBHOOKS, keys.STATS], [raw, counter, tried.model_dump_json(), f"{due:.6f}"])
+        settle([keys.WEBHOOKS, keys.STATS], [raw, counter, tried.model_dump_json(), wait or 0.0])
         job_id, host = delivery.notice.id, _host(delivery.url)
         if failure is None:
             _log.info("webhook.delivered", id=job_id, host=host, tries=tried.tries)

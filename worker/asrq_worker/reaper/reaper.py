@@ -7,11 +7,12 @@ that are gone) a part at a time.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from types import TracebackType
 from typing import cast
 
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
+from asrq_worker.queue import clock as clocks
 from asrq_worker.queue import functions, shared
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
@@ -85,17 +87,17 @@ class Reaper:
         redis: Redis,
         settings: Settings,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         observe: Callable[[Report], None] = lambda _report: None,
     ) -> None:
-        """`observe` is told of each round when it runs by itself."""
+        """`observe` is told of each round when it runs by itself; `clock` is asked for the time instead of Redis."""
         self._redis = redis
         self._observe = observe
         self._settings = settings
-        self._clock = clock
+        self._clock = clock or partial(clocks.ask, redis)
         self._token = uuid.uuid4().hex
         self._outage = Outage()
-        self._looked_at = float("inf")
+        self._looked_at = inf
         self._leases_counted = True
         self._leases_count_from = 0.0
         self._patrol = Patrol(redis)
@@ -135,13 +137,15 @@ class Reaper:
         if cast("bytes | None", self._redis.get(keys.LEADER)) == self._token.encode():
             self._redis.delete(keys.LEADER)
 
-    def run_once(self, *, whole: bool = False, dry_run: bool = False) -> Report:
+    def run_once(self, *, whole: bool = False, dry_run: bool = False, now: float | None = None) -> Report:
         """Look once and repair; `whole` looks at everything at once, `dry_run` only says what would be done.
+
+        All of it goes by one time: `now` if Redis has told it already.
 
         Raises:
             redis.exceptions.RedisError: Redis does not answer.
         """
-        now = self._clock()  # before Redis is asked: while it keeps us waiting, nobody can renew
+        now = self._clock() if now is None else now
         types = {**shared.TYPES, **{keys.waiting(*apart): "list" for apart in shared.lists_apart(self._redis)}}
         spoilt = tuple(shared.spoilt(self._redis, types)) if dry_run else shared.set_aside(self._redis, types)
         if not dry_run and not self._lead():
@@ -212,8 +216,9 @@ class Reaper:
 
     def _round(self) -> float:
         try:
-            self._notice_standstill()
-            report = self.run_once()
+            now = self._clock()
+            self._notice_standstill(now)
+            report = self.run_once(now=now)
             self._log(report)
             with self._apart("metrics"):
                 self._observe(report)
@@ -224,13 +229,15 @@ class Reaper:
             raise
         return self._settings.reaper_interval_s
 
-    def _notice_standstill(self) -> None:
-        """Count leases anew if Redis or this machine has stood still since the last look: no error tells of that."""
-        now = self._clock()
+    def _notice_standstill(self, now: float) -> None:
+        """Count leases anew if Redis or this machine has stood still since the last look, or the clock of Redis has
+        jumped: no error tells of that."""
         late_s = now - self._looked_at - self._settings.reaper_interval_s
         if late_s > self._settings.lease_s / 3:
             _log.warning("reaper.late", by_s=round(late_s, 1))
             self._count_anew()
+        if self._leases_count_from == inf:
+            self._leases_count_from = now + self._settings.lease_s
         self._looked_at = now
 
     def _count_anew(self) -> None:
@@ -239,7 +246,7 @@ class Reaper:
         Not twice in a row: outages that come and go must not keep the dead from being found.
         """
         if self._leases_counted:
-            self._leases_count_from = self._clock() + self._settings.lease_s
+            self._leases_count_from = inf  # until Redis tells the time again
             self._doubts.clear()
 
     def _log(self, report: Report) -> None:
