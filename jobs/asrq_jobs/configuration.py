@@ -20,9 +20,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from asrq_jobs import plugins
 from asrq_jobs.errors import SettingsError
 from asrq_jobs.redaction import redacted_url
 from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings
+
+_SECRET = re.compile("(token|key|secret|password|passwd|credentials?)$")
 
 
 def load(**overrides: Any) -> Settings:
@@ -45,7 +48,7 @@ def _load(overrides: dict[str, Any]) -> Settings:
     _refuse_unknown_names()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**given).with_plugins({name: value for name, (value, _) in _of_plugins().items()})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -65,11 +68,31 @@ def _refuse_unknown_names() -> None:
     ]  # shared with compose: other names are not ours
     for name, where in given:
         plain = name.upper().removeprefix(PREFIX).lower()
-        if name.upper().startswith(PREFIX) and plain not in Settings.model_fields:
+        if name.upper().startswith(PREFIX) and plain not in Settings.model_fields and not plugins.owner(plain):
             raise SettingsError(f"Unknown setting {name} in {where}.", hint=_nearest(plain))
     for name in _toml()():
-        if name not in Settings.model_fields:
+        if name not in Settings.model_fields and not plugins.owner(name):
             raise SettingsError(f"Unknown setting {name!r} in {TOML_FILE}.", hint=_nearest(name))
+
+
+def _of_plugins() -> dict[str, tuple[Any, str]]:
+    """Return what is set for backends that were installed beside asrq, with where it comes from."""
+    found: dict[str, tuple[Any, str]] = {}
+    for where, given, prefix in (
+        (TOML_FILE, _toml()(), ""),
+        (DOTENV_FILE, dotenv_values(DOTENV_FILE), PREFIX),
+        ("environment", os.environ, PREFIX),
+    ):
+        for name, value in given.items():
+            plain = name.upper().removeprefix(prefix).lower()
+            if (
+                value
+                and name.upper().startswith(prefix)
+                and plain not in Settings.model_fields
+                and plugins.owner(plain)
+            ):
+                found[plain] = value, where
+    return found
 
 
 def _toml() -> TomlConfigSettingsSource:
@@ -94,7 +117,7 @@ def origins() -> dict[str, str]:
     found = dict.fromkeys(Settings.model_fields, "default")
     for label, source in reversed(sources):
         found.update(dict.fromkeys(set(source()) & set(found), label))
-    return found
+    return found | {name: where for name, (_, where) in _of_plugins().items()}
 
 
 def masked(settings: Settings) -> dict[str, str]:
@@ -103,7 +126,10 @@ def masked(settings: Settings) -> dict[str, str]:
     shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
     for name in ("http_models", "server_languages", "url_schemes"):
         shown[name] = ",".join(getattr(settings, name))
-    return shown
+    # What of them is a secret, only their backend knows.
+    return shown | {
+        name: "**********" if _SECRET.search(name) else _shown(value) for name, value in settings.of_plugins.items()
+    }
 
 
 def _shown(value: object) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -15,7 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from asrq_jobs import queue_url
+from asrq_jobs import plugins, queue_url
 from asrq_jobs.request import LANES
 
 PREFIX = "ASRQ_"
@@ -51,6 +52,9 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         hide_input_in_errors=True,  # a value that does not fit may hold a password
     )
+
+    _of_plugins: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """Settings of backends that were installed beside asrq, by name; what they may be, the backends say."""
 
     # Queue
     redis_url: str = Field(
@@ -294,7 +298,24 @@ class Settings(BaseSettings):
             "server": self.server_model,
             "onnx": self.onnx_model,
         }
-        return own.get(backend, self.model or "")
+        return own.get(backend) or str(self.options_of(backend, model=True).get("model") or self.model or "")
+
+    def options_of(self, backend: str, *, model: bool = False) -> dict[str, Any]:
+        """Return what is set for a backend that was installed beside asrq; its model only if it is asked for."""
+        given = ((name, value) for name, value in self._of_plugins.items() if plugins.owner(name) == backend)
+        options = {name.removeprefix(plugins.setting_name(backend, "")): value for name, value in given}
+        return {name: value for name, value in options.items() if model or name != "model"}
+
+    def with_plugins(self, given: Mapping[str, Any]) -> Settings:
+        """Return these settings with those of installed backends, such as `clap_threshold`."""
+        copy = self.model_copy()
+        copy._of_plugins = dict(given)
+        return copy
+
+    @property
+    def of_plugins(self) -> Mapping[str, Any]:
+        """What is set for backends that were installed beside asrq."""
+        return self._of_plugins
 
     @property
     def slots(self) -> dict[str, int]:

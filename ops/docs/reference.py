@@ -37,7 +37,9 @@ _DECISIONS = "* Decisions, with their reasons:\n"
 _SETTINGS = f"""\
 Each setting is read from the environment under its name here, else from `{DOTENV_FILE}` in the working folder (same
 names), else from `{TOML_FILE}` there (names in lower case without `{PREFIX}`), else its default applies. Options on the
-command line win over all of them. An unknown name is an error. `asrq config` shows the settings in effect and where
+command line win over all of them. An unknown name is an error; one that begins with the name of an
+[installed backend](../how-to/write-a-backend.md#make-it-known) is that backend's. `asrq config` shows the
+settings in effect and where
 each came from.
 """
 

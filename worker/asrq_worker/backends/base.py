@@ -109,7 +109,6 @@ class Capabilities:
     word_timestamps: bool = False
     prompt: bool = False
     hotwords: bool = False
-    confidence: bool = False
     longest_chunk_s: float = 30.0
     max_batch: int = 1
     """Chunks that one `transcribe_batch` call should get at most."""

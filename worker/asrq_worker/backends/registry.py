@@ -1,9 +1,10 @@
-"""Which backends there are. A backend's module is imported only when it is asked for."""
+"""Which backends there are: ours, and those installed beside asrq. One is imported only when it is asked for."""
 
 from __future__ import annotations
 
 import importlib
 
+from asrq_jobs import plugins
 from asrq_jobs.errors import SettingsError
 from asrq_worker.backends.base import Backend
 
@@ -21,18 +22,36 @@ _FOR_TESTS = {
 
 def names() -> tuple[str, ...]:
     """Return the names a user can choose from."""
-    return tuple(_PUBLIC)
+    return (*_PUBLIC, *(name for name in plugins.installed() if name not in _PUBLIC))
 
 
 def backend_class(name: str) -> type[Backend]:
     """Return the backend called `name`.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is none, or it was installed and cannot be used.
     """
     where = (_PUBLIC | _FOR_TESTS).get(name)
     if where is None:
-        raise SettingsError(f"There is no backend {name!r}.", hint=f"Backends: {', '.join(_PUBLIC)}.")
+        return _installed(name)
     module, _, attribute = where.partition(":")
     found: type[Backend] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _installed(name: str) -> type[Backend]:
+    point = plugins.installed().get(name)
+    if point is None:
+        raise SettingsError(f"There is no backend {name!r}.", hint=f"Backends: {', '.join(names())}.")
+    try:
+        found = point.load()
+    except Exception as error:  # noqa: BLE001  # whatever somebody else's module raises
+        raise SettingsError(
+            f"The backend {name} is installed, but {point.value} cannot be imported: {error}.",
+            hint="Install its package again, or choose another backend.",
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise SettingsError(
+            f"The backend {name} is installed, but {point.value} is no backend.", hint="It has to derive from Backend."
+        )
     return found

@@ -151,12 +151,12 @@ def backend_config(settings: Settings, backend: str) -> BackendConfig:
         parallel=settings.parallel,
         download=settings.model_download,
         model_dir=settings.model_dir,
-        options=_options(settings).get(backend, {}),
+        options={**settings.options_of(backend), **_options(settings).get(backend, {})},
     )
 
 
 def _options(settings: Settings) -> dict[str, dict[str, object]]:
-    """What only one backend knows."""
+    """What only one of our backends knows."""
     key = settings.server_api_key
     return {
         "whisper": {"beam_size": settings.beam_size},

@@ -103,7 +103,7 @@ def test_loading_tells_what_is_known(connect: Connect) -> None:
     assert (identity.backend, identity.backend_version, identity.model) == ("server", "asrq-test/1", "remote-model")
     assert (identity.model_revision, identity.device, identity.compute_type) == (None, "remote", "remote")
     can = backend.capabilities()
-    assert (can.parallel, can.max_batch, can.languages, can.confidence) == (3, 1, {"ru", "en"}, False)
+    assert (can.parallel, can.max_batch, can.languages) == (3, 1, {"ru", "en"})
 
 
 @pytest.mark.parametrize(("most", "words", "asked"), [("words", True, 1), ("segments", False, 2), ("text", False, 3)])

@@ -172,7 +172,6 @@ def _capabilities(model: Model, name: str, parallel: int, spare: int) -> Capabil
         word_timestamps=True,
         prompt=True,
         hotwords=True,
-        confidence=True,
         max_batch=BATCH,
         parallel=parallel,
         spare=spare,
