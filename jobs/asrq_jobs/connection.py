@@ -25,7 +25,7 @@ _RETRIED = [
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MasterDownError,
 ]
-_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+_AWAY = redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError
 _CANNOT_SERVE = (
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ClusterDownError,
@@ -38,6 +38,9 @@ _CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
 _UNTRUSTED = (
     "Name the authority with ?ssl_ca_certs=, and the host as its certificate does: docs/how-to/secure-redis.md."
 )
+_NO_TLS = "rediss:// is for a port that speaks TLS; for one that does not, write redis://."
+_TLS = "A port that speaks TLS wants rediss:// in place of redis://."
+_NO_DATABASE = "Take database 0, or another of those that `databases` in redis.conf allows (16, if it says nothing)."
 
 
 def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
@@ -114,10 +117,23 @@ def explain(error: Exception, settings: Settings) -> QueueError:
         return QueueRefusedError(
             f"Redis at {where} cannot serve now: {text}.", hint="Try again soon; its own log says what keeps it."
         )
-    if isinstance(error, _AWAY):
-        advice = _UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None
-        return QueueUnreachableError(f"Redis at {where} does not answer: {text}.", hint=advice)
-    return QueueRefusedError(f"Redis at {where} refused a command: {text}.")
+    if isinstance(error, _AWAY | redis.exceptions.InvalidResponse):
+        return QueueUnreachableError(f"Redis at {where} does not answer: {text}.", hint=_advice(text, settings))
+    advice = _NO_DATABASE if "DB index" in text or "SELECT is not allowed" in text else None
+    return QueueRefusedError(f"Redis at {where} refused a command: {text}.", hint=advice)
+
+
+def _advice(text: str, settings: Settings) -> str | None:
+    """Return what to do about a server that does not answer as Redis does."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return _UNTRUSTED
+    if settings.redis_url.startswith("rediss:"):
+        return f"{QueueUnreachableError.default_hint} {_NO_TLS}"
+    if (
+        settings.redis_url.startswith("redis:") and "connecting to" not in text
+    ):  # it admits us, and then does not answer
+        return f"{QueueUnreachableError.default_hint} {_TLS}"
+    return None
 
 
 def in_short(error: Exception) -> str:

@@ -274,6 +274,7 @@ class QueueRefusedError(QueueError):
 
     code = "queue_refused"
     retryable = True
+    default_hint = "The server's own log may say more; asrq wants Redis 6.2 or newer, or Valkey."
 
 
 class QueueFullError(QueueError):

@@ -10,6 +10,7 @@ address is looked at before redis-py sees it.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,6 +21,7 @@ _ENCODE = (
     "cannot be read as an address; in the user name and the password these characters must be percent-encoded: "
     "/ as %2F, # as %23, ? as %3F, @ as %40, : as %3A, % as %25, a space as %20"
 )
+_DIGITS = 9
 _TIMES = "ASRQ_REDIS_TIMEOUT_S"
 _OUTAGES = "ASRQ_REDIS_RETRY_S"
 _OURS = {
@@ -40,7 +42,8 @@ def problem(url: str) -> Problem:
     database = unquote(parts.path).removeprefix("/")
     if parts.scheme != "unix" and database and _number(database):
         return f"has a database that {_number(database)}, as in redis://host:6379/0"
-    return _query_problem(parts.query, parts.scheme, {"db"} if database and parts.scheme != "unix" else set())
+    given = {"db"} if database and parts.scheme != "unix" else set()
+    return _query_problem(parts.query, parts.scheme, given) or _tls_problem(dict(parse_qsl(parts.query)))
 
 
 def _is_unambiguous(url: str) -> bool:
@@ -73,8 +76,35 @@ def _query_problem(query: str, scheme: str, given: set[str]) -> Problem:
     return None
 
 
+def _tls_problem(options: dict[str, str]) -> Problem:
+    """Use the options as a connection would, whose errors cannot be told from an outage."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    certificate, key = options.get("ssl_certfile"), options.get("ssl_keyfile")
+    if key and not certificate:
+        return "has the option ssl_keyfile, which is of use with ssl_certfile alone"
+    try:
+        if authority := options.get("ssl_ca_certs"):
+            wrong = "ssl_ca_certs, which must be a file of certificates (PEM)"
+            context.load_verify_locations(authority)
+        if certificate:
+            wrong = "ssl_certfile, which with ssl_keyfile must be a certificate and its key (PEM), without a passphrase"
+            context.load_cert_chain(certificate, key, password="")
+        if ciphers := options.get("ssl_ciphers"):
+            wrong = "ssl_ciphers, which OpenSSL does not know here"
+            context.set_ciphers(ciphers)
+    except (OSError, ValueError):  # those of OpenSSL are among them
+        return f"has the option {wrong}"
+    return None
+
+
 def _number(value: str) -> Problem:
-    return None if value.isascii() and value.isdecimal() else "must be a number"
+    fits = value.isascii() and value.isdecimal() and len(value) <= _DIGITS
+    return None if fits else f"must be a number from 0 to {10**_DIGITS - 1}"
+
+
+def _name(value: str) -> Problem:
+    fits = all("!" <= sign <= "~" for sign in value)  # which is what CLIENT SETNAME takes
+    return _text(value) or (None if fits else "must be of ASCII without spaces")
 
 
 def _text(value: str) -> Problem:
@@ -90,7 +120,7 @@ def _readable(value: str) -> Problem:
 
 
 _OPTIONS: dict[str, Callable[[str], Problem]] = {
-    "client_name": _text,
+    "client_name": _name,
     "db": _number,
     "health_check_interval": _number,
     "password": _text,

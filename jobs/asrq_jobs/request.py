@@ -174,6 +174,10 @@ def _explain(error: ValidationError) -> InvalidRequestError:
         near = difflib.get_close_matches(unknown, known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
         return InvalidRequestError(f"Unknown field {where!r} in the request.", hint=hint)
+    if first["loc"] == ("id",) and first["type"] == "string_pattern_mismatch":
+        return InvalidRequestError(
+            "Field 'id': it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them.", hint="Take another id."
+        )
     message = re.sub(r"^Value error, ", "", first["msg"])
     return InvalidRequestError(
         f"Field {where!r}: {message}.", hint="The fields are described in docs/reference/request.schema.json."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,10 +48,14 @@ class Source:
         return str(self.path) if self.path is not None else redacted_url(self.url) if self.url else STDIN
 
 
-def expand(arguments: Sequence[str], *, recursive: bool) -> list[Source]:
+def expand(
+    arguments: Sequence[str], *, recursive: bool, tell: Callable[[str], None] = lambda _remark: None
+) -> list[Source]:
     """Return the sources in the order given; a folder becomes its media files, sorted, hidden ones left out.
 
-    Files are not opened: one that does not exist is found out when it is read.
+    Files are not opened: one that does not exist is found out when it is read. `tell` gets a remark on whatever in a
+    folder is left out though it is not hidden: links that lead nowhere or to a folder, what is no file, and folders
+    that cannot be read.
 
     Raises:
         UsageError: a folder without `recursive`, a folder without media, standard input named twice or a terminal.
@@ -60,10 +64,10 @@ def expand(arguments: Sequence[str], *, recursive: bool) -> list[Source]:
         raise UsageError("Standard input can be read only once.")
     if STDIN in arguments and sys.stdin.isatty():
         raise UsageError("Standard input is a terminal.", hint="Pipe audio into it, as in: asrq submit - < talk.mp3")
-    return [source for argument in arguments for source in _expand(argument, recursive=recursive)]
+    return [source for argument in arguments for source in _expand(argument, recursive, tell)]
 
 
-def _expand(argument: str, *, recursive: bool) -> list[Source]:
+def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list[Source]:
     if argument == STDIN:
         return [Source()]
     if "://" in argument:
@@ -73,7 +77,7 @@ def _expand(argument: str, *, recursive: bool) -> list[Source]:
         return [Source(path=path)]
     if not recursive:
         raise UsageError(f"{path} is a folder.", hint="Add --recursive to take every audio and video file in it.")
-    found = [Source(path=file) for file in _media_files(path)]
+    found = [Source(path=file) for file in _media_files(path, tell)]
     if not found:
         raise UsageError(
             f"There is no audio or video file in {path}.",
@@ -82,10 +86,23 @@ def _expand(argument: str, *, recursive: bool) -> list[Source]:
     return found
 
 
-def _media_files(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
+def _media_files(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+    def left_out(path: str | Path, reason: str) -> None:
+        tell(f"{shown_path(path)} is left out: {reason}.")
+
+    def unreadable(error: OSError) -> None:
+        left_out(error.filename, error.strerror or "it cannot be read")
+
+    for here, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if Path(here, name).is_symlink():
+                left_out(Path(here, name), "links to folders are not followed")
         for name in sorted(files):
             path = Path(here, name)
-            if not name.startswith(".") and path.suffix.lower() in MEDIA_EXTENSIONS and path.is_file():
+            if name.startswith(".") or path.suffix.lower() not in MEDIA_EXTENSIONS:
+                continue
+            if path.is_file():
                 yield path
+            else:
+                left_out(path, "it is a link that leads nowhere" if path.is_symlink() else "it is no file")

@@ -61,8 +61,10 @@ _FORMATS = """\
 | `json` | the result, `asrq.result/1` |
 | `verbose_json` | the fields of OpenAI's API, with its names of languages |
 
-With `--output DIR` each is a file named after the audio, which appears, complete, as soon as its job ends. Several texts on standard
-output are preceded by `==> talk.mp3 <==`; several subtitles there are refused.
+With `--output DIR` each is a file named after the audio, which appears, complete, as soon as its job ends. If several recordings have
+the same name, their files get numbers in the order in which the recordings were given: `talk.txt`, `talk-2.txt` (with `asrq wait`, in
+the order in which the jobs end). Nothing is overwritten: if the name was taken before, the file gets the next number, and a line on
+stderr says so. Several texts on standard output are preceded by `==> talk.mp3 <==`; several subtitles there are refused.
 """  # noqa: E501  # rows of a table
 
 _WARNINGS = """\

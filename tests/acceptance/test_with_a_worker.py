@@ -188,6 +188,13 @@ def test_transcribe_takes_pipes_and_any_name(asrq: Asrq, hello: Path, tmp_path: 
     assert b"\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("language", ["auto", "ru"])
+def test_that_a_file_is_missing_is_said_before_what_the_model_cannot_do(asrq: Asrq, language: str) -> None:
+    done = asrq("transcribe", "gone/missing.wav", "--model", "tiny.en", "--language", language)
+    assert done.returncode == 1
+    assert done.stderr.startswith("asrq: error: There is no file gone/missing.wav. [audio_not_found]")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locales have no say there")
 def test_names_and_texts_do_not_depend_on_the_locale(
     asrq: Asrq, hello: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

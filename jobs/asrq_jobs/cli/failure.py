@@ -41,8 +41,15 @@ def concerns_all(error: AsrqError) -> bool:
 
 def from_click(error: click.ClickException) -> UsageError:
     """Return our error for one of click's."""
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "asrq"
-    return UsageError(error.format_message(), hint=f"See `{path} --help`.")
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"See `{ctx.command_path if ctx else 'asrq'} --help`."
+    if isinstance(error, click.NoSuchOption) and ctx and _takes_files(ctx.command):
+        hint += " A file whose name begins with a dash is named as in ./-talk.wav, or behind --."
+    return UsageError(error.format_message(), hint=hint)
+
+
+def _takes_files(command: click.Command) -> bool:
+    return any(isinstance(each, click.Argument) and isinstance(each.type, click.Path) for each in command.params)
 
 
 def from_defect(error: Exception) -> InternalError:
@@ -78,11 +85,20 @@ def _shown(error: Exception) -> AsrqError:
 
 def say(error: AsrqError, *, about: str | None = None) -> None:
     """Print an error to stderr as people read it; `about` names the file or job that it concerns."""
-    prefix = f"{about}: " if about and about not in error.message else ""
     label = Styled("asrq: error:", fg="red", bold=True)
-    printing.say(label, f" {prefix}{error.message} ", Styled(f"[{error.code}]", dim=True), err=True)
+    printing.say(label, f" {_naming(about, error.message)} ", Styled(f"[{error.code}]", dim=True), err=True)
     if error.hint:
         printing.say(f"  hint: {error.hint}", err=True)
+
+
+def _naming(about: str | None, sentence: str) -> str:
+    """Return a sentence that names what it is about, once; a worker may know no more than the last part of a path."""
+    bare = (about or "").replace("\\", "/").rpartition("/")[2]
+    if not about or about in sentence or (bare and f"/{bare}" in sentence.replace("\\", "/")):
+        return sentence
+    return (
+        f"{about}{sentence.removeprefix(bare)}" if bare and sentence.startswith(f"{bare} ") else f"{about}: {sentence}"
+    )
 
 
 def warn(code: str, *, about: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
@@ -36,22 +37,44 @@ def stem(name: str) -> str:
     return bare if bare not in {"", ".."} else "transcript"
 
 
-def write(folder: Path, stem: str, extension: str, text: str) -> Path:
-    """Write a file under a name that was free, shortened if need be; it appears with all that it holds.
+def numbers(stems: Sequence[str], extension: str, *, there: Callable[[str], bool]) -> list[int]:
+    """Return the number that the file of each is to have, so that names depend on nothing but the order of the inputs.
+
+    1 stands for none. `there` says which names are taken from the beginning.
+    """
+    found: list[int] = []
+    taken: set[str] = set()
+    last: dict[str, int] = {}
+    for stem in stems:
+        number = last.get(stem, 0) + 1
+        while (name := numbered(stem, number, extension)) in taken or there(name):
+            number += 1
+        taken.add(name)
+        last[stem] = number
+        found.append(number)
+    return found
+
+
+def numbered(stem: str, number: int, extension: str) -> str:
+    """Return a file name, shortened if need be."""
+    return fitting(stem, extension if number == 1 else f"-{number}{extension}")
+
+
+def write(folder: Path, stem: str, extension: str, text: str, *, number: int = 1) -> Path:
+    """Write a file under a name that was free, with this number or a higher one; it appears with all that it holds.
 
     Raises:
         OutputError: the folder does not take it.
     """
     unfinished = _unfinished(folder)
-    path = folder / fitting(stem, extension)
+    path = folder / numbered(stem, number, extension)
     try:
         try:
             with unfinished.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)
-            number = 1
             while not _placed(unfinished, path):
                 number += 1
-                path = folder / fitting(stem, f"-{number}{extension}")
+                path = folder / numbered(stem, number, extension)
         finally:
             with suppress(OSError):
                 unfinished.unlink()

@@ -113,7 +113,7 @@ def _show(states: Sequence[JobState], *, as_json: bool) -> None:
     elif sys.stdout.isatty():
         now = datetime.now().astimezone()
         rows = [_told_row(state, now=now) for state in states]
-        printing.table(_FOR_PEOPLE, rows, dispensable=("lane", "no.", "since", "job"))
+        printing.table(_FOR_PEOPLE, rows, dispensable=("lane", "no.", "since", "job"), notes=list(map(_note, states)))
     else:
         printing.table(_COLUMNS, map(_row, states))
 
@@ -135,17 +135,21 @@ def _row(state: JobState) -> tuple[str, ...]:
 
 
 def _told_row(state: JobState, *, now: datetime) -> tuple[str, ...]:
-    again = f"attempt {state.attempt}: " if state.attempt > 1 and state.status == "processing" else ""
-    why = f"{state.error.code}: " if state.error else ""
-    apart = f"waits for {state.waits_for}: " if state.waits_for else ""
     return (
         state.id,
         state.status,
         f"{state.position or ''}{'+' if state.at_least else ''}",
         state.lane or "",
         short(_since(state), now=now),
-        f"{again}{apart}{why}{state.description or ''}",
+        ": ".join(filter(None, (_note(state), state.description))),
     )
+
+
+def _note(state: JobState) -> str:
+    """Return what is remarkable about a job."""
+    again = f"attempt {state.attempt}" if state.attempt > 1 and state.status == "processing" else ""
+    apart = f"waits for {state.waits_for}" if state.waits_for else ""
+    return ": ".join(filter(None, (again, apart, state.error.code if state.error else "")))
 
 
 def _since(state: JobState) -> str | None:

@@ -52,8 +52,8 @@ def output_options(command: Decorated) -> Decorated:
             "folder",
             type=NamedPath(path_type=Path, file_okay=False),
             metavar="DIR",
-            help="Write each transcript to a file of its own here, as soon as it is there; nothing is overwritten. "
-            "Default: standard output.",
+            help="Write each transcript to a file of its own here, as soon as it is there. Nothing is overwritten: "
+            "where the name is taken it gets a number, and a line on stderr says so. Default: standard output.",
         ),
         click.option(
             "--format",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,10 +93,20 @@ class Delivery:
     """
 
     def __init__(self, form: Form, names: Sequence[str], *, by_id: bool = False, hold: bool = False) -> None:
-        """`names` is what people call the inputs: file names or, with `by_id`, the ids of jobs."""
+        """`names` is what people call the inputs: file names or, with `by_id`, the ids of jobs.
+
+        Of several files with one name each has a number by the order of the inputs; by that of their ends with `by_id`,
+        where nobody knows the names before.
+        """
         self._form = form
         self._names = names
         self._by_id = by_id
+        self._expected = self._numbers = [1] * len(names)
+        if form.folder is not None and not by_id:
+            folder, stems, extension = form.folder, [files.stem(name) for name in names], formats.extension(form.form)
+            self._expected = files.numbers(stems, extension, there=lambda _name: False)
+            self._numbers = files.numbers(stems, extension, there=lambda name: os.path.lexists(folder / name))
+        self._written: set[str] = set()
         self._hold = hold
         self._ready: dict[int, _Ended] = {}
         self._next = 0
@@ -120,18 +131,30 @@ class Delivery:
         form = self._form
         if form.folder is None or result.status != "completed":
             return None
-        name = self._names[index]
-        if self._by_id and result.audio is not None and result.audio.name:
-            name = result.audio.name
         try:
             return files.write(
                 form.folder,
-                files.stem(name),
+                self._stem(index, result),
                 formats.extension(form.form),
                 formats.render(result, form.form, form.norms),
+                number=self._numbers[index],
             )
         except OutputError as error:
             return error
+
+    def _stem(self, index: int, result: Result) -> str:
+        named = self._by_id and result.audio is not None and result.audio.name
+        return files.stem(named or self._names[index])
+
+    def _tell_of_file(self, index: int, ended: _Ended, path: Path) -> None:
+        """Print where a transcript is, and say so if its name is another one because of what was there before."""
+        if not self._form.json_lines:
+            printing.say(str(path))
+        stem, extension = self._stem(index, ended.result), formats.extension(self._form.form)
+        expected = files.numbered(stem, self._expected[index], extension)
+        if path.name != expected and expected not in self._written:
+            failure.note(f"{expected} was there before and is kept: the new transcript is {path.name}.")
+        self._written.add(path.name)
 
     def _show(self, index: int) -> None:
         ended, name, form = self._ready.pop(index), self._names[index], self._form
@@ -147,8 +170,8 @@ class Delivery:
         if isinstance(written, OutputError):
             self.any_failed = True
             failure.say(written, about=name)
-        elif written is not None and not form.json_lines:
-            printing.say(str(written))
+        elif written is not None:
+            self._tell_of_file(index, ended, written)
         elif not form.json_lines:
             self._give(name, result)
 

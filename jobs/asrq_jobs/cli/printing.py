@@ -69,11 +69,13 @@ def table(
     *,
     bold: Callable[[Sequence[str]], bool] = lambda _row: False,
     dispensable: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> None:
     """Print rows: without a terminal with tabs between the cells, which keep to one line each; raises as `say`.
 
     On a terminal the last column takes what room is left, and is cut there. Where that is too little, columns are left
-    out: those that are `dispensable`, the first of them first. `bold` says which rows stand out.
+    out: those that are `dispensable`, the first of them first. `bold` says which rows stand out. `notes` are the
+    beginnings of the last cells that must not be lost: each stands on a line below where there is no room for it.
     """
     if not sys.stdout.isatty():
         for row in rows:
@@ -87,11 +89,15 @@ def table(
     widths = [max(map(cell_len, column)) for column in zip(head, *shown, strict=True)]
     kept = _kept(head, widths, dispensable, shutil.get_terminal_size().columns)
     room = shutil.get_terminal_size().columns - sum(widths[at] + len(_BETWEEN) for at in kept[:-1])
-    for row, heavy in [(list(head), True), *((row, bold(row)) for row in shown)]:
+    kept_notes = map(visible, notes or [""] * len(shown))
+    lines = zip(shown, map(bold, shown), kept_notes, strict=True)
+    for row, heavy, note in [(list(head), True, ""), *lines]:
         cells = [set_cell_size(row[at], widths[at]) for at in kept[:-1]]
         last = row[kept[-1]]
         cut = f"{set_cell_size(last, room - 1)}…" if cell_len(last) > room >= _LEAST else last
         say(Styled(_BETWEEN.join([*cells, cut]).rstrip(), bold=heavy))
+        if note and (kept[-1] < len(row) - 1 or (cut != last and cell_len(note) >= room)):
+            say(_BETWEEN + note)
 
 
 def _kept(head: Sequence[str], widths: Sequence[int], dispensable: Sequence[str], room: int) -> list[int]:

@@ -73,10 +73,10 @@ def submit(
 
     SOURCE is a file, a folder (with --recursive), - for standard input, or a URL where the operator allows it.
     """
-    found = sources.expand(given, recursive=recursive)
+    found = sources.expand(given, recursive=recursive, tell=failure.note)
     _check(found, job_id, by_path=by_path, wait=wait, shows=bool(form or folder or wait_timeout is not None))
     asked = options.given(fields)
-    ids = [job_id or uuid.uuid4().hex for _ in found]
+    ids = [uuid.uuid4().hex if job_id is None else job_id for _ in found]
     # What is wrong with the options is wrong for every source: say so before any audio is sent.
     Request.build(id=ids[0], audio=PathAudio(path="-"), **asked)
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(found) > 1)

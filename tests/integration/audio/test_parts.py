@@ -143,6 +143,31 @@ def test_a_file_that_is_cut_off_says_so(make: Make, voice: Signal, kind: str) ->
             assert 0 < found.samples <= len(voice) + SAMPLE_RATE // 5
 
 
+@pytest.mark.parametrize(("begin_s", "end_s"), [(0, 4), (2, 99), (2, 4)])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ONE_BLOCK])
+def test_what_is_cut_out_without_being_encoded_anew_is_whole(
+    make: Make, voice: Signal, tmp_path: Path, kind: str, begin_s: float, end_s: float
+) -> None:
+    """As by `ffmpeg -ss … -c copy`, which leaves the counts and numbers of some formats as they were."""
+    found = heard(cut_out(make(kind), kind, begin_s, end_s, tmp_path))
+    assert found.warnings == []
+    assert found.samples / SAMPLE_RATE > min(end_s, len(voice) / SAMPLE_RATE) - begin_s - 0.5
+
+
+def cut_out(content: bytes, kind: str, begin_s: float, end_s: float, folder: Path) -> bytes:
+    name, _, options = KINDS[kind]
+    with av.open(io.BytesIO(content)) as whole, av.open(folder / name, "w", options=options) as piece:
+        sound = whole.streams.audio[0]
+        copied = piece.add_stream_from_template(sound)
+        for packet in whole.demux(sound):
+            at_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+            if at_s is not None and packet.size and begin_s <= at_s < end_s:
+                packet.pts = packet.dts = packet.pts - round(begin_s / packet.time_base)
+                packet.stream = copied
+                piece.mux(packet)
+    return (folder / name).read_bytes()
+
+
 @pytest.mark.parametrize("count", [1, 16, 100, 512, 4096, 200_001])
 @pytest.mark.parametrize("kind", KINDS)
 def test_zeros_behind_a_whole_file_are_neither_a_loss_nor_sound(make: Make, kind: str, count: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from needs import missing
 
 from asrq_jobs import AsyncClient, Client, configuration
 from asrq_jobs.connection import connect
-from asrq_jobs.errors import QueueAuthError, QueueUnreachableError
+from asrq_jobs.errors import QueueAuthError, QueueRefusedError, QueueUnreachableError
 from asrq_jobs.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -35,7 +37,13 @@ class Place:
 
     def url(self, pattern: str) -> str:
         """Fill in what a pattern of an address leaves open."""
-        return pattern.format(port=self.port, socket=self.socket, tls=self.tls_port, authority=self.authority)
+        return pattern.format(
+            port=self.port,
+            socket=self.socket,
+            tls=self.tls_port,
+            authority=self.authority,
+            folder=self.authority.parent,
+        )
 
 
 USERS = (
@@ -102,6 +110,7 @@ TLS = [
     "rediss://localhost:{tls}/7?ssl_ca_certs={authority}&protocol=3",
     "rediss://127.0.0.1:{tls}/8?ssl_ca_certs={authority}&ssl_check_hostname=false",
     "rediss://127.0.0.1:{tls}/9?ssl_cert_reqs=none",
+    "rediss://localhost:{tls}/13?ssl_ca_certs={authority}&ssl_certfile={folder}/server.crt&ssl_keyfile={folder}/server.key",
 ]
 
 
@@ -183,6 +192,49 @@ def test_a_wrong_password_and_a_socket_that_is_not_there_are_said(redis: Place) 
         pytest.raises(QueueUnreachableError, match="No such file"),
     ):
         client.reaper()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("redis://127.0.0.1:{tls}", "A port that speaks TLS wants rediss://"),
+        ("redis://127.0.0.1:{tls}/3?protocol=3", "A port that speaks TLS wants rediss://"),
+        ("rediss://localhost:{port}?ssl_ca_certs={authority}", "for one that does not, write redis://"),
+    ],
+)
+def test_a_port_of_the_other_kind_is_said(redis: Place, pattern: str, hint: str) -> None:
+    settings = configuration.load(redis_url=redis.url(pattern), redis_timeout_s=0.5, redis_retry_s=0)
+    with Client(settings) as client, pytest.raises(QueueUnreachableError) as caught:
+        client.reaper()
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_port_that_is_not_of_redis_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        answer = threading.Thread(target=_answer_as_a_web_server, args=(listener,))
+        answer.start()
+        url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(configuration.load(redis_url=url)) as client, pytest.raises(QueueUnreachableError) as caught:
+            client.reaper()
+        answer.join()
+    assert "check ASRQ_REDIS_URL" in (caught.value.hint or "")
+
+
+def _answer_as_a_web_server(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        connection.recv(1)
+
+
+@pytest.mark.parametrize("database", [16, 999_999_999])
+def test_a_database_that_is_not_there_is_said(redis: Place, database: int) -> None:
+    with (
+        Client(configuration.load(redis_url=redis.url(f"redis://127.0.0.1:{{port}}/{database}"))) as client,
+        pytest.raises(QueueRefusedError, match="DB index") as caught,
+    ):
+        client.reaper()
+    assert "Take database 0" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("url", ["rediss://host", "rediss://host?ssl_check_hostname=true"])

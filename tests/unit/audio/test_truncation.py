@@ -30,8 +30,9 @@ def test_mp3_whose_length_is_a_guess() -> None:
     [
         ("flac", 10.0, 10.0, False),
         ("flac", 10.0, 10.3, False),
-        ("flac", 10.0, 9.9, True),
-        ("flac", 10_000.0, 9_999.0, True),
+        ("flac", 10.0, 9.9, None),
+        ("tta", 10.0, 9.9, True),
+        ("tta", 10_000.0, 9_999.0, True),
         ("flac", None, 1.0, None),
         ("aac", 10.0, 5.0, None),
     ],

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop
+from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop, without_runs
 from asrq_worker.backends.server.messages import strip_leaked
 
 EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
@@ -155,6 +155,18 @@ def test_a_loop_is_found_wherever_it_stands() -> None:
     assert longest_loop("") == ("", 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (" Well, ffffffffffffffffffffffff", " Well,"),
+        ("hahahahahahahahahahahahahaha and so on xyxyxyxyxyxyxyxyxyxyxyxyxyxy ", " and so on"),
+        ("No run, no change: aaaaaaaaaaaa ", "No run, no change: aaaaaaaaaaaa "),
+    ],
+)
+def test_letters_that_are_repeated_as_in_no_word_go(text: str, left: str) -> None:
+    assert without_runs(text) == left
+
+
 def test_no_reference_of_real_speech_is_suspicious(speech: Path) -> None:
     lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
     clips = [clip for clip in map(json.loads, lines) if clip["text"] and clip["seconds"]]
@@ -185,8 +197,9 @@ def test_samples_that_are_not_finite_become_silence() -> None:
         lambda n: "language" + " " * n,
         lambda n: ("language" + " " * 90 + "<asr_text>") * (n // 108),
         lambda n: "".join(f"language {at:09}<asr_text>" for at in range(n // 28)),
+        lambda n: "".join(f"{f'{at:04}' * 8} " for at in range(n // 33)),
     ],
-    ids=["loop", "words", "loop without spaces", "no spaces", "two loops", "blanks", "markup", "languages"],
+    ids=["loop", "words", "loop without spaces", "no spaces", "two loops", "blanks", "markup", "languages", "runs"],
 )
 def test_what_is_judged_costs_time_in_proportion_to_its_length(make: Callable[[int], str]) -> None:
     """A megabyte is a tenth of a second, since four times the text takes about four times as long and not sixteen."""
@@ -197,6 +210,7 @@ def test_what_is_judged_costs_time_in_proportion_to_its_length(make: Callable[[i
             began = time.thread_time()
             judge(text, language="ru", seconds=28.0)
             strip_leaked(text)
+            without_runs(text)
             took.append(time.thread_time() - began)
         return min(took)
 

@@ -57,7 +57,8 @@ def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pyte
     assert found["redis"].status == "fail"
     assert "geheim" not in found["redis"].message
     assert "ASRQ_REDIS_URL" in (found["redis"].fix or "")
-    assert (found["model"].status, found["model"].fix) == ("fail", "Did you mean tiny?")
+    assert found["model"].status == "fail"
+    assert (found["model"].fix or "").startswith("Did you mean tiny? Known names: tiny.en, tiny, base.en,")
     assert "engine" not in found
     assert found["decoder"].status == found["disk"].status == "ok"
 
@@ -67,6 +68,15 @@ def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPa
     last = list(examine())[-1]
     assert (last.name, last.status) == ("settings", "fail")
     assert "beam_size" in last.message
+
+
+def test_keys_of_rq_under_another_name_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker, a reaper and the dashboard refuse to start with them."""
+    monkeypatch.setenv("RQ_KEY_PREFIX", "team")
+    found = next(check for check in examine() if check.name == "settings")
+    assert found.status == "fail"
+    assert "RQ_KEY_PREFIX is 'team'" in found.message
+    assert "env -u RQ_KEY_PREFIX" in (found.fix or "")
 
 
 def test_a_host_without_whisper_needs_no_whisper_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

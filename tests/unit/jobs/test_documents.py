@@ -36,7 +36,10 @@ def test_languages_to_choose_among_are_codes_each_once() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"id": "a b"}, "'id'"),
+        ({"id": "a b"}, "'id': it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them."),
+        ({"id": ""}, "'id': it may hold"),
+        ({"id": "x" * 65}, "'id': it may hold"),
+        ({"id": 7}, "'id'"),
         ({"lane": "fast"}, "'lane'"),
         ({"retries": 21}, "'retries'"),
         ({"audio": {"kind": "tape"}}, "'audio'"),

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from asrq_jobs.cli import options
+from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.output import Delivery, Form, choose, failed
 from asrq_jobs.errors import AudioEmptyError, UsageError
 from asrq_jobs.formats import FORMATS, Format
@@ -152,6 +152,25 @@ def test_a_failure_is_always_a_sentence_and_a_document_besides_in_json(
         assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("about", "sentence", "said"),
+    [
+        ("a/x.wav", "x.wav is empty (0 bytes).", "a/x.wav is empty (0 bytes)."),
+        ("x.wav", "x.wav is empty (0 bytes).", "x.wav is empty (0 bytes)."),
+        ("../a/x.wav", "There is no file /srv/a/x.wav.", "There is no file /srv/a/x.wav."),
+        ("a\\x.wav", "There is no file C:\\a\\x.wav.", "There is no file C:\\a\\x.wav."),
+        ("a/x", "x-rays are no audio.", "a/x: x-rays are no audio."),
+        ("a/x.wav", "The file is empty.", "a/x.wav: The file is empty."),
+        ("a/", "The file is empty.", "a/: The file is empty."),
+    ],
+)
+def test_a_failure_names_its_file_once(
+    capsys: pytest.CaptureFixture[str], about: str, sentence: str, said: str
+) -> None:
+    failure.say(AudioEmptyError(sentence), about=about)
+    assert capsys.readouterr().err.splitlines()[0] == f"asrq: error: {said} [audio_empty]"
+
+
 def test_json_formats_are_one_line_in_a_pipe_and_indented_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
     for terminal in (False, True):
         Delivery(form("verbose_json", terminal=terminal), ["a"]).put(0, done("x"))
@@ -194,7 +213,21 @@ def test_files_take_the_name_of_the_source_and_overwrite_nothing(
     assert (tmp_path / "talk.srt").read_text(encoding="utf-8") == "mine"
     assert "one" in (tmp_path / "talk-2.srt").read_text(encoding="utf-8")
     assert "two" in (tmp_path / "talk-3.srt").read_text(encoding="utf-8")
-    assert capsys.readouterr().out.split() == [str(tmp_path / "talk-2.srt"), str(tmp_path / "talk-3.srt")]
+    shown = capsys.readouterr()
+    assert shown.out.split() == [str(tmp_path / "talk-2.srt"), str(tmp_path / "talk-3.srt")]
+    assert shown.err.startswith("asrq: talk.srt was there before and is kept: the new transcript is talk-2.srt.\n")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
+def test_names_do_not_depend_on_which_job_ends_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], order: tuple[int, ...]
+) -> None:
+    delivery = Delivery(form(folder=tmp_path, several=True), ["a/talk.wav", "b/talk.wav", "talk-2.wav", "c/talk.mp3"])
+    for index in order:
+        delivery.put(index, done(str(index)))
+    found = {path.name: path.read_text(encoding="utf-8").strip() for path in tmp_path.iterdir()}
+    assert found == {"talk.txt": "0", "talk-2.txt": "1", "talk-2-2.txt": "2", "talk-3.txt": "3"}
+    assert capsys.readouterr().err == "", "nothing was there before"
 
 
 @pytest.mark.parametrize("hold", [True, False])

@@ -222,3 +222,13 @@ def test_what_was_meant_is_named(arguments: list[str], sentence: str, capsys: py
 def test_a_mistyped_option_is_suggested_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", "a.mp3", "--langauge", "ru"]) == exits.USAGE
     assert "--language" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["submit", "-x.wav"], ["transcribe", "--talk.wav"]])
+def test_how_to_name_a_file_that_begins_with_a_dash_is_said(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == exits.USAGE
+    assert "named as in ./-talk.wav, or behind --" in capsys.readouterr().err
+    assert main(["list", "-x.wav"]) == exits.USAGE
+    assert "talk.wav" not in capsys.readouterr().err

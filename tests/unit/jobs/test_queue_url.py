@@ -33,12 +33,19 @@ def test_what_is_taken(url: str) -> None:
         ("redis://host/one", "has a database that must be a number"),
         ("redis://host/0/1", "has a database that must be a number"),
         ("redis://host/-1", "has a database that must be a number"),
+        ("redis://host/1234567890", "has a database that must be a number from 0 to 999999999"),
         ("redis://host/0?db=1", "says db twice"),
         ("redis://host?db=1&db=2", "says db twice"),
         ("redis://host?db=", "has the option db, which must be a number"),
         ("redis://host?db=\u00b2", "has the option db, which must be a number"),
         ("redis://host?protocol=4", "has the option protocol, which must be 2 or 3"),
         ("redis://host?client_name=", "has the option client_name, which must not be empty"),
+        ("redis://host?client_name=my%20app", "has the option client_name, which must be of ASCII without spaces"),
+        ("redis://host?client_name=caf%C3%A9", "has the option client_name, which must be of ASCII without spaces"),
+        ("redis://host?client_name=a%0Ab", "has the option client_name, which must be of ASCII without spaces"),
+        ("redis://host?db=-1", "has the option db, which must be a number from 0 to 999999999"),
+        ("redis://host?health_check_interval=-1", "must be a number from 0 to"),
+        ("redis://host?health_check_interval=99999999999999999999", "must be a number from 0 to"),
         ("redis://host?health_check_interval=soon", "which must be a number"),
         ("redis://host?socket_timeout=1", "is a setting of its own here: ASRQ_REDIS_TIMEOUT_S"),
         ("redis://host?timeout=1", "is a setting of its own here: ASRQ_REDIS_TIMEOUT_S"),
@@ -49,6 +56,11 @@ def test_what_is_taken(url: str) -> None:
         ("redis://host?ssl_ca_certs=/ca.crt", "is of use with rediss:// alone"),
         ("rediss://host?ssl_cert_reqs=never", "which must be none or optional or required"),
         ("rediss://host?ssl_check_hostname=0", "which must be true or false"),
+        (f"rediss://host?ssl_ca_certs={__file__}", "ssl_ca_certs, which must be a file of certificates (PEM)"),
+        (f"rediss://host?ssl_ca_certs={Path(__file__).parent}", "which must be a file of certificates (PEM)"),
+        (f"rediss://host?ssl_certfile={__file__}", "which with ssl_keyfile must be a certificate and its key (PEM)"),
+        (f"rediss://host?ssl_keyfile={__file__}", "ssl_keyfile, which is of use with ssl_certfile alone"),
+        ("rediss://host?ssl_ciphers=magic", "ssl_ciphers, which OpenSSL does not know here"),
         ("rediss://host?ssl_ca_certs=/not/there", "which must be the path of something that is there and may be read"),
         ("unix://", "must name the socket by its whole path"),
         ("unix:///", "must name the socket by its whole path"),
@@ -68,11 +80,3 @@ def test_a_password_cut_in_two_is_not_shown() -> None:
     told = problem("unix:///run/redis.sock?password=ge&heim=1")
     assert told is not None
     assert told.startswith("has an option that nobody knows")
-
-
-def test_files_of_certificates_are_looked_for(tmp_path: Path) -> None:
-    authority = tmp_path / "ca.crt"
-    url = f"rediss://host?ssl_ca_certs={authority}"
-    assert "is there" in (problem(url) or "")
-    authority.touch()
-    assert problem(url) is None

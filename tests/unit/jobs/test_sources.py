@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,37 @@ def test_a_folder_gives_its_media_sorted_and_without_hidden_ones(folder: Path) -
     assert [source.path.relative_to(folder).as_posix() for source in found if source.path] == [
         "a.WAV", "b.mp3", "sub/c.mkv"
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and there are no pipes with names")
+def test_what_of_a_folder_is_left_out_is_said(folder: Path) -> None:
+    (folder / "gone.wav").symlink_to("nowhere")
+    (folder / "gone.txt").symlink_to("nowhere")
+    (folder / "other").symlink_to(folder / "sub")
+    (folder / "whole.wav").symlink_to(folder / "b.mp3")
+    os.mkfifo(folder / "pipe.wav")
+    said: list[str] = []
+    found = expand([str(folder)], recursive=True, tell=said.append)
+    assert [source.name for source in found] == ["a.WAV", "b.mp3", "whole.wav", "c.mkv"]
+    assert said == [
+        f"{folder}/other is left out: links to folders are not followed.",
+        f"{folder}/gone.wav is left out: it is a link that leads nowhere.",
+        f"{folder}/pipe.wav is left out: it is no file.",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "sub":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    said: list[str] = []
+    assert len(expand([str(folder)], recursive=True, tell=said.append)) == 2
+    assert said == [f"{folder / 'sub'} is left out: Permission denied."]
 
 
 def test_a_folder_needs_recursive(folder: Path) -> None:

@@ -37,7 +37,7 @@ def test_ids_are_whole_and_rows_fit(
 ) -> None:
     on_a_terminal(monkeypatch, width)
     jobs._show(states(job_id), as_json=False)
-    head, *rows = capsys.readouterr().out.splitlines()
+    head, *rows = (line for line in capsys.readouterr().out.splitlines() if not line.startswith(" "))
     assert head.split()[:2] == ["id", "status"]
     assert [row.split()[0] for row in rows] == [job_id] * 3
     assert [row.split()[1].strip(",") for row in rows] == ["queued", "processing", "failed"]
@@ -51,6 +51,22 @@ def test_ids_are_whole_and_rows_fit(
         assert rows[0].split()[2] == "12"
         assert "attempt 2: transcribe" in rows[1]
         assert rows[0].endswith("продолжение.mp3 (ru)")
+
+
+@pytest.mark.parametrize("job_id", IDS, ids=len)
+@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("need", ["a GPU", "backend qwen, model Qwen/Qwen3-ASR-1.7B, word_timestamps"])
+def test_what_a_job_waits_for_and_why_it_failed_are_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, need: str, job_id: str
+) -> None:
+    on_a_terminal(monkeypatch, width)
+    waiting, _, failed = states(job_id)
+    jobs._show([waiting.model_copy(update={"waits_for": need}), failed], as_json=False)
+    shown = capsys.readouterr().out
+    assert shown.count(f"waits for {need}") == 1
+    assert shown.count("audio_unreadable") == 1
+    if len(job_id) < 64:
+        assert max(map(len, shown.splitlines())) <= width
 
 
 def test_wide_characters_take_two_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

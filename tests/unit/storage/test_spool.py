@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 
 from asrq_jobs.errors import NoRoomError, StorageError
+from asrq_worker.process.locking import LOCK
 from asrq_worker.storage.spool import Spool
 
 OWNER = """
@@ -156,24 +157,50 @@ def test_a_check_writes_what_it_says(tmp_path: Path, room: int) -> None:
         assert spool.usage()[0] == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there a file is locked")
-def test_a_file_is_locked_where_the_folder_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that locks files alone, and those only for who may write them."""
     import fcntl
 
     flock = fcntl.flock
 
     def only_files(lock: int | IO[bytes], operation: int) -> None:
         if isinstance(lock, int):
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # as NFS does
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         flock(lock, operation)
 
     monkeypatch.setattr(fcntl, "flock", only_files)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file is locked")
+def test_a_file_is_locked_where_the_folder_cannot_be(nfs: None, tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         assert spool.usage()[0] == 0
         age(spool.path)
         with Spool(tmp_path):
             assert spool.path.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a file is locked")
+def test_what_is_left_goes_where_files_are_locked(nfs: None, tmp_path: Path) -> None:
+    left = tmp_path / "asrq-spool-1-left"
+    left.mkdir()
+    (left / LOCK).touch()
+    age(left)
+    with Spool(tmp_path) as spool:
+        assert list(tmp_path.iterdir()) == [spool.path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there nobody can remove a file that is open")
+def test_a_lock_file_that_is_removed_is_no_proof_that_its_owner_is_gone(nfs: None, tmp_path: Path) -> None:
+    with Spool(tmp_path) as spool:
+        kept = spool.new_file()
+        kept.write_bytes(b"speech")
+        (spool.path / LOCK).unlink()
+        age(spool.path)
+        with Spool(tmp_path), Spool(tmp_path):
+            assert kept.read_bytes() == b"speech"
 
 
 def _written(monkeypatch: pytest.MonkeyPatch, folder: Path, room: int) -> int:

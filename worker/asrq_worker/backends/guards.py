@@ -150,8 +150,8 @@ def words(text: str) -> list[str]:
 
 def repetition(text: str) -> Finding | None:
     """Return a finding if a text goes round in circles."""
-    if runs := _runs(text):
-        return Finding("repetition", f"{runs[0][:_RUN_CHARACTERS]!r} in a row")
+    if run := next(filter(_is_run, _RUN_OF_LETTERS.finditer(text)), None):
+        return Finding("repetition", f"{run.group()[:_RUN_CHARACTERS]!r} in a row")
     phrase, repeats = longest_loop(text)
     unit = phrase.split()
     if len(unit) * repeats >= _RUN_TOKENS and len("".join(unit)) * repeats >= _RUN_CHARACTERS:
@@ -162,13 +162,12 @@ def repetition(text: str) -> Finding | None:
 
 def without_runs(text: str) -> str:
     """Return a text without letters that are repeated as in no word: "ffff…"."""
-    for run in _runs(text):
-        text = text.replace(run, "").rstrip()
-    return text
+    shorter = _RUN_OF_LETTERS.sub(lambda found: "" if _is_run(found) else found.group(), text)
+    return text if shorter == text else shorter.rstrip()
 
 
-def _runs(text: str) -> list[str]:
-    return [found.group() for found in _RUN_OF_LETTERS.finditer(text) if len(found.group()) >= _RUN_CHARACTERS]
+def _is_run(found: re.Match[str]) -> bool:
+    return len(found.group()) >= _RUN_CHARACTERS
 
 
 def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:

@@ -12,6 +12,7 @@ from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
 from asrq_worker.cli import running
 from asrq_worker.process import endpoint
+from asrq_worker.queue import rq_prefix
 
 _END_S = 2.0
 
@@ -29,7 +30,7 @@ def dashboard(port: int, host: str) -> None:
 
     Prints its address. Failed jobs can be queued again there; deleting and compacting are closed.
     """
-    running.refuse_other_keys()
+    rq_prefix.refuse()
     from asrq_worker.process.supervision import Supervised
     from asrq_worker.programs.dashboard import make_server
     from asrq_worker.queue.outage import Outage, ride_out

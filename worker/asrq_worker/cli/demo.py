@@ -22,6 +22,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.cli import running
+from asrq_worker.queue import rq_prefix
 
 _SAMPLE = Path(asrq_worker.__file__).parent / "data" / "demo.ogg"
 _MODEL = "tiny.en"  # arrives as a wheel with the extra `demo`
@@ -36,7 +37,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
 
     Leaves nothing running and nothing on disk but the cache of models.
     """
-    running.refuse_other_keys()
+    rq_prefix.refuse()
     from asrq_worker.programs import up
 
     if audio is not None and not audio.is_file():

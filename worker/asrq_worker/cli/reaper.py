@@ -12,6 +12,7 @@ from asrq_jobs.cli import options, printing
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import UsageError
 from asrq_worker.cli import running
+from asrq_worker.queue import rq_prefix
 
 if TYPE_CHECKING:
     from asrq_worker.reaper.reaper import Report
@@ -31,7 +32,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     """
     if (dry_run or as_json) and not once:
         raise UsageError("--dry-run and --json need --once.", hint="asrq reaper --once --dry-run")
-    running.refuse_other_keys()
+    rq_prefix.refuse()
     config = configuration.load(metrics_port=metrics_port)
     if check:
         from asrq_worker.monitor.check import reaper_problem

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,15 +11,12 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, printing
-from asrq_jobs.errors import SettingsError
 from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from asrq_worker.process.foreground import Foreground
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-_RQ_PREFIX = "RQ_KEY_PREFIX"
 
 
 def _default(name: str) -> str:
@@ -70,22 +66,6 @@ def log_if_asked(config: Settings) -> None:
         logs.silence()
     else:
         logs.configure(config)
-
-
-def refuse_other_keys() -> None:
-    """Refuse to run where RQ, told by its own variable, would keep workers and registries under keys of another name.
-
-    Called before RQ is imported, which reads the variable then.
-
-    Raises:
-        SettingsError: it would.
-    """
-    prefix = os.environ.get(_RQ_PREFIX, "rq")
-    if prefix != "rq":
-        raise SettingsError(
-            f"{_RQ_PREFIX} is {prefix!r} in the environment, but asrq's jobs are under rq: in Redis.",
-            hint=f"Start asrq without it: env -u {_RQ_PREFIX} asrq …",
-        )
 
 
 def tell_health(problem: str | None) -> None:

@@ -19,7 +19,7 @@ from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.files import fitting
 from asrq_jobs.cli.interruption import Interruption
 from asrq_jobs.cli.output import Delivery, choose
-from asrq_jobs.errors import AsrqError, CanceledError, OutputError, UsageError
+from asrq_jobs.errors import AsrqError, AudioNotFoundError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
@@ -94,7 +94,7 @@ def transcribe(
 
 
 def _sources(given: tuple[str, ...], *, recursive: bool) -> list[Source]:
-    found = sources.expand(given, recursive=recursive)
+    found = sources.expand(given, recursive=recursive, tell=failure.note)
     if any(source.url is not None for source in found):
         raise UsageError("asrq transcribe takes files.", hint="asrq submit takes URLs as well.")
     return found
@@ -119,6 +119,8 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
             try:
                 if source.path is None:
                     return copy(source, uploads.read(sys.stdin.buffer, source.name, max_mb=max_mb))
+                if _is_missing(source.path):  # said before what the options ask of the model
+                    raise AudioNotFoundError(f"There is no file {source.shown}.", hint="Check the path.")
                 if _can_be_named(source.path):
                     return source.path
                 return copy(source, uploads.prepare(source.path, source.name, max_mb=max_mb)[0])
@@ -131,6 +133,16 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
 def _unicode(name: str) -> str:
     """Return a file name as the locale can write it: what it cannot is a question mark."""
     return name.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding())
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _can_be_named(path: Path) -> bool:

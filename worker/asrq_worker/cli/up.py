@@ -11,6 +11,7 @@ import click
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
 from asrq_worker.cli import running
+from asrq_worker.queue import rq_prefix
 
 
 @click.command(
@@ -41,7 +42,7 @@ def up(
 
     Prints ASRQ_REDIS_URL=… for other clients once jobs are taken. Valkey listens on loopback only.
     """
-    running.refuse_other_keys()
+    rq_prefix.refuse()
     from asrq_worker.process import parent
     from asrq_worker.programs import up as everything
 

@@ -6,6 +6,7 @@ import click
 
 from asrq_jobs import configuration
 from asrq_worker.cli import running
+from asrq_worker.queue import rq_prefix
 
 
 @click.command(
@@ -23,7 +24,7 @@ def worker(lanes: str | None, model: str | None, backend: str | None, metrics_po
     On the first SIGTERM or Ctrl-C it takes no new jobs, finishes those that end within ASRQ_GRACE_S and gives back
     the rest; on the second it does not wait.
     """
-    running.refuse_other_keys()
+    rq_prefix.refuse()
     config = configuration.load(lanes=lanes, model=model, backend=backend, metrics_port=metrics_port)
     if check:
         from asrq_worker.monitor.check import worker_problem

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from asrq_jobs import configuration
 from asrq_jobs.errors import SettingsError
 from asrq_worker.doctor import host, queue
-from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.check import Check, guarded
+from asrq_worker.queue import rq_prefix
 
 
 def examine() -> Iterator[Check]:
@@ -18,6 +19,11 @@ def examine() -> Iterator[Check]:
     except SettingsError as error:
         yield Check("settings", "fail", error.message, error.hint)
         return
-    yield Check("settings", "ok", "Settings are valid.")
+    yield guarded("settings", _settings)
     yield from queue.examine(config)
     yield from host.examine(config)
+
+
+def _settings() -> Check:
+    rq_prefix.refuse()
+    return Check("settings", "ok", "Settings are valid.")

@@ -191,7 +191,7 @@ class _Hearing:
         for piece in pieces:
             if finished := self._checkpoints.find(piece, options):
                 self.done[piece] = finished
-                self.progress.done(piece)
+                self.progress.restored(piece)
             elif self._finished_in_part(piece, options):
                 self._begin_parts(piece, options)
                 continue

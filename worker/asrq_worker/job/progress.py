@@ -23,25 +23,28 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+        self._heard_s = 0.0
 
     def expect(self, seconds: float) -> None:
         """Note that so much more is to be heard."""
         self.audio_s += seconds if self.counts else 0.0
 
-    def done(self, piece: Piece) -> None:
-        """Note that a piece was heard."""
+    def restored(self, piece: Piece) -> None:
+        """Note that an earlier attempt has heard a piece."""
         self.done_s += piece.seconds if self.counts else 0.0
 
     def heard(self, piece: Piece, transcript: Transcript) -> tuple[Event, ...]:
         """Note that a piece was heard just now, and return what there is to tell of it."""
-        self.done(piece)
+        seconds = piece.seconds if self.counts else 0.0
+        self.done_s += seconds
+        self._heard_s += seconds
         if not self.tells:
             return (self.now(),)
         start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
         return Event(type="chunk", at=time.time(), start=start, end=end, text=transcript.text), self.now()
 
     def now(self) -> Event:
-        """Return how far it is."""
+        """Return how far it is, and how fast this attempt has been; what an earlier one has heard took it no time."""
         elapsed = time.monotonic() - self._began
         return Event(
             type="progress",
@@ -50,5 +53,5 @@ class Progress:
             audio_s=round(self.audio_s, 3),
             done_s=round(self.done_s, 3),
             fraction=round(self.done_s / self.audio_s, 4),
-            rtfx=round(self.done_s / elapsed, 2) if elapsed > 0 else None,
+            rtfx=round(self._heard_s / elapsed, 2) if self._heard_s and elapsed > 0 else None,
         )

@@ -8,26 +8,29 @@ from pathlib import Path
 from typing import IO
 
 LOCK = "owner.lock"
-"""A file in the folder, where the system cannot lock the folder itself."""
+"""A file in the folder, where the system cannot lock the folder itself. On Windows none that is held can be removed."""
 
 
 class Hold:
     """Holds a folder until it is closed, or the process ends."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the lock without waiting.
+    def __init__(self, folder: Path, *, left: bool = False) -> None:
+        """Take the lock without waiting; `left`: as one who believes that its holder is gone.
+
+        Such a one makes no lock file. Where there is none though the system needs one, somebody may have removed it
+        under a living holder.
 
         The folder itself is locked: a file in it may be removed by whatever tidies temporary folders (which
         leaves those alone that are locked: systemd's TEMPORARY_DIRECTORIES), and then nobody would know of the lock.
 
         Raises:
             BlockingIOError: another holds it.
-            OSError: there is no such folder, or it is not to be used.
+            OSError: there is no such folder, or it is not to be used; `left`, and nobody can tell whether it is held.
         """
         self._descriptor: int | None = None
         self._file: IO[bytes] | None = None
         if sys.platform == "win32":
-            self._lock_file(folder)
+            self._lock_file(folder, left=left)
             return
         import fcntl
 
@@ -39,10 +42,10 @@ class Hold:
             raise
         except OSError:  # NFS locks only what is open for writing, which a folder cannot be
             self.close()
-            self._lock_file(folder)
+            self._lock_file(folder, left=left)
 
-    def _lock_file(self, folder: Path) -> None:
-        self._file = (folder / LOCK).open("ab")
+    def _lock_file(self, folder: Path, *, left: bool) -> None:
+        self._file = (folder / LOCK).open("r+b" if left else "ab")
         try:
             if sys.platform == "win32":
                 import msvcrt

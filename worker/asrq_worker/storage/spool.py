@@ -157,8 +157,8 @@ def _remove_if_left(folder: Path) -> None:
         state = folder.lstat()
         if time.time() - state.st_mtime < _GRACE_S or (sys.platform != "win32" and state.st_uid != os.getuid()):
             return
-        hold = Hold(folder)
-    except OSError:  # held by a living owner, or gone
+        hold = Hold(folder, left=True)
+    except OSError:  # held by a living owner, or perhaps so, or gone
         return
     hold.close()  # first: Windows removes no file that is open
     shutil.rmtree(folder, ignore_errors=True)

@@ -192,8 +192,10 @@ def _refuse_unknown(model: str) -> None:
         )
     if "/" not in model:
         near = difflib.get_close_matches(model, HUB_REPOSITORIES, n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"Known names: {', '.join(HUB_REPOSITORIES)}."
-        raise ModelMissingError(f"No model is called {model!r}.", hint=hint)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise ModelMissingError(
+            f"No model is called {model!r}.", hint=f"{meant}Known names: {', '.join(HUB_REPOSITORIES)}."
+        )
 
 
 def _missing_files(folder: Path) -> list[str]:
