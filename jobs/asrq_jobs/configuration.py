@@ -124,7 +124,7 @@ def masked(settings: Settings) -> dict[str, str]:
     """Return every setting as text with secrets hidden: what `asrq config` prints."""
     shown = {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
     shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
-    for name in ("http_models", "server_languages", "url_schemes"):
+    for name in ("http_models", "http_origins", "server_languages", "url_schemes"):
         shown[name] = ",".join(getattr(settings, name))
     # What of them is a secret, only their backend knows.
     return shown | {

@@ -8,6 +8,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     ├── RequestError                 the caller's mistake; never retried
     │   ├── UsageError               usage
     │   ├── InvalidRequestError      invalid_request
+    │   ├── UnauthorizedError        unauthorized
     │   ├── UnknownLanguageError     unknown_language
     │   ├── UnsupportedOptionError   unsupported_option
     │   ├── NotServedError           not_served
@@ -30,6 +31,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── QueueAuthError           queue_auth
     │   ├── QueueRefusedError        queue_refused       (retryable: Redis is loading, read-only or full)
     │   ├── QueueFullError           queue_full          (retryable)
+    │   ├── QuotaError               quota_exceeded      (retryable)
     │   ├── JobConflictError         job_conflict
     │   ├── JobNotFoundError         job_not_found
     │   ├── JobStateError            job_state
@@ -127,6 +129,13 @@ class InvalidRequestError(RequestError):
     """The request document does not fit `asrq.request/1`."""
 
     code = "invalid_request"
+
+
+class UnauthorizedError(RequestError):
+    """The gateway wants a key, and the request has none that it knows."""
+
+    code = "unauthorized"
+    default_hint = "Send the header Authorization: Bearer KEY, with a key that the operator has given out."
 
 
 class UnknownLanguageError(RequestError):
@@ -283,6 +292,13 @@ class QueueFullError(QueueError):
     code = "queue_full"
     retryable = True
     default_hint = "Try again later, or use the other lane."
+
+
+class QuotaError(QueueError):
+    """The key has used up what the operator allows it."""
+
+    code = "quota_exceeded"
+    retryable = True
 
 
 class JobConflictError(QueueError):

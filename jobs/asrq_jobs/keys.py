@@ -32,6 +32,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:spoilt:<key>          any     a week                  the reaper: what stood under a key that all jobs share
                                                        and was of another type
     asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload
+    asrq:http:pending:<key>    set     none                    `asrq http`: jobs, of who has a limit, not counted yet
+    asrq:http:audio:<key>:<d>  string  two days                `asrq http`: seconds of audio of its jobs on that day
     asrq:control               pub/sub                         cancel.lua, `asrq models`, `asrq backend` -> workers;
                                                        heard in all databases, so it only says where to look
 """
@@ -177,6 +179,16 @@ def command(command_id: str) -> str:
 def blob(sha256: str) -> str:
     """Uploaded audio bytes."""
     return f"asrq:blob:{sha256}"
+
+
+def http_pending(holder: str) -> str:
+    """Jobs of the holder of a key whose audio has not been counted."""
+    return f"asrq:http:pending:{holder}"
+
+
+def http_audio(holder: str, day: str) -> str:
+    """Seconds of audio that the holder of a key has had transcribed on a day, such as 2026-11-30."""
+    return f"asrq:http:audio:{holder}:{day}"
 
 
 def outcomes(backend: str) -> str:

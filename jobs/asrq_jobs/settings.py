@@ -206,6 +206,13 @@ class Settings(BaseSettings):
         description="Names of models for clients of `asrq http`, as name=model, comma separated; name=: whatever the "
         "workers serve.",
     )
+    http_keys: Path | None = Field(
+        default=None,
+        description="File of the keys that `asrq http` asks for; none: it listens on loopback only.",
+    )
+    http_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Web sites whose pages may call `asrq http`, comma separated: https://site.example."
+    )
     http_interactive_mb: float = Field(
         default=2.0, ge=0, description="Uploads to `asrq http` of up to so much go to the lane `interactive`."
     )
@@ -230,12 +237,12 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("model_dir", "spool_dir", "audio_roots")
+    @field_validator("model_dir", "spool_dir", "http_keys", "audio_roots")
     @classmethod
     def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)
 
-    @field_validator("url_schemes", "server_languages", "http_models", mode="before")
+    @field_validator("url_schemes", "server_languages", "http_models", "http_origins", mode="before")
     @classmethod
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

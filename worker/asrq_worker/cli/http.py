@@ -13,7 +13,12 @@ from asrq_worker.process import endpoint
 
 @click.command(epilog="\b\nExamples:\n  asrq http\n  asrq http --port 9000")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; set ASRQ_HTTP_KEYS for any but this machine's own.",
+)
 def http(port: int, host: str) -> None:
     """Serve OpenAI's API for transcriptions from the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
 
@@ -23,10 +28,10 @@ def http(port: int, host: str) -> None:
     from asrq_worker.http.service import serving
 
     config = configuration.load()
-    if not endpoint.is_private(host):
+    if config.http_keys is None and not endpoint.is_private(host):
         raise SettingsError(
             f"Anyone who can reach {host} could use the queue.",
-            hint="Listen on 127.0.0.1, and let a proxy that asks for a password pass requests on.",
+            hint="Give out keys (ASRQ_HTTP_KEYS, see docs/how-to/serve-http.md), or listen on 127.0.0.1.",
         )
     with running.in_foreground(config) as foreground, serving(config, host, port) as bound:
         foreground.started()

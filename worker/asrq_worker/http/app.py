@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from asrq_jobs import __version__
 from asrq_jobs.errors import AsrqError
@@ -35,6 +36,14 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
     app.add_middleware(Door, settings=settings)
+    if settings.http_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.http_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["X-Asrq-Job", "X-Request-Id", "Location", "Retry-After"],
+        )
     app.include_router(openai.router)
     app.include_router(jobs.router)
 

@@ -6,15 +6,26 @@ import asyncio
 import re
 import time
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from asrq_jobs.errors import AsrqError, AudioTooLargeError, InternalError, InvalidRequestError
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioTooLargeError,
+    InternalError,
+    InvalidRequestError,
+    QuotaError,
+    UnauthorizedError,
+)
 from asrq_jobs.settings import Settings
-from asrq_worker.http import problems
+from asrq_worker.http import access, problems
+from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import JOB_HEADER, ClientGoneError
 from asrq_worker.process import endpoint
 from asrq_worker.telemetry import reports
@@ -23,6 +34,7 @@ from asrq_worker.telemetry.logs import Log
 _log = Log("asrq.http")
 
 _ID_HEADER = "X-Request-Id"
+_KEPT = "/v1/"  # what is below it needs a key
 _FORM_BYTES = 1 << 20  # what may stand in a form beside the audio
 _SILENT_S = 60.0  # an upload that brings nothing for so long is given up
 _GONE = 499  # as nginx logs it
@@ -33,6 +45,9 @@ class Door:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._holders = access.read(settings.http_keys) if settings.http_keys else ()
+        self._origins = settings.http_origins
+        self._running: Counter[str] = Counter()
         self._longest = settings.max_audio_mb * 2**20 + _FORM_BYTES
         self._max_mb = settings.max_audio_mb
 
@@ -44,7 +59,8 @@ class Door:
         headers = Headers(scope=scope)
         given = headers.get(_ID_HEADER, "")
         request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
-        scope.setdefault("state", {})
+        state = scope.setdefault("state", {})
+        state["holder"] = None
         began, status = time.monotonic(), 0
 
         async def told(message: Message) -> None:
@@ -53,16 +69,25 @@ class Door:
                 status = message["status"]
                 out = MutableHeaders(scope=message)
                 out[_ID_HEADER] = request_id
-                if job := scope["state"].get("job"):
+                if job := state.get("job"):
                     out[JOB_HEADER] = job
             await send(message)
 
         try:
             refused = self._refused(headers)
+            if refused is None and self._holders and scope["path"].startswith(_KEPT):
+                state["holder"] = access.holder(headers.get("authorization", ""), self._holders)
             if refused:
                 await refused(scope, receive, told)
             else:
-                await self._app(scope, self._limited(receive), told)
+                with self._one_more(state["holder"]):
+                    await self._app(scope, self._limited(receive), told)
+        except UnauthorizedError as error:
+            answer = problems.answer(error)
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            await answer(scope, receive, told)
+        except QuotaError as error:
+            await problems.answer(error)(scope, receive, told)
         except ClientGoneError:
             status = _GONE
         except Exception as error:  # noqa: BLE001  # a defect of ours is told as such, and nothing of it but that
@@ -78,15 +103,37 @@ class Door:
                 method=scope["method"],
                 route=route,
                 status=status or _GONE,
-                job=scope["state"].get("job"),
+                job=state.get("job"),
+                key=state["holder"] and state["holder"].name,
                 seconds=round(time.monotonic() - began, 3),
             )
+
+    @contextmanager
+    def _one_more(self, whose: Holder | None) -> Iterator[None]:
+        """Count a request of the holder of a key while the block runs.
+
+        Raises:
+            QuotaError: there are as many already as there may be.
+        """
+        if whose is None:
+            yield
+            return
+        if whose.requests is not None and self._running[whose.name] >= whose.requests:
+            raise QuotaError(
+                f"This key has {whose.requests} requests here already, which is its limit.",
+                hint="Wait for one of them to be answered.",
+            )
+        self._running[whose.name] += 1
+        try:
+            yield
+        finally:
+            self._running[whose.name] -= 1
 
     def _refused(self, headers: Headers) -> Response | None:
         """Return the answer for a request whose headers say that it may not come in."""
         host = headers.get("host", "")
         # A web page may give its own name this address, and then talk to us as to itself: the name shows it.
-        if not endpoint.is_address(urlsplit(f"//{host}").hostname or ""):
+        if not self._holders and not endpoint.is_address(urlsplit(f"//{host}").hostname or ""):
             return problems.answer(
                 InvalidRequestError(
                     "Without keys this answers only under localhost or an IP address.",
@@ -95,7 +142,7 @@ class Door:
                 status=403,
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and urlsplit(origin).netloc != host and origin not in self._origins:
             return problems.answer(InvalidRequestError("Pages of other sites may not call this."), status=403)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._longest:

@@ -20,7 +20,9 @@ from asrq_jobs.request import JOB_ID_PATTERN, BlobAudio, Lane, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
-from asrq_worker.http import models
+from asrq_worker.http import access, models
+from asrq_worker.http.access import Holder
+from asrq_worker.http.quota import Quota
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
@@ -61,6 +63,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client = AsyncClient(settings)
+        self._quota = Quota(self.client)
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -70,20 +73,25 @@ class Gateway:
         await self.client.close()
 
     async def submit(
-        self, audio: UploadFile | UrlAudio, model: str | None, manner: Manner, **options: Any
+        self, audio: UploadFile | UrlAudio, model: str | None, manner: Manner, whose: Holder | None, **options: Any
     ) -> Submitted:
-        """Make a job of audio; `options` are fields of `asrq.request/1`. Without a model any will do.
+        """Make a job of audio for who holds a key; `options` are fields of `asrq.request/1`. No model: any will do.
 
         Raises:
             RequestError, AudioError: something does not fit.
-            QueueError: the lane is full, the id is taken by another request, or Redis cannot be reached.
+            QueueError: the lane is full, the id is taken by another request, the audio of the day is used up, or Redis
+                cannot be reached.
         """
+        job_id = access.job_id(manner.idempotency_key or uuid.uuid4().hex, whose)
+        if whose:
+            await self._quota.check(whose)
         names = self.settings.http_names
         workers = {} if model is None or model in names else await self.client.workers()
         wanted = None if model is None else models.chosen(model, names, workers)
         source = audio if isinstance(audio, UrlAudio) else await self._store(audio)
         lane = manner.x_asrq_lane or self._lane(source)
-        job_id = manner.idempotency_key or uuid.uuid4().hex
+        if whose:
+            await self._quota.expect(whose, job_id)
         return await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
 
     def _lane(self, audio: BlobAudio | UrlAudio) -> Lane:
@@ -153,4 +161,10 @@ def gateway(request: Request) -> Gateway:
     return cast("Gateway", request.app.state.gateway)
 
 
+def key_holder(request: Request) -> Holder | None:
+    """Return who holds the key of a request; None where no keys are asked for."""
+    return cast("Holder | None", request.state.holder)
+
+
+KeyHolder = Annotated[Holder | None, Depends(key_holder)]
 OurGateway = Annotated[Gateway, Depends(gateway)]

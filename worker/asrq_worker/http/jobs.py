@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
@@ -14,13 +14,21 @@ from asrq_jobs import formats
 from asrq_jobs.errors import InvalidRequestError, JobStateError
 from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Task, UrlAudio
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
-from asrq_worker.http import problems, sse
-from asrq_worker.http.gateway import HowAsked, OurGateway
+from asrq_worker.http import access, problems, sse
+from asrq_worker.http.access import Holder
+from asrq_worker.http.gateway import Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.openai import succeeded
 
 router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES)
 
-JobId = Annotated[str, Path(pattern=JOB_ID_PATTERN)]
+
+def own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:
+    """Return the id that a path names, if that job may be seen."""
+    access.refuse_foreign(job_id, whose)
+    return job_id
+
+
+JobId = Annotated[str, Depends(own_job)]
 
 _MEDIA_TYPES: dict[formats.Format, str] = {
     "json": "application/json",
@@ -85,15 +93,17 @@ class Canceled(BaseModel):
 
 
 @router.post("", status_code=202, openapi_extra=_BODIES, responses={202: {"headers": _LOCATION}})
-async def submit(request: Request, response: Response, gateway: OurGateway, manner: HowAsked) -> Submitted:
+async def submit(
+    request: Request, response: Response, gateway: OurGateway, manner: HowAsked, whose: KeyHolder
+) -> Submitted:
     """Submit a job: a form with the audio, or JSON that says where it is."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-        job = await _submit(gateway, manner, await _json(request), None)
+        job = await _submit(gateway, manner, whose, await _json(request), None)
     else:
         async with request.form() as form:
             fields = {name: value for name, value in form.items() if name != "file"}
             file = form.get("file")
-            job = await _submit(gateway, manner, fields, file if isinstance(file, UploadFile) else None)
+            job = await _submit(gateway, manner, whose, fields, file if isinstance(file, UploadFile) else None)
     request.state.job = job.id
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return job
@@ -106,7 +116,9 @@ async def _json(request: Request) -> Any:
         raise InvalidRequestError("The body is not JSON.") from None
 
 
-async def _submit(gateway: OurGateway, manner: HowAsked, fields: Any, file: UploadFile | None) -> Submitted:
+async def _submit(
+    gateway: Gateway, manner: Manner, whose: Holder | None, fields: Any, file: UploadFile | None
+) -> Submitted:
     try:
         order = Order.model_validate(fields)
     except ValidationError as error:
@@ -118,17 +130,21 @@ async def _submit(gateway: OurGateway, manner: HowAsked, fields: Any, file: Uplo
     assert audio is not None  # noqa: S101  # there is one of the two
     words = tuple(word.strip() for word in order.hotwords.split(",") if word.strip())
     options = order.model_dump(include={"task", "language", "prompt", "word_timestamps"})
-    return await gateway.submit(audio, order.model, manner, hotwords=words, **options)
+    return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
 
 @router.get("")
 async def list_jobs(
     gateway: OurGateway,
+    whose: KeyHolder,
     state: Annotated[Status | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(pattern=r"^(interactive|batch)\.[a-z]{1,10}\.[A-Za-z0-9_-]{1,64}$")] = None,
 ) -> Listing:
-    """List jobs: those that wait first, then those that run, then those that have ended, newest first."""
+    """List jobs: those that wait first, then those that run, then those that have ended, newest first.
+
+    With a key a page has only its own jobs among those that it went through: it may be shorter than `limit`, or empty.
+    """
     places: list[tuple[Lane, Status]] = [(lane, each) for each in STATUSES for lane in LANES if state in {None, each}]
     after: str | None = None
     if cursor is not None:
@@ -138,11 +154,13 @@ async def list_jobs(
             raise InvalidRequestError("The cursor is none of this list's.", hint="Take `next` of the page before.")
         places = places[at:]
     found: list[JobState] = []
+    left = limit
     for lane, status in places:
-        page = await gateway.client.jobs(status, lane=lane, most=limit - len(found), after=after)
-        found, after = found + page, None
-        if len(found) == limit:
-            return Listing(data=found, next=f"{lane}.{status}.{found[-1].id}")
+        page = await gateway.client.jobs(status, lane=lane, most=left, after=after)
+        found += [job for job in page if whose is None or whose.owns(job.id)]
+        left, after = left - len(page), None
+        if left == 0:
+            return Listing(data=found, next=f"{lane}.{status}.{page[-1].id}")
     return Listing(data=found, next=None)
 
 

@@ -14,7 +14,7 @@ from asrq_jobs.errors import NotServedError, from_info
 from asrq_jobs.result import Result
 from asrq_jobs.states import missing
 from asrq_worker.http import models, problems, sse
-from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, Manner, OurGateway
+from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, Manner, OurGateway, key_holder
 
 router = APIRouter(prefix="/v1", responses=problems.RESPONSES)
 
@@ -101,7 +101,9 @@ async def translations(
 async def _submit(
     request: Request, gateway: Gateway, manner: Manner, what: Asked, file: UploadFile, **options: Any
 ) -> str:
-    job = await gateway.submit(file, what.model, manner, prompt=what.prompt, hotwords=what.hotwords, **options)
+    job = await gateway.submit(
+        file, what.model, manner, key_holder(request), prompt=what.prompt, hotwords=what.hotwords, **options
+    )
     request.state.job = job.id
     return job.id
 

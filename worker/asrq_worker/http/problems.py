@@ -28,13 +28,16 @@ from asrq_jobs.errors import (
     QueueFullError,
     QueueRefusedError,
     QueueUnreachableError,
+    QuotaError,
     RequestError,
     StorageError,
+    UnauthorizedError,
     WaitTimeoutError,
 )
 
 STATUSES: dict[type[AsrqError], int] = {
     RequestError: 400,
+    UnauthorizedError: 401,
     NotServedError: 404,
     AudioError: 400,
     AudioTooLargeError: 413,
@@ -42,6 +45,7 @@ STATUSES: dict[type[AsrqError], int] = {
     QueueUnreachableError: 503,
     QueueRefusedError: 503,
     QueueFullError: 429,
+    QuotaError: 429,
     JobConflictError: 409,
     JobNotFoundError: 404,
     JobStateError: 409,

@@ -1,0 +1,173 @@
+"""Who may come in, and what is whose."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from integration.http.test_requests import FILES, FORM, URL, error
+from redis import Redis
+from scripted_worker import ScriptedWorker
+
+from asrq_jobs import Client, keys
+from asrq_jobs.errors import SettingsError, UnauthorizedError
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+from asrq_worker.http import access
+from asrq_worker.http.service import serving
+
+KEYS = {"anna": "a" * 64, "boris": "b" * 64}
+LIMITS = {"anna": "", "boris": "requests = 1\naudio_s = 10"}
+SITE = "https://site.example"
+
+
+@pytest.fixture
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    path = tmp_path / "keys.toml"
+    path.write_text(
+        "\n".join(
+            f'[{name}]\nsha256 = "{hashlib.sha256(key.encode()).hexdigest()}"\n{LIMITS[name]}'
+            for name, key in KEYS.items()
+        )
+    )
+    return settings.model_copy(update={"http_keys": path, "http_origins": (SITE,)})
+
+
+As = Callable[[str], httpx.Client]
+
+
+@pytest.fixture
+def who(settings: Settings) -> Iterator[As]:
+    """A client with the key of somebody."""
+    clients: list[httpx.Client] = []
+    with serving(settings, "127.0.0.1", 0) as port:
+
+        def client(name: str) -> httpx.Client:
+            bearer = {"Authorization": f"Bearer {KEYS[name]}"}
+            clients.append(httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=bearer, timeout=60))
+            return clients[-1]
+
+        yield client
+        for each in clients:
+            each.close()
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", f"Bearer {'c' * 64}", f"Basic {KEYS['anna']}", "Bearer é"])
+def test_nobody_comes_in_without_a_key(who: As, redis: Redis, header: str | None) -> None:
+    http = who("anna")
+    del http.headers["Authorization"]
+    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    for answer in (
+        http.post(URL, data=FORM, files=FILES, headers=headers),
+        http.get("/v1/models", headers=headers),
+        http.get("/v1/nothing", headers=headers),
+    ):
+        assert error(answer, 401)["code"] == "unauthorized"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert redis.dbsize() == 0
+    assert http.get("/healthz").status_code == 200
+
+
+def test_each_key_sees_its_own_jobs(who: As, client: Client) -> None:
+    anna, boris = who("anna"), who("boris")
+    for name, http in (("anna", anna), ("boris", boris)):
+        answer = http.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "talk"})
+        assert answer.json()["id"] == f"{name}-talk"
+    client.submit_file(__file__, id="direct")
+    assert anna.get("/v1/jobs/anna-talk").json()["status"] == "queued"
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/result"),
+        ("GET", "/events"),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+    ):
+        theirs = error(anna.request(method, f"/v1/jobs/boris-talk{path}"), 404)
+        nobodys = error(anna.request(method, f"/v1/jobs/boris-none{path}"), 404)
+        assert theirs["message"].replace("talk", "none") == nobodys["message"]
+    assert client.state("boris-talk").status == "queued"
+    assert [job["id"] for job in anna.get("/v1/jobs").json()["data"]] == ["anna-talk"]
+    long = anna.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "x" * 62})
+    assert "too long" in error(long, 400)["message"]
+
+
+def test_as_many_requests_at_a_time_as_are_allowed(who: As, scripted: ScriptedWorker) -> None:
+    boris = who("boris")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(lambda: boris.post(URL, data=FORM, files=FILES))
+        execution = scripted.take()
+        refused = boris.get("/v1/models")
+        assert error(refused, 429)["code"] == "quota_exceeded"
+        assert refused.headers["Retry-After"]
+        assert who("anna").get("/v1/models").status_code == 200
+        scripted.complete(execution, "hello")
+        assert first.result(60).status_code == 200
+    assert boris.get("/v1/models").status_code == 200
+
+
+def test_the_audio_of_a_day_is_used_up(who: As, redis: Redis, scripted: ScriptedWorker) -> None:
+    boris = who("boris")
+
+    def submit(name: str) -> httpx.Response:
+        return boris.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": name})
+
+    def done(job_id: str, seconds: float) -> None:
+        result = Result(id=job_id, status="completed", text="hello", duration=seconds)
+        redis.set(keys.result(job_id), result.to_json())
+
+    assert submit("one").status_code == submit("two").status_code == 202
+    done("boris-one", 6.0)
+    assert submit("three").status_code == 202  # 6 of 10 s are used
+    redis.delete(keys.job("boris-three"))  # it counts for nothing, and its place is not kept for ever
+    done("boris-two", 6.0)
+    assert error(submit("four"), 429)["code"] == "quota_exceeded"
+    assert redis.smembers(keys.http_pending("boris")) == set()
+    assert who("anna").post("/v1/jobs", files=FILES).status_code == 202
+
+
+@pytest.mark.parametrize(("origin", "allowed"), [(SITE, True), ("https://evil.example", False)])
+def test_pages_of_the_sites_that_are_listed_may_call(who: As, origin: str, allowed: bool) -> None:
+    http = who("anna")
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    preflight = http.options(URL, headers=asks)
+    answer = http.get("/v1/models", headers={"Origin": origin})
+    assert (preflight.status_code == 200, answer.status_code == 200) == (allowed, allowed)
+    for each in (preflight, answer):
+        assert each.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+
+
+def test_keys_open_it_under_any_name(who: As) -> None:
+    assert who("anna").get("/v1/models", headers={"Host": "asr.example"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sha256 = 'x'", "[anna]\nsha256 = 'abc'", "[anna-b]\nsha256 = '" + "0" * 64 + "'", "[", "\x00"]
+)
+def test_a_file_that_is_none_of_keys(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="no file of keys"):
+        access.read(path)
+    with pytest.raises(SettingsError, match="No such file"):
+        access.read(tmp_path / "none")
+
+
+def test_every_hash_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    holders = [access.Holder(name=f"k{number}", sha256=f"{number:064x}") for number in range(3)]
+    compared: list[str] = []
+    monkeypatch.setattr(access.hmac, "compare_digest", lambda left, right: compared.append(left) or left == right)
+    digest = hashlib.sha256(b"mine").hexdigest()
+    holders.insert(0, access.Holder(name="me", sha256=digest))
+    assert access.holder("bearer mine", holders).name == "me"
+    assert len(compared) == 4
+    with pytest.raises(UnauthorizedError):
+        access.holder("Bearer other", holders)
+    assert len(compared) == 8

@@ -1,0 +1,64 @@
+"""How much audio the holder of a key has had transcribed today: counted in Redis, for all gateways together."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from asrq_jobs import keys
+from asrq_jobs.aio import AsyncClient
+from asrq_jobs.connection import queue_errors
+from asrq_jobs.errors import JobNotFoundError, QuotaError
+from asrq_worker.http.access import Holder
+
+_TTL_S = 2 * 86_400
+
+
+class Quota:
+    """Counts a job when it has ended, as its length is known then: what is still to be done counts for nothing."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def check(self, whose: Holder) -> None:
+        """Count what has ended since the last look, and refuse more to who has used up the day's audio.
+
+        Raises:
+            QuotaError: that is so.
+            QueueError: Redis cannot be reached.
+        """
+        if whose.audio_s is None:
+            return
+        today = keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
+        for member in await self._ask("SMEMBERS", keys.http_pending(whose.name)):
+            await self._count(whose, member.decode(), today)
+        used = float(await self._ask("GET", today) or 0)
+        if used >= whose.audio_s:
+            raise QuotaError(
+                f"The audio of this key for today is used up ({used:.0f} of {whose.audio_s:.0f} s).",
+                hint="It is a day's by UTC: come back after midnight.",
+            )
+
+    async def expect(self, whose: Holder, job_id: str) -> None:
+        """Have a job counted once it has ended; called before it is submitted."""
+        if whose.audio_s is not None:
+            await self._ask("SADD", keys.http_pending(whose.name), job_id)
+
+    async def _count(self, whose: Holder, job_id: str, today: str) -> None:
+        result = await self._client.result(job_id)
+        if result is None and await self._is_there(job_id):
+            return
+        if await self._ask("SREM", keys.http_pending(whose.name), job_id) and result and result.duration:
+            await self._ask("INCRBYFLOAT", today, result.duration)  # only who removed it counts it
+            await self._ask("EXPIRE", today, _TTL_S)
+
+    async def _is_there(self, job_id: str) -> bool:
+        try:
+            await self._client.state(job_id)
+        except JobNotFoundError:  # it was never submitted, or is long over
+            return False
+        return True
+
+    async def _ask(self, *command: str | float) -> Any:
+        with queue_errors(self._client.settings):
+            return await self._client.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
