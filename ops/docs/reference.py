@@ -237,7 +237,7 @@ def _error(cls: type[AsrqError]) -> tuple[str, ...]:
 def metrics_page() -> str:
     """Return metrics.md: every metric."""
     lines = [_GENERATED, "# Metrics\n", _METRICS]
-    for title, whose in (("Worker", "worker"), ("Reaper", "reaper"), ("Both", "both")):
+    for title, whose in (("Worker", "worker"), ("Reaper", "reaper"), ("Gateway", "gateway"), ("Both", "both")):
         lines += [f"\n## {title}\n", "| metric | type | labels | meaning |", "|---|---|---|---|"]
         rows = (_metric(metric) for metric in CATALOGUE if metric.whose == whose)
         lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]

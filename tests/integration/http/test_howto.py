@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from conftest import REPO
 from integration.worker.processes import worker
@@ -62,3 +64,19 @@ def test_the_command_says_where_it_listens(valkey_url: str) -> None:
     finally:
         program.terminate()
         assert program.wait(20) == 0
+
+
+def test_up_starts_it_with_everything_else() -> None:
+    command = [
+        Path(sys.executable).with_name("asrq"),
+        *["up", "--backend", "fake", "--model", "m", "--port", "0", "--http", "0", "--json"],
+    ]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert program.stdout is not None
+        ready = json.loads(program.stdout.readline())
+        names = httpx.get(f"{ready['http_url']}/v1/models", timeout=60).json()["data"]
+        assert "m" in [model["id"] for model in names]
+    finally:
+        program.terminate()
+        assert program.wait(40) == 0

@@ -19,6 +19,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError
 from asrq_jobs.settings import Settings
 from asrq_worker.http.service import serving
+from asrq_worker.monitor.registry import Metrics
 
 URL = "/v1/audio/transcriptions"
 FORM = {"model": "whisper-1"}
@@ -289,8 +290,9 @@ def test_log_lines_tell_of_requests_and_nothing_that_was_said(
     from asrq_worker.telemetry import logs
 
     logs.configure(settings)
+    metrics = Metrics()
     with (
-        serving(settings, "127.0.0.1", 0) as port,
+        serving(settings, "127.0.0.1", 0, metrics) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
     ):
         http.get("/v1/secret-path?token=geheim", headers={"X-Request-Id": "r1"})
@@ -303,3 +305,6 @@ def test_log_lines_tell_of_requests_and_nothing_that_was_said(
         (False, "/v1/models/{model:path}", 404),
     ]
     assert "geheim" not in json.dumps(lines)
+    told = metrics.exposition().decode()
+    assert 'asrq_http_requests_total{route="",status="404"} 1.0' in told
+    assert 'asrq_http_request_seconds_count{route="/v1/models/{model:path}"} 1.0' in told

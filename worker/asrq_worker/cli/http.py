@@ -19,21 +19,28 @@ from asrq_worker.process import endpoint
     show_default=True,
     help="Address to listen on; set ASRQ_HTTP_KEYS for any but this machine's own.",
 )
-def http(port: int, host: str) -> None:
+@running.metrics_port_option
+def http(port: int, host: str, metrics_port: int | None) -> None:
     """Serve OpenAI's API for transcriptions from the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
 
     Prints its address. Any number may run: what a request asks for is a job in the queue, and no gateway holds
     anything of it.
     """
-    from asrq_worker.http.service import serving
+    from asrq_worker.http.service import GatewayMonitor, serving
+    from asrq_worker.monitor.server import listening
 
-    config = configuration.load()
+    config = configuration.load(metrics_port=metrics_port)
+    monitor = GatewayMonitor()
     if config.http_keys is None and not endpoint.is_private(host):
         raise SettingsError(
             f"Anyone who can reach {host} could use the queue.",
             hint="Give out keys (ASRQ_HTTP_KEYS, see docs/how-to/serve-http.md), or listen on 127.0.0.1.",
         )
-    with running.in_foreground(config) as foreground, serving(config, host, port) as bound:
+    with (
+        running.in_foreground(config) as foreground,
+        listening(config, monitor),
+        serving(config, host, port, monitor.metrics) as bound,
+    ):
         foreground.started()
         printing.say(f"http://{endpoint.written(host, bound)}")
         failure.note("ready; Ctrl-C stops.")

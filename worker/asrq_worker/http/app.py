@@ -17,6 +17,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.http import jobs, openai, problems
 from asrq_worker.http.door import Door
 from asrq_worker.http.gateway import Gateway, OurGateway
+from asrq_worker.monitor.registry import Metrics
 
 
 class Health(BaseModel):
@@ -25,7 +26,7 @@ class Health(BaseModel):
     ok: bool = True
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
     """Return the gateway for the queue at `settings.redis_url`; it connects when it is first needed."""
 
     @asynccontextmanager
@@ -35,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         await gateway.close()
 
     app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
-    app.add_middleware(Door, settings=settings)
+    app.add_middleware(Door, settings=settings, metrics=metrics)
     if settings.http_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -27,6 +27,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.http import access, problems
 from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import JOB_HEADER, ClientGoneError
+from asrq_worker.monitor import catalogue
+from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import endpoint
 from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
@@ -43,8 +45,9 @@ _GONE = 499  # as nginx logs it
 class Door:
     """An ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._holders = access.read(settings.http_keys) if settings.http_keys else ()
         self._origins = settings.http_origins
         self._running: Counter[str] = Counter()
@@ -97,6 +100,9 @@ class Door:
                 await problems.answer(InternalError("A defect; the log of asrq http has more."))(scope, receive, told)
         finally:
             route = getattr(scope.get("route"), "path", None)
+            seconds = time.monotonic() - began
+            self._metrics.count(catalogue.HTTP_REQUESTS, route=route or "", status=str(status or _GONE))
+            self._metrics.observe(catalogue.HTTP_SECONDS, seconds, route=route or "")
             _log.info(
                 "http.request",
                 request=request_id,
@@ -105,7 +111,7 @@ class Door:
                 status=status or _GONE,
                 job=state.get("job"),
                 key=state["holder"] and state["holder"].name,
-                seconds=round(time.monotonic() - began, 3),
+                seconds=round(seconds, 3),
             )
 
     @contextmanager

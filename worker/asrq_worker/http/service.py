@@ -13,6 +13,8 @@ import uvicorn
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
 from asrq_worker.http.app import create_app
+from asrq_worker.monitor.health import Health
+from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import endpoint
 from asrq_worker.process.supervision import Supervised
 
@@ -21,8 +23,24 @@ _END_S = 5.0
 _REQUESTS = 1000  # at a time, uploads and waits; more are told to come back
 
 
+class GatewayMonitor:
+    """What a gateway tells at its metrics port: it is alive and ready as long as it answers."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def alive(self) -> Health:
+        """Return that it is."""
+        return Health("ready", ())
+
+    ready = alive
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
+
+
 @contextmanager
-def serving(settings: Settings, host: str, port: int) -> Iterator[int]:
+def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = None) -> Iterator[int]:
     """Serve while the block runs; gives the port. At its end what waits gets `grace_s`, then its connection is cut.
 
     Raises:
@@ -38,7 +56,7 @@ def serving(settings: Settings, host: str, port: int) -> Iterator[int]:
     if settings.spool_dir is not None:
         tempfile.tempdir = str(settings.spool_dir)  # where uploads lie while they come in
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, metrics or Metrics()),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Whose = Literal["worker", "reaper", "both"]
+Whose = Literal["worker", "reaper", "gateway", "both"]
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,22 @@ QUEUE_EVENTS = Metric(
     "retry, front (executions given back to their lane), refused (invalid jobs), webhooks_delivered and "
     "webhooks_given_up.",
     ("event",),
+)
+
+HTTP_REQUESTS = Metric(
+    "asrq_http_requests_total",
+    "counter",
+    "gateway",
+    "Requests that were answered: `route` is a path as in /openapi.json, or empty; `status` 499 is a client that left.",
+    ("route", "status"),
+)
+HTTP_SECONDS = Metric(
+    "asrq_http_request_seconds",
+    "histogram",
+    "gateway",
+    "From the headers of a request to the end of its answer: of a transcription, the upload and the wait, too.",
+    ("route",),
+    _WORK,
 )
 
 REDIS_UP = Metric("asrq_redis_up", "gauge", "both", "1 if Redis answers this process within 2 s, else 0.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from asrq_jobs.connection import connect
@@ -23,6 +24,7 @@ def run(
     data: Path | None,
     port: int,
     ready: Callable[[str], None],
+    beside: Callable[[Settings, Metrics], AbstractContextManager[object]] = lambda _settings, _metrics: nullcontext(),
 ) -> None:
     """Run until a signal ends it; `ready` gets the URL of the queue once jobs are taken.
 
@@ -32,6 +34,7 @@ def run(
         data: folder where jobs and results survive a stop; None: nothing is kept.
         port: to listen on, loopback only; 0 for a free one.
         ready: called once.
+        beside: what else runs for as long; it gets the settings with the URL of the queue, and the metrics.
 
     Raises:
         SetupError, QueueError, EngineError: it cannot start.
@@ -43,7 +46,7 @@ def run(
         watching = ReaperMonitor(metrics, redis, settings)
         reaper = Reaper(redis, settings, observe=watching.looked)
         try:
-            with Courier(redis, settings), reaper:
+            with Courier(redis, settings), reaper, beside(settings, metrics):
                 service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
         finally:
             watching.close()
