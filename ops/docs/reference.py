@@ -44,7 +44,8 @@ each came from.
 """
 
 _COMMAND_LINE = """\
-Every command has `--help` and `-h`; `asrq help submit` is the same. Transcripts are plain text, whether stdout is a
+Every command has `--help` and `-h`; `asrq help submit` is the same. `python -m asrq_jobs` runs the same
+program. Transcripts are plain text, whether stdout is a
 terminal, a pipe or a file, unless `--json` or `--format` asks for something else. `--json` prints one JSON object a
 line on stdout and nothing else; an error that ends a command is then also a line
 `{"error": {code, message, retryable, stage, hint}}`. Every failure is one sentence with a code on stderr, and often a

@@ -52,6 +52,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_python_runs_it_by_the_name_of_the_package() -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "asrq_jobs", *arguments]
+        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=30)
+
+    assert run("--help").stdout.startswith("Usage: asrq ")
+    assert run("no-such-command").returncode == exits.USAGE
+
+
 @pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.extra])
 def test_help_of_a_workers_command_needs_no_extra(name: str) -> None:
     program = (
