@@ -22,8 +22,8 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
+from asrq_worker import task
 from asrq_worker.backends.base import Transcript
-from asrq_worker.job import attempt
 from asrq_worker.job.attempt import Taken, Task
 from asrq_worker.job.begun import Begun
 from asrq_worker.job.control import JobControl
@@ -209,7 +209,7 @@ def test_no_job_is_read_that_is_larger_than_any_of_ours(redis: Redis, data: byte
 
 def test_a_plain_rq_worker_is_told_what_it_lacks() -> None:
     with pytest.raises(SetupError, match="asrq worker"):
-        attempt.transcribe({})
+        task.transcribe({})
 
 
 def test_a_job_written_by_hand_has_waited_for_nobody_knows_how_long() -> None:
