@@ -90,9 +90,10 @@ class Gateway:
         wanted = None if model is None else models.chosen(model, names, workers)
         source = audio if isinstance(audio, UrlAudio) else await self._store(audio)
         lane = manner.x_asrq_lane or self._lane(source)
-        if whose:
+        submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+        if whose and submitted.created:  # one that is asked for again has been counted
             await self._quota.expect(whose, job_id)
-        return await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+        return submitted
 
     def _lane(self, audio: BlobAudio | UrlAudio) -> Lane:
         small = isinstance(audio, BlobAudio) and audio.bytes <= self.settings.http_interactive_mb * 2**20

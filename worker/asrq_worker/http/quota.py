@@ -40,7 +40,7 @@ class Quota:
             )
 
     async def expect(self, whose: Holder, job_id: str) -> None:
-        """Have a job counted once it has ended; called before it is submitted."""
+        """Have a new job counted once it has ended."""
         if whose.audio_s is not None:
             await self._ask("SADD", keys.http_pending(whose.name), job_id)
 
