@@ -14,8 +14,8 @@ from typing import Protocol
 
 import hypothesis
 import pytest
-from needs import missing
 from redis import Redis
+from support.needs import missing
 
 from asrq_jobs import Client, scripts
 from asrq_jobs.settings import PREFIX, Settings
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Mark the scripts before a test can load one."""
     if config.getoption("--lua-coverage"):
-        from lua_coverage import LuaCoverage
+        from support.lua_coverage import LuaCoverage
 
         lua = LuaCoverage(scripts.text)
         scripts.text = cache(lua.source)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from needs import missing
+from support.needs import missing
 
 PROGRAM = Path(sys.executable).with_name("asrq")
 

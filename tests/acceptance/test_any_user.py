@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from needs import missing
 from redis import Redis
+from support.needs import missing
 
 from asrq_jobs import policy
 

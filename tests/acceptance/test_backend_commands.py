@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPO, Asrq
-from integration.worker.host import registration
+from support.host import registration
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request

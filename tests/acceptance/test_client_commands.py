@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import InferenceError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conformance.hearing import alike, read
-from needs import missing
+from support.hearing import alike, read
+from support.needs import missing
 
 from asrq_jobs.result import Result
 from asrq_worker.backends.base import SAMPLE_RATE

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from needs import missing
+from support.needs import missing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these shells and terminals are not there")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from needs import missing
-from subtitle_norms import faults
+from support.needs import missing
+from support.subtitle_norms import faults
 
 from asrq_jobs.result import Result, Segment
 from asrq_jobs.subtitles import cues

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from needs import missing
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
+from support.needs import missing
 
 SIZE = (1280, 720)
 _FLAGS = (

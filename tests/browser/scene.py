@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration.worker.processes import PROGRAM, worker
+from support.processes import PROGRAM, worker
 
 from asrq_jobs import Client, PathAudio
 from asrq_jobs.settings import Settings

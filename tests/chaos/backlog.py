@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from chaos.server import SERVERS, Server
 from redis import Redis
+from support.server import SERVERS, Server
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import BlobAudio, Request

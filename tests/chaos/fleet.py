@@ -16,10 +16,10 @@ from typing import cast
 
 import psutil
 from chaos.receiver import SECRET
-from chaos.server import Server
-from chaos.subjects import Subject
-from integration.worker.processes import Process, all_gone
 from redis import Redis
+from support.processes import Process, all_gone
+from support.server import Server
+from support.subjects import Subject
 
 from asrq_jobs.settings import PREFIX
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from chaos.server import SERVERS, Server
-from integration.worker.host import serving, transcribed
 from redis import Redis
 from rq import Queue, SimpleWorker
+from support.host import serving, transcribed
+from support.server import SERVERS, Server
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request

@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from chaos.fleet import Fleet
-from chaos.jobs import Stream
-from chaos.ledger import leftovers
 from chaos.receiver import Receiver
-from chaos.server import SERVERS, Server
-from chaos.subjects import subject
 from chaos.summary import Summary
-from integration.worker.processes import all_gone
+from support.jobs import Stream
+from support.ledger import leftovers
+from support.processes import all_gone
+from support.server import SERVERS, Server
+from support.subjects import subject
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import QueueError

@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
-from chaos.jobs import clips
-from chaos.ledger import leftovers
-from chaos.server import Server, valkey
+from support.jobs import clips
+from support.ledger import leftovers
+from support.server import Server, valkey
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import AsrqError

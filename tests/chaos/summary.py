@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from chaos.fleet import Fleet
-from chaos.jobs import Job
-from chaos.ledger import contradictions
 from chaos.receiver import Receiver
+from support.jobs import Job
+from support.ledger import contradictions
 
 from asrq_jobs import Client
 from asrq_jobs.result import Result

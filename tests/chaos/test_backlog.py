@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from chaos import backlog
-from chaos.server import SERVERS
+from support.server import SERVERS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")

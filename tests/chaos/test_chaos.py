@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from chaos.run import Plan, run
-from chaos.server import SERVERS
-from chaos.subjects import subject
-from needs import missing
+from support.needs import missing
+from support.server import SERVERS
+from support.subjects import subject
 
 PLANS = [
     Plan(seconds=25, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.hearing import read
 from conftest import REPO
-from needs import missing
-from openai_server import Behaviour, serving
 from qwen_checkpoint.corpus import SENTENCES
+from support.hearing import read
+from support.needs import missing
+from support.openai_server import Behaviour, serving
 
 from asrq_jobs.errors import ModelMissingError
 from asrq_worker.backends.base import Backend, BackendConfig, Samples
@@ -94,7 +94,7 @@ def _onnx_of_tones(kind: str) -> Configure:
         for package in ("onnx_asr", "onnx"):
             if importlib.util.find_spec(package) is None:
                 missing(f"the package {package}")
-        import onnx_models
+        from support import onnx_models
 
         make = {"whisper": onnx_models.whisper, "gigaam-v2-ctc": onnx_models.gigaam}[kind]
         yield BackendConfig(str(make(folder / kind)), folder, options={"kind": kind})
@@ -144,7 +144,7 @@ def _sentences() -> dict[str, Spoken]:
 
 def _tones(**texts: str) -> Callable[[], dict[str, Spoken]]:
     def speech() -> dict[str, Spoken]:
-        import onnx_models
+        from support import onnx_models
 
         return {language: Spoken(onnx_models.tones(300, seconds=2.0), text) for language, text in texts.items()}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.hearing import alike, assert_same, check, heard, one
 from conformance.kinds import EXPORT_OF, KINDS, Kind, Spoken, load
+from support.hearing import alike, assert_same, check, heard, one
 
 from asrq_jobs.errors import CanceledError, UnsupportedOptionError
 from asrq_jobs.languages import NAMES

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import pytest
 from redis import Redis
-from relay import Relay
-from scripted_worker import ScriptedWorker
-from waiting import soon
+from support.relay import Relay
+from support.scripted_worker import ScriptedWorker
+from support.waiting import soon
 
 from asrq_jobs import AsyncClient, Client, errors, keys
 from asrq_jobs.errors import AsrqError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.hearing import words
+from support.hearing import words
 
 from asrq_jobs.settings import Settings
 from asrq_worker.programs.one_shot import transcribe

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.hearing import words
-from needs import missing
+from support.hearing import words
+from support.needs import missing
 
 from asrq_jobs.settings import Settings
 from asrq_worker.programs.one_shot import transcribe

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.hearing import words
+from support.hearing import words
 
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import SAMPLE_RATE, Samples

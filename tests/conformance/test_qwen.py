@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.hearing import heard, one
 from qwen_checkpoint.corpus import HOTWORD, HOTWORD_SENTENCE, HOTWORD_TEXT, SENTENCES
+from support.hearing import heard, one
 
 from asrq_jobs.errors import UnsupportedOptionError
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Chunk, ChunkOptions, Samples, Transcript

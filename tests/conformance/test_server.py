@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from needs import missing
-from openai_server import Behaviour, serving
+from support.needs import missing
+from support.openai_server import Behaviour, serving
 
 from asrq_jobs.errors import ModelMissingError, ServerFailedError, ServerRefusedError, UnsupportedOptionError
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript

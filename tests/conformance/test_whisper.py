@@ -10,8 +10,8 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from conformance.hearing import alike, heard, one, read, words
 from conformance.kinds import load as load_new
+from support.hearing import alike, heard, one, read, words
 
 from asrq_jobs.errors import (
     AsrqError,

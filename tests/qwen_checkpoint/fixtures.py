@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from needs import missing
 from qwen_checkpoint.archive import unpack
 from qwen_checkpoint.corpus import SENTENCES
+from support.needs import missing
 
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Samples
 from asrq_worker.backends.qwen.backend import QwenBackend

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from needs import missing
 from simulation.serving import binary, serving
+from support.needs import missing
 
 
 @pytest.fixture(scope="session", params=["valkey", "redis"])

@@ -108,7 +108,7 @@ def changed(redis: Redis, change: Change = lambda _name, text: text) -> Iterator
     """Have all scripts read the simulated clock, and be changed as a mutant wants, while this lasts."""
 
     def text(name: ScriptName | Literal["prelude"]) -> str:
-        plain = _read(name)  # not marked, as lua_coverage.py would have it
+        plain = _read(name)  # not marked, as support/lua_coverage.py would have it
         return (plain if name == "prelude" else change(name, plain)).replace("redis.call('TIME')", _NOW)
 
     with patch.object(scripts, "text", text):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from needs import missing
+from support.needs import missing
 
 HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE.parents[1] / "docs" / "how-to" / "clients" / "python" / "main.py"

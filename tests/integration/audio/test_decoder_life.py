@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (

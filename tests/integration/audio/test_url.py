@@ -15,7 +15,7 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_jobs.errors import (
     AsrqError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_jobs.cli import main
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import REPO
-from needs import missing
+from support.needs import missing
 
 from asrq_worker.backends.whisper import models
 from int8 import convert, quantised

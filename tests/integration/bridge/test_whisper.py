@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from needs import missing
+from support.needs import missing
 
 from asrq_worker.backends.whisper import models
 

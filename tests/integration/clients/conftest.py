@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from needs import missing
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.needs import missing
+from support.scripted_worker import ScriptedWorker
 
 REPO = Path(__file__).resolve().parents[3]
 CLIENTS = REPO / "docs" / "how-to" / "clients"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import AsyncClient
 from asrq_jobs.request import PathAudio

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from relay import Relay
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from scripted_worker import ScriptedWorker
-from waiting import soon
+from support.relay import Relay
+from support.scripted_worker import ScriptedWorker
+from support.waiting import soon
 
 from asrq_jobs import Client, keys
 from asrq_jobs.calls import canceled

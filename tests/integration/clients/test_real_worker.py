@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_worker.backends.whisper import models
 

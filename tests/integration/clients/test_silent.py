@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import Asrq
-from relay import Silence
+from support.relay import Silence
 
 from asrq_jobs import AsyncClient, Client
 from asrq_jobs.errors import QueueUnreachableError

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from integration.worker.processes import Process, all_gone, worker
-from needs import missing
-from waiting import until
+from support.needs import missing
+from support.processes import Process, all_gone, worker
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_worker.backends.whisper import models

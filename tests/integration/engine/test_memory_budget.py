@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_jobs.errors import ModelMissingError
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chaos.server import SERVERS
-from needs import missing
+from support.needs import missing
+from support.server import SERVERS
 
 from asrq_jobs import Client, PathAudio, keys
 from asrq_worker.queue.execution import Execution

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.ledger import contradictions, leftovers
-from chaos.server import Server
-from integration.worker.host import Host, Work, serving
 from redis import Redis
-from relay import Relay
+from support.host import Host, Work, serving
+from support.ledger import contradictions, leftovers
+from support.relay import Relay
+from support.server import Server
 
 from asrq_jobs import Client
 from asrq_jobs.connection import connect

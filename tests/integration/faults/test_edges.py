@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from integration.worker.host import serving, takes_all, transcribed
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
-from waiting import until
+from support.host import serving, takes_all, transcribed
+from support.waiting import until
 
 from asrq_jobs import Client, keys, scripts
 from asrq_jobs import policy as policies

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos.ledger import contradictions, leftovers
-from integration.worker.processes import PROGRAM, all_gone
 from redis import Redis
 from redis.exceptions import RedisError
+from support.ledger import contradictions, leftovers
+from support.processes import PROGRAM, all_gone
 
 from asrq_jobs import Client
 from asrq_jobs.errors import StorageError

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port
-from integration.worker.processes import PROGRAM, Process
-from needs import missing
 from redis import Redis
-from waiting import until
+from support.needs import missing
+from support.processes import PROGRAM, Process
+from support.waiting import until
 
 from asrq_jobs import Client
 from asrq_jobs.errors import InUseError, StorageError

@@ -7,12 +7,12 @@ import time
 from typing import cast
 
 import pytest
-from chaos.ledger import contradictions, events, leftovers
-from integration.worker.host import Gate, serving, takes_all, transcribed
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
+from support.host import Gate, serving, takes_all, transcribed
+from support.ledger import contradictions, events, leftovers
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError

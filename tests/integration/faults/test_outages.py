@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chaos.server import Server
 from integration.faults.stage import AUDIO, PASSWORD, Stage, staged
-from integration.worker.host import Gate, transcribed
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import BusyLoadingError, RedisError
-from waiting import until
+from support.host import Gate, transcribed
+from support.server import Server
+from support.waiting import until
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError

@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from chaos.ledger import contradictions, events, leftovers
-from integration.worker.host import ANYTHING, registration, takes_all
-from integration.worker.processes import Process, all_gone, worker
 from redis import Redis
-from waiting import until
+from support.host import ANYTHING, registration, takes_all
+from support.ledger import contradictions, events, leftovers
+from support.processes import Process, all_gone, worker
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.connection import connect

@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from chaos.jobs import clips
-from chaos.ledger import contradictions, leftovers
-from chaos.server import Server
-from integration.worker.processes import worker
+from support.jobs import clips
+from support.ledger import contradictions, leftovers
+from support.processes import worker
+from support.server import Server
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import QueueRefusedError, QueueUnreachableError

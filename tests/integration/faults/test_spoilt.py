@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from chaos.ledger import leftovers
-from integration.worker.host import serving, takes_all, transcribed
 from redis import Redis
 from redis.exceptions import ResponseError
+from support.host import serving, takes_all, transcribed
+from support.ledger import leftovers
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos.ledger import contradictions
-from chaos.server import Server
 from conftest import free_port
-from integration.worker.processes import Process
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
+from support.ledger import contradictions
+from support.processes import Process
+from support.server import Server
 
 from asrq_jobs import Client
 from asrq_jobs.connection import connect, explain

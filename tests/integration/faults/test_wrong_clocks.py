@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from integration.worker.processes import Process
-from waiting import until
+from support.processes import Process
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.timestamp import iso

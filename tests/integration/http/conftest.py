@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs.settings import Settings
 from asrq_worker.http.service import serving

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import REPO
-from integration.worker.processes import worker
-from needs import missing
+from support.needs import missing
+from support.processes import worker
 
 PAGE = (REPO / "docs" / "how-to" / "serve-http.md").read_text(encoding="utf-8")
 

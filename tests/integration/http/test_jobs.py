@@ -6,7 +6,7 @@ import httpx
 import pytest
 from integration.http.test_requests import FILES, error
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client
 from asrq_jobs.errors import AudioUnreadableError

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from integration.http.test_requests import FILES, FORM, URL, error
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import SettingsError, UnauthorizedError

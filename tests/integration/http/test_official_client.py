@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from integration.worker.processes import worker
+from support.processes import worker
 
 from asrq_jobs import Client
 

@@ -6,8 +6,8 @@ import importlib.util
 import subprocess
 import sys
 
-from needs import missing
 from redis import Redis
+from support.needs import missing
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from conftest import free_port
 from redis import Redis
-from scripted_worker import ScriptedWorker
-from waiting import until
+from support.scripted_worker import ScriptedWorker
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError

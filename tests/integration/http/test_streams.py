@@ -11,8 +11,8 @@ import openai
 import pytest
 from integration.http.test_requests import FILES, FORM, URL
 from redis import Redis
-from scripted_worker import ScriptedWorker
-from waiting import until
+from support.scripted_worker import ScriptedWorker
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chaos.server import Server, redis_server, valkey
 from conftest import free_port
-from integration.worker.processes import worker
-from needs import missing
+from support.needs import missing
+from support.processes import worker
+from support.server import Server, redis_server, valkey
 
 from asrq_jobs import AsyncClient, Client, configuration
 from asrq_jobs.connection import connect

@@ -8,7 +8,7 @@ from typing import Self
 
 import pytest
 from redis import Redis
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys, policy
 from asrq_jobs.errors import AudioUnreadableError

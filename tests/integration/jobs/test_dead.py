@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.worker.host import failing, serving
 from redis import Redis
+from support.host import failing, serving
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, InferenceError, JobNotFoundError, JobStateError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from waiting import soon
+from support.waiting import soon
 
 from asrq_jobs import Client, keys
 from asrq_jobs.cli.follow import follow

@@ -14,7 +14,7 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job, requeue_job
 from rq.serializers import JSONSerializer
-from scripted_worker import ScriptedWorker
+from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.cli.follow import follow

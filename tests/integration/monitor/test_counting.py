@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from integration.worker.host import serving, transcribed
 from redis import Redis
-from unit.monitor.test_registry import series
+from support.host import serving, transcribed
+from support.series import series
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import Asrq, free_port
 from integration.monitor.asking import ask, failing, fetch
-from integration.worker.processes import Process, worker
 from redis import Redis
-from waiting import until
+from support.processes import Process, worker
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings

@@ -18,9 +18,9 @@ import pytest
 import yaml
 from conftest import REPO, free_port
 from integration.monitor.asking import fetch
-from integration.worker.processes import Process, worker
-from needs import missing
-from waiting import until
+from support.needs import missing
+from support.processes import Process, worker
+from support.waiting import until
 
 from asrq_jobs import Client
 

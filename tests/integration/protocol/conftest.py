@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from needs import missing
 from redis import Redis
+from support.needs import missing
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from integration.worker.processes import worker
-from waiting import until
+from support.processes import worker
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys, policy
 from asrq_jobs.policy import Policy, Share

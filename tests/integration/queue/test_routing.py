@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos.ledger import contradictions, events, leftovers
-from chaos.server import Server, redis_server, valkey
-from integration.worker.host import Gate, Host, Work, registration, serving, transcribed
-from integration.worker.processes import worker
-from needs import missing
-from waiting import until
+from support.host import Gate, Host, Work, registration, serving, transcribed
+from support.ledger import contradictions, events, leftovers
+from support.needs import missing
+from support.processes import worker
+from support.server import Server, redis_server, valkey
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import (

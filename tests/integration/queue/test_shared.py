@@ -6,10 +6,10 @@ import time
 
 import pytest
 from integration.security.spoiling import reaping, spoil
-from integration.worker.host import serving, transcribed
 from redis import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
-from waiting import until
+from support.host import serving, transcribed
+from support.waiting import until
 
 from asrq_jobs import Client, keys, policy
 from asrq_jobs.errors import BlobMissingError, CanceledError, QueueFullError

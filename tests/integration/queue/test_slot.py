@@ -8,13 +8,13 @@ import time
 from typing import Any
 
 import pytest
-from integration.worker.host import Gate, failing, serving, transcribed
 from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
-from waiting import until
+from support.host import Gate, failing, serving, transcribed
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.worker.processes import Process, worker
 from qwen_checkpoint.corpus import HOTWORD, HOTWORD_SENTENCE, HOTWORD_TEXT, SENTENCES
+from support.processes import Process, worker
 
 from asrq_jobs import Client
 

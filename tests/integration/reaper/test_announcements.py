@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.worker.host import serving, transcribed
 from redis import Redis
+from support.host import serving, transcribed
 
 from asrq_jobs import Client, PathAudio, keys
 from asrq_jobs.errors import AudioUnreadableError, UrlNotAllowedError, WorkerLostError

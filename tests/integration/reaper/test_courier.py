@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from redis import Redis
 from redis.commands.core import Script
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings

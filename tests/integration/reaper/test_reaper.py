@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 
 import pytest
-from chaos.ledger import contradictions, leftovers
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
-from integration.worker.host import serving, transcribed
 from redis import Redis
 from redis.exceptions import ReadOnlyError
+from support.host import serving, transcribed
+from support.ledger import contradictions, leftovers
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio

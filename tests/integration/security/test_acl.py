@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chaos.ledger import contradictions
-from chaos.server import Server, redis_server, valkey
 from conftest import REPO
-from integration.worker.host import Gate, serving
-from integration.worker.processes import worker
-from needs import missing
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
+from support.host import Gate, serving
+from support.ledger import contradictions
+from support.needs import missing
+from support.processes import worker
+from support.server import Server, redis_server, valkey
 
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect

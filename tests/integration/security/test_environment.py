@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from integration.worker.processes import Process
+from support.processes import Process
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="only there a test can look into a process's environment"

@@ -16,9 +16,9 @@ from typing import Any
 
 import psutil
 import pytest
-from integration.worker.processes import Process, worker
 from redis import Redis
-from waiting import until
+from support.processes import Process, worker
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import QueueFullError

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from integration.worker.host import serving
-from integration.worker.processes import worker
 from redis import Redis
+from support.host import serving
+from support.processes import worker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request, UrlAudio

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chaos.ledger import contradictions
 from integration.security.spoiling import reaping, spoil
 from redis import Redis
-from waiting import until
+from support.ledger import contradictions
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.worker.processes import worker
 from pydantic import SecretStr
+from support.processes import worker
 
 from asrq_jobs import Client, PathAudio, __version__
 from asrq_jobs.errors import (

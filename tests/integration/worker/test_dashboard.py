@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import pytest
 from conftest import free_port
-from integration.worker.host import Gate, serving, transcribed
-from integration.worker.processes import PROGRAM
 from pydantic import SecretStr
 from redis import Redis
+from support.host import Gate, serving, transcribed
+from support.processes import PROGRAM
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError

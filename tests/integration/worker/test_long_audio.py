@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from integration.worker.processes import worker
+from support.processes import worker
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.events import Event

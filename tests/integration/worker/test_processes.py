@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from integration.worker.processes import Process, all_gone, worker
+from support.processes import Process, all_gone, worker
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from integration.worker.processes import worker
-from openai_server import Behaviour, serving, status
+from support.openai_server import Behaviour, serving, status
+from support.processes import worker
 
 from asrq_jobs import Client
 from asrq_worker.backends.base import BackendConfig

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from integration.worker.processes import PROGRAM, all_gone
-from needs import missing
 from redis.exceptions import ConnectionError as RedisConnectionError
+from support.needs import missing
+from support.processes import PROGRAM, all_gone
 
 from asrq_jobs import Client
 from asrq_jobs.settings import Settings

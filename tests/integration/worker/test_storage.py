@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 from integration.monitor.asking import ask, failing, fetch
-from integration.worker.processes import Process, worker
-from waiting import until
+from support.processes import Process, worker
+from support.waiting import until
 
 from asrq_jobs import Client, PathAudio, keys
 from asrq_jobs.errors import StorageError

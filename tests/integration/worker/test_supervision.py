@@ -14,9 +14,9 @@ import psutil
 import pytest
 from conftest import free_port
 from integration.monitor.asking import failing
-from integration.worker.processes import Process, all_gone
-from relay import Relay
-from waiting import until
+from support.processes import Process, all_gone
+from support.relay import Relay
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 

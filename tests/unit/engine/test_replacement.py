@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs.errors import EngineCrashedError
 from asrq_worker.backends.base import Transcript

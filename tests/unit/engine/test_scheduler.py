@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs.errors import (
     CanceledError,

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from subtitle_norms import faults
+from support.subtitle_norms import faults
 
 from asrq_jobs.result import Segment, Word
 from asrq_jobs.subtitles import Cue, Norms, cues

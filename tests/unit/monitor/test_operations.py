@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from needs import missing
+from support.needs import missing
 
 from asrq_jobs.errors import all_errors
 from asrq_worker.monitor.catalogue import CATALOGUE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from unit.monitor.test_registry import series
+from support.series import series
 
 from asrq_worker.monitor import catalogue, readings
 from asrq_worker.monitor.readings import DeviceMemory, Devices, parse_smi, read_devices, read_process

@@ -6,16 +6,11 @@ import logging
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.series import series
 
 from asrq_worker.monitor import catalogue
 from asrq_worker.monitor.catalogue import CATALOGUE, Metric
 from asrq_worker.monitor.registry import Metrics
-
-
-def series(metrics: Metrics) -> dict[str, float]:
-    """Every exported series as `name{label="value"}`, and its value."""
-    lines = [line for line in metrics.exposition().decode().splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 def test_counters_add_up_and_may_begin_at_nothing() -> None:
@@ -78,4 +73,5 @@ def test_names_are_unique_and_tell_their_unit() -> None:
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_labels_have_few_values(metric: Metric) -> None:
     few = {"lane", "backend", "outcome", "code", "progress", "state", "reason", "step", "model", "device", "stand_in"}
+    few |= {"route", "status"}
     assert set(metric.labels) <= few | {"action", "event", "version", "need"}

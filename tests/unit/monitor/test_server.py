@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from waiting import until
+from support.waiting import until
 
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, cast
 from weakref import WeakSet
 
 import pytest
-from unit.monitor.test_registry import series
+from support.series import series
 
 from asrq_jobs.errors import EngineCrashedError, LeaseLostError
 from asrq_jobs.events import Event

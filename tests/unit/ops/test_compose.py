@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
-from command_line import parse
 from conftest import REPO
-from needs import missing
+from support.command_line import parse
+from support.needs import missing
 
 from asrq_jobs.settings import PREFIX, Settings
 

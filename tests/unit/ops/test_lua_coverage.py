@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lua_coverage import LuaCoverage, marked, points
+from support.lua_coverage import LuaCoverage, marked, points
 
 SCRIPT = b"""\
 local named = given.name or 'none'

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import parse
 from conftest import REPO
-from needs import missing
+from support.command_line import parse
+from support.needs import missing
 
 from asrq_jobs.settings import PREFIX, Settings
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (
@@ -45,7 +45,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             __import__(package)
         except ImportError:
             missing(f"the package {package}")
-    import onnx_models
+    from support import onnx_models
 
     folder = tmp_path_factory.mktemp("onnx")
     return {"gigaam-v2-ctc": onnx_models.gigaam(folder / "g"), "whisper": onnx_models.whisper(folder / "w")}
@@ -65,7 +65,7 @@ def load(exports: dict[str, Path]) -> Load:
 
 
 def tones(*frequencies: int) -> np.ndarray:
-    import onnx_models
+    from support import onnx_models
 
     return onnx_models.tones(*frequencies)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openai_server
 import pytest
-from openai_server import Behaviour, Fault, Handler, serving
+from support import openai_server
+from support.openai_server import Behaviour, Fault, Handler, serving
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (

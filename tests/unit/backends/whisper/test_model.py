@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from needs import missing
+from support.needs import missing
 
 from asrq_worker.backends.whisper.steps import Align, Decode, Detect, Encode, Search
 

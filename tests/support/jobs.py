@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from chaos.subjects import Kind, Sort, Subject
+from support.subjects import Kind, Sort, Subject
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import JobNotFoundError, JobStateError, QueueError
