@@ -13,7 +13,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 REPO = FOLDER.parent.parent
-_WORKER = ("worker", "base", "server", "sentry")
+_WORKER = ("worker", "base", "server", "http", "sentry")
 LOCKS = {
     "build": ("ops/locks/build.in",),
     "client": ("pyproject.toml",),
