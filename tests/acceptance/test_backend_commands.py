@@ -117,7 +117,7 @@ def test_no_trial_begins_where_it_would_change_what_serves(asrq: Asrq, client: C
     for command in (("canary", "qwen", "5%"), ("shadow", "qwen", "5%"), ("set", "qwen"), ("rollback",)):
         done = asrq("backend", *command)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "workers serve different backends: house, whisper. [job_state]" in done.stderr
+        assert "name different backends: house, whisper. [job_state]" in done.stderr
         assert client.redis.get(keys.POLICY) is None
     assert asrq("backend", "set", "house", "--fallback", "whisper").returncode == 0
     assert asrq("backend", "canary", "qwen", "5%").returncode == 0

@@ -57,7 +57,7 @@ def complete(script: Callable[[str], Path]) -> Complete:
 def test_bash_completes_commands_options_and_choices(complete: Complete) -> None:
     assert complete("asrq", "su") == ["submit"]
     assert {"submit", "dead", "worker"} <= set(complete("asrq", ""))
-    assert complete("asrq", "submit", "--la") == ["--lane", "--language"]
+    assert complete("asrq", "submit", "--la") == ["--lane", "--language", "--languages"]
     assert complete("asrq", "submit", "--lane", "") == ["interactive", "batch"]
     assert complete("asrq", "backend", "ro") == ["rollback"]
 

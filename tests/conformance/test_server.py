@@ -14,7 +14,17 @@ from support.needs import missing
 from support.openai_server import Behaviour, serving
 
 from asrq_jobs.errors import ModelMissingError, ServerFailedError, ServerRefusedError, UnsupportedOptionError
-from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.base import (
+    SAMPLE_RATE,
+    Backend,
+    BackendConfig,
+    Chunk,
+    ChunkOptions,
+    Samples,
+    TimedSegment,
+    TimedWord,
+    Transcript,
+)
 from asrq_worker.backends.registry import backend_class
 from asrq_worker.backends.server import retry
 from asrq_worker.engine.engine import Engine
@@ -59,6 +69,11 @@ def one(backend: Backend, samples: Samples, options: ChunkOptions = ENGLISH) -> 
     return outcome
 
 
+def timed(text: str, said: TimedSegment | TimedWord) -> tuple[str, float, float]:
+    """A text with its times, in the milliseconds that the API is read in."""
+    return text, round(said.start, 3), round(said.end, 3)
+
+
 def test_speech_comes_back_as_from_the_model_itself(data: Path, tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     samples, _ = soundfile.read(data / "hello-en.flac", dtype="float32")
@@ -67,9 +82,9 @@ def test_speech_comes_back_as_from_the_model_itself(data: Path, tmp_path: Path) 
             far, near = one(backend, samples, options), one(behind, samples, options)
             assert len(near.text) > 20
             assert (far.text, far.language) == (near.text, "en")
-            assert [(s.start, s.end, s.text) for s in far.segments] == [(s.start, s.end, s.text) for s in near.segments]
-            assert [[(w.word, w.start, w.end) for w in s.words or ()] for s in far.segments] == [
-                [(w.word.strip(), w.start, w.end) for w in s.words or ()] for s in near.segments
+            assert [timed(s.text, s) for s in far.segments] == [timed(s.text, s) for s in near.segments]
+            assert [[timed(w.word, w) for w in s.words or ()] for s in far.segments] == [
+                [timed(w.word.strip(), w) for w in s.words or ()] for s in near.segments
             ]
             assert far.language_probability is None, "the API does not tell it"
 

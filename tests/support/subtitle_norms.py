@@ -20,7 +20,7 @@ def faults(segments: Sequence[Segment], duration: float, norms: Norms = NORMS) -
     for index, cue in enumerate(found):
         latest = cue.start_ms + norms.longest_ms
         bound = found[index + 1].start_ms if index + 1 < len(found) else limit
-        lasts, size = cue.end_ms - cue.start_ms, sum(map(len, cue.lines)) + len(cue.lines) - 1
+        lasts, size = cue.end_ms - cue.start_ms, sum(map(len, cue.lines))
         wrong += [
             f"{name}: {cue}"
             for name, so in (
@@ -31,7 +31,7 @@ def faults(segments: Sequence[Segment], duration: float, norms: Norms = NORMS) -
                 ("long", lasts > norms.longest_ms),
                 ("overlapping", cue.end_ms > bound and (index + 1 < len(found) or limit >= len(found))),
                 # Where the speech allows: no cue that is too fast has time left behind it.
-                ("fast", size > norms.chars_per_s * lasts / 1000 + 1 and cue.end_ms < min(bound, latest)),
+                ("fast", size * 1000 > norms.chars_per_s * lasts and cue.end_ms < min(bound, latest)),
             )
             if so
         ]

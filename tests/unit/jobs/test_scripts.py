@@ -33,7 +33,7 @@ def test_the_ways_in_their_order() -> None:
 def test_scripts_of_clients_have_the_calendar_of_the_others(name: ScriptName) -> None:
     prelude = scripts.text("prelude")
     first = prelude.index("-- The civil date")
-    assert prelude[first : prelude.index("\nend\n", first)] in scripts.source(name)
+    assert prelude[first : prelude.index("\nend\n", first)] in scripts.text(name)
 
 
 def test_scripts_of_workers_begin_with_the_time() -> None:

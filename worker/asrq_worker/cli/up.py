@@ -36,7 +36,10 @@ _HTTP_END_S = 1.0
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
 @click.option(
-    "--http", type=click.IntRange(0, 65535), metavar="PORT", help="Serve OpenAI's API there, too; 0: any free one."
+    "--http",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve OpenAI's API there, too; 0: any free one; default: not at all.",
 )
 @running.lanes_option
 @running.model_options
