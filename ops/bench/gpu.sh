@@ -19,7 +19,7 @@ packages=(ctranslate2 faster-whisper pydantic pydantic-core pydantic-settings py
   typing-inspection langcodes redis)
 
 model_folder() {
-  "$python" -c 'import sys; from asrq_jobs import configuration; from asrq_worker import models
+  "$python" -c 'import sys; from asrq_jobs import configuration; from asrq_worker.backends.whisper import models
 print(models.resolve(sys.argv[1], model_dir=configuration.load().model_dir).path)' "${MODEL:-tiny.en}"
 }
 

@@ -182,7 +182,7 @@ def test_what_waits_is_sent_at_the_end_and_an_endpoint_that_never_answers_holds_
         dsn = f"http://key@127.0.0.1:{deaf.getsockname()[1]}/1"
         program = (
             "import time\n"
-            "from asrq_worker import reports\n"
+            "from asrq_worker.telemetry import reports\n"
             "from asrq_jobs.settings import Settings\n"
             f"reports.configure(Settings(sentry_dsn={dsn!r}))\n"
             "began = time.monotonic()\n"
@@ -216,7 +216,7 @@ def test_a_dsn_that_is_none_is_a_wrong_setting() -> None:
 def test_without_a_dsn_the_sdk_is_not_even_loaded() -> None:
     program = (
         "import sys, asrq_worker.programs.service, asrq_worker.reaper.reaper\n"
-        "from asrq_worker import reports\n"
+        "from asrq_worker.telemetry import reports\n"
         "from asrq_jobs.settings import Settings\n"
         "reports.configure(Settings()); reports.name_worker('w'); reports.capture(RuntimeError('x')); reports.close()\n"
         "print(*[name for name in sys.modules if name.startswith('sentry')])"
