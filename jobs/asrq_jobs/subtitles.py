@@ -243,9 +243,7 @@ def shown(spoken: Sequence[tuple[int, int, int]], limit_ms: int | None, norms: N
             ends[index] = min(ends[index], int(bound))
             starts[index] = bound = max(0, min(starts[index], ends[index] - least))
     for index, (_, _, width) in enumerate(spoken):
-        wanted = min(
-            starts[index] + max(least, ceil(width * 1000 / norms.chars_per_s)), starts[index] + norms.longest_ms
-        )
+        wanted = starts[index] + min(max(least, ceil(width * 1000 / norms.chars_per_s)), norms.longest_ms)
         free = starts[index + 1] if index + 1 < len(starts) else inf if limit_ms is None else limit_ms
         ends[index] = int(max(ends[index], min(wanted, free)))
     return list(zip(starts, ends, strict=True))

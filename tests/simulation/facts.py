@@ -17,7 +17,7 @@ _SCRIPT = (Path(__file__).parent / "facts.lua").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class JobFacts:
-    """A job. `ttls` are those of its hash, events, attempts and chunks: -1 for ever, -2 not there, 0 for a while."""
+    """A job. `ttls` are those of its hash, events, attempts and chunks: -1 forever, -2 not there, 0 for a while."""
 
     status: str
     before: int

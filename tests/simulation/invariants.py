@@ -109,7 +109,7 @@ def _of_job(ledger: Ledger, job_id: str, job: JobFacts, facts: Facts, now: float
             or _canceled_after_its_lease(job, facts, leases, now),
             f"it is {job.status} and registered as started": not running or bool(leases),
             f"it is {job.status} and waits for a retry": job_id not in facts.scheduled,
-            f"it is {job.status} and kept for ever {job.ttls}": -1 not in job.ttls,
+            f"it is {job.status} and kept forever {job.ttls}": -1 not in job.ttls,
             f"it is {job.status} and marked to be canceled": not (job.cancel and job.status == "finished"),
         }
     else:

@@ -153,7 +153,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("end keeps the lease", "end_execution", "redis.call('ZREM', KEYS[2], lease)", ""),
     Mutant("end puts back at the wrong end", "end_execution", "'LPUSH', KEYS[15]", "'RPUSH', KEYS[15]", kind="crowded"),
     Mutant(
-        "end keeps the job for ever",
+        "end keeps the job forever",
         "end_execution",
         "for _, key in ipairs({KEYS[1], KEYS[7]",
         "for _, key in ipairs({KEYS[7]",

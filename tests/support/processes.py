@@ -86,9 +86,15 @@ def worker(url: str, *, backend: str = "fake", model: str = "m", **settings: obj
     env = {"ASRQ_REDIS_URL": url, "ASRQ_DECODERS": "1"} | {
         f"ASRQ_{name.upper()}": str(value) for name, value in settings.items()
     }
-    running = Process("worker", "--backend", backend, "--model", model, env=env)
-    try:
+    with ended(Process("worker", "--backend", backend, "--model", model, env=env)) as running:
         running.wait_for("worker.ready")
+        yield running
+
+
+@contextmanager
+def ended(running: Process) -> Iterator[Process]:
+    """End a program with the block, and print what it said where the block fails."""
+    try:
         yield running
     except BaseException:
         print(*running.lines, sep="\n")  # pytest shows it with the failure

@@ -84,7 +84,7 @@ class Following:
         return [*self._after, *self._new]
 
     def limit(self, timeout_s: float | None) -> None:
-        """Count from now on how long there is to wait; None: for ever."""
+        """Count from now on how long there is to wait; None: forever."""
         self._timeout_s = timeout_s
         self._deadline = inf if timeout_s is None else self._now() + timeout_s
 

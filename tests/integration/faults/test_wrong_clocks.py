@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from support.processes import Process
+from support.processes import Process, ended
 from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
@@ -30,16 +30,8 @@ LEASE_S = 3.0
 def running(url: str, ahead_s: float, *command: str) -> Iterator[Process]:
     """An `asrq` process whose clock is ahead of that of Redis."""
     env = {"ASRQ_REDIS_URL": url, "ASRQ_DECODERS": "1", "ASRQ_LEASE_S": str(LEASE_S), "ASRQ_REAPER_INTERVAL_S": "0.2"}
-    process = Process("-c", WRONG, str(ahead_s), *command, env=env, program=sys.executable)
-    try:
+    with ended(Process("-c", WRONG, str(ahead_s), *command, env=env, program=sys.executable)) as process:
         yield process
-    except BaseException:
-        print(*process.lines, sep="\n")  # pytest shows it with the failure
-        raise
-    finally:
-        if process.process.poll() is None:
-            process.process.kill()
-            process.process.wait(60)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_the_audio_of_a_day_is_used_up(who: As, redis: Redis, scripted: Scripted
     done("boris-one", 6.0)
     assert submit("one").status_code == submit("one").status_code == 202  # asked for again, it counts no second time
     assert submit("three").status_code == 202  # 6 of 10 s are used
-    redis.delete(keys.job("boris-three"))  # it counts for nothing, and its place is not kept for ever
+    redis.delete(keys.job("boris-three"))  # it counts for nothing, and its place is not kept forever
     done("boris-two", 6.0)
     assert error(submit("four"), 429)["code"] == "quota_exceeded"
     assert redis.smembers(keys.http_pending("boris")) == set()

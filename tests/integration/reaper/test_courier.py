@@ -27,7 +27,7 @@ SECRET = "the operator's"  # noqa: S105  # of this test
 
 @dataclass
 class Receiver:
-    """Answers with the given statuses, the last one for ever, and keeps what came."""
+    """Answers with the given statuses, the last one forever, and keeps what came."""
 
     url: str
     statuses: list[int]

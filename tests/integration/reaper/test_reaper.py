@@ -204,7 +204,7 @@ def test_an_upload_outlives_the_wait_for_it(client: Client, redis: Redis, rounds
     client.submit(waited_for, id="job")
     for blob in (waited_for, lonely):
         redis.expire(keys.blob(blob.sha256), 400)
-    redis.set(keys.blob("0" * 64), b"for ever")
+    redis.set(keys.blob("0" * 64), b"forever")
     assert set(rounds.look().renewed) == {waited_for.sha256, "0" * 64}
     assert redis.ttl(keys.blob(waited_for.sha256)) > 900
     assert redis.ttl(keys.blob(lonely.sha256)) <= 400
@@ -433,7 +433,7 @@ def _say(redis: Redis, job_id: str, status: str) -> None:
 
 
 def unsound(redis: Redis) -> list[str]:
-    """Jobs that nothing would ever take up again, and keys that would stay for ever."""
+    """Jobs that nothing would ever take up again, and keys that would stay forever."""
     found = []
     waiting = redis.lrange(keys.queue("batch"), 0, -1)
     found += [f"{job_id!r} waits without a job" for job_id in waiting if not redis.exists(keys.job(job_id.decode()))]

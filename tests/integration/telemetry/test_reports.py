@@ -195,7 +195,7 @@ def test_what_waits_is_sent_at_the_end_and_an_endpoint_that_never_answers_holds_
         began = time.monotonic()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     capturing_s, closing_s = map(float, done.stdout.split())
-    assert capturing_s < 20  # 300 at once, more than ever; waiting for answers would take for ever
+    assert capturing_s < 20  # 300 at once, more than ever; waiting for answers would take forever
     assert 1.5 < closing_s < 20
     assert time.monotonic() - began < 60
 

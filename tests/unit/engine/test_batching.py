@@ -117,7 +117,7 @@ def test_suspects_go_before_their_lane_but_not_before_a_better_one() -> None:
 
 
 def test_nothing_overtakes_a_suspect_whose_turn_has_come() -> None:
-    """Whatever comes while the last batch before it runs; else it would wait for ever for nothing to run."""
+    """Whatever comes while the last batch before it runs; else it would wait forever for nothing to run."""
     suspect, turns = chunk(1, "file", suspect=True), Turns()
     waiting = [suspect, *(chunk(n, f"d{n}", "interactive") for n in range(2, 20))]
     running = chunk(0, "d0", "interactive")

@@ -94,7 +94,7 @@ def test_a_job_that_was_overtaken_is_not_overtaken_for_ever_by_newer_ones() -> N
 
 
 def test_the_shortest_chunks_cost_something() -> None:
-    """Or clips of no length would go before everything for ever."""
+    """Or clips of no length would go before everything forever."""
     clips = [chunk(number, "clip", seconds=0.0) for number in range(1, 40)]
     order = served_in_order([*clips, chunk(100, "other", seconds=20)])
     assert order.index(100) <= 20 / LEAST_S

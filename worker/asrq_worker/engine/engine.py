@@ -5,7 +5,7 @@
                   backoff│  ▼              │
                          └─ failed ◄───────┘
 
-An engine that never became ready is given up after some tries; one that was ready is restarted for ever: at once, then
+An engine that never became ready is given up after some tries; one that was ready is restarted forever: at once, then
 after 1, 2, 4 … 30 s.
 
 A process that has served long enough (`Wear`) is replaced: its successor loads beside it, and when that is warm, new

@@ -2,7 +2,7 @@
 
 Within a lane this is self-clocked fair queueing (S. J. Golestani, INFOCOM 1994): on the clock of its lane, a chunk
 finishes as many seconds after the job's last one as it has audio; what finishes first goes first, and the clock stands
-at what went last. Nobody waits for ever: each bound is a number of seconds of audio, so no time is read.
+at what went last. Nobody waits forever: each bound is a number of seconds of audio, so no time is read.
 """
 
 from __future__ import annotations

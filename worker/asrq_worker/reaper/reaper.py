@@ -64,7 +64,7 @@ class Report:
     returned: tuple[str, ...] = ()
     """What jobs needed (`routing.Need`) that waited though no worker for it is registered: they are in their lane."""
     renewed: tuple[str, ...] = ()
-    """Uploads (sha256) that a job still waits for, or that would have stayed for ever."""
+    """Uploads (sha256) that a job still waits for, or that would have stayed forever."""
     forgotten: tuple[str, ...] = ()
     """Executions (leases) of no job that is started."""
     slots: tuple[str, ...] = ()

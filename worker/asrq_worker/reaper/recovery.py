@@ -138,7 +138,7 @@ def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
 
 
 def _of_uploads(seen: Snapshot, ttl_s: int) -> Iterator[Finding]:
-    """Uploads that would stay for ever, and those that would go while a job may still need them."""
+    """Uploads that would stay forever, and those that would go while a job may still need them."""
     wanted = {job.blob for job in seen.jobs.values() if job.status in MAY_RUN}
     for sha256, left_s in seen.blobs.items():
         if left_s == -1 or (sha256 in wanted and 0 <= left_s < ttl_s / 2):
