@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
@@ -15,6 +16,7 @@ SIZE = (1280, 720)
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a microphone that beeps
 )  # fmt: skip
 
 
@@ -32,7 +34,7 @@ class Watched:
         self.page.on("request", self._request)
 
     def open(self, path: str) -> Page:
-        """Go to a page of the dashboard and wait until its table is filled, as far as it has one."""
+        """Go to a page, and wait until its table is filled if it is one of the dashboard's."""
         self.page.goto(self.home + path)
         self.page.locator("[data-role=loading-placeholder]").first.wait_for(state="hidden")
         return self.page
@@ -46,7 +48,7 @@ class Watched:
 
     def _request(self, request: Request) -> None:
         address = urlsplit(request.url)
-        if address.scheme != "data" and address.netloc != urlsplit(self.home).netloc:
+        if address.scheme not in {"data", "blob"} and address.netloc != urlsplit(self.home).netloc:
             self.problems.append(f"it asked for {request.url}")
 
 
@@ -65,10 +67,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def watched(browser: Browser, home: str) -> Iterator[Watched]:
-    """Open an empty page, always of the same size, for a dashboard at `home`."""
+def watched(browser: Browser, home: str, **settings: Any) -> Iterator[Watched]:
+    """Open an empty page, always of the same size, for a site at `home`; `settings`: of a browser's context."""
     width, height = SIZE
-    context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", timezone_id="UTC")
+    fixed = {"viewport": {"width": width, "height": height}, "locale": "en-GB", "timezone_id": "UTC"}
+    context = browser.new_context(**{**fixed, **settings})
     context.set_default_timeout(15_000)
     try:
         yield Watched(context.new_page(), home)

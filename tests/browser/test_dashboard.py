@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser.chromium import SIZE, Watched, chromium, watched
+from browser.chromium import SIZE, Watched, watched
 from browser.pictures import take
 from browser.scene import PRIVATE, Scene, scene
 from conftest import REPO
@@ -29,12 +29,6 @@ def shown(_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
         with scene(_valkey, tmp_path_factory.mktemp("scene")) as running:
             yield running
         redis.flushall()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from typing import Any
 
 from redis import Redis
 
@@ -34,9 +35,9 @@ class ScriptedWorker:
         """Tell something of a job."""
         self._redis.xadd(keys.events(execution.job_id), {"event": event.to_json()})
 
-    def complete(self, execution: Execution, text: str) -> None:
-        """End a job well."""
-        result = Result(id=execution.job_id, status="completed", text=text)
+    def complete(self, execution: Execution, text: str, **fields: Any) -> None:
+        """End a job well; `fields` are further ones of its result."""
+        result = Result(id=execution.job_id, status="completed", text=text, **fields)
         self._end(execution, Event(type="completed", at=time.time()), result)
 
     def fail(self, execution: Execution, error: AsrqError) -> None:

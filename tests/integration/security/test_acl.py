@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from conftest import REPO
 from redis import Redis
@@ -25,6 +26,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor import queue
+from asrq_worker.http import service as http
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
 from asrq_worker.queue import functions
@@ -134,6 +136,12 @@ def test_a_client_whose_rights_are_of_before_submits_all_the_same(
         finally:
             admin.execute_command("ACL", "SETUSER", "client", "+smembers", "+copy")
         assert client.submit(client.upload(b"audio"), id="next").depth == 2
+
+
+def test_the_gateway_may_look_at_the_queue(server: Server, denied: Callable[[], list[Denied]]) -> None:
+    with http.serving(Settings(redis_url=_url(server, "client")), "127.0.0.1", 0) as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/v1/queue").json()["workers"] == 0
+    assert denied() == []
 
 
 def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[Denied]]) -> None:

@@ -74,6 +74,8 @@ class Door:
                 out[_ID_HEADER] = request_id
                 if job := state.get("job"):
                     out[JOB_HEADER] = job
+                if scope["path"].startswith(_KEPT):
+                    out["Cache-Control"] = "no-store"  # what was said is in no cache
             await send(message)
 
         try:

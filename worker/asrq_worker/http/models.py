@@ -28,12 +28,15 @@ class Models(BaseModel):
 
 def offered(workers: Mapping[str, Any]) -> dict[str, str]:
     """Return the models that workers say they serve, each with its backend; `workers` as a client gets them."""
-    offers = [offer for announced in workers.values() for offer in _offers(announced)]
     return {
         offer["model"]: str(offer.get("backend"))
-        for offer in sorted(offers, key=lambda offer: str(offer["model"]))
-        if "error" not in offer
+        for offer in sorted(offers(workers), key=lambda offer: str(offer["model"]))
     }
+
+
+def offers(workers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what workers have announced of each backend of theirs that serves."""
+    return [offer for announced in workers.values() for offer in _offers(announced) if "error" not in offer]
 
 
 def _offers(announced: Any) -> list[dict[str, Any]]:

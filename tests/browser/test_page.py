@@ -1,0 +1,267 @@
+"""What a person sees and does on the gateway's page, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser.chromium import Watched, watched
+from playwright.sync_api import Browser, Locator, Page, expect
+from redis import Redis
+from support.processes import worker
+from support.scripted_worker import ScriptedWorker
+
+from asrq_jobs import keys
+from asrq_jobs.errors import AudioUnreadableError
+from asrq_jobs.events import Event
+from asrq_jobs.result import Segment, Word
+from asrq_jobs.settings import Settings
+from asrq_worker.http.service import serving
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+SAID = (
+    Segment(
+        id=0,
+        start=0.0,
+        end=1.5,
+        text=" Good morning.",
+        words=(Word(word=" Good", start=0.0, end=0.5), Word(word=" morning.", start=0.5, end=1.5)),
+    ),
+    Segment(
+        id=1,
+        start=1.5,
+        end=2.5,
+        text=f" {HOSTILE}",
+        words=(Word(word=f" {HOSTILE}", start=1.5, end=2.5),),
+    ),
+)
+
+
+@pytest.fixture
+def settings(valkey_url: str) -> Settings:
+    return Settings(redis_url=valkey_url, grace_s=1, redis_retry_s=1, redis_timeout_s=2)
+
+
+@pytest.fixture
+def home(settings: Settings) -> Iterator[str]:
+    with serving(settings, "127.0.0.1", 0) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def view(browser: Browser, home: str) -> Iterator[Watched]:
+    with watched(browser, home) as page:
+        yield page
+        assert page.problems == []
+
+
+@pytest.fixture
+def page(view: Watched) -> Page:
+    return view.open("/")
+
+
+@pytest.fixture
+def scripted(redis: Redis) -> ScriptedWorker:
+    return ScriptedWorker(redis)
+
+
+def choose(page: Page, *paths: Path | dict[str, object]) -> None:
+    with page.expect_file_chooser() as asked:
+        page.get_by_role("button", name="Choose files").click()
+    asked.value.set_files(list(paths))  # type: ignore[arg-type]  # what Playwright calls a file's payload
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("#jobs > li", has=page.get_by_role("heading", name=name, exact=True))
+
+
+def done(of: Locator, phase: str = "completed") -> None:
+    expect(of).to_have_attribute("data-phase", phase)
+
+
+def chunk(start: float, text: str) -> Event:
+    return Event(type="chunk", at=time.time(), start=start, end=start + 1, text=text)
+
+
+def progress(fraction: float) -> Event:
+    return Event(
+        type="progress",
+        at=time.time(),
+        stage="inference",
+        audio_s=100,
+        done_s=100 * fraction,
+        fraction=fraction,
+        rtfx=2,
+    )
+
+
+def test_a_file_becomes_a_transcript_that_can_be_heard_and_kept(
+    page: Page, valkey_url: str, data: Path, tmp_path: Path
+) -> None:
+    with worker(valkey_url):
+        expect(page.locator("#queue")).to_have_text("1 worker · nothing to do")
+        choose(page, data / "hello-en.flac")
+        mine = row(page, "hello-en.flac")
+        done(mine)
+        expect(mine.locator(".state")).to_contain_text("Done · 0:0")
+    line = mine.locator(".lines li").first
+    word = line.locator("[data-start]:not(button)").first
+    assert len(word.inner_text()) == 12  # as the fake backend says it
+    sound = mine.locator("audio")
+    word.click()
+    expect(word).to_have_class("now")
+    assert sound.evaluate("sound => !sound.paused")
+    sound.evaluate("sound => sound.pause()")
+    for name, begins in (("Text", word.inner_text()), ("SRT", "1\n00:00:0"), ("VTT", "WEBVTT\n"), ("JSON", "{")):
+        with page.expect_download() as coming:
+            mine.get_by_role("button", name=f"Download {name}").click()
+        kept = tmp_path / coming.value.suggested_filename
+        coming.value.save_as(kept)
+        assert kept.stem == "hello-en"
+        assert kept.read_text(encoding="utf-8").startswith(begins)
+        assert word.inner_text() in kept.read_text(encoding="utf-8")
+    assert json.loads(kept.read_text(encoding="utf-8"))["schema"] == "asrq.result/1"
+
+
+def test_the_text_grows_while_the_job_runs(page: Page, scripted: ScriptedWorker, data: Path) -> None:
+    choose(page, data / "hello-en.flac")
+    mine = row(page, "hello-en.flac")
+    expect(mine.locator(".state")).to_have_text("Next in line")
+    execution = scripted.take()
+    scripted.event(execution, progress(0.25))
+    expect(mine.locator(".state")).to_have_text("Transcribing, 25 % · about 40 s left")
+    expect(mine.get_by_role("progressbar")).to_have_attribute("value", "0.25")
+    scripted.event(execution, chunk(2.0, "Second."))
+    expect(mine.locator(".text")).to_have_text(["Second."])
+    scripted.event(execution, chunk(1.0, "First."))
+    expect(mine.locator(".text")).to_have_text(["First.", "Second."])
+    scripted.complete(execution, "Good morning.", segments=SAID, duration=2.5, warnings=("other_tracks", "new:why"))
+    done(mine)
+    expect(mine.locator(".text")).to_have_text(["Good morning.", HOSTILE])
+    expect(mine.locator(".hint")).to_have_text(
+        "The file has other audio tracks, which were not transcribed; --track N takes another one. "
+        "The worker warns of new (why)."
+    )
+    expect(page.get_by_role("status")).to_have_text("hello-en.flac: Done · 0:02")
+
+
+def test_what_fails_is_said_in_a_sentence_and_can_be_tried_again(page: Page, scripted: ScriptedWorker) -> None:
+    choose(page, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no audio"})
+    scripted.fail(scripted.take(), AudioUnreadableError("This is no audio."))
+    mine = row(page, "notes.txt")
+    done(mine, "failed")
+    expect(mine.locator(".problem")).to_have_text("This is no audio.")
+    expect(mine.locator(".hint")).to_have_text(str(AudioUnreadableError.default_hint))
+    mine.get_by_role("button", name="Try again: notes.txt").click()
+    execution = scripted.take()
+    expect(mine.locator(".problem")).to_be_hidden()
+    scripted.complete(execution, "Good morning.", segments=SAID)
+    done(mine)
+    mine.get_by_role("button", name="Remove: notes.txt").click()
+    expect(page.locator("#jobs > li")).to_have_count(0)
+    expect(page.get_by_text("None yet.")).to_be_visible()
+
+
+def test_a_file_that_is_refused_at_once(page: Page, view: Watched) -> None:
+    choose(page, {"name": "empty.mp3", "mimeType": "audio/mpeg", "buffer": b""})
+    mine = row(page, "empty.mp3")
+    done(mine, "failed")
+    expect(mine.locator(".problem")).to_have_text("empty.mp3 is empty (0 bytes).")
+    assert [problem for problem in view.problems if "400" in problem] == view.problems
+    view.problems.clear()  # the browser's own line
+
+
+def test_a_waiting_job_can_be_canceled(page: Page, redis: Redis, data: Path) -> None:
+    choose(page, data / "hello-en.flac", data / "hello-ru.flac")
+    first, second = row(page, "hello-en.flac"), row(page, "hello-ru.flac")
+    expect(first.locator(".state")).to_have_text("Next in line")
+    expect(second.locator(".state")).to_have_text("Waiting behind 1")
+    expect(page.locator("#queue")).to_contain_text("No worker is there")
+    first.get_by_role("button", name="Cancel: hello-en.flac").click()
+    done(first, "canceled")
+    expect(second.locator(".state")).to_have_text("Next in line")
+    assert redis.llen(keys.queue("interactive")) == 1
+
+
+def test_names_and_texts_are_text_and_not_markup(page: Page, scripted: ScriptedWorker) -> None:
+    choose(page, {"name": f"{HOSTILE}.mp3", "mimeType": "audio/mpeg", "buffer": b"sound"})
+    scripted.complete(scripted.take(), "text", segments=SAID)
+    mine = row(page, f"{HOSTILE}.mp3")
+    done(mine)
+    expect(mine.locator(".text").last).to_have_text(HOSTILE)
+    expect(page).to_have_title("Transcribe · asrq")
+    assert page.locator("img").count() == 0
+
+
+def test_jobs_of_a_tab_are_found_again_after_a_reload_and_by_no_other_tab(
+    page: Page, view: Watched, scripted: ScriptedWorker, data: Path
+) -> None:
+    choose(page, data / "hello-en.flac")
+    execution = scripted.take()
+    scripted.event(execution, chunk(0, "Before."))
+    expect(row(page, "hello-en.flac").locator(".text")).to_have_text("Before.")
+    other = page.context.new_page()
+    other.goto(view.home)
+    expect(other.get_by_text("None yet.")).to_be_visible()
+    page.reload()
+    mine = row(page, "hello-en.flac")
+    expect(mine.locator(".text")).to_have_text("Before.")
+    scripted.complete(execution, "Good morning.", segments=SAID)
+    done(mine)
+    expect(mine.locator("audio")).to_be_hidden()
+    with page.expect_file_chooser() as asked:
+        mine.get_by_role("button", name="Open the recording").click()
+    asked.value.set_files(data / "hello-en.flac")
+    mine.get_by_text("morning.").click()
+    expect(mine.get_by_text("morning.")).to_have_class("now")
+
+
+def test_many_jobs_share_the_connections_of_a_browser(
+    page: Page, redis: Redis, scripted: ScriptedWorker, view: Watched
+) -> None:
+    names = [f"{number}.mp3" for number in range(9)]
+    choose(page, *({"name": name, "mimeType": "audio/mpeg", "buffer": name.encode()} for name in names))
+    other = page.context.new_page()
+    other.goto(view.home)
+    executions = [scripted.take() for _ in names]
+    for number, execution in enumerate(executions):
+        scripted.event(execution, chunk(0, f"Text {number}."))
+    expect(page.locator(".text")).to_have_count(len(names))
+    choose(other, {"name": "more.mp3", "mimeType": "audio/mpeg", "buffer": b"more"})
+    scripted.complete(scripted.take(), "Good morning.", segments=SAID)
+    done(row(other, "more.mp3"))
+
+
+def test_a_recording_from_the_microphone(page: Page, scripted: ScriptedWorker, redis: Redis) -> None:
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("timer")).to_contain_text("Recording, 0:0")
+    page.get_by_role("button", name="Stop").click()
+    mine = page.locator("#jobs > li")
+    execution = scripted.take()
+    sent = json.loads(redis.hget(keys.job(execution.job_id), "data") or b"")[2][0]["audio"]
+    assert (redis.get(keys.blob(sent["sha256"])) or b"").startswith(b"\x1aE\xdf\xa3")  # Matroska
+    scripted.complete(execution, "Good morning.", segments=SAID[:1])
+    done(mine)
+    expect(mine.locator(".name")).to_have_text(sent["name"])
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_that_a_checker_of_accessibility_finds(
+    browser: Browser, home: str, scripted: ScriptedWorker, data: Path, scheme: str
+) -> None:
+    with watched(browser, home, color_scheme=scheme, bypass_csp=True) as view:  # else the checker could not run
+        page = view.open("/")
+        page.locator("summary").click()
+        choose(page, data / "hello-en.flac", data / "hello-en.txt")
+        scripted.complete(scripted.take(), "Good morning.", segments=SAID)
+        done(row(page, "hello-en.flac"))
+        scripted.fail(scripted.take(), AudioUnreadableError("This is no audio."))
+        done(row(page, "hello-en.txt"), "failed")
+        row(page, "hello-en.flac").get_by_text("morning.").click()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
