@@ -29,6 +29,7 @@ from asrq_worker.backends.registry import backend_class
 from asrq_worker.backends.server import retry
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.process.backoff import Backoff
 
 ENGLISH = ChunkOptions(language="en")
 
@@ -90,7 +91,7 @@ def test_speech_comes_back_as_from_the_model_itself(data: Path, tmp_path: Path) 
 
 
 def test_a_poisoned_item_fails_alone(fake: Backend, noise: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "BACKOFF", Backoff(0.01, 8.0))
     options = (ENGLISH, ChunkOptions("en", prompt="fail"), ChunkOptions("xx"), ENGLISH)
     first, failed, refused, last = fake.transcribe_batch([Chunk(noise, given) for given in options])
     assert isinstance(first, Transcript)

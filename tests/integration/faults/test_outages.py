@@ -29,6 +29,7 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
+from asrq_worker.process.backoff import Backoff
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
 
@@ -104,7 +105,7 @@ def _logs(caplog: pytest.LogCaptureFixture) -> None:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries as elsewhere, but shorter: each is tried as often."""
     monkeypatch.setattr("asrq_jobs.connection._BACKOFF", ExponentialWithJitterBackoff(base=0.005, cap=0.1))
-    monkeypatch.setattr("asrq_worker.queue.outage._SHORTEST_PAUSE_S", 0.1)
+    monkeypatch.setattr("asrq_worker.queue.outage._PAUSES", Backoff(0.1, 4.0))
 
 
 def _quickly(request: Request, control: JobControl, journal: Journal) -> Result:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from asrq_worker.backends.breaker import CircuitBreaker, State
+from asrq_worker.process.backoff import Backoff
 
 
 class Clock:
@@ -26,7 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(failures=3, pause_s=5, longest_pause_s=18, clock=clock)
+    return CircuitBreaker(failures=3, backoff=Backoff(5, 18), clock=clock)
 
 
 def opened(breaker: CircuitBreaker) -> CircuitBreaker:

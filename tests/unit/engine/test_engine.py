@@ -35,7 +35,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.life import Failures, State
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.process.child import Child
-from asrq_worker.process.restart import backoff_s, describe_exit
+from asrq_worker.process.restart import describe_exit, restart_pause_s
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
@@ -330,7 +330,7 @@ def test_a_killed_parent_leaves_no_child() -> None:
 
 
 def test_the_pause_before_a_restart_doubles_up_to_its_limit() -> None:
-    assert [backoff_s(failures) for failures in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
+    assert [restart_pause_s(failures) for failures in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_failure_lasts_when_the_process_after_the_restarted_one_does_not_load_either() -> None:

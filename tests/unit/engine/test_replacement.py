@@ -15,10 +15,12 @@ from support.waiting import until
 
 from asrq_jobs.errors import EngineCrashedError
 from asrq_worker.backends.base import Transcript
-from asrq_worker.engine import incarnation, life
+from asrq_worker.engine import engine as engine_module
+from asrq_worker.engine import incarnation
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import NEVER, State, Wear, put_off_s
+from asrq_worker.engine.life import NEVER, State, Wear
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.child import Child
 
 Ref = Callable[..., ChunkRef]
@@ -111,7 +113,7 @@ def test_where_there_is_no_room_for_two_the_old_one_ends_first(
 def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     make_engine: MakeEngine, ref: Ref, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(life, "FIRST_PUT_OFF_S", 0.2)
+    monkeypatch.setattr(engine_module, "_REPLACEMENTS", Backoff(0.2, 300.0))
     loads = tmp_path / "loads"
     loads.touch()
     engine = make_engine(f"crash-unless:{loads}", wear=Wear(max_batches=1))
@@ -131,7 +133,7 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
 def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
     make_engine: MakeEngine, ref: Ref, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(life, "FIRST_PUT_OFF_S", 0.05)
+    monkeypatch.setattr(engine_module, "_REPLACEMENTS", Backoff(0.05, 300.0))
     engine = make_engine(wear=Wear(max_batches=1))
     engine.wait_ready(30)
     old, heard = engine.pid, interruptions(engine)
@@ -153,7 +155,8 @@ def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
 
 
 def test_a_replacement_that_failed_is_put_off_for_longer_each_time() -> None:
-    assert [put_off_s(failures) for failures in range(1, 8)] == [10, 20, 40, 80, 160, 300, 300]
+    pauses = [engine_module._REPLACEMENTS.pause_s(failures) for failures in range(1, 8)]
+    assert pauses == [10, 20, 40, 80, 160, 300, 300]
 
 
 def test_an_idle_engine_is_renewed_at_once_and_a_process_that_is_gone_is_not_renewed_again(

@@ -65,9 +65,12 @@ def test_the_next_one_is_news(caplog: pytest.LogCaptureFixture, clock: Clock) ->
 def test_pauses_grow_and_stay_below_a_lease(clock: Clock) -> None:
     outage = Outage(clock=clock)
     pauses = []
-    for clock.now in (0.0, 4.0, 100.0):
-        pauses.append(outage.failed(ConnectionError()))
-    assert pauses[0] <= 0.5 < pauses[1] <= 1.5 < pauses[2] <= 5
+    for clock.now in (0.0, 1.0, 3.0, 7.0, 100.0):
+        at_once = [outage.failed(ConnectionError()) for _thread in range(5)]
+        assert max(at_once) <= 2 * min(at_once), "those that fail together are one failure"
+        pauses.append(max(at_once))
+    assert pauses[0] <= 0.5 < pauses[1] <= 1.0 < pauses[2] <= 2.0 < pauses[3] <= 4.0
+    assert 3.0 <= pauses[4] <= 5.0
     outage.over()
     assert outage.failed(ConnectionError()) <= 0.5
 

@@ -16,11 +16,12 @@ from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.line import Caller, Line
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import Supervised
 from asrq_worker.storage.disk import writing
 
 _POLL_S = 0.2
-_LONGEST_PAUSE_S = 30.0  # between two tries to start a decoder
+_BACKOFF = Backoff(1.0, 30.0)  # between two tries to start a decoder
 _START_TRIES = 3  # in a row, before a start is given up
 _END_S = 5.0  # for a start that is under way when the pool closes
 _CPU_S = 30  # of processor time before any sound comes out: long lists of what is where are read first
@@ -256,15 +257,16 @@ class DecoderPool:
             self._replacements[-1].start()
 
     def _replace(self) -> None:
-        pause_s = 1.0
+        failures = 0
         while not self._closed.is_set():
             try:
                 self._admit(self._launch())
             except AsrqError as error:
+                failures += 1
+                pause_s = _BACKOFF.pause_s(failures)
                 if not self._closed.is_set():
                     log.warning("A decoder does not start: %s Trying again in %g s.", error, pause_s)
                 self._closed.wait(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
                 return
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
 
+from asrq_worker.process.backoff import Backoff
+
 FAILURES = 5
-PAUSE_S = 5.0
-LONGEST_PAUSE_S = 60.0
+BACKOFF = Backoff(5.0, 60.0)
 
 
 class State(StrEnum):
@@ -55,24 +56,22 @@ class Call:
 class CircuitBreaker:
     """Thread-safe. Each call goes through `begin`; to ask `allows` costs nothing.
 
-    `failures` in a row open it for `pause_s`; each probe that fails doubles the pause, up to `longest_pause_s`.
+    `failures` in a row open it; each probe that fails opens it again, for a longer pause of `backoff`.
     """
 
     def __init__(
         self,
         *,
         failures: int = FAILURES,
-        pause_s: float = PAUSE_S,
-        longest_pause_s: float = LONGEST_PAUSE_S,
+        backoff: Backoff = BACKOFF,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = failures
-        self._first_pause_s = pause_s
-        self._longest_pause_s = longest_pause_s
+        self._backoff = backoff
         self._clock = clock
         self._lock = threading.Lock()
         self._failures = 0
-        self._pause_s = pause_s
+        self._opened = 0
         self._probe_at: float | None = None
         self._probe_until = 0.0
         self._probe: Call | None = None
@@ -100,7 +99,7 @@ class CircuitBreaker:
                 return Call(self) if anyway else None
             call = Call(self)
             if self._state(now) is State.HALF_OPEN:
-                self._probe, self._probe_until = call, now + self._pause_s
+                self._probe, self._probe_until = call, now + self._backoff.pause_s(self._opened)
             return call
 
     def over(self, call: Call) -> None:
@@ -113,7 +112,7 @@ class CircuitBreaker:
         """Report a call that went well: closes the breaker."""
         with self._lock:
             self._failures = 0
-            self._pause_s = self._first_pause_s
+            self._opened = 0
             self._probe_at = None
 
     def failed(self) -> None:
@@ -123,10 +122,7 @@ class CircuitBreaker:
             state = self._state(now)
             if state is State.CLOSED:
                 self._failures += 1
-                if self._failures >= self._limit:
-                    self._open(now)
-            elif state is State.HALF_OPEN:
-                self._pause_s = min(self._pause_s * 2, self._longest_pause_s)
+            if state is State.HALF_OPEN or (state is State.CLOSED and self._failures >= self._limit):
                 self._open(now)
 
     def pause_left_s(self) -> float:
@@ -144,5 +140,6 @@ class CircuitBreaker:
         return State.OPEN if now < self._probe_at else State.HALF_OPEN
 
     def _open(self, now: float) -> None:
-        self._probe_at = now + self._pause_s
+        self._opened += 1
+        self._probe_at = now + self._backoff.pause_s(self._opened)
         self._probe, self._probe_until = None, 0.0

@@ -31,7 +31,7 @@ from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker.embedded import failure
 from asrq_worker.process.locking import Hold
-from asrq_worker.process.restart import backoff_s, failures_in_a_row
+from asrq_worker.process.restart import failures_in_a_row, restart_pause_s
 
 _STOP_S = 8.0
 _LOOK_S = 0.2
@@ -268,7 +268,7 @@ def _keep(server: Server, stopping: threading.Event) -> None:
         if server.alive:
             continue
         failures = failures_in_a_row(failures, server.age_s)
-        if stopping.wait(backoff_s(failures)):
+        if stopping.wait(restart_pause_s(failures)):
             break
         try:
             if server.start(stopping):

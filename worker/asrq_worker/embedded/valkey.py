@@ -12,7 +12,7 @@ from types import TracebackType
 from asrq_jobs.errors import ErrorInfo, QueueUnreachableError, from_info
 from asrq_worker.embedded import failure
 from asrq_worker.process.child import Child, Message
-from asrq_worker.process.restart import backoff_s, failures_in_a_row
+from asrq_worker.process.restart import failures_in_a_row, restart_pause_s
 from asrq_worker.storage import disk
 from asrq_worker.telemetry.logs import Log
 
@@ -121,7 +121,7 @@ class EmbeddedValkey:
         self._answered.set()
         while self._serving and not self._closing.is_set():
             self._failures = failures_in_a_row(self._failures, time.monotonic() - self._began_at)
-            if self._closing.wait(backoff_s(self._failures)):
+            if self._closing.wait(restart_pause_s(self._failures)):
                 return
             with suppress(OSError):
                 self._launch()

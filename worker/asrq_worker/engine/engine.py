@@ -25,15 +25,17 @@ from concurrent.futures import Future
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError, StorageError
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
-from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty, put_off_s
+from asrq_worker.engine.life import NEVER, Failures, State, Wear, plenty
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.succession import Succession
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import Supervised
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.engine")
 
 _WATCHDOG_S = 5.0  # it may be starting a process
+_REPLACEMENTS = Backoff(10.0, 300.0)  # each try shares the cores with the process that serves on
 
 
 class Engine:
@@ -294,7 +296,7 @@ class Engine:
     def _put_off(self, error: AsrqError) -> None:
         """Try again to replace the one that serves after a pause; meanwhile it serves on."""
         self._not_replaced += 1
-        pause_s = put_off_s(self._not_replaced)
+        pause_s = _REPLACEMENTS.pause_s(self._not_replaced)
         self._replace_at = time.monotonic() + pause_s
         _log.warning("engine.not_replaced", backend=self._backend, code=error.code, again_in_s=pause_s)
 

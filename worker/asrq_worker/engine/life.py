@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from asrq_jobs.errors import AsrqError, SetupError, StorageError
-from asrq_worker.process.restart import backoff_s
+from asrq_worker.process.restart import restart_pause_s
 
 FIRST_LOAD_TRIES = 3
-FIRST_PUT_OFF_S = 10.0
-LONGEST_PUT_OFF_S = 300.0
 
 
 class State(StrEnum):
@@ -51,7 +49,7 @@ class Failures:
         if self.final:
             return math.inf
         self.restarts[error.code] += 1
-        return backoff_s(self.in_a_row)
+        return restart_pause_s(self.in_a_row)
 
     def loaded(self) -> None:
         """Note that a process has loaded."""
@@ -89,11 +87,3 @@ NEVER = Wear()
 def plenty() -> float:
     """Return how much memory there is for a second process where nobody counts it."""
     return math.inf
-
-
-def put_off_s(failures: int) -> float:
-    """Return the pause before a replacement is tried again after so many failed in a row: 10, 20, 40 … 300 s.
-
-    Each try shares the cores with the process that serves on.
-    """
-    return min(FIRST_PUT_OFF_S * 2.0 ** (failures - 1), LONGEST_PUT_OFF_S)

@@ -19,6 +19,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
+from asrq_worker.process.backoff import Backoff
 
 Verdict = Literal["failed", "canceled", "retry", "front", "abandon"]
 
@@ -62,8 +63,7 @@ def decide(
         return Outcome("failed")
     if isinstance(error, WorkerLostError):
         return Outcome("front")
-    delay = min(_LONGEST_DELAY_S, retry_delay_s * 2 ** (attempts - 1))
-    return Outcome("retry", delay_s=delay * (0.75 + jitter / 2))
+    return Outcome("retry", delay_s=Backoff(retry_delay_s, _LONGEST_DELAY_S).pause_s(attempts, jitter=jitter))
 
 
 def in_the_end(error: AsrqError, earlier: Sequence[Attempt]) -> AsrqError:

@@ -6,17 +6,19 @@ import contextlib
 import signal
 import sys
 
-LONGEST_BACKOFF_S = 30.0
+from asrq_worker.process.backoff import Backoff
+
+_BACKOFF = Backoff(1.0, 30.0)
 
 
-def backoff_s(failures: int) -> float:
+def restart_pause_s(failures: int) -> float:
     """Return the pause before a restart after so many failures in a row: 0, 1, 2, 4 … 30 s."""
-    return 0.0 if failures <= 1 else min(2.0 ** (failures - 2), LONGEST_BACKOFF_S)
+    return _BACKOFF.pause_s(failures - 1)
 
 
 def failures_in_a_row(before: int, age_s: float) -> int:
     """Count the end of a process of that age: one that lasted longer than the longest pause begins a new row."""
-    return 1 if age_s > LONGEST_BACKOFF_S else before + 1
+    return 1 if age_s > _BACKOFF.longest_s else before + 1
 
 
 def describe_exit(code: int) -> str:

@@ -12,16 +12,15 @@ from redis.exceptions import RedisError
 
 from asrq_jobs.connection import connect, in_short, may_pass
 from asrq_jobs.settings import Settings
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import within
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.queue")
 
-_SHORTEST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 5.0  # well below a lease, so that what is held can still be renewed or handed in
-_FIRST_SILENCE_S = 5.0
+_PAUSES = Backoff(0.4, 4.0)  # well below a lease, so that what is held can still be renewed or handed in
+_SILENCES = Backoff(5.0, 600.0)
 _OVER_S = 60.0  # without a failure: the next one is news
-_LONGEST_SILENCE_S = 600.0
 _AT_ONCE_S = 0.8
 
 
@@ -32,9 +31,11 @@ class Outage:
         self._clock = clock
         self._lock = threading.Lock()
         self._since: float | None = None
+        self._failures = 0
+        self._again_at = float("-inf")
         self._last = float("-inf")
         self._tell_at = float("-inf")
-        self._silence_s = _FIRST_SILENCE_S
+        self._lines = 0
         self._told = False
 
     def failed(self, error: Exception) -> float:
@@ -47,16 +48,17 @@ class Outage:
             now = self._clock()
             self._since = now if self._since is None else self._since
             if now - self._last > _OVER_S:
-                self._tell_at, self._silence_s = now, _FIRST_SILENCE_S
+                self._tell_at, self._lines = now, 0
             self._last = now
-            lasting_s = now - self._since
             if now >= self._tell_at:
-                _log.warning("queue.unreachable", reason=in_short(error), for_s=round(lasting_s, 1))
+                _log.warning("queue.unreachable", reason=in_short(error), for_s=round(now - self._since, 1))
                 self._told = True
-                self._tell_at = now + self._silence_s
-                self._silence_s = min(2 * self._silence_s, _LONGEST_SILENCE_S)
-        pause_s = min(_LONGEST_PAUSE_S, _SHORTEST_PAUSE_S + lasting_s / 4)
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311  # spreads the hosts that come back, guards nothing
+                self._lines += 1
+                self._tell_at = now + _SILENCES.pause_s(self._lines)
+            if now >= self._again_at:  # one failure, however many threads run into it
+                self._failures += 1
+                self._again_at = now + _PAUSES.pause_s(self._failures)
+            return _PAUSES.pause_s(self._failures, jitter=random.random())  # noqa: S311  # spreads hosts, guards nothing
 
     def over(self) -> None:
         """Note that the queue has taken something."""
@@ -66,6 +68,7 @@ class Outage:
             if self._told:
                 _log.info("queue.back", after_s=round(self._clock() - self._since, 1))
             self._since, self._told = None, False
+            self._failures, self._again_at = 0, float("-inf")
 
 
 def ride_out(attempt: Callable[[], object], outage: Outage, *, within_s: float) -> None:

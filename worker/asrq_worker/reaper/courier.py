@@ -23,6 +23,7 @@ from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker.audio import web
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import wait_while_busy
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
@@ -33,8 +34,7 @@ _log = Log("asrq.courier")
 
 MOST_TRIES = 12
 """With the waits between them, about two and a half hours."""
-_FIRST_WAIT_S = 5.0
-_LONGEST_WAIT_S = 3600.0
+_BACKOFF = Backoff(5.0, 3600.0)
 _HIDDEN_S = 120.0  # longer than any one try: resolving, connecting and the answer have limits
 _TIMEOUT_S = 10.0
 _TRY_S = 30.0  # a receiver that sends a byte now and then is cut off
@@ -46,13 +46,8 @@ _PATIENCE_S = 5.0  # at the end; a reaper has 15 s to stop
 
 
 def wait_s(tries: int, *, jitter: float) -> float | None:
-    """Decide how long to wait after so many failed tries; None: no more.
-
-    Doubles from 5 s to an hour; `jitter`, random in [0, 1), spreads it over half its length.
-    """
-    if tries >= MOST_TRIES:
-        return None
-    return float(min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (tries - 1)) * (0.75 + jitter / 2))
+    """Decide how long to wait after so many failed tries; None: no more. `jitter`: see `Backoff.pause_s`."""
+    return None if tries >= MOST_TRIES else _BACKOFF.pause_s(tries, jitter=jitter)
 
 
 class Courier:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asrq_jobs.errors import AsrqError, NoRoomError, StorageError
+from asrq_worker.process.backoff import Backoff
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.storage")
@@ -19,7 +20,7 @@ _log = Log("asrq.storage")
 _SMALL = 1 << 16  # bytes
 _FRESH_S = 5.0  # a look that found nothing wrong
 _AGAIN_S = 1.0
-_LONGEST_PAUSE_S = 60.0
+_BACKOFF = Backoff(_AGAIN_S, 60.0)
 
 
 class Place(Protocol):
@@ -72,9 +73,8 @@ class StorageWatch:
                 if free >= kept:
                     return error
             if self._problem is None:  # those that were taken before are no news
-                pause_s = min(_AGAIN_S * 2.0**self._failures, _LONGEST_PAUSE_S)
                 self._failures += 1
-                self._note(found or error, again_in_s=pause_s)
+                self._note(found or error, again_in_s=_BACKOFF.pause_s(self._failures))
             return _of_the_host(error)
 
     def written(self) -> None:

@@ -36,6 +36,7 @@ from asrq_worker.backends.fake import FakeBackend
 from asrq_worker.backends.registry import backend_class, names
 from asrq_worker.backends.server import retry
 from asrq_worker.backends.server.backend import ServerBackend
+from asrq_worker.process.backoff import Backoff
 
 SPEECH = Chunk(np.random.default_rng(5).normal(scale=0.1, size=16_000).astype(np.float32), ChunkOptions("en"))
 KEY = "sk-open-sesame"
@@ -59,7 +60,7 @@ def url(behaviour: Behaviour) -> Iterator[str]:
 @pytest.fixture
 def connect(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Make a backend that is not loaded yet; pauses between attempts are short."""
-    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "BACKOFF", Backoff(0.01, 8.0))
     with ExitStack() as stack:
 
         def make(model: str = "remote-model", **options: Any) -> ServerBackend:

@@ -6,9 +6,10 @@ import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from asrq_worker.process.backoff import Backoff
+
 RETRIES = 3
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
+BACKOFF = Backoff(0.5, 8.0)
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Status codes that may be another one next time."""
@@ -33,10 +34,8 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
 
 
 def pause_s(failures: int, asked_s: float | None, jitter: float) -> float:
-    """Return how long to wait after so many failures in a row (from 1).
+    """Return how long to wait after so many failures in a row: never less than the server asked for.
 
-    `jitter` in [0, 1) spreads the pauses of clients that failed together over half their length; a pause is never
-    shorter than what the server asked for.
+    `jitter`: see `Backoff.pause_s`.
     """
-    own = min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S) * (0.75 + jitter / 2)
-    return max(own, asked_s or 0.0)
+    return max(BACKOFF.pause_s(failures, jitter=jitter), asked_s or 0.0)
