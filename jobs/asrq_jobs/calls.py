@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from asrq_jobs import events, keys
 from asrq_jobs.errors import (
     AsrqError,
+    CanceledError,
     ErrorInfo,
     JobStateError,
     QueueAuthError,
@@ -335,8 +336,8 @@ def canceled(job_id: str = "", completed_at: str | None = None) -> Result:
 
     Without an id it is what workers keep for clients who may not write results (`keys.CANCELED`).
     """
-    error = ErrorInfo(code="canceled", message="Canceled.", retryable=False, stage="queue")
-    return Result(id=job_id, status="canceled", error=error, completed_at=completed_at)
+    error = ErrorInfo(code=CanceledError.code, message="Canceled.", retryable=False, stage="queue")
+    return Result.from_error(error, job_id).model_copy(update={"completed_at": completed_at})
 
 
 def _parsed(job_id: str, text: bytes) -> Result:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asrq_jobs.errors import ErrorInfo
+from asrq_jobs.errors import CanceledError, ErrorInfo
 
 RESULT_SCHEMA: Final = "asrq.result/1"
 ResultStatus = Literal["completed", "failed", "canceled"]
@@ -142,6 +142,12 @@ class Result(_Document):
     completed_at: str | None = None
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def from_error(cls, error: ErrorInfo, job_id: str, *, task: str = "transcribe") -> Result:
+        """Return the result of a job that ended with an error: canceled, or failed."""
+        status: ResultStatus = "canceled" if error.code == CanceledError.code else "failed"
+        return cls(id=job_id, status=status, task=task, error=error)
 
     def document(self) -> dict[str, Any]:
         """Return the result as JSON-ready values, in field order."""

@@ -24,8 +24,8 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
 from asrq_worker import task
 from asrq_worker.backends.base import Transcript
-from asrq_worker.job.attempt import Taken, Task
-from asrq_worker.job.begun import Begun
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.process import supervision
 from asrq_worker.queue import guard
@@ -214,7 +214,7 @@ def test_a_plain_rq_worker_is_told_what_it_lacks() -> None:
 
 def test_a_job_written_by_hand_has_waited_for_nobody_knows_how_long() -> None:
     request = Request.build(id="job", audio=AUDIO)
-    assert Taken(request, Begun("started", (), canceled=False, earlier=0), None, None).queue_wait_s is None
+    assert JobContext(request, ()).queue_wait_s is None
 
 
 # The reaper

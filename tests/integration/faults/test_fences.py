@@ -22,10 +22,10 @@ from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job.attempt import Task
-from asrq_worker.job.begun import Begun
 from asrq_worker.job.control import JobControl
+from asrq_worker.job.ending import Ending
 from asrq_worker.job.inference import Journal
-from asrq_worker.queue.execution import Execution, attempts_of, give_back
+from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
@@ -53,10 +53,17 @@ def test_an_end_whose_answer_was_lost_may_be_sent_again_and_another_one_not(clie
     def end(text: str, *, at: float) -> bool:
         attempt = Attempt(number=1, worker=held.worker, started_at="s", ended_at="e")
         return held.end(
-            client.redis, "completed", audio=AUDIO, blob_ttl_s=60, ttl_s=60, attempt=attempt,
-            event=Event(type="completed", at=at),
-            result=Result(id="job", status="completed", text=text, attempts=(attempt,)),
-        )  # fmt: skip
+            client.redis,
+            Ending(
+                "completed",
+                Event(type="completed", at=at),
+                attempt,
+                Result(id="job", status="completed", text=text, attempts=(attempt,)),
+                ttl_s=60,
+            ),
+            audio=AUDIO,
+            blob_ttl_s=60,
+        )
 
     assert end("first", at=1.0)
     assert end("first", at=1.0)

@@ -12,8 +12,9 @@ from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.job.attempt import Ended, Taken
+from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
+from asrq_worker.job.ending import Ending
 from asrq_worker.job.inference import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
@@ -37,8 +38,8 @@ def test_a_slot_tells_of_each_attempt_once_it_is_written(client: Client, redis: 
 
     told: list[tuple[str, str | None]] = []
 
-    def observe(taken: Taken, ended: Ended) -> None:
-        told.append((taken.request.id, ended.verdict))
+    def observe(context: JobContext, ending: Ending) -> None:
+        told.append((context.request.id, ending.verdict))
 
     for job_id in ("good", "bad", "late", "last"):
         client.submit(AUDIO, id=job_id)

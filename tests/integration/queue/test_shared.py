@@ -18,8 +18,8 @@ from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_worker.doctor import queue
 from asrq_worker.doctor.check import Check
-from asrq_worker.job.begun import EndVerdict
 from asrq_worker.job.control import JobControl
+from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.queue import shared
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
@@ -118,7 +118,7 @@ def test_a_job_that_goes_on_and_finds_no_place_comes_back(redis: Redis, client: 
     assert execution.begin(redis, lease_s=3).verdict == "started"
     spoil(redis, spoilt)
     event = Event(type="retrying", at=time.time(), attempt=1, delay_s=0.0)
-    assert execution.end(redis, verdict, audio=AUDIO, blob_ttl_s=60, event=event, attempt=None)
+    assert execution.end(redis, Ending(verdict, event), audio=AUDIO, blob_ttl_s=60)
     with (
         reaping(redis, client.settings),
         serving(redis, client.settings, lambda request, control, journal: transcribed(request)),

@@ -19,7 +19,7 @@ from asrq_jobs.request import BlobAudio, PathAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
-from asrq_worker.job.begun import EndVerdict
+from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.journal import RedisJournal
 
@@ -50,13 +50,15 @@ class Held:
         result = Result(id=job_id, status=status, **{"text": f"of {job_id}", "cache_key": KEY} | fields)  # type: ignore[arg-type]  # as pydantic checks
         assert self.execution.end(
             self._redis,
-            verdict,
+            Ending(
+                verdict,
+                Event(type="completed", at=1.0),
+                self._attempt,
+                None if verdict == "retry" else result,
+                ttl_s=60,
+            ),
             audio=PathAudio(path="/a.wav"),
             blob_ttl_s=60,
-            event=Event(type="completed", at=1.0),
-            attempt=self._attempt,
-            result=None if verdict == "retry" else result,
-            ttl_s=60,
         )
         return result
 

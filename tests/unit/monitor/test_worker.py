@@ -19,8 +19,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.life import State
-from asrq_worker.job.attempt import Ended, Taken
-from asrq_worker.job.begun import Begun, EndVerdict
+from asrq_worker.job.context import JobContext
+from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process import supervision
@@ -28,24 +28,23 @@ from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.routing.policy import Outcome
 
 STARTED = "2026-11-22T10:00:02.000000Z"
-TAKEN = Taken(
+CONTEXT = JobContext(
     Request.build(id="a", lane="interactive", audio=PathAudio(path="/a.wav")),
-    Begun("started", (Attempt(number=1, worker="w", started_at=STARTED),), canceled=False, earlier=0),
-    created_at=None,
+    (Attempt(number=1, worker="w", started_at=STARTED),),
     enqueued_at="2026-11-22T10:00:00.000000Z",
 )
 
 
-def completed(**fields: Any) -> Ended:
+def completed(**fields: Any) -> Ending:
     """A job that was completed."""
     timings = Timings(decode_s=0.2, inference_s=1.5, total_s=2.0, rtfx=30.0, batch_size=3.0, batch_wait_s=0.3)
     result = Result(id="a", status="completed", backend="whisper", duration=60.0, timings=timings, **fields)
-    return Ended("completed", Event(type="completed", at=0), None, result)
+    return Ending("completed", Event(type="completed", at=0), result=result)
 
 
-def failed(verdict: EndVerdict | None, error: Any) -> Ended:
+def failed(verdict: EndVerdict | None, error: Any) -> Ending:
     """An attempt that an error ended."""
-    return Ended(verdict, Event(type="retrying", at=0, error=error.info()), None)
+    return Ending(verdict, Event(type="retrying", at=0, error=error.info()))
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def monitor(monkeypatch: pytest.MonkeyPatch) -> WorkerMonitor:
 
 
 def test_a_completed_job(monitor: WorkerMonitor) -> None:
-    monitor.ended(TAKEN, completed())
+    monitor.ended(CONTEXT, completed())
     found = series(monitor.metrics)
     both = 'backend="whisper",lane="interactive"'
     assert found['asrq_attempts_total{backend="whisper",code="",lane="interactive",outcome="completed"}'] == 1
@@ -74,12 +73,12 @@ def test_a_completed_job(monitor: WorkerMonitor) -> None:
 
 
 def test_a_job_that_another_backend_served(monitor: WorkerMonitor) -> None:
-    monitor.ended(TAKEN, completed(fallback_from="qwen"))
+    monitor.ended(CONTEXT, completed(fallback_from="qwen"))
     assert series(monitor.metrics)['asrq_fallbacks_total{backend="qwen",stand_in="whisper"}'] == 1
 
 
 def test_a_job_that_an_earlier_result_served(monitor: WorkerMonitor) -> None:
-    monitor.ended(TAKEN, completed(cached=True))
+    monitor.ended(CONTEXT, completed(cached=True))
     assert series(monitor.metrics)['asrq_cached_total{lane="interactive"}'] == 1
 
 
@@ -93,7 +92,7 @@ def test_a_job_that_an_earlier_result_served(monitor: WorkerMonitor) -> None:
 def test_an_attempt_without_a_result_gives_no_times(
     monitor: WorkerMonitor, verdict: EndVerdict | None, error: Any, labels: str
 ) -> None:
-    monitor.ended(TAKEN, failed(verdict, error))
+    monitor.ended(CONTEXT, failed(verdict, error))
     found = series(monitor.metrics)
     assert found[f'asrq_attempts_total{{backend="",{labels}}}'] == 1
     assert {name.partition("{")[0] for name in found if name.endswith("}") and "_count" in name} == {

@@ -28,8 +28,9 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
-from asrq_worker.job.attempt import Taken, Task
-from asrq_worker.job.begun import Begun
+from asrq_worker.job import ending as endings
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.process.stdio import Message
@@ -215,8 +216,10 @@ class Jobs:
         if begun:
             job.stop(reason)
         else:
-            ended = {"created_at": job.accepted_at, "completed_at": iso(time.time())}
-            self._end(job, self._pipeline.failure(job.request, reason).model_copy(update=ended))
+            failure = self._pipeline.failure(job.request, reason)
+            ending = endings.of_job(failure, self._settings, at=time.time(), created_at=job.accepted_at)
+            assert ending.result is not None  # noqa: S101  # a job that ends has one
+            self._end(job, ending.result)
             _log.info("job.not_begun", id=job_id, lane=job.request.lane, code=reason.code)
         return True
 
@@ -238,14 +241,14 @@ class Jobs:
             number, now = len(attempts) + 1, time.time()
             attempts.append(Attempt(number=number, worker=self._worker.name, started_at=iso(now)))
             journal.event(Event(type="started", at=now, lane=request.lane, attempt=number, worker=self._worker.name))
-            begun = Begun("started", tuple(attempts), canceled=False, earlier=0)
-            ended = self._task.run(Taken(request, begun, job.accepted_at, enqueued_at), control, journal)
-            if ended.result is not None:
-                return ended.result
-            journal.event(ended.event)
-            control.wake.wait(ended.delay_s)
-            if ended.attempt is not None:
-                attempts[-1] = ended.attempt
+            context = JobContext(request, tuple(attempts), created_at=job.accepted_at, enqueued_at=enqueued_at)
+            ending = self._task.run(context, control, journal)
+            if ending.result is not None:
+                return ending.result
+            journal.event(ending.event)
+            control.wake.wait(ending.delay_s)
+            if ending.attempt is not None:
+                attempts[-1] = ending.attempt
             else:  # there was no room for it, which costs no attempt
                 attempts.pop()
                 while self._pipeline.storage.problem() is not None and not control.wake.wait(_LOOK_S):

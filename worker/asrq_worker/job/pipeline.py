@@ -12,7 +12,6 @@ from dataclasses import asdict
 from asrq_jobs.errors import (
     AsrqError,
     AudioUnreadableError,
-    CanceledError,
     EngineUnavailableError,
     NoRoomError,
     SetupError,
@@ -134,14 +133,11 @@ class Pipeline:
         name = request.backend or self._policy().backend
         berth = self._fleet.find(name)
         loaded = berth.engine.loaded if berth else None
-        return Result(
-            id=request.id,
-            status="canceled" if isinstance(error, CanceledError) else "failed",
-            task=request.task,
-            error=error.info(),
-            timings=Timings(model_load_s=round(loaded.load_s, 4) if loaded else None),
-            **(asdict(loaded.identity) if loaded else {}),
-        )
+        result = Result.from_error(error.info(), request.id, task=request.task)
+        if loaded is None:
+            return result
+        timings = Timings(model_load_s=round(loaded.load_s, 4))
+        return result.model_copy(update={"timings": timings, **asdict(loaded.identity)})
 
     def offers(self) -> tuple[Offer, ...]:
         """Return what can be served here, as far as is known now."""

@@ -14,7 +14,8 @@ from asrq_worker.backends.breaker import State as CircuitState
 from asrq_worker.engine.fleet import Berth, Fleet
 from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.life import State
-from asrq_worker.job.attempt import Ended, Taken
+from asrq_worker.job.context import JobContext
+from asrq_worker.job.ending import Ending
 from asrq_worker.monitor import catalogue, health
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.readings import read_devices, read_process
@@ -66,18 +67,18 @@ class WorkerMonitor:
         read(catalogue.MODEL_LOAD, self._model_loads)
         read(catalogue.CIRCUIT, self._circuits)
 
-    def ended(self, taken: Taken, ended: Ended) -> None:
+    def ended(self, context: JobContext, ending: Ending) -> None:
         """Count an attempt that has ended; its result, if it completed the job, gives the times."""
-        lane, result = taken.request.lane, ended.result
-        error = ended.event.error
+        lane, result = context.request.lane, ending.result
+        error = ending.event.error
         self.metrics.count(
             catalogue.ATTEMPTS,
             lane=lane,
             backend=(result.backend if result else None) or "",
-            outcome=ended.verdict or "lost",
+            outcome=ending.verdict or "lost",
             code=error.code if error else "",
         )
-        self.metrics.observe(catalogue.QUEUE_WAIT, taken.queue_wait_s, lane=lane)
+        self.metrics.observe(catalogue.QUEUE_WAIT, context.queue_wait_s, lane=lane)
         if result is not None and result.status == "completed":
             self._completed(lane, result)
 

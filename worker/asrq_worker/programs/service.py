@@ -24,7 +24,9 @@ from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.backends import registry
 from asrq_worker.engine.messages import Loaded
-from asrq_worker.job.attempt import Ended, Taken, Task
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.context import JobContext
+from asrq_worker.job.ending import Ending
 from asrq_worker.job.machine import Machine
 from asrq_worker.job.shadow import Comparison
 from asrq_worker.monitor.registry import Metrics
@@ -227,14 +229,14 @@ class Service:
         self.monitor.served(backend, outcome)
         self._outcomes.put((backend, outcome))
 
-    def _ended(self, taken: Taken, ended: Ended) -> None:
+    def _ended(self, context: JobContext, ending: Ending) -> None:
         """Count an attempt, and tell how backends did: only now, since who asked does not wait for that."""
-        self.monitor.ended(taken, ended)
+        self.monitor.ended(context, ending)
         pipe = self._redis.pipeline(transaction=False)
         with suppress(Empty):
             while True:
                 backend, outcome = self._outcomes.get_nowait()
-                told = outcome.model_copy(update={"at": ended.event.at})  # by Redis, as the change of the policy is
+                told = outcome.model_copy(update={"at": ending.event.at})  # by Redis, as the change of the policy is
                 pipe.lpush(keys.outcomes(backend), told.model_dump_json())
                 pipe.ltrim(keys.outcomes(backend), 0, _OUTCOMES - 1)
                 if outcome.code is not None:

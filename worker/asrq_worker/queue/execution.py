@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from pydantic import ValidationError
 from redis import Redis
@@ -15,10 +15,9 @@ from redis.client import Pipeline
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import CanceledError, MalformedJobError
-from asrq_jobs.events import Event
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.result import Attempt, Result
-from asrq_worker.job.begun import BeginVerdict, Begun, EndVerdict
+from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.queue import clock
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
@@ -31,6 +30,20 @@ _DESTINATION: dict[EndVerdict, str] = {
     "canceled": "canceled",
     "retry": "scheduled",
 }
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How `Execution.begin` went. `attempts` ends with the one begun; `earlier` of them do not count against the limit.
+
+    `now` tells the time of Redis while the job runs, Unix s.
+    """
+
+    verdict: Literal["started", "taken", "gone", "done"]
+    attempts: tuple[Attempt, ...]
+    canceled: bool
+    earlier: int
+    now: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ class Execution:
         )
         verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
         return Begun(
-            verdict=cast("BeginVerdict", verdict.decode()),
+            verdict=cast("Literal['started', 'taken', 'gone', 'done']", verdict.decode()),
             attempts=_history(self.job_id, attempts),
             canceled=bool(canceled),
             earlier=earlier,
@@ -90,40 +103,23 @@ class Execution:
         )
 
     def end(
-        self,
-        redis: Redis,
-        verdict: EndVerdict,
-        *,
-        audio: Audio,
-        blob_ttl_s: int,
-        event: Event,
-        attempt: Attempt | None,
-        result: Result | None = None,
-        ttl_s: int = 0,
-        due_in_s: float = 0.0,
-        lapsed_by: float | None = None,
-        announcement: str = "",
+        self, redis: Redis, ending: Ending, *, audio: Audio, blob_ttl_s: int, lapsed_by: float | None = None
     ) -> bool:
         """Close the job, or give it back; False if the fence refused: another execution has the job, or it has ended.
 
         Args:
             redis: connection.
-            verdict: what becomes of the job.
+            ending: what is to be written; it has a verdict.
             audio: what the job names; an upload is kept longer if the job may run again.
             blob_ttl_s: how much longer, at least.
-            event: the event that tells.
-            attempt: this attempt, ended; None if it is not to count.
-            result: the document to keep, if the job ends.
-            ttl_s: how long to keep it.
-            due_in_s: for a retry, how long to wait.
             lapsed_by: None for the holder of the lease; of the reaper the time, by Redis, by which it must have lapsed.
-            announcement: what to leave for the job's webhook.
 
         Raises:
             CanceledError: it was to be given back, and a client wants it canceled: nothing has changed.
         """
-        field, value = rq_result(result)
-        destination = _DESTINATION.get(verdict)
+        assert ending.verdict is not None  # noqa: S101  # callers write nothing without one
+        field, value = rq_result(ending.result)
+        destination = _DESTINATION.get(ending.verdict)
         answer = scripts.load(redis, "end_execution")(
             [
                 keys.job(self.job_id),
@@ -147,18 +143,18 @@ class Execution:
                 self.job_id,
                 self.execution_id,
                 self.lane,
-                verdict,
-                due_in_s,
-                ttl_s,
-                attempt.model_dump_json() if attempt else "",
-                event.to_json(),
-                result.to_json() if result else "",
+                ending.verdict,
+                ending.delay_s,
+                ending.ttl_s,
+                ending.attempt.model_dump_json() if ending.attempt else "",
+                ending.event.to_json(),
+                ending.result.to_json() if ending.result else "",
                 field,
                 value,
                 self.worker,
                 "" if lapsed_by is None else f"{lapsed_by:.6f}",
-                max(ttl_s, blob_ttl_s),
-                announcement,
+                max(ending.ttl_s, blob_ttl_s),
+                ending.delivery.model_dump_json() if ending.delivery else "",
             ],
         )
         if answer == _CANCEL:

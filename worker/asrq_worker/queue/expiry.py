@@ -8,13 +8,12 @@ from redis import Redis
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import ExpiredError, RequestError
-from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
+from asrq_worker.job import ending as endings
 from asrq_worker.queue import guard, quarantine
-from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import attempts_of, rq_result
 
 
@@ -28,15 +27,15 @@ def expire(redis: Redis, request: Request, settings: Settings, *, created_at: st
         return False
     job_id, lane, ttl_s = request.id, request.lane, settings.failure_ttl_s
     error = ExpiredError(f"No worker took the job within {request.queue_ttl_s} s.").info()
-    result = Result(
-        id=job_id,
-        status="failed",
-        task=request.task,
-        error=error,
-        attempts=attempts_of(redis, job_id),
+    ending = endings.of_job(
+        Result.from_error(error, job_id, task=request.task),
+        settings,
+        at=now,
+        webhook=request.webhook,
+        earlier=attempts_of(redis, job_id),
         created_at=created_at,
-        completed_at=iso(now),
     )
+    assert ending.result is not None  # noqa: S101  # a job that ends has one
     audio = request.audio
     named = [
         keys.job(job_id),
@@ -53,12 +52,12 @@ def expire(redis: Redis, request: Request, settings: Settings, *, created_at: st
         keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
         keys.WEBHOOKS,
     ]
-    _, shown = rq_result(result)
-    event = Event(type="failed", at=now, error=error)
+    _, shown = rq_result(ending.result)
+    delivery = ending.delivery.model_dump_json() if ending.delivery else ""
     answer = scripts.load(redis, "expire")(
         named,
-        [job_id, iso(now - request.queue_ttl_s), iso(now), result.to_json(), event.to_json(), shown, ttl_s,
-         f"{now + ttl_s:.6f}", max(ttl_s, settings.blob_ttl_s), announcement(request, result, settings, at=now)],
+        [job_id, iso(now - request.queue_ttl_s), iso(now), ending.result.to_json(), ending.event.to_json(), shown,
+         ttl_s, f"{now + ttl_s:.6f}", max(ttl_s, settings.blob_ttl_s), delivery],
     )  # fmt: skip
     return bool(answer)
 
@@ -72,5 +71,5 @@ def expire_waiting(redis: Redis, job_id: str, lane: str, settings: Settings, *, 
         request = guard.admit(job_id, lane, raw, redis)
         return expire(redis, request, settings, created_at=raw.get(b"created_at", b"").decode() or None, now=now)
     except RequestError as error:
-        quarantine.refuse(redis, job_id, lane, raw, error, ttl_s=settings.failure_ttl_s)
+        quarantine.refuse(redis, job_id, lane, raw, error, settings)
         return True

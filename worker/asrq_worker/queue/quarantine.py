@@ -11,9 +11,10 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, MalformedJobError
-from asrq_jobs.events import Event
 from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
+from asrq_worker.job import ending as endings
 from asrq_worker.queue import clock, shared
 from asrq_worker.queue.execution import Execution, forget
 
@@ -44,10 +45,10 @@ def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
     return any(found not in {b"none", kind} for found, kind in zip(pipe.execute(), _OWN.values(), strict=True))
 
 
-def refuse_spoilt(redis: Redis, job_id: str, lane: str, *, ttl_s: int, lapsed: Execution | None = None) -> None:
+def refuse_spoilt(redis: Redis, job_id: str, lane: str, settings: Settings, *, lapsed: Execution | None = None) -> None:
     """Fail a job that `is_spoilt`."""
     error = MalformedJobError(f"A key of the job {job_id} holds something else.")
-    refuse(redis, job_id, lane, {}, error, ttl_s=ttl_s, lapsed=lapsed)
+    refuse(redis, job_id, lane, {}, error, settings, lapsed=lapsed)
 
 
 def refuse(
@@ -56,8 +57,8 @@ def refuse(
     lane: str,
     raw: dict[bytes, bytes],
     error: AsrqError,
+    settings: Settings,
     *,
-    ttl_s: int,
     lapsed: Execution | None = None,
 ) -> None:
     """Fail the job in one transaction; of what was written only the beginning stays, in its hash as `refused`.
@@ -65,8 +66,8 @@ def refuse(
     `lapsed` is the execution that held it, if there was one.
     """
     now = clock.ask(redis)
-    info = error.info()
-    result = Result(id=job_id, status="failed", error=info, completed_at=iso(now))
+    ending = endings.of_job(Result.from_error(error.info(), job_id), settings, at=now)
+    assert ending.result is not None  # noqa: S101  # a job that ends has one
     pipe = redis.pipeline(transaction=True)
     pipe.delete(*(key(job_id) for key in _OWN))  # whatever their types are
     pipe.hset(
@@ -75,8 +76,8 @@ def refuse(
             "created_at": iso(now),
             "enqueued_at": iso(now),
             "ended_at": iso(now),
-            "data": json.dumps([keys.FUNCTION, None, [{"refused": info.code}], {}]),
-            "description": f"refused: {info.code}",
+            "data": json.dumps([keys.FUNCTION, None, [{"refused": error.code}], {}]),
+            "description": f"refused: {error.code}",
             "origin": keys.queue_name(lane),
             "status": "failed",
             "refused": raw.get(b"data", b"")[:_KEPT_BYTES],
@@ -85,12 +86,12 @@ def refuse(
     apart = [keys.waiting(lane, raw[b"waits_for"].decode(errors="replace"))] if b"waits_for" in raw else []
     for place in (keys.queue(lane), keys.intermediate(lane), *apart):
         pipe.lrem(place, 0, job_id)
-    pipe.zadd(keys.registry("failed", lane), {job_id: now + ttl_s})
-    pipe.set(keys.result(job_id), result.to_json(), ex=ttl_s)
-    pipe.xadd(keys.events(job_id), {"event": Event(type="failed", at=now, error=info).to_json()})
+    pipe.zadd(keys.registry("failed", lane), {job_id: now + ending.ttl_s})
+    pipe.set(keys.result(job_id), ending.result.to_json(), ex=ending.ttl_s)
+    pipe.xadd(keys.events(job_id), {"event": ending.event.to_json()})
     pipe.hincrby(keys.STATS, "refused", 1)
     if lapsed is not None:
         forget(pipe, lapsed)
     for key in (keys.job(job_id), keys.events(job_id)):
-        pipe.expire(key, ttl_s)
+        pipe.expire(key, ending.ttl_s)
     pipe.execute(raise_on_error=False)  # what all jobs share may be spoilt as well: this one has ended all the same

@@ -23,10 +23,11 @@ from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Request
 from asrq_jobs.settings import Settings
-from asrq_worker.job.attempt import Ended, Taken, Task
+from asrq_worker.job.attempt import Task
+from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
+from asrq_worker.job.ending import Ending
 from asrq_worker.queue import clock, faults, guard, quarantine
-from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import Execution, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
@@ -35,7 +36,7 @@ from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.router import Router, pass_on
 from asrq_worker.telemetry.logs import Log
 
-Observe = Callable[[Taken, Ended], None]
+Observe = Callable[[JobContext, Ending], None]
 
 _log = Log("asrq.slot")
 
@@ -61,7 +62,7 @@ class Slot(SimpleWorker):
         keeper: LeaseKeeper,
         router: Router,
         settings: Settings,
-        observe: Observe = lambda _taken, _ended: None,
+        observe: Observe = lambda _context, _ending: None,
         blocked: Callable[[], object] = lambda: None,
     ) -> None:
         """`observe` is told of each attempt that has ended, after that is written; `blocked` says why to take none."""
@@ -197,7 +198,9 @@ class Slot(SimpleWorker):
             _log.info("job.not_begun", id=job_id, reason=begun.verdict)
             return
         faults.reach("begun")
-        taken = Taken(request, begun, _text(raw, b"created_at"), _text(raw, b"enqueued_at"))
+        context = JobContext(
+            request, begun.attempts, begun.earlier, _text(raw, b"created_at"), _text(raw, b"enqueued_at"), begun.now
+        )
         control = JobControl(patience_s=_PATIENCE_S)
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))
@@ -206,19 +209,19 @@ class Slot(SimpleWorker):
             if wanted and self._marked(job_id):  # the message came between `begin` and `hold`
                 control.stop(CanceledError("Canceled as it began."))
             journal = RedisJournal(self._redis, execution, self._settings, begun.now)
-            ended = self._task.run(taken, control, journal)
+            ending = self._task.run(context, control, journal)
             try:
-                kept = self._end(execution, request, ended, control)
+                kept = self._end(execution, request, ending, control)
             except CanceledError as error:
-                ended = self._task.canceled(taken, error)
-                kept = self._end(execution, request, ended, control)
+                ending = self._task.canceled(context, error)
+                kept = self._end(execution, request, ending, control)
             if not kept:
-                ended = replace(ended, verdict=None)
+                ending = replace(ending, verdict=None)
         finally:
             self._keeper.release(execution)
-        self._observe(taken, ended)
+        self._observe(context, ending)
         pipe = self._redis.pipeline(transaction=False)
-        self._count(pipe, ended)
+        self._count(pipe, ending)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute(raise_on_error=False)  # a counter that somebody spoilt must not look like an outage
 
@@ -257,19 +260,17 @@ class Slot(SimpleWorker):
 
     def _refuse(self, execution: Execution, raw: dict[bytes, bytes], error: AsrqError) -> None:
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=error.code)
-        ttl_s = self._settings.failure_ttl_s
-        quarantine.refuse(self._redis, execution.job_id, self.lane, raw, error, ttl_s=ttl_s, lapsed=execution)
+        quarantine.refuse(self._redis, execution.job_id, self.lane, raw, error, self._settings, lapsed=execution)
 
     def _refuse_spoilt(self, execution: Execution, error: ResponseError) -> bool:
         """End a job one of whose keys a foreign hand has spoilt, as it can neither begin nor end; False for others."""
         if not quarantine.is_spoilt(self._redis, execution.job_id, error):
             return False
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=MalformedJobError.code)
-        ttl_s = self._settings.failure_ttl_s
-        quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, ttl_s=ttl_s, lapsed=execution)
+        quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, self._settings, lapsed=execution)
         return True
 
-    def _end(self, execution: Execution, request: Request, ended: Ended, control: JobControl) -> bool:
+    def _end(self, execution: Execution, request: Request, ending: Ending, control: JobControl) -> bool:
         """Write the end; False if another execution has the job, or it has ended.
 
         While Redis is away, keep trying until told to hurry: the work is done.
@@ -277,24 +278,18 @@ class Slot(SimpleWorker):
         Raises:
             CanceledError: it is not to be given back, but to be canceled.
         """
-        if ended.verdict is None:
+        if ending.verdict is None:
             return False
-        faults.reach(f"ending.{ended.verdict}")
+        faults.reach(f"ending.{ending.verdict}")
         waited = False
         while True:
             control.moved()  # however long Redis is away
             try:
                 kept = execution.end(
                     self._redis,
-                    ended.verdict,
+                    ending,
                     audio=request.audio,
                     blob_ttl_s=self._settings.blob_ttl_s,
-                    event=ended.event,
-                    attempt=ended.attempt,
-                    result=ended.result,
-                    ttl_s=ended.ttl_s,
-                    due_in_s=ended.delay_s,
-                    announcement=announcement(request, ended.result, self._settings, at=ended.event.at),
                 )
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and self._refuse_spoilt(execution, error):
@@ -306,19 +301,19 @@ class Slot(SimpleWorker):
                     raise
             else:
                 if not kept:
-                    _log.warning("commit.fenced", id=execution.job_id, verdict=ended.verdict)
-                faults.reach(f"ended.{ended.verdict}")
+                    _log.warning("commit.fenced", id=execution.job_id, verdict=ending.verdict)
+                faults.reach(f"ended.{ending.verdict}")
                 return kept
 
-    def _count(self, pipe: RedisPipeline, ended: Ended) -> None:
-        if ended.verdict == "completed" and ended.result is not None:
+    def _count(self, pipe: RedisPipeline, ending: Ending) -> None:
+        if ending.verdict == "completed" and ending.result is not None:
             self.increment_successful_job_count(pipeline=pipe)
             pipe.hincrby(keys.STATS, keys.completed_of(self.lane))
-            pipe.hincrbyfloat(keys.STATS, keys.audio_of(self.lane), ended.result.duration or 0.0)
-        elif ended.verdict is not None:
+            pipe.hincrbyfloat(keys.STATS, keys.audio_of(self.lane), ending.result.duration or 0.0)
+        elif ending.verdict is not None:
             self.increment_failed_job_count(pipeline=pipe)
-        if ended.result is not None:
-            pipe.hincrbyfloat(self.key, "total_working_time", ended.result.timings.total_s or 0.0)
+        if ending.result is not None:
+            pipe.hincrbyfloat(self.key, "total_working_time", ending.result.timings.total_s or 0.0)
 
 
 def _text(raw: dict[bytes, bytes], field: bytes) -> str | None:

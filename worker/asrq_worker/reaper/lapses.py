@@ -13,9 +13,8 @@ from asrq_jobs.errors import CanceledError, RequestError
 from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
-from asrq_worker.job.begun import EndVerdict
+from asrq_worker.job.ending import EndVerdict
 from asrq_worker.queue import faults, guard, quarantine
-from asrq_worker.queue.announcement import announcement
 from asrq_worker.queue.execution import Execution, attempts_of, forget
 from asrq_worker.reaper.recovery import lost
 
@@ -40,8 +39,7 @@ def recover(
         if not quarantine.is_spoilt(redis, execution.job_id, error):
             raise
         if not dry_run:
-            ttl_s = settings.failure_ttl_s
-            quarantine.refuse_spoilt(redis, execution.job_id, execution.lane, ttl_s=ttl_s, lapsed=execution)
+            quarantine.refuse_spoilt(redis, execution.job_id, execution.lane, settings, lapsed=execution)
         return "refused"
 
 
@@ -60,10 +58,10 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         attempts = attempts_of(redis, job_id)
     except RequestError as error:
         if not dry_run:
-            quarantine.refuse(redis, job_id, execution.lane, raw, error, ttl_s=settings.failure_ttl_s, lapsed=execution)
+            quarantine.refuse(redis, job_id, execution.lane, raw, error, settings, lapsed=execution)
         return "refused"
     before = raw.get(b"attempts_before", b"0")
-    ended = lost(
+    ending = lost(
         execution,
         request,
         attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
@@ -73,22 +71,11 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         created_at=raw.get(b"created_at", b"").decode() or None,
         now=now,
     )
-    assert ended.verdict is not None  # noqa: S101  # a lost execution is never left to another
-    outcome = _OUTCOMES[ended.verdict]
+    assert ending.verdict is not None  # noqa: S101  # a lost execution is never left to another
+    outcome = _OUTCOMES[ending.verdict]
     if dry_run:
         return outcome
     faults.reach("recovering")
-    kept = execution.end(
-        redis,
-        ended.verdict,
-        audio=request.audio,
-        blob_ttl_s=settings.blob_ttl_s,
-        event=ended.event,
-        attempt=ended.attempt,
-        result=ended.result,
-        ttl_s=ended.ttl_s,
-        lapsed_by=now,
-        announcement=announcement(request, ended.result, settings, at=now),
-    )
+    kept = execution.end(redis, ending, audio=request.audio, blob_ttl_s=settings.blob_ttl_s, lapsed_by=now)
     faults.reach("recovered")
     return outcome if kept else None

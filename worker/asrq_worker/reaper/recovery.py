@@ -9,12 +9,12 @@ from typing import Literal, TypeVar
 
 from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
-from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
-from asrq_worker.job.attempt import Ended
+from asrq_worker.job import ending as endings
+from asrq_worker.job.ending import Ending
 from asrq_worker.job.outcome import attempt_limit, decide
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
@@ -184,7 +184,7 @@ def lost(
     canceled: bool,
     created_at: str | None,
     now: float,
-) -> Ended:
+) -> Ending:
     """Decide what becomes of a job whose execution lost its lease: it goes to the front of its lane, or has ended.
 
     `attempts` ends with the lost one; `earlier` of them do not count against the limit. `canceled`: a client has asked.
@@ -203,22 +203,18 @@ def lost(
         jitter=0.0,
     )
     info = error.info()
-    last = attempts[-1].model_copy(update={"ended_at": iso(now), "error": info})
+    last = endings.closed(attempts[-1], at=now, error=info)
     if outcome.verdict == "front":
-        return Ended("front", Event(type="retrying", at=now, attempt=last.number, delay_s=0.0, error=info), last)
-    status: Literal["failed", "canceled"] = "canceled" if canceled else "failed"
-    result = Result(
-        id=execution.job_id,
-        status=status,
-        task=request.task,
-        error=info,
-        attempts=(*attempts[:-1], last),
+        return endings.of_attempt("front", info, last, at=now)
+    return endings.of_job(
+        Result.from_error(info, execution.job_id, task=request.task),
+        settings,
+        at=now,
+        webhook=request.webhook,
+        earlier=attempts[:-1],
+        attempt=last,
         created_at=created_at,
-        started_at=last.started_at,
-        completed_at=iso(now),
     )
-    event = Event(type=status, at=now, attempt=last.number, error=info)
-    return Ended(status, event, last, result, settings.result_ttl_s if canceled else settings.failure_ttl_s)
 
 
 def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:

@@ -29,7 +29,7 @@ def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) ->
     except ResponseError as error:
         if not finding.lane or not quarantine.is_spoilt(redis, finding.subject, error):
             raise
-        quarantine.refuse_spoilt(redis, finding.subject, finding.lane, ttl_s=settings.failure_ttl_s)
+        quarantine.refuse_spoilt(redis, finding.subject, finding.lane, settings)
         return False
 
 
