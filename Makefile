@@ -26,8 +26,10 @@ help:
 demo: .venv/.run
 	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
 
+# Thousands of processes start: each would compile asrq again where this is set, as in many images.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev
-	$(BIN)/pytest --lua-coverage
+	$(BIN)/pytest -n auto --lua-coverage
 
 simulate: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m simulation.explore --seconds $(or $(SECONDS),60) \

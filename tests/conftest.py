@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
@@ -42,6 +42,22 @@ def pytest_configure(config: pytest.Config) -> None:
         lua = LuaCoverage(scripts.text)
         scripts.text = cache(lua.source)
         config.pluginmanager.register(lua, "lua_coverage")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what `-n auto` means."""
+    from support.shares import processes
+
+    return processes()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Share the tests out by file."""
+    from support.shares import Shares
+
+    return Shares(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@
 `pytest --lua-coverage` sends each script with a mark around each operand that decides (of `if`, `and`, `or`, `not` or a
 comparison) and in every loop. The marks go to the log of the shared Valkey, so they touch no key and change no answer.
 The run fails if an operand was never true or never false, or a loop never entered. Other processes load the scripts
-themselves, so what they send is not marked.
+themselves, so what they send is not marked. Each process of `pytest -n` has a Valkey of its own; the first process,
+which runs no test, puts together what they have seen.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 import tree_sitter_lua
@@ -127,9 +128,18 @@ class LuaCoverage:
             if self._measured and (name, number, outcome) not in self._seen
         ]
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what a process has seen that ran a part of the tests; one that crashed tells nothing."""
+        told = getattr(node, "workeroutput", {})
+        self._measured = self._measured or told.get("lua_measured", False)
+        self._seen |= {tuple(mark) for mark in told.get("lua_seen", ())}
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that would have passed."""
-        if self.unseen() and session.exitstatus == pytest.ExitCode.OK:
+        """Fail a run that would have passed; a process that ran a part of the tests tells what it has seen."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput |= {"lua_measured": self._measured, "lua_seen": sorted(self._seen)}
+        elif self.unseen() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 from support.lua_coverage import LuaCoverage, marked, points
 
 SCRIPT = b"""\
@@ -50,3 +54,28 @@ def test_what_was_not_seen_is_named() -> None:
     assert lua.unseen() == [], "without a server there is nothing to say"
     lua.read("1:M # asrq-lua note 0 true\n1:M # asrq-lua note 1 false\nasrq-lua note 1 true of another")
     assert lua.unseen() == ["note.lua:1: never false: a", "note.lua:2: never true: c"]
+
+
+def test_processes_that_run_a_part_of_the_tests_tell_what_they_have_seen() -> None:
+    def made() -> LuaCoverage:
+        return LuaCoverage(lambda name: "if a then return 1 end" if name == "note" else "")
+
+    def finished(lua: LuaCoverage, config: SimpleNamespace) -> Any:
+        session: Any = SimpleNamespace(config=config, exitstatus=pytest.ExitCode.OK)
+        lua.pytest_sessionfinish(session)
+        return session.exitstatus
+
+    first, parts = made(), [SimpleNamespace(workeroutput={}) for _ in range(3)]
+    for part, outcome in zip(parts, ("true", "false", None), strict=True):
+        lua = made()
+        if outcome:
+            lua.read(f"1:M # asrq-lua note 0 {outcome}")
+        assert finished(lua, part) == pytest.ExitCode.OK
+    first.pytest_testnodedown(parts[2])
+    first.pytest_testnodedown(SimpleNamespace())
+    assert first.unseen() == [], "no test had a server"
+    first.pytest_testnodedown(parts[0])
+    assert first.unseen() == ["note.lua:1: never false: a"]
+    assert finished(first, SimpleNamespace()) == pytest.ExitCode.TESTS_FAILED
+    first.pytest_testnodedown(parts[1])
+    assert finished(first, SimpleNamespace()) == pytest.ExitCode.OK
