@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,28 @@ def test_what_is_still_too_long_says_so(terse: QwenBackend, clips: Clips) -> Non
     twice = heard(terse, np.concatenate([clips["en01"], clips["en01"]]))
     assert twice.truncated
     assert twice.warnings == ("split_at_token_limit", "truncated")
+
+
+def test_words_of_japanese_are_found_by_a_package_that_is_loaded_when_they_are(
+    tiny_qwen: Path, tiny_aligner: Path
+) -> None:
+    steps = """if True:
+        import sys
+        from pathlib import Path
+        import soundfile
+        from asrq_worker.backends.base import BackendConfig
+        from asrq_worker.backends.qwen.backend import QwenBackend
+
+        qwen = QwenBackend(BackendConfig(sys.argv[1], Path(), options={"aligner": sys.argv[2]}))
+        qwen.load()
+        samples, _ = soundfile.read(sys.argv[3], dtype="float32")
+        for text, language in (("It is fine.", "en"), ("今日は天気", "ja")):
+            print(*(word.word for word in qwen._model.align(samples, text, language)), "dynet" in sys.modules)
+    """
+    clip = next(each.clip for each in SENTENCES if each.id == "en01")
+    command = [sys.executable, "-c", steps, str(tiny_qwen), str(tiny_aligner), str(clip)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.splitlines() == ["It is fine False", "今日 は 天気 True"]
 
 
 @pytest.mark.parametrize("terse", [64], indirect=True)

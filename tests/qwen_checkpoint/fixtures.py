@@ -11,6 +11,7 @@ from qwen_checkpoint.corpus import SENTENCES
 from support.needs import missing
 
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Samples
+from asrq_worker.backends.qwen import japanese
 from asrq_worker.backends.qwen.backend import QwenBackend
 
 
@@ -31,6 +32,7 @@ def tiny_qwen(_qwen_asr: None, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def tiny_aligner(_qwen_asr: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a forced aligner with random weights."""
+    japanese.put_off()
     from qwen_checkpoint import aligner
 
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny-aligner"

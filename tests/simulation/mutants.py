@@ -226,6 +226,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "claim_webhook",
         "redis.call('ZADD', KEYS[1], from_now(ARGV[1]), due[1])",
         "redis.call('ZREM', KEYS[1], due[1])",
+        kind="mixed",
     ),
     # decisions
     Mutant("the keeper does not look for cancels", kind="canceled", patches=((leases.LeaseKeeper, "_look", _blind),)),

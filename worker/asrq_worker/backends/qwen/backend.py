@@ -31,7 +31,7 @@ from asrq_worker.backends.base import (
 )
 from asrq_worker.backends.device import choose_device, free_memory_mb, refuse_too_large
 from asrq_worker.backends.failures import first_line, is_out_of_memory
-from asrq_worker.backends.qwen import files
+from asrq_worker.backends.qwen import files, japanese
 from asrq_worker.backends.qwen.dtype import BYTES, choose_dtype
 from asrq_worker.backends.qwen.files import Checkpoint
 from asrq_worker.backends.qwen.listener import Listener
@@ -99,6 +99,7 @@ class QwenBackend(Backend):
         # Read when torch loads: else threads that wait burn the cores that the other engine or the decoders need.
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
         disk.temporary()  # torch wants one, and says so otherwise
+        japanese.put_off()
         try:
             import torch
 
