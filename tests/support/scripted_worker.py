@@ -13,6 +13,7 @@ from asrq_jobs.errors import AsrqError, CanceledError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
 from asrq_jobs.result import Result
+from asrq_worker.job.ending import Ending
 from asrq_worker.queue.execution import Execution
 
 
@@ -51,15 +52,5 @@ class ScriptedWorker:
         self._end(execution, Event(type="canceled", at=time.time(), error=result.error), result)
 
     def _end(self, execution: Execution, event: Event, result: Result) -> None:
-        attempt = self._begun.attempts[-1]
-        verdict = result.status
-        assert execution.end(
-            self._redis,
-            verdict,
-            audio=PathAudio(path="/scripted"),
-            blob_ttl_s=60,
-            event=event,
-            attempt=attempt,
-            result=result,
-            ttl_s=60,
-        )
+        ending = Ending(result.status, event, self._begun.attempts[-1], result, ttl_s=60)
+        assert execution.end(self._redis, ending, audio=PathAudio(path="/scripted"), blob_ttl_s=60)
