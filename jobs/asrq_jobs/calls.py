@@ -36,7 +36,7 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.states import FROM_RQ, JobState, Submitted, missing, without_result
 from asrq_jobs.timestamp import iso
 
-_ANNOUNCED_S = 60.0  # what a worker announced holds for so long if it does not say itself, as older ones do not
+_STATUS_S = 60.0  # how long a status holds that does not say so itself, as that of older workers
 _BLOCK_S = 2.0
 _PART_BYTES = 1 << 20
 _COMMAND_S = 60  # after which a worker that has not heard it yet does not follow it any more
@@ -271,21 +271,21 @@ def follow(
 
 
 def workers(*, stopped: bool = False) -> Calls[dict[str, Any]]:
-    """Get what each worker that is there announced last, by name; with `stopped` also of those that are not there now.
+    """Get the last status of each worker that is there, by name; with `stopped` also of those that are not there now.
 
-    One that was killed could not withdraw what it announced: it holds for as long as it says.
+    One that was killed could not withdraw its status, which holds for as long as it says.
     """
-    announced: dict[bytes, bytes] = yield ("HGETALL", keys.HOSTS)
+    stored: dict[bytes, bytes] = yield ("HGETALL", keys.WORKERS)
     now = yield from server_time()
-    found = {name.decode(errors="replace"): _announced(status) for name, status in sorted(announced.items())}
+    found = {name.decode(errors="replace"): _status(text) for name, text in sorted(stored.items())}
     return {name: status for name, status in found.items() if status and (stopped or _is_there(status, now))}
 
 
-def _announced(text: bytes) -> dict[str, Any] | None:
-    """Parse what a worker announced; None: it is none of that, and was written by hand."""
+def _status(text: bytes) -> dict[str, Any] | None:
+    """Parse a worker's status; None: it was written by hand."""
     try:
         status = json.loads(text)
-        state, until = status["state"], status.get("until", status["at"] + _ANNOUNCED_S)
+        state, until = status["state"], status.get("until", status["at"] + _STATUS_S)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     if not isinstance(state, str) or not isinstance(until, int | float) or isinstance(until, bool):
@@ -293,8 +293,8 @@ def _announced(text: bytes) -> dict[str, Any] | None:
     return {"engines": {}, **status, "until": until}
 
 
-def _is_there(announced: dict[str, Any], now: float) -> bool:
-    there: bool = announced["state"] != STOPPED and now <= announced["until"]
+def _is_there(status: dict[str, Any], now: float) -> bool:
+    there: bool = status["state"] != STOPPED and now <= status["until"]
     return there
 
 

@@ -133,7 +133,7 @@ class Client:
         return self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
 
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
-        """Return what each worker that is there announced last, by name.
+        """Return the last status of each worker that is there, by name.
 
         That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of
         those that have stopped, or died, a while ago.

@@ -47,7 +47,7 @@ from asrq_jobs.request import Lane
 FUNCTION = "asrq_worker.task.transcribe"
 LEASES = "asrq:leases"
 LIMITS = "asrq:limits"
-HOSTS = "asrq:hosts"
+WORKERS = "asrq:hosts"  # stays: workers and clients of other versions, and the rules of users in Redis, know it
 LEADER = "asrq:reaper:leader"
 STATS = "asrq:stats"
 CONTROL = "asrq:control"

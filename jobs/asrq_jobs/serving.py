@@ -1,4 +1,4 @@
-"""What a client can know of who serves its jobs: the backends that come with asrq, and what workers have announced."""
+"""What a client can know of who serves its jobs: the backends that come with asrq, and what workers report."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from asrq_jobs.errors import NotServedError
 BACKENDS: Final = ("whisper", "qwen", "server", "onnx")
 """Those that come with asrq."""
 
-_SILENT_S = 60.0  # workers announce themselves every few seconds
+_SILENT_S = 60.0  # workers report every few seconds
 
 
 def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
-    """Refuse the name of a backend that nobody knows; `workers` is what each announced last, by name.
+    """Refuse the name of a backend that nobody knows; `workers` is the last status of each, by name.
 
     Raises:
         NotServedError: it neither comes with asrq, nor does a worker say that it has or serves it.
     """
-    known = dict.fromkeys((*BACKENDS, *(name for announced in workers.values() for name in _names(announced))))
+    known = dict.fromkeys((*BACKENDS, *(name for status in workers.values() for name in _names(status))))
     if backend in known:
         return
     near = difflib.get_close_matches(backend.lower(), known, n=2)
@@ -34,15 +34,15 @@ def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
 def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], *, now: float) -> str | None:
     """Return a sentence if no worker that runs now (Unix s) serves a backend and a model; None: any of them.
 
-    `workers` is what each announced last, those that have stopped a short while ago included.
+    `workers` is the last status of each, with those that stopped a short while ago.
     """
     able = [
-        announced
-        for announced in workers.values()
-        for offer in _offers(announced)
+        status
+        for status in workers.values()
+        for offer in _offers(status)
         if "error" not in offer and backend in {None, offer.get("backend")} and model in {None, offer.get("model")}
     ]
-    if any(_runs(announced, now) for announced in able):
+    if any(_runs(status, now) for status in able):
         return None
     names = (("backend", backend), ("model", model))
     what = " with ".join(f"the {kind} {name}" for kind, name in names if name is not None)
@@ -52,11 +52,11 @@ def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], 
 
 
 def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:
-    """Return what serves and what stands in while no policy is in force, as the workers that are there announce it: a
+    """Return what serves and what stands in while no policy is in force, as the workers that are there report it: a
     pair for each choice that their settings make."""
     usual = [
-        [str(offer.get("backend")) for offer in _offers(announced) if not offer.get("on_request")]
-        for announced in workers.values()
+        [str(offer.get("backend")) for offer in _offers(status) if not offer.get("on_request")]
+        for status in workers.values()
     ]
     return {(names[0], names[1] if len(names) > 1 else None) for names in usual if names}
 
@@ -64,28 +64,28 @@ def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:
 def nobody(workers: Mapping[str, Any]) -> str | None:
     """Return a sentence if none of the workers that are there takes jobs, or will once its model is loaded, with what
     blocks those that cannot write; None: one does."""
-    states = {announced["state"] for announced in workers.values()}
+    states = {status["state"] for status in workers.values()}
     if states - {"draining", "blocked"}:
         return None
     if "blocked" not in states:
         return "no worker is there: the jobs wait until one starts (asrq worker)"
-    blocked = [announced.get("problem") for announced in workers.values() if announced["state"] == "blocked"]
+    blocked = [status.get("problem") for status in workers.values() if status["state"] == "blocked"]
     problems = dict.fromkeys(str(problem or "they cannot write").removesuffix(".") for problem in blocked)
     return f"no worker takes jobs: {'; '.join(problems)}"
 
 
-def _names(announced: Any) -> Iterator[str]:
-    installed = announced.get("backends") if isinstance(announced, dict) else None
+def _names(status: Any) -> Iterator[str]:
+    installed = status.get("backends") if isinstance(status, dict) else None
     yield from map(str, installed if isinstance(installed, list) else ())
-    yield from (str(offer.get("backend")) for offer in _offers(announced))
+    yield from (str(offer.get("backend")) for offer in _offers(status))
 
 
-def _offers(announced: Any) -> Iterator[dict[str, Any]]:
+def _offers(status: Any) -> Iterator[dict[str, Any]]:
     """What a worker says that it serves; nothing, if somebody else has written it."""
-    serves = announced.get("serves") if isinstance(announced, dict) else None
+    serves = status.get("serves") if isinstance(status, dict) else None
     yield from (offer for offer in serves if isinstance(offer, dict)) if isinstance(serves, list) else ()
 
 
-def _runs(announced: dict[str, Any], now: float) -> bool:
-    at = announced.get("at")
-    return announced.get("state") != STOPPED and isinstance(at, int | float) and now - at < _SILENT_S
+def _runs(status: dict[str, Any], now: float) -> bool:
+    at = status.get("at")
+    return status.get("state") != STOPPED and isinstance(at, int | float) and now - at < _SILENT_S

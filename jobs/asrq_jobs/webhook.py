@@ -19,7 +19,7 @@ SIGNATURE_HEADER: Final = "Asrq-Signature"
 _SIGNATURE = re.compile(r"t=(\d{1,12}),v1=([0-9a-f]{64})")
 
 
-class Notice(BaseModel):
+class Payload(BaseModel):
     """The body of a delivery: that a job has ended, not what was said in it."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
@@ -36,12 +36,12 @@ class Notice(BaseModel):
 
 
 class Delivery(BaseModel):
-    """A notice on its way, as it lies in `asrq:webhooks`; `tries` were made."""
+    """A payload on its way, as `asrq:webhooks` holds it; `tries` were made."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     url: str
-    notice: Notice
+    payload: Payload = Field(alias="notice")  # the name that stored deliveries have
     tries: int = 0
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Chunk, ChunkOptions
 from asrq_worker.backends.whisper.backend import WhisperBackend
-from asrq_worker.bench import surroundings
+from asrq_worker.bench import hardware
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.scheduler import Scheduler
@@ -205,7 +205,7 @@ def main() -> None:
     clips = [read(path) for path in files]
     if not clips:
         parser.error(f"no WAV files in {given.clips}")
-    machine = surroundings.describe()
+    machine = hardware.describe()
     with spooled(given) as asrq:
         found = {
             "machine": machine,

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from asrq_jobs import result_warnings
-from asrq_jobs.cli import cli, exits
+from asrq_jobs.cli import cli, exit_codes
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.errors import AsrqError, all_errors
 from asrq_jobs.events import Event
@@ -175,7 +175,7 @@ def cli_page() -> str:
         "## Exit codes\n",
         "| code | meaning |",
         "|---|---|",
-        *(f"| {code} | {meaning} |" for code, meaning in exits.MEANINGS.items()),
+        *(f"| {code} | {meaning} |" for code, meaning in exit_codes.MEANINGS.items()),
         "\n## Formats\n",
         _FORMATS,
         "## Warnings\n",

@@ -103,7 +103,7 @@ def test_no_backend_runs_beside_itself(asrq: Asrq, valkey_url: str) -> None:
 
 def test_a_trial_leaves_what_serves_by_the_settings_of_the_workers(asrq: Asrq, client: Client) -> None:
     gpu = registration(client.settings, [Offer(backend="house", model="m"), Offer(backend="server", model="m")])
-    client.redis.hset(keys.HOSTS, "gpu", gpu)
+    client.redis.hset(keys.WORKERS, "gpu", gpu)
     for trial in ("canary", "shadow"):
         policy = json.loads(asrq("backend", trial, "qwen", "5%", "--json").stdout)["policy"]
         assert (policy["backend"], policy["fallback"], policy[trial]["backend"]) == ("house", "server", "qwen")
@@ -113,7 +113,7 @@ def test_a_trial_leaves_what_serves_by_the_settings_of_the_workers(asrq: Asrq, c
 
 def test_no_trial_begins_where_it_would_change_what_serves(asrq: Asrq, client: Client) -> None:
     for name in ("house", "whisper"):
-        client.redis.hset(keys.HOSTS, name, registration(client.settings, [Offer(backend=name, model="m")]))
+        client.redis.hset(keys.WORKERS, name, registration(client.settings, [Offer(backend=name, model="m")]))
     for command in (("canary", "qwen", "5%"), ("shadow", "qwen", "5%"), ("set", "qwen"), ("rollback",)):
         done = asrq("backend", *command)
         assert (done.returncode, done.stdout) == (1, "")
@@ -142,7 +142,7 @@ def test_what_a_job_waits_for_is_said(asrq: Asrq, client: Client, data: Path) ->
     done = asrq("submit", data / "hello-en.flac", "--backend", "qwen", "--id", "job")
     assert (done.returncode, done.stdout) == (0, "job\n")
     assert "no worker that is registered serves the backend qwen: if another one takes the job, it fails" in done.stderr
-    client.redis.hset(keys.HOSTS, "gpu", registration(client.settings, [Offer(backend="qwen", model="m")]))
+    client.redis.hset(keys.WORKERS, "gpu", registration(client.settings, [Offer(backend="qwen", model="m")]))
     assert asrq("submit", data / "hello-en.flac", "--backend", "qwen", "--model", "m").stderr == ""
     client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     pass_on(client.redis, Request.build(id="job", audio=PathAudio(path="/a.wav"), backend="qwen"))
@@ -152,7 +152,7 @@ def test_what_a_job_waits_for_is_said(asrq: Asrq, client: Client, data: Path) ->
     assert (shown["status"], shown["position"], shown["waits_for"]) == ("queued", 1, "qwen")
     listed = [line.split("\t") for line in asrq("list").stdout.splitlines()]
     assert [(line[0], line[-1]) for line in listed if line[0] == "job"] == [("job", "qwen")]
-    client.redis.hset(keys.HOSTS, "cpu", registration(client.settings, [Offer(backend="whisper", model="m")]))
+    client.redis.hset(keys.WORKERS, "cpu", registration(client.settings, [Offer(backend="whisper", model="m")]))
     for form in ((), ("--json",)):
         waited = asrq("wait", "job", "--timeout", "3", *form).stderr
         assert waited.count("asrq: a job waits for a worker that can serve it: qwen.\n") == 1

@@ -403,15 +403,15 @@ def test_nobody_who_works_is_said(asrq: Asrq, client: Client, audio: Path) -> No
     assert waiting.returncode == 4
     assert waiting.stderr.splitlines()[0] == absent.stderr.splitlines()[0]
     now = time.time()
-    client.redis.hset(keys.HOSTS, "killed-1", json.dumps({"state": "ready", "at": now - 90, "until": now - 60}))
-    client.redis.hset(keys.HOSTS, "stopping-1", json.dumps({"state": "draining", "at": now, "until": now + 60}))
+    client.redis.hset(keys.WORKERS, "killed-1", json.dumps({"state": "ready", "at": now - 90, "until": now - 60}))
+    client.redis.hset(keys.WORKERS, "stopping-1", json.dumps({"state": "draining", "at": now, "until": now + 60}))
     assert asrq("list").stderr == absent.stderr
     full = {"state": "blocked", "problem": "The disk is full.", "at": now, "until": now + 60}
-    client.redis.hset(keys.HOSTS, "full-1", json.dumps(full))
+    client.redis.hset(keys.WORKERS, "full-1", json.dumps(full))
     said = "asrq: no worker takes jobs: The disk is full."
     assert asrq("list").stderr.splitlines()[0] == said
     assert asrq("wait", job_id, "--timeout", "4").stderr.splitlines()[0] == said
-    client.redis.hset(keys.HOSTS, "gpu-1", json.dumps({"state": "loading", "at": now, "until": now + 60}))
+    client.redis.hset(keys.WORKERS, "gpu-1", json.dumps({"state": "loading", "at": now, "until": now + 60}))
     client.redis.set(keys.LEADER, "somebody", ex=60)
     assert asrq("list").stderr == ""
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from asrq_jobs.result import Result
-from asrq_jobs.webhook import SIGNATURE_HEADER, Notice, verify
+from asrq_jobs.webhook import SIGNATURE_HEADER, Payload, verify
 
 SECRET = "the operator's"  # noqa: S105  # of these tests
 
@@ -16,7 +16,7 @@ class Receiver:
     """Listens on loopback. A context manager."""
 
     def __init__(self) -> None:
-        self._got: defaultdict[str, list[Notice]] = defaultdict(list)
+        self._got: defaultdict[str, list[Payload]] = defaultdict(list)
         self.forged = 0
         """Deliveries whose signature is wrong."""
         receiver = self
@@ -25,8 +25,8 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if verify(SECRET, self.headers[SIGNATURE_HEADER], body):
-                    notice = Notice.model_validate_json(body)
-                    receiver._got[notice.id].append(notice)
+                    payload = Payload.model_validate_json(body)
+                    receiver._got[payload.id].append(payload)
                 else:
                     receiver.forged += 1
                 self.send_response(204)
@@ -46,9 +46,9 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
-    def wrong(self, result: Result, *, announced: bool) -> list[str]:
+    def wrong(self, result: Result, *, webhook: bool) -> list[str]:
         """What is wrong with what was told of the end of a job; the same may be told twice."""
         code = result.error.code if result.error else None
-        told = {(notice.status, notice.code, notice.at) for notice in self._got[result.id]}
-        right = [end[:2] for end in told] == ([(result.status, code)] if announced else [])
+        told = {(payload.status, payload.code, payload.at) for payload in self._got[result.id]}
+        right = [end[:2] for end in told] == ([(result.status, code)] if webhook else [])
         return [] if right else [f"{result.id} ended as {result.status} ({code}), its webhook was told {told}"]

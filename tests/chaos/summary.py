@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from chaos.fleet import Fleet
 from chaos.receiver import Receiver
-from support.jobs import Job
+from support.jobs import SubmittedJob
 from support.ledger import contradictions
 
 from asrq_jobs import Client
@@ -57,7 +57,7 @@ class Summary:
     def check(
         self,
         client: Client,
-        jobs: Iterable[Job],
+        jobs: Iterable[SubmittedJob],
         texts: Mapping[tuple[str | None, str], str | None],
         receiver: Receiver,
         fleet: Fleet,
@@ -76,7 +76,7 @@ class Summary:
             self.bystanders += job.bystander(result)
             self.blame(job.wrong(result, texts.get(job.text_key)))
             self.blame(contradictions(client, job.id))
-            self.blame(receiver.wrong(result, announced=job.kind.announced))
+            self.blame(receiver.wrong(result, webhook=job.kind.webhook))
             recoveries += _recoveries(result, fleet.killed_at)
         undisturbed = [
             each

@@ -253,11 +253,11 @@ def test_lists(client: Client, worker: ScriptedWorker) -> None:
 def test_workers_and_commands_to_them(client: Client, redis: Redis) -> None:
     now = time.time()
     announced = {"state": "ready", "at": now, "until": now + 60, "engines": {}}
-    redis.hset(keys.HOSTS, "gpu1", json.dumps(announced))
-    redis.hset(keys.HOSTS, "killed", json.dumps({**announced, "until": now - 1}))
-    redis.hset(keys.HOSTS, "older", json.dumps({"state": "ready", "at": now - 61}))
+    redis.hset(keys.WORKERS, "gpu1", json.dumps(announced))
+    redis.hset(keys.WORKERS, "killed", json.dumps({**announced, "until": now - 1}))
+    redis.hset(keys.WORKERS, "older", json.dumps({"state": "ready", "at": now - 61}))
     for number, rubbish in enumerate((b"\xff", "[]", "{}", "[" * 5000, '{"state":1,"at":1}', '{"state":"x","at":"x"}')):
-        redis.hset(keys.HOSTS, f"rubbish-{number}", rubbish)
+        redis.hset(keys.WORKERS, f"rubbish-{number}", rubbish)
     assert client.workers() == {"gpu1": announced}
     assert client.reaper() is False
     redis.set(keys.LEADER, "somebody", ex=10)

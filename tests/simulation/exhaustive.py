@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from redis import Redis
 from simulation.choosers import Recorded
 from simulation.hosts import Script
-from simulation.run import Outcome, Run
+from simulation.run import Run, RunResult
 from simulation.scenario import Scenario, Step, job
 from simulation.server import Change
 
@@ -45,7 +45,7 @@ def small(*, chunks: tuple[float, ...], steps: tuple[Step, ...], faults: tuple[s
     )  # fmt: skip
 
 
-def schedules(redis: Redis, url: str, scenario: Scenario, *, change: Change | None = None) -> Iterator[Outcome]:
+def schedules(redis: Redis, url: str, scenario: Scenario, *, change: Change | None = None) -> Iterator[RunResult]:
     """Try all of them, those with few faults first."""
     waiting: list[tuple[int, ...]] = [()]
     seen: set[str] = set()

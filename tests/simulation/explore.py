@@ -11,7 +11,7 @@ from itertools import count
 
 from redis import Redis
 from simulation.choosers import AtRandom, Replayed
-from simulation.run import Outcome, Run
+from simulation.run import Run, RunResult
 from simulation.scenario import drawn
 from simulation.server import Change
 from simulation.serving import binary, serving
@@ -23,7 +23,7 @@ _SHOWN = 120  # lines of a trace
 def run(
     redis: Redis, url: str, seed: int, *, kind: str | None = None, choices: Sequence[int] | None = None,
     change: Change | None = None,
-) -> Outcome:  # fmt: skip
+) -> RunResult:  # fmt: skip
     """Run the scenario, of a kind, and the schedule of a seed; with `choices`, its scenario under another schedule."""
     source = random.Random(seed)
     scenario = drawn(source, kind)
@@ -32,9 +32,9 @@ def run(
 
 
 def shortened(
-    redis: Redis, url: str, seed: int, found: Outcome, *, kind: str | None = None, change: Change | None = None,
+    redis: Redis, url: str, seed: int, found: RunResult, *, kind: str | None = None, change: Change | None = None,
     within_s: float = _SHORTEN_S,
-) -> Outcome:  # fmt: skip
+) -> RunResult:  # fmt: skip
     """Return a run in which as few choices as possible are unusual, and something is wrong all the same.
 
     Parts of the unusual choices, halves first, are made the usual ones (Zeller and Hildebrandt 2002, "Simplifying and
@@ -54,7 +54,7 @@ def shortened(
     return found
 
 
-def told(seed: int, outcome: Outcome) -> str:
+def told(seed: int, outcome: RunResult) -> str:
     """A finding for reading."""
     lines = outcome.trace[-_SHOWN:]
     return "\n".join([*lines, f"seed {seed}: {outcome.wrong}", f"make simulate SEED={seed} shows it again"])

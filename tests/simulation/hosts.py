@@ -150,7 +150,7 @@ class WorkerHost:
         return self._draining and all(actor.over for actor in self.host.actors)
 
     def _drain(self) -> None:
-        """As `asrq_worker.programs.service` does."""
+        """As `asrq_worker.programs.worker` does."""
         loops = [slot.loop for slot in self._slots]
         for loop in loops:
             loop.stop()
@@ -162,7 +162,7 @@ class WorkerHost:
         self.host.disturbed_at = float("inf")
         end([*loops, self.keeper.loop], self._redis, self._scene.settings)
         with suppress(RedisError):
-            self._redis.hdel(keys.HOSTS, self.host.name)
+            self._redis.hdel(keys.WORKERS, self.host.name)
 
     def _beat(self, pipe: RedisPipeline) -> None:
         for slot in self._slots:
@@ -170,7 +170,7 @@ class WorkerHost:
         serves = [offer.model_dump(mode="json", exclude_none=True) for offer in self._offers]
         lanes = ",".join(f"{lane}:1" for lane in sorted(set(self._lanes)))
         status = {"state": self._state, "at": self._scene.scheduler.now, "lanes": lanes, "serves": serves}
-        pipe.hset(keys.HOSTS, self.host.name, json.dumps(status))
+        pipe.hset(keys.WORKERS, self.host.name, json.dumps(status))
 
 
 class ReaperHost:

@@ -21,7 +21,8 @@ BACK = frozenset({"submit.lua", "retry.lua", "enqueue_due.lua"})
 SIMULATED = "simulation:"
 """What the names of keys begin with that are not the program's."""
 _FOR_EVER = (
-    keys.LIMITS, keys.STATS, keys.HOSTS, keys.RQ_QUEUES, keys.RQ_WORKERS, "rq:finished:", "rq:failed:", "rq:canceled:",
+    keys.LIMITS, keys.STATS, keys.WORKERS, keys.RQ_QUEUES, keys.RQ_WORKERS,
+    "rq:finished:", "rq:failed:", "rq:canceled:",
 )  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from simulation.connection import SERVER
 
 from asrq_worker.job import outcome
 from asrq_worker.queue import clock, execution, leases
-from asrq_worker.reaper import lapses, recovery
 from asrq_worker.reaper import reaper as reaping
+from asrq_worker.reaper import recovery
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _recovered_early(*args: Any, now: float, **named: Any) -> Any:
     return _RECOVER(*args, now=now + 12.0, **named)
 
 
-_RECOVER = lapses.recover
+_RECOVER = recovery.recover
 
 
 def _none_lapsed(seen: Any) -> Any:

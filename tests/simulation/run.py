@@ -42,7 +42,7 @@ _IDLE_S = 4.0  # how long an idle slot and an idle courier wait
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What came of a run: what was wrong (None: nothing), the choices that led there and what happened."""
 
     wrong: str | None
@@ -103,7 +103,7 @@ class Run:
 
     # The run
 
-    def go(self, change: Change | None = None) -> Outcome:
+    def go(self, change: Change | None = None) -> RunResult:
         """Let it happen."""
         logger = logging.getLogger("asrq")
         listener, level = _Listener(self), logger.level
@@ -133,7 +133,9 @@ class Run:
         choices = self._chooser.choices
         while choices and choices[-1] == 0:
             choices.pop()
-        return Outcome(self.wrong[0] if self.wrong else None, tuple(choices), tuple(self.scheduler.trace), self._steps)
+        return RunResult(
+            self.wrong[0] if self.wrong else None, tuple(choices), tuple(self.scheduler.trace), self._steps
+        )
 
     def _forget(self) -> None:
         SERVER.scheduler = None

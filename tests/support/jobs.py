@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from support.subjects import Kind, Sort, Subject
+from support.subjects import JobKind, Sort, Subject
 
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import JobNotFoundError, JobStateError, QueueError
@@ -45,12 +45,12 @@ def _wav(samples: np.ndarray, rate: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Job:
+class SubmittedJob:
     """One submitted job; `name` is that of its kind."""
 
     id: str
     name: str
-    kind: Kind
+    kind: JobKind
     audio: BlobAudio
 
     @property
@@ -90,16 +90,16 @@ class Stream:
         self._audio = {sort: [client.upload(clip) for clip in some] for sort, some in clips(subject.speech).items()}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, SubmittedJob] = {}
         self.refusals = 0
 
     def undisturbed(self) -> dict[tuple[str | None, str], str | None]:
-        """The text of all that can have one, before anything is killed, by `Job.text_key`."""
-        jobs: dict[tuple[str | None, str], Job] = {}
+        """The text of all that can have one, before anything is killed, by `SubmittedJob.text_key`."""
+        jobs: dict[tuple[str | None, str], SubmittedJob] = {}
         for name, kind in self._kinds.items():
             if "completed" in kind.endings:
                 for audio in self._audio[kind.audio]:
-                    job = Job(f"undisturbed-{len(jobs)}", name, kind, audio)
+                    job = SubmittedJob(f"undisturbed-{len(jobs)}", name, kind, audio)
                     jobs.setdefault(job.text_key, job)
         for job in jobs.values():
             self._client.submit(job.audio, id=job.id, prompt=self._prompt(job), language="en")
@@ -121,7 +121,7 @@ class Stream:
             number = len(self.jobs)
             name = names[number] if number < len(names) else self._rng.choices(names, weights)[0]
             kind = self._kinds[name]
-            job = Job(f"job-{number}", name, kind, self._rng.choice(self._audio[kind.audio]))
+            job = SubmittedJob(f"job-{number}", name, kind, self._rng.choice(self._audio[kind.audio]))
             self._acknowledged(job)
             self.jobs[job.id] = job
             if kind.canceled:
@@ -132,10 +132,10 @@ class Stream:
         for _, job_id in cancel_at:
             self._cancel(job_id)
 
-    def _prompt(self, job: Job) -> str | None:
+    def _prompt(self, job: SubmittedJob) -> str | None:
         return job.kind.prompt and job.kind.prompt.format(file=self._folder / f"{job.id}.pid")
 
-    def _acknowledged(self, job: Job) -> None:
+    def _acknowledged(self, job: SubmittedJob) -> None:
         lane = self._rng.choice(("interactive", "batch"))
         while True:
             try:
@@ -145,7 +145,7 @@ class Stream:
                     lane=lane,
                     retries=job.kind.retries,
                     queue_ttl_s=job.kind.queue_ttl_s,
-                    webhook=self._webhook if job.kind.announced else None,
+                    webhook=self._webhook if job.kind.webhook else None,
                     prompt=self._prompt(job),
                     language="en",
                 )

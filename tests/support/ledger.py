@@ -13,8 +13,8 @@ from asrq_jobs.result import Result
 
 # One key each, or bounded: settings, counters, the registries that the reaper tidies.
 _FOR_EVER = (
-    keys.LIMITS, keys.CANCELED, keys.STATS, keys.HOSTS, keys.POLICY, keys.outcomes(""), keys.RQ_QUEUES, keys.RQ_WORKERS,
-    "rq:finished:", "rq:failed:", "rq:canceled:",
+    keys.LIMITS, keys.CANCELED, keys.STATS, keys.WORKERS, keys.POLICY, keys.outcomes(""), keys.RQ_QUEUES,
+    keys.RQ_WORKERS, "rq:finished:", "rq:failed:", "rq:canceled:",
 )  # fmt: skip
 
 

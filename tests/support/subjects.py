@@ -12,7 +12,7 @@ Sort = Literal["short", "long", "garbage"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class JobKind:
     """What is asked of a job, how often (`weight`), and the `endings` (statuses, error codes) that are right for it."""
 
     weight: float
@@ -23,29 +23,29 @@ class Kind:
     retries: int = 20
     queue_ttl_s: int | None = None
     canceled: bool = False
-    announced: bool = False
+    webhook: bool = False
 
 
 _COMPLETED = frozenset({"completed"})
 _LOST = frozenset({"worker_lost", "decoder_crashed"})  # of few attempts, the chaos may have taken the last
 _UNSCRIPTED = {
-    "plain": Kind(70, _COMPLETED),
-    "announced": Kind(3, _COMPLETED, announced=True),
-    "long": Kind(3, _COMPLETED, audio="long"),
-    "expiring": Kind(3, _COMPLETED | {"expired"}, queue_ttl_s=2, announced=True),
-    "garbage": Kind(2, frozenset({"audio_unreadable"}), audio="garbage", announced=True),
-    "canceled": Kind(5, _COMPLETED | {"canceled"}, canceled=True),
+    "plain": JobKind(70, _COMPLETED),
+    "webhook": JobKind(3, _COMPLETED, webhook=True),
+    "long": JobKind(3, _COMPLETED, audio="long"),
+    "expiring": JobKind(3, _COMPLETED | {"expired"}, queue_ttl_s=2, webhook=True),
+    "garbage": JobKind(2, frozenset({"audio_unreadable"}), audio="garbage", webhook=True),
+    "canceled": JobKind(5, _COMPLETED | {"canceled"}, canceled=True),
 }
 _SCRIPTED = _UNSCRIPTED | {
     "canceled": replace(_UNSCRIPTED["canceled"], prompt="sleep:0.2"),
-    "slow": Kind(10, _COMPLETED, "sleep:0.3"),
-    "hang": Kind(0.1, _LOST | {"poisoned"}, "hang", retries=2),
-    "crash": Kind(0.3, frozenset({"poisoned"}), "crash"),
-    "broken": Kind(2, _LOST | {"inference_failed"}, "fail", retries=1, announced=True),
-    "too_long": Kind(1, _COMPLETED, "oom-over:10", audio="long"),
-    "hungry": Kind(0.3, _COMPLETED, "oom-in:{file}"),
-    "insatiable": Kind(0.2, _LOST | {"out_of_memory"}, "oom", retries=1),
-    "leaking": Kind(3, _COMPLETED, "grow:8"),
+    "slow": JobKind(10, _COMPLETED, "sleep:0.3"),
+    "hang": JobKind(0.1, _LOST | {"poisoned"}, "hang", retries=2),
+    "crash": JobKind(0.3, frozenset({"poisoned"}), "crash"),
+    "broken": JobKind(2, _LOST | {"inference_failed"}, "fail", retries=1, webhook=True),
+    "too_long": JobKind(1, _COMPLETED, "oom-over:10", audio="long"),
+    "hungry": JobKind(0.3, _COMPLETED, "oom-in:{file}"),
+    "insatiable": JobKind(0.2, _LOST | {"out_of_memory"}, "oom", retries=1),
+    "leaking": JobKind(3, _COMPLETED, "grow:8"),
 }
 
 
@@ -53,7 +53,7 @@ _SCRIPTED = _UNSCRIPTED | {
 class Subject:
     """A backend under the chaos. `child_pause_s` is the longest that a child is stopped: past the limit of a hang."""
 
-    kinds: dict[str, Kind]
+    kinds: dict[str, JobKind]
     speech: tuple[str, ...]
     """Recordings in tests/data that it has a stable text for."""
     settings: dict[str, str]

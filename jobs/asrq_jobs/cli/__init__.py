@@ -14,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from asrq_jobs import __version__
-from asrq_jobs.cli import exits, interruption, streams
+from asrq_jobs.cli import exit_codes, interruption, streams
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.cli.group import Group
 
@@ -28,7 +28,7 @@ Examples:
 
 \b
 Exit codes:
-{chr(10).join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANINGS.items())}
+{chr(10).join(f"  {code:<4} {meaning}" for code, meaning in exit_codes.MEANINGS.items())}
 
 \b
 Settings come from ASRQ_* in the environment, .env and asrq.toml; `asrq config` shows them.
@@ -83,7 +83,7 @@ class _Program(Group):
             raise click.exceptions.Exit(interruption.exit_code(error)) from None
         except BrokenPipeError:
             streams.abandon_stdout()
-            raise click.exceptions.Exit(exits.READER_GONE) from None
+            raise click.exceptions.Exit(exit_codes.READER_GONE) from None
 
 
 @click.group(
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = cli.main(given, prog_name="asrq", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except (click.Abort, KeyboardInterrupt):
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last resort: a sentence, never a traceback
         from asrq_jobs.cli import failure
 

@@ -10,7 +10,7 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
-from asrq_jobs.cli.each import each
+from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.group import Group
 from asrq_jobs.client import Client
 from asrq_jobs.dead import DeadLetter
@@ -102,7 +102,7 @@ def show(job_ids: tuple[str, ...], as_json: bool) -> None:
             for line in _told(letter):
                 printing.say(line)
 
-    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
 @dead.command(epilog="\b\nExample:\n  asrq dead retry --all --code engine_crashed")
@@ -136,7 +136,7 @@ def _act(act: Callable[[Client, str], None], outcome: str, job_ids: Sequence[str
         else:
             printing.say(f"{job_id}  {outcome}")
 
-    failure.finish(any_failed=each(job_ids, one, as_json=as_json))
+    failure.finish(any_failed=for_each(job_ids, one, as_json=as_json))
 
 
 def _row(letter: DeadLetter) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import click
 
 from asrq_jobs import result_warnings
-from asrq_jobs.cli import exits, printing
+from asrq_jobs.cli import exit_codes, printing
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.errors import (
     AsrqError,
@@ -28,15 +28,15 @@ from asrq_jobs.errors import (
 def exit_code(error: AsrqError) -> int:
     """Return the exit code for an error that ends a command."""
     if isinstance(error, RequestError | SettingsError):
-        return exits.USAGE
+        return exit_codes.USAGE
     if isinstance(error, QueueUnreachableError | QueueAuthError | QueueRefusedError):
-        return exits.QUEUE
-    return exits.TIMED_OUT if isinstance(error, WaitTimeoutError) else exits.FAILED
+        return exit_codes.QUEUE
+    return exit_codes.TIMED_OUT if isinstance(error, WaitTimeoutError) else exit_codes.FAILED
 
 
 def concerns_all(error: AsrqError) -> bool:
     """Whether an error met at one source or job would be met at every other, too."""
-    return exit_code(error) in {exits.USAGE, exits.QUEUE} or isinstance(error, OutputError)
+    return exit_code(error) in {exit_codes.USAGE, exit_codes.QUEUE} or isinstance(error, OutputError)
 
 
 def from_click(error: click.ClickException) -> UsageError:
@@ -115,4 +115,4 @@ def note(text: str) -> None:
 def finish(*, any_failed: bool) -> None:
     """End a command that got to its end: with the exit code for a failed job if there was one."""
     if any_failed:
-        raise click.exceptions.Exit(exits.FAILED)
+        raise click.exceptions.Exit(exit_codes.FAILED)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from asrq_jobs.cli import exits
+from asrq_jobs.cli import exit_codes
 
 _NAMES = ("SIGTERM", "SIGHUP")  # the latter is not everywhere
 
@@ -37,7 +37,7 @@ def interruptible() -> Iterator[None]:
 
 def exit_code(error: KeyboardInterrupt) -> int:
     """Return the exit code of a command that was interrupted."""
-    return 128 + error.number if isinstance(error, Interruption) else exits.INTERRUPTED
+    return 128 + error.number if isinstance(error, Interruption) else exit_codes.INTERRUPTED
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
-from asrq_jobs.cli.each import each
+from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueAuthError
 from asrq_jobs.events import Event
@@ -32,7 +32,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     last change, description, error code, and what it waits for if only some workers can serve it.
     """
     states: list[JobState] = []
-    any_failed = each(job_ids, lambda client, job_id: states.append(client.state(job_id)), as_json=as_json)
+    any_failed = for_each(job_ids, lambda client, job_id: states.append(client.state(job_id)), as_json=as_json)
     _show(states, as_json=as_json)
     failure.finish(any_failed=any_failed)
 
@@ -69,7 +69,7 @@ def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
     def act(client: Client, job_id: str) -> None:
         _report(job_id, client.cancel(job_id), as_json=as_json)
 
-    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
 @click.command(epilog="\b\nExample:\n  asrq retry $(asrq list --state failed | cut -f 1)")
@@ -82,7 +82,7 @@ def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
         client.retry(job_id)
         _report(job_id, "queued", as_json=as_json)
 
-    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
 @click.command(epilog="\b\nExample:\n  asrq events 3f2a… --json")

@@ -8,8 +8,8 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options
-from asrq_jobs.cli.each import each
-from asrq_jobs.cli.output import Delivery, choose
+from asrq_jobs.cli.bulk import for_each
+from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
 from asrq_jobs.errors import JobStateError
@@ -41,12 +41,12 @@ def wait(
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(job_ids) > 1)
     with (
         Client(configuration.load()) as client,
-        waiting(client, shown, job_ids, job_ids, by_id=True) as (jobs, delivery),
+        waiting(client, shown, job_ids, job_ids, by_id=True) as (jobs, writer),
     ):
         for index, job_id in enumerate(job_ids):
             jobs.add(index, job_id)
         jobs.finish(timeout_s)
-    failure.finish(any_failed=delivery.any_failed)
+    failure.finish(any_failed=writer.any_failed)
 
 
 @click.command(epilog="\b\nExamples:\n  asrq result 3f2a…\n  asrq result 3f2a… --format vtt > talk.vtt")
@@ -59,7 +59,7 @@ def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, n
     after the audio.
     """
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(job_ids) > 1)
-    delivery = Delivery(shown, job_ids, by_id=True)
+    writer = ResultWriter(shown, job_ids, by_id=True)
     numbers = iter(range(len(job_ids)))
 
     def show(client: Client, job_id: str) -> None:
@@ -68,8 +68,8 @@ def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, n
         if found is None:
             status = client.state(job_id).status
             raise JobStateError(f"Job {job_id} is {status}: no result yet.", hint=f"Wait for it: asrq wait {job_id}")
-        delivery.put(index, found)
-        delivery.flush()  # whatever was refused before it
+        writer.put(index, found)
+        writer.flush()  # whatever was refused before it
 
-    any_refused = each(job_ids, show, as_json=as_json)
-    failure.finish(any_failed=any_refused or delivery.any_failed)
+    any_refused = for_each(job_ids, show, as_json=as_json)
+    failure.finish(any_failed=any_refused or writer.any_failed)

@@ -85,7 +85,7 @@ class _Ended:
     written: Path | OutputError | None
 
 
-class Delivery:
+class ResultWriter:
     """Takes results in any order. A file is written at once; what stands on stdout keeps the order of the inputs.
 
     It is printed as soon as what is before it is there, or with `hold` only when all is over: where bars move on the

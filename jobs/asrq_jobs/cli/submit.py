@@ -155,7 +155,7 @@ def _send_and_wait(
 
     What has ended is handed over while others are still being sent.
     """
-    with waiting(client, form, [source.shown for source in found], ids) as (jobs, delivery):
+    with waiting(client, form, [source.shown for source in found], ids) as (jobs, writer):
         for index, source in enumerate(found):
             jobs.sending(ids[index])
             try:
@@ -168,7 +168,7 @@ def _send_and_wait(
                 jobs.add(index, answer.id, known=True)
             jobs.glance()
         jobs.finish(timeout_s)
-    return delivery.any_failed
+    return writer.any_failed
 
 
 def _check(found: list[Source], job_id: str | None, *, by_path: bool, wait: bool, shows: bool) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.follow import Condition, Following, commands_for
 from asrq_jobs.cli.interruption import interruptible
-from asrq_jobs.cli.output import Delivery, Form, failed
+from asrq_jobs.cli.output import Form, ResultWriter, failed
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, OutputError, QueueError, WaitTimeoutError
@@ -20,9 +20,9 @@ from asrq_jobs.states import JobState
 class Waiting:
     """The inputs of one command until each has ended; some may join while others are waited for."""
 
-    def __init__(self, client: Client, delivery: Delivery, bars: Bars | None) -> None:
+    def __init__(self, client: Client, writer: ResultWriter, bars: Bars | None) -> None:
         self._following = Following(client)
-        self._delivery = delivery
+        self._writer = writer
         self._bars = bars
         self._inputs: dict[str, list[int]] = {}
         self._needs: set[str] = set()
@@ -41,7 +41,7 @@ class Waiting:
         """Take the result of an input that has no job."""
         if self._bars:
             self._bars.update(result.id, result)
-        self._delivery.put(index, result)
+        self._writer.put(index, result)
 
     def glance(self) -> None:
         """Take in what has happened so far."""
@@ -85,7 +85,7 @@ class Waiting:
                 self._tell_of(news.waits_for)
             if isinstance(news, Result | AsrqError):
                 for index in self._inputs[job_id]:
-                    self._delivery.put(index, news if isinstance(news, Result) else failed(job_id, news))
+                    self._writer.put(index, news if isinstance(news, Result) else failed(job_id, news))
 
     def _tell_of(self, need: str) -> None:
         if need not in self._needs:
@@ -104,7 +104,7 @@ class Waiting:
 @contextmanager
 def waiting(
     client: Client, form: Form, names: Sequence[str], job_ids: Sequence[str], *, by_id: bool = False
-) -> Iterator[tuple[Waiting, Delivery]]:
+) -> Iterator[tuple[Waiting, ResultWriter]]:
     """Wait for the jobs of inputs; whatever interrupts it leaves what is done, and says how to go on.
 
     `names` is what people call the inputs: file names or, with `by_id`, the ids themselves. Bars show how far each job
@@ -112,18 +112,18 @@ def waiting(
     """
     watched = sys.stderr.isatty() and not form.json_lines
     bars = Bars(dict(zip(reversed(job_ids), reversed(names), strict=True))) if watched else None
-    delivery = Delivery(form, names, by_id=by_id, hold=bars is not None and form.terminal)
-    wait = Waiting(client, delivery, bars)
+    writer = ResultWriter(form, names, by_id=by_id, hold=bars is not None and form.terminal)
+    wait = Waiting(client, writer, bars)
     again = [*(["--json"] if form.json_lines else ["--format", form.form] if form.form != "txt" else [])]
     again += ["--output", str(form.folder)] if form.folder else []
     again += options.of_norms(form.norms)
     with interruptible():
         try:
             with bars or nullcontext():
-                yield wait, delivery
+                yield wait, writer
         except (KeyboardInterrupt, AsrqError) as error:
             with suppress(OutputError, BrokenPipeError):
-                delivery.flush()
+                writer.flush()
             if isinstance(error, WaitTimeoutError):
                 error.hint = commands_for(wait.left, *again)
             elif isinstance(error, OutputError):
@@ -132,4 +132,4 @@ def waiting(
                 failure.note(f"the jobs go on. {commands_for(wait.left, *again)}")
             raise
         else:
-            delivery.flush()
+            writer.flush()

@@ -27,7 +27,7 @@ from asrq_jobs import configuration
 from asrq_jobs.errors import AsrqError
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.whisper import models
-from asrq_worker.bench import surroundings
+from asrq_worker.bench import hardware
 from asrq_worker.embedded.valkey import EmbeddedValkey
 from systems import report
 from systems.audio import Collected, collect, own_manifest
@@ -167,7 +167,7 @@ def main() -> None:
     """Run and print."""
     given = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    machine = surroundings.describe()
+    machine = hardware.describe()
     try:
         with tempfile.TemporaryDirectory(prefix="asrq-systems-") as name, EmbeddedValkey() as url:
             folder = Path(name)

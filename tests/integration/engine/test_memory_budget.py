@@ -14,7 +14,7 @@ from asrq_jobs.errors import ModelMissingError
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions
 from asrq_worker.backends.whisper import models
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.scheduler import ChunkTask
 
 MODELS = {"small": "tiny.en", "large": "base"}
@@ -63,13 +63,13 @@ def fleet(budget_mb: int, tmp_path: Path) -> Iterator[Fleet]:
 
 def hear(fleet: Fleet, name: str, spoken: Path) -> str:
     """Transcribe six seconds on an engine, as a job does."""
-    with fleet.at_work(name) as berth:
+    with fleet.at_work(name) as member:
         task = ChunkTask("job", "batch", spoken, 0, 6 * SAMPLE_RATE, ChunkOptions("en"))
-        return berth.scheduler.submit(task).result(60).transcript.text
+        return member.scheduler.submit(task).result(60).transcript.text
 
 
-def resident_mb(berth: Berth) -> int:
-    return int(psutil.Process(berth.engine.pid or 0).memory_info().rss) >> 20
+def resident_mb(member: Member) -> int:
+    return int(psutil.Process(member.engine.pid or 0).memory_info().rss) >> 20
 
 
 def test_switching_to_and_fro_keeps_within_the_budget(fleet: Fleet, spoken: Path, budget_mb: int) -> None:

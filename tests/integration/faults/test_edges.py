@@ -33,10 +33,10 @@ from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
-from asrq_worker.reaper import lapses, rollback
 from asrq_worker.reaper import reaper as reaping
+from asrq_worker.reaper import recovery, rollback
 from asrq_worker.reaper.reaper import Reaper, Report
-from asrq_worker.routing.policy import FEWEST, Outcome
+from asrq_worker.routing.policy import FEWEST, BackendOutcome
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -289,8 +289,8 @@ def test_it_tells_what_it_did(
     reaper = Reaper(redis, settings, observe=seen.append)
     reaper.start()
     until(lambda: any(report.due == ("retry",) for report in seen))
-    redis.hset(keys.HOSTS, "dead-1", "{}")
-    until(lambda: any(report.hosts == ("dead-1",) for report in seen))
+    redis.hset(keys.WORKERS, "dead-1", "{}")
+    until(lambda: any(report.workers == ("dead-1",) for report in seen))
     reaper.close()
     assert [record.getMessage() for record in caplog.records] == [
         "functions.loaded", "reaper.enqueued", "reaper.repaired"
@@ -308,7 +308,7 @@ def test_it_ends_though_it_cannot_resign(redis: Redis, settings: Settings, monke
 def test_one_job_that_redis_refuses_does_not_keep_the_others_from_being_recovered(
     client: Client, redis: Redis, settings: Settings, held: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lapses, "_recover", odd)
+    monkeypatch.setattr(recovery, "_recover", odd)
     redis.zadd(keys.LEASES, {held.lease: 1.0})
     redis.hset(keys.job("retry"), mapping={"status": "scheduled", "origin": "asrq-batch"})
     redis.zadd(keys.registry("scheduled", "batch"), {"retry": 1.0})
@@ -335,7 +335,7 @@ def _on_trial(redis: Redis) -> None:
     trial = Policy(backend="whisper", canary=Share(backend="qwen", share=0.5))
     assert policies.write(redis, None, trial, reason="test")
     for _ in range(FEWEST):
-        redis.lpush(keys.outcomes("qwen"), Outcome(at=time.time() + 1, code="engine_crashed").model_dump_json())
+        redis.lpush(keys.outcomes("qwen"), BackendOutcome(at=time.time() + 1, code="engine_crashed").model_dump_json())
 
 
 def test_a_trial_is_judged_by_what_can_be_read(redis: Redis) -> None:

@@ -29,7 +29,7 @@ from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
-from asrq_worker.reaper import lapses
+from asrq_worker.reaper import recovery
 from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -97,7 +97,7 @@ def test_a_reaper_that_is_overtaken_by_a_renewal_does_nothing_and_says_so(
         redis.zadd(keys.LEASES, {held.lease: time.time() + 3}, xx=True)
         return attempts_of(redis, job_id)
 
-    monkeypatch.setattr(lapses, "attempts_of", renew_meanwhile)
+    monkeypatch.setattr(recovery, "attempts_of", renew_meanwhile)
     report = Reaper(redis, settings).run_once()
     assert (report.requeued, report.failed) == ((), ())
     assert redis.hget(keys.job("job"), "status") == b"started"
@@ -260,10 +260,10 @@ def test_an_id_that_stands_in_its_lane_once_more_does_not_run_its_job_again(clie
 
 def test_a_killed_host_is_forgotten_and_a_living_one_is_not(redis: Redis, settings: Settings) -> None:
     announced = json.dumps({"state": "ready", "at": time.time() - 100_000})
-    redis.hset(keys.HOSTS, mapping={"dead-1": announced, "box-2": announced})
+    redis.hset(keys.WORKERS, mapping={"dead-1": announced, "box-2": announced})
     redis.sadd(keys.RQ_WORKERS, keys.rq_worker("box-2.fake.batch.1"))
     Reaper(redis, settings).run_once()
-    assert redis.hkeys(keys.HOSTS) == [b"box-2"]
+    assert redis.hkeys(keys.WORKERS) == [b"box-2"]
 
 
 def test_a_suspended_host_that_redis_forgot_registers_again(redis: Redis, settings: Settings) -> None:

@@ -30,7 +30,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.split import SAMPLE_RATE
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.machine import Machine
+from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.queue.faults import VARIABLE
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
@@ -46,7 +46,7 @@ CHUNK_S = 5
 class Rescuer:
     """The host that takes over: real decoders and a real engine, started once for all tests."""
 
-    machine: Machine
+    transcriber: Transcriber
     redis: Redis
     settings: Settings
 
@@ -54,7 +54,7 @@ class Rescuer:
     def serving(self) -> Iterator[None]:
         """Take jobs until the block ends."""
         keeper = LeaseKeeper(self.redis, lease_s=self.settings.lease_s)
-        task = Task(self.machine.pipeline, self.settings, WorkerInfo(name="rescuer", host="h", pid=1, version="0"))
+        task = Task(self.transcriber.pipeline, self.settings, WorkerInfo(name="rescuer", host="h", pid=1, version="0"))
         slot = Slot("batch", "rescuer.fake.batch.1", self.redis, task, keeper, takes_all(self.redis), self.settings)
         keeper.start()
         slot.start()
@@ -79,9 +79,9 @@ def rescuer(_valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         redis_url=_valkey, backend="fake", model="m", fallback="none", decoders=1, chunk_s=CHUNK_S, lease_s=3,
         retry_delay_s=0.05, spool_dir=tmp_path_factory.mktemp("spool"),
     )  # fmt: skip
-    with connect(settings) as redis, Machine(settings, uploads=Uploads(redis, settings)) as machine:
-        machine.wait_ready()
-        yield Rescuer(machine, redis, settings)
+    with connect(settings) as redis, Transcriber(settings, uploads=Uploads(redis, settings)) as transcriber:
+        transcriber.wait_ready()
+        yield Rescuer(transcriber, redis, settings)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def blob(client: Client, talk: Path) -> BlobAudio:
 def undisturbed(rescuer: Rescuer, blob: BlobAudio) -> Result:
     """What comes out when nobody is killed."""
 
-    return rescuer.machine.pipeline.run(Request.build(id="x", audio=blob), JobControl(), Nowhere())
+    return rescuer.transcriber.pipeline.run(Request.build(id="x", audio=blob), JobControl(), Nowhere())
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _reap(rescuer: Rescuer, *, later_s: float = 0.0) -> None:
 def test_killed_after_a_job_was_passed_on(
     client: Client, rescuer: Rescuer, blob: BlobAudio, undisturbed: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.redis.hset(keys.HOSTS, "rescuer", registration(rescuer.settings, ANYTHING))
+    client.redis.hset(keys.WORKERS, "rescuer", registration(rescuer.settings, ANYTHING))
     with victim(rescuer.settings.redis_url, "passed_on", monkeypatch, backend="other") as process:
         client.submit(blob, id="job", backend="fake")
         assert process.ended(30) == -signal.SIGKILL
@@ -293,11 +293,11 @@ def test_an_execution_that_lost_its_job_leaves_the_next_one_on_the_same_host_alo
     request = Request.build(id="job", audio=blob, prompt=f"touch:{begun} until:{go}")
     late = JobControl()
     with ThreadPoolExecutor() as slots:
-        first = slots.submit(rescuer.machine.pipeline.run, request, late, Nowhere())
+        first = slots.submit(rescuer.transcriber.pipeline.run, request, late, Nowhere())
         until(begun.exists)
-        scheduler = rescuer.machine.fleet.enlist("fake").scheduler
+        scheduler = rescuer.transcriber.fleet.enlist("fake").scheduler
         alone = len(scheduler._queue)
-        second = slots.submit(rescuer.machine.pipeline.run, request, JobControl(), Nowhere())
+        second = slots.submit(rescuer.transcriber.pipeline.run, request, JobControl(), Nowhere())
         until(lambda: len(scheduler._queue) > alone)
         late.stop(LeaseLostError("Another execution has the job."))
         assert isinstance(first.exception(20), LeaseLostError)

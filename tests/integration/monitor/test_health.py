@@ -138,12 +138,12 @@ class TestCheckThroughRedis:
             return worker_problem_in(redis, "box")
 
         assert problem() == "No worker of box has announced itself."
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "loading"}))
-        redis.hset(keys.HOSTS, "other-1a2b3c", json.dumps({"state": "draining"}))
+        redis.hset(keys.WORKERS, "box-1a2b3c", json.dumps({"state": "loading"}))
+        redis.hset(keys.WORKERS, "other-1a2b3c", json.dumps({"state": "draining"}))
         for at, rubbish in enumerate((b"\xff", b"{", b"[]", b"{}", b"[" * 100_000)):
-            redis.hset(keys.HOSTS, b"box-\xff%d" % at, rubbish)
+            redis.hset(keys.WORKERS, b"box-\xff%d" % at, rubbish)
         assert problem() == "The worker is loading."
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "ready"}))
+        redis.hset(keys.WORKERS, "box-1a2b3c", json.dumps({"state": "ready"}))
         assert problem() == "The worker is silent."  # no slot yet
         for number in ("1", "2"):
             redis.sadd(keys.RQ_WORKERS, keys.rq_worker(f"box-1a2b3c.whisper.batch.{number}"))
@@ -151,7 +151,7 @@ class TestCheckThroughRedis:
         assert problem() is None
         redis.delete(keys.rq_worker("box-1a2b3c.whisper.batch.2"))
         assert problem() == "The worker is silent."
-        redis.hset(keys.HOSTS, "box-1a2b3c", json.dumps({"state": "draining"}))
+        redis.hset(keys.WORKERS, "box-1a2b3c", json.dumps({"state": "draining"}))
         assert problem() is None
 
     def test_a_real_worker(self, valkey_url: str, asrq: Asrq) -> None:

@@ -14,7 +14,7 @@ from asrq_jobs.policy import Policy, Share
 from asrq_jobs.serving import refuse_unknown
 from asrq_jobs.settings import Settings
 from asrq_worker.reaper.reaper import Reaper
-from asrq_worker.routing.policy import Outcome
+from asrq_worker.routing.policy import BackendOutcome
 
 WHISPER = {"fallback": "whisper", "whisper_model": "tiny.en", "lanes": "batch:2"}
 
@@ -134,7 +134,7 @@ def test_a_canary_that_fails_is_rolled_back_by_itself(client: Client, valkey_url
     assert policy.write(client.redis, None, trial, reason="canary qwen 10%")
     now = time.time() + 1
     for _ in range(20):
-        client.redis.lpush(keys.outcomes("qwen"), Outcome(at=now, code="engine_timeout").model_dump_json())
+        client.redis.lpush(keys.outcomes("qwen"), BackendOutcome(at=now, code="engine_timeout").model_dump_json())
     reaper = Reaper(client.redis, Settings(redis_url=valkey_url), clock=lambda: now + 1)
     assert reaper.run_once().rolled_back == ("qwen",)
     assert reaper.run_once().rolled_back == ()

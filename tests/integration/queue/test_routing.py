@@ -94,10 +94,10 @@ class Fleet:
             yield host
 
     def register(self, name: str, *offers: Offer, state: str = "ready") -> None:
-        self._client.redis.hset(keys.HOSTS, name, registration(self.settings, offers, state=state))
+        self._client.redis.hset(keys.WORKERS, name, registration(self.settings, offers, state=state))
 
     def forget(self, name: str) -> None:
-        self._client.redis.hdel(keys.HOSTS, name)
+        self._client.redis.hdel(keys.WORKERS, name)
 
     def served(self, job_id: str) -> str:
         """Who has served a job."""
@@ -229,7 +229,7 @@ def test_what_no_registered_worker_can_serve_fails_at_once_and_says_why(
     if others == "another lane":
         lanes = client.settings.model_copy(update={"lanes": "interactive:4"})
         anything = [Offer(backend="qwen", model="large"), Offer(backend="whisper", model="large")]
-        client.redis.hset(keys.HOSTS, "gpu", registration(lanes, anything))
+        client.redis.hset(keys.WORKERS, "gpu", registration(lanes, anything))
     with fleet.host("cpu", ENGLISH, work=run_here):
         if others == "itself":  # what it announced before it knew better
             fleet.register("cpu", WHISPER, QWEN, Offer(backend="whisper", model="large"))
@@ -247,7 +247,7 @@ def test_a_job_waits_for_a_worker_that_was_stopped_a_short_while_ago(client: Cli
         assert client.workers().keys() == {"cpu"}
         assert client.workers(stopped=True).keys() == {"cpu", "gpu"}
         reports = look(client, times=3, later_s=300.1)
-        assert [report.hosts for report in reports] == [(), (), ("gpu",)]
+        assert [report.workers for report in reports] == [(), (), ("gpu",)]
         until(lambda: look(client) and client.result("job"))
         result = client.wait("job", timeout_s=30)
     assert (result.status, result.error and result.error.code) == ("failed", "not_served")

@@ -19,7 +19,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
 from asrq_worker.audio.source import Source
-from asrq_worker.programs.service import Service
+from asrq_worker.programs.worker import Worker
 from asrq_worker.queue import slot
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
@@ -35,10 +35,10 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _host(client: Client, **settings: Any) -> Iterator[Service]:
+def _host(client: Client, **settings: Any) -> Iterator[Worker]:
     usual = {"redis_url": client.settings.redis_url, "backend": "fake", "model": "m", "decoders": 1, "grace_s": 0}
     config = Settings(**usual | {"lease_s": LEASE_S} | settings)
-    service = Service(config, shutdown=lambda: None)
+    service = Worker(config, shutdown=lambda: None)
     service.start()
     try:
         with Reaper(client.redis, config):
@@ -64,7 +64,7 @@ def _completed_at_once(client: Client, job_id: str) -> bool:
 
 def test_for_a_decoder(client: Client, data: Path) -> None:
     with _host(client, lanes="batch:2") as service:
-        with service._machine.decoders._turn(lambda: None, urgent=True):
+        with service._transcriber.decoders._turn(lambda: None, urgent=True):
             job = client.submit_file(data / "hello-en.flac")
             until(lambda: client.redis.zcard(keys.LEASES))
             assert _kept(client.redis, LONG_S)
@@ -129,7 +129,7 @@ def test_for_an_engine_that_loads(client: Client, data: Path, tmp_path: Path) ->
     gate.touch()
     with _host(client, model=f"until:{gate}", lanes="batch:1") as service:
         gate.unlink()
-        assert service._machine.fleet.unload("fake")
+        assert service._transcriber.fleet.unload("fake")
         job = client.submit_file(data / "hello-en.flac")
         until(lambda: client.redis.zcard(keys.LEASES))
         assert _kept(client.redis, LONG_S)

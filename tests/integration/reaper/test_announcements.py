@@ -36,7 +36,7 @@ def announced(redis: Redis) -> list[tuple[str, str, str | None]]:
     assert all(-5 < redis.time()[0] - due < 60 for _, due in lying)  # due when its job ended: none overtakes another
     found = [Delivery.model_validate_json(raw) for raw, _ in lying]
     assert all(delivery.url == URL and delivery.tries == 0 for delivery in found)
-    return [(delivery.notice.id, delivery.notice.status, delivery.notice.code) for delivery in found]
+    return [(delivery.payload.id, delivery.payload.status, delivery.payload.code) for delivery in found]
 
 
 def work(request: Request, control: JobControl, journal: Journal) -> Result:

@@ -18,7 +18,7 @@ from support.waiting import until
 
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings
-from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Notice, verify
+from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
 from asrq_worker.reaper import courier
 from asrq_worker.reaper.courier import MOST_TRIES, Courier, wait_s
 
@@ -72,7 +72,7 @@ def settings(*, private: bool = True) -> Settings:
 
 
 def leave(redis: Redis, url: str, *, tries: int = 0, job_id: str = "a") -> Delivery:
-    delivery = Delivery(url=url, notice=Notice(id=job_id, status="failed", code="no_audio", at=999.0), tries=tries)
+    delivery = Delivery(url=url, payload=Payload(id=job_id, status="failed", code="no_audio", at=999.0), tries=tries)
     redis.zadd(keys.WEBHOOKS, {delivery.model_dump_json(): 0})
     return delivery
 
@@ -147,7 +147,7 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver
     assert redis.hget(keys.STATS, "webhooks_delivered") == b"1"
     bodies = {body for body, _ in receiver.got}
     assert len(receiver.got) == 4
-    assert bodies == {Notice(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
+    assert bodies == {Payload(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
     for body, signature in receiver.got:
         assert verify(SECRET, signature, body, now=redis.time()[0])
 

@@ -21,8 +21,8 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.queue import expiry
 from asrq_worker.queue.execution import Execution
-from asrq_worker.reaper import patrol
 from asrq_worker.reaper import reaper as reaping
+from asrq_worker.reaper import scanner
 from asrq_worker.reaper.reaper import Reaper, Report
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -304,7 +304,7 @@ def test_a_redis_that_takes_no_writes_ends_the_round(
 def test_a_dry_run_changes_nothing_and_says_what_would_be_done(
     client: Client, redis: Redis, settings: Settings, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patrol, "_STEP", 3)  # the whole is more than one part
+    monkeypatch.setattr(scanner, "_STEP", 3)  # the whole is more than one part
     for job_id in ("dead", "exhausted", "broken", "deleted", "retry", "late"):
         client.submit(AUDIO, id=job_id, retries=0 if job_id == "exhausted" else 1, queue_ttl_s=1)
     for job_id in ("dead", "exhausted", "broken", "deleted"):
@@ -337,7 +337,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_done(
 def test_a_long_queue_is_looked_through_a_part_at_a_time(
     client: Client, redis: Redis, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patrol, "_STEP", 3)
+    monkeypatch.setattr(scanner, "_STEP", 3)
     ids = {f"job-{number}" for number in range(10)}
     for job_id in sorted(ids):
         client.submit(AUDIO, id=job_id, queue_ttl_s=1)
@@ -356,7 +356,7 @@ def test_a_long_queue_is_looked_through_a_part_at_a_time(
 def test_a_job_of_a_long_queue_that_is_on_no_list_is_found(
     client: Client, redis: Redis, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patrol, "_STEP", 3)
+    monkeypatch.setattr(scanner, "_STEP", 3)
     rounds = Rounds(redis, client.settings.model_copy(update={"lease_s": LEASE_S}))
     for number in range(30):
         client.submit(AUDIO, id=f"job-{number}")
@@ -373,7 +373,7 @@ def test_a_look_asks_and_hears_no_more_however_many_wait(redis: Redis, rounds: R
         keys.waiting("batch", "x"): "batch",
     }
     redis.sadd(keys.RQ_QUEUES, *lists)
-    redis.hset(keys.HOSTS, "gpu", _serves_x())
+    redis.hset(keys.WORKERS, "gpu", _serves_x())
 
     def cost_of_a_look(count: int) -> tuple[int, int]:
         """Commands and bytes of the answers, the most of some looks, with so many jobs waiting on each list."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from redis import Redis
 
 from asrq_jobs.settings import Settings
-from asrq_worker.queue import shared
+from asrq_worker.queue import shared_keys
 from asrq_worker.reaper.reaper import Reaper
 
 
@@ -25,7 +25,7 @@ def reaping(redis: Redis, settings: Settings) -> Iterator[None]:
 
 def spoil(redis: Redis, key: str) -> None:
     redis.delete(key)
-    if shared.TYPES.get(key) == "string":
+    if shared_keys.TYPES.get(key) == "string":
         redis.rpush(key, "rubbish")
     else:
         redis.set(key, "rubbish")

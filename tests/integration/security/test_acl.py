@@ -252,9 +252,9 @@ WRITES: list[Command] = [
 """Every kind of command that could put text under a key; the key comes second."""
 
 OF_WORKERS = [
-    keys.result("x"), keys.rq_results("x"), keys.chunks("x"), keys.attempts("x"), keys.LEASES, keys.HOSTS, keys.LIMITS,
-    keys.POLICY, keys.POLICY_LOG, keys.LEADER, keys.CANCELED, keys.command("x"), keys.RQ_WORKERS, keys.WEBHOOKS,
-    keys.cache("x"),
+    keys.result("x"), keys.rq_results("x"), keys.chunks("x"), keys.attempts("x"), keys.LEASES, keys.WORKERS,
+    keys.LIMITS, keys.POLICY, keys.POLICY_LOG, keys.LEADER, keys.CANCELED, keys.command("x"), keys.RQ_WORKERS,
+    keys.WEBHOOKS, keys.cache("x"),
     *(keys.registry(kind, "batch") for kind in ("wip", "finished", "failed")),
 ]  # fmt: skip
 

@@ -15,17 +15,17 @@ from support.waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane
 from asrq_jobs.settings import Settings
-from asrq_worker.programs.service import Service
-from asrq_worker.queue import shared
+from asrq_worker.programs.worker import Worker
+from asrq_worker.queue import shared_keys
 
 
 @pytest.fixture(scope="module")
-def service(_valkey: str) -> Iterator[Service]:
+def service(_valkey: str) -> Iterator[Worker]:
     """One worker for all of it, in this process: it has to go on."""
     settings = Settings(
         redis_url=_valkey, backend="fake", fallback="none", lanes="interactive:1,batch:1", decoders=1, lease_s=3
     )
-    running = Service(settings, shutdown=lambda: None)
+    running = Worker(settings, shutdown=lambda: None)
     running.start()
     yield running
     running.close()
@@ -40,9 +40,9 @@ def defects(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.message.endswith(".defect")]
 
 
-@pytest.mark.parametrize("key", shared.TYPES)
+@pytest.mark.parametrize("key", shared_keys.TYPES)
 def test_one_spoilt_key_costs_no_job(
-    client: Client, service: Service, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
+    client: Client, service: Worker, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
     lane: Lane = "interactive" if "interactive" in key else "batch"
     other: Lane = "batch" if lane == "interactive" else "interactive"
@@ -68,7 +68,7 @@ def test_one_spoilt_key_costs_no_job(
         for job_id in ("runs", "waits", "other", "after"):
             assert client.wait(job_id, timeout_s=20).status == "completed", job_id
             assert contradictions(client, job_id) == []
-    assert client.redis.type(key) in {b"none", shared.TYPES[key].encode()}
+    assert client.redis.type(key) in {b"none", shared_keys.TYPES[key].encode()}
     assert client.redis.ttl(keys.spoilt(key)) > 0
     (told,) = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "queue.spoilt"]
     assert (told["key"], told["moved_to"]) == (key, keys.spoilt(key))
@@ -99,9 +99,9 @@ def litter(redis: Redis, key: str, kind: str) -> None:
 
 
 def test_absurd_members_of_all_of_them_cost_no_job(
-    client: Client, service: Service, blob: BlobAudio, caplog: pytest.LogCaptureFixture
+    client: Client, service: Worker, blob: BlobAudio, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for key, kind in shared.TYPES.items():
+    for key, kind in shared_keys.TYPES.items():
         if key != keys.LEADER:
             litter(client.redis, key, kind)
     client.submit(blob, id="odd", lane="batch")
@@ -113,12 +113,12 @@ def test_absurd_members_of_all_of_them_cost_no_job(
         assert client.wait("odd", timeout_s=20).status == "completed"
         for key in (keys.LEASES, *(of(lane) for lane in LANES for of in (keys.queue, keys.intermediate))):
             until(lambda key=key: not client.redis.exists(key))
-        until(lambda: client.redis.hkeys(keys.HOSTS) == [service.name.encode()])
+        until(lambda: client.redis.hkeys(keys.WORKERS) == [service.name.encode()])
     assert defects(caplog) == []
 
 
 def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
-    redis: Redis, client: Client, service: Service, blob: BlobAudio
+    redis: Redis, client: Client, service: Worker, blob: BlobAudio
 ) -> None:
     spoil(redis, keys.queue("batch"))
     spoil(redis, keys.registry("canceled", "batch"))
@@ -137,7 +137,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
         assert client.wait("job", timeout_s=20).status == "completed"
 
 
-def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Service) -> None:
+def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Worker) -> None:
     spoil(redis, keys.LIMITS)
     service._publish()
     usual = redis.hgetall(keys.LIMITS)
@@ -153,7 +153,7 @@ def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Se
 
 
 def test_the_registration_of_a_slot_that_is_spoilt_keeps_it_from_nothing(
-    client: Client, service: Service, blob: BlobAudio
+    client: Client, service: Worker, blob: BlobAudio
 ) -> None:
     for slot in service._slots:
         spoil(client.redis, slot.key)

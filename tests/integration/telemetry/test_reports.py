@@ -215,7 +215,7 @@ def test_a_dsn_that_is_none_is_a_wrong_setting() -> None:
 
 def test_without_a_dsn_the_sdk_is_not_even_loaded() -> None:
     program = (
-        "import sys, asrq_worker.programs.service, asrq_worker.reaper.reaper\n"
+        "import sys, asrq_worker.programs.worker, asrq_worker.reaper.reaper\n"
         "from asrq_worker.telemetry import reports\n"
         "from asrq_jobs.settings import Settings\n"
         "reports.configure(Settings()); reports.name_worker('w'); reports.capture(RuntimeError('x')); reports.close()\n"

@@ -18,8 +18,8 @@ from support.processes import PROGRAM, all_gone
 
 from asrq_jobs import Client
 from asrq_jobs.settings import Settings
-from asrq_worker.process.foreground import Foreground
-from asrq_worker.programs import service
+from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.programs import worker as program
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.slot import Slot
 
@@ -87,8 +87,8 @@ def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(
 
     monkeypatch.setattr(Slot, "start", start_and_be_struck)
     settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1)
-    with Foreground() as foreground:
-        service.run(settings, foreground)
+    with Shutdown() as shutdown:
+        program.run(settings, shutdown)
     assert client.workers() == {}
     assert psutil.Process().children() == before
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_handed_in_is_tried_as_long_as_there_is_grace_and_keeps_n
 
     monkeypatch.setattr(Execution, "end", away)
     settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1, grace_s=3)
-    worker = service.Service(settings, shutdown=lambda: None)
+    worker = program.Worker(settings, shutdown=lambda: None)
     worker.start()
     client.submit_file(data / "hello-en.flac")
     assert tried.wait(30)

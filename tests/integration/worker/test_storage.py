@@ -106,7 +106,7 @@ TROUBLES = {
 
 
 def _state_in_redis(client: Client) -> tuple[str, str | None]:
-    [status] = client.redis.hvals(keys.HOSTS)
+    [status] = client.redis.hvals(keys.WORKERS)
     told = json.loads(status)
     return told["state"], told["problem"]
 
@@ -225,7 +225,7 @@ def test_a_model_that_has_no_room_is_waited_for_at_the_start(
     running = Process("worker", "--backend", "fake", "--model", f"no-room-unless:{room}", env=env)
     try:
         assert running.wait_for("engine.failed")["code"] == "storage_unusable"
-        until(lambda: client.redis.hlen(keys.HOSTS) and _state_in_redis(client)[1] is not None)
+        until(lambda: client.redis.hlen(keys.WORKERS) and _state_in_redis(client)[1] is not None)
         assert _state_in_redis(client) == ("loading", "There is no room for the model.")
         room.touch()
         running.wait_for("worker.ready")

@@ -84,7 +84,7 @@ def submit(spoken: Path) -> Submit:
 
     def queue(
         scheduler: Scheduler,
-        job_id: str,
+        flow: str,
         command: str | None = None,
         *,
         lane: str = "batch",
@@ -94,8 +94,6 @@ def submit(spoken: Path) -> Submit:
     ) -> Future[ChunkDone]:
         first, last = round(start * 16_000), round((start + seconds) * 16_000)
         heard = (told,) if told else ()
-        return scheduler.submit(
-            ChunkTask(job_id, lane, spoken, first, last, ChunkOptions("en", prompt=command), *heard)
-        )
+        return scheduler.submit(ChunkTask(flow, lane, spoken, first, last, ChunkOptions("en", prompt=command), *heard))
 
     return queue

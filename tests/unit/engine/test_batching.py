@@ -15,14 +15,14 @@ from asrq_worker.engine.turns import LANE_RATIO, Turns, Waiting
 WORDS = ChunkOptions(word_timestamps=True)
 
 
-def chunk(number: int, job_id: str = "a", lane: str = "batch", seconds: float = 5.0, **more: Any) -> Waiting:
-    return Waiting(number, job_id, lane, seconds, more.pop("options", ChunkOptions()), **more)
+def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0, **more: Any) -> Waiting:
+    return Waiting(number, flow, lane, seconds, more.pop("options", ChunkOptions()), **more)
 
 
 def joined(waiting: Iterable[Waiting]) -> Turns:
     turns = Turns()
     for chunk in waiting:
-        turns.join(chunk.job_id, chunk.lane)
+        turns.join(chunk.flow, chunk.lane)
     return turns
 
 
@@ -122,7 +122,7 @@ def test_nothing_overtakes_a_suspect_whose_turn_has_come() -> None:
     waiting = [suspect, *(chunk(n, f"d{n}", "interactive") for n in range(2, 20))]
     running = chunk(0, "d0", "interactive")
     for each in (running, *waiting):
-        turns.join(each.job_id, each.lane)
+        turns.join(each.flow, each.lane)
     turns.give([running], waiting)
     for _ in range(3):
         [chosen] = next_batch(waiting, [running], turns, Limits(parallel=2))
@@ -160,7 +160,7 @@ chunks = st.lists(
     st.builds(
         Waiting,
         number=st.integers(1, 10_000),
-        job_id=st.sampled_from("abcde"),
+        flow=st.sampled_from("abcde"),
         lane=st.just("batch"),
         seconds=st.floats(0, 30),
         options=st.builds(ChunkOptions, word_timestamps=st.booleans()),

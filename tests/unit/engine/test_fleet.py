@@ -10,7 +10,7 @@ import pytest
 from asrq_jobs.errors import EngineCrashedError, ShutdownError
 from asrq_jobs.policy import Policy, Share
 from asrq_worker.engine import fleet as fleet_module
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.life import Failures, State
 
 
@@ -108,12 +108,12 @@ def test_what_serves_is_kept_and_what_only_stood_in_goes(fleet: Fleet, engines: 
 def test_an_engine_that_was_given_up_is_not_used_and_is_tried_anew_later(
     fleet: Fleet, engines: dict[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    berth = fleet.enlist("qwen")
+    member = fleet.enlist("qwen")
     engines["qwen"].final = engines["qwen"].failures.final = True
     assert not fleet.usable("qwen")
     fleet.retire(["qwen"], idle_s=900)
-    assert fleet.find("qwen") is berth
-    berth.used_at -= 61
+    assert fleet.find("qwen") is member
+    member.used_at -= 61
     with fleet.at_work("qwen"):  # jobs go on to find it given up, and do not keep it so
         pass
     fleet.retire(["qwen"], idle_s=900)
@@ -161,16 +161,16 @@ def test_an_engine_that_goes_before_its_job_comes_is_started_anew(
     """Another job's engine takes its room at the moment between being found and being used."""
     enlist, going = fleet.enlist, ["qwen"]
 
-    def enlist_and_lose(name: str) -> Berth:
-        berth = enlist(name)
+    def enlist_and_lose(name: str) -> Member:
+        member = enlist(name)
         if going:
             assert fleet.unload(going.pop())
             engines["qwen"] = FakeEngine("qwen", 400)
-        return berth
+        return member
 
     monkeypatch.setattr(fleet, "enlist", enlist_and_lose)
-    with fleet.at_work("qwen") as berth:
-        assert fleet.find("qwen") is berth
+    with fleet.at_work("qwen") as member:
+        assert fleet.find("qwen") is member
         assert not fleet.unload("qwen")
     assert not engines["qwen"].closed
 
@@ -183,7 +183,7 @@ def test_a_fleet_offers_what_the_policy_names(fleet: Fleet, engines: dict[str, F
     ]  # fmt: skip
     canary_of_its_fallback = Policy(backend="qwen", fallback="whisper", canary=Share(backend="whisper", share=0.1))
     assert [offer.on_request for offer in fleet.offers(canary_of_its_fallback)] == [False, False]
-    assert fleet.berths() == [], "nothing was loaded for that"
+    assert fleet.members() == [], "nothing was loaded for that"
 
 
 def test_a_closed_fleet_starts_nothing(fleet: Fleet, engines: dict[str, FakeEngine]) -> None:
@@ -202,8 +202,8 @@ def test_only_an_engine_that_serves_now_is_ready(fleet: Fleet, engines: dict[str
 
 
 def test_a_backend_that_fails_in_a_row_is_left_alone(fleet: Fleet) -> None:
-    berth = fleet.enlist("qwen")
+    member = fleet.enlist("qwen")
     for _ in range(5):
         assert fleet.usable("qwen")
-        berth.breaker.failed()
+        member.breaker.failed()
     assert not fleet.usable("qwen")

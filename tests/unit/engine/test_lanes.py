@@ -76,20 +76,20 @@ class Host:
         self.totals: list[float] = []
         """Seconds from the submission of each clip to its text."""
 
-    def submit(self, job_id: str, lane: str, lengths: Sequence[float], done: Callable[[], None]) -> None:
+    def submit(self, flow: str, lane: str, lengths: Sequence[float], done: Callable[[], None]) -> None:
         left = len(lengths)
 
         def one_done(seconds: float, future: Future[ChunkDone]) -> None:
             nonlocal left
             future.result()
-            self.audio_s[job_id] += round(seconds)
+            self.audio_s[flow] += round(seconds)
             left -= 1
             if not left:
                 done()
 
         with self.scheduler._changed:  # all of them at once
             for seconds in lengths:
-                task = ChunkTask(job_id, lane, Path("none"), 0, round(seconds * SAMPLE_RATE), ChunkOptions("en"))
+                task = ChunkTask(flow, lane, Path("none"), 0, round(seconds * SAMPLE_RATE), ChunkOptions("en"))
                 self.scheduler.submit(task).add_done_callback(lambda future, s=seconds: one_done(s, future))
 
     def hour(self) -> list[float]:
@@ -189,6 +189,6 @@ def test_jobs_of_a_lane_share_by_audio(host: Callable[..., Host]) -> None:
     assert before["long"] == pytest.approx(before["short"], abs=100)
     shared.submit("late", "batch", [14.0] * 800, lambda: None)
     shared.go_on(until_s=200.0)
-    got = [shared.audio_s[job_id] - before[job_id] for job_id in ("long", "short", "late")]
+    got = [shared.audio_s[flow] - before[flow] for flow in ("long", "short", "late")]
     assert max(got) - min(got) <= 150
     assert min(got) > 500

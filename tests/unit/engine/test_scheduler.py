@@ -53,11 +53,11 @@ def finish_order(futures: dict[str, Future[ChunkDone]]) -> tuple[list[str], thre
 
 
 def hold(
-    scheduler: Scheduler, submit: Submit, job_id: str, folder: Path, then: str = "", **more: Any
+    scheduler: Scheduler, submit: Submit, flow: str, folder: Path, then: str = "", **more: Any
 ) -> tuple[Future[ChunkDone], Path]:
     """Keep the engine busy with a chunk, from now on and until the returned file exists; `then` it does that."""
-    began, go = folder / f"{job_id}-began", folder / "go"
-    future = submit(scheduler, job_id, f"touch:{began} until:{go} {then}", **more)
+    began, go = folder / f"{flow}-began", folder / "go"
+    future = submit(scheduler, flow, f"touch:{began} until:{go} {then}", **more)
     wait_for(began)
     return future, go
 

@@ -17,15 +17,15 @@ from asrq_worker.engine.batching import Limits, next_batch
 from asrq_worker.engine.turns import HEAD_START_S, LANE_RATIO, LEAST_S, Turns, Waiting
 
 
-def chunk(number: int, job_id: str = "a", lane: str = "batch", seconds: float = 5.0) -> Waiting:
-    return Waiting(number, job_id, lane, seconds, ChunkOptions())
+def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0) -> Waiting:
+    return Waiting(number, flow, lane, seconds, ChunkOptions())
 
 
 def joined(waiting: Iterable[Waiting], turns: Turns | None = None) -> Turns:
     """Return turns that know the jobs of what waits; none was served yet, but by the turns given."""
     turns = turns or Turns()
     for chunk in waiting:
-        turns.join(chunk.job_id, chunk.lane)
+        turns.join(chunk.flow, chunk.lane)
     return turns
 
 
@@ -60,7 +60,7 @@ def test_jobs_share_by_audio_and_not_by_places() -> None:
     left, turns, had = [*long_chunks, *short_chunks], Turns(), Counter[str]()
     for _ in range(22):
         chosen = serve(left, turns)
-        had[chosen.job_id] += round(chosen.seconds)
+        had[chosen.flow] += round(chosen.seconds)
         assert abs(had["long"] - had["short"]) <= 28
     assert had["long"] >= 4 * 28
 
@@ -77,7 +77,7 @@ def test_a_new_job_gets_nothing_for_the_time_before_it_came() -> None:
     for _ in range(100):
         serve(left, turns)
     left += [chunk(n, "new", seconds=28) for n in range(200, 230)]
-    order = [serve(left, turns).job_id for _ in range(20)]
+    order = [serve(left, turns).flow for _ in range(20)]
     assert order[0] == "new"
     assert 9 <= order.count("new") <= 11
 
@@ -145,7 +145,7 @@ chunks = st.lists(
     st.builds(
         Waiting,
         number=st.integers(1, 10_000),
-        job_id=st.sampled_from("abcde"),
+        flow=st.sampled_from("abcde"),
         lane=st.just("batch"),
         seconds=st.floats(0, 30),
         options=st.builds(ChunkOptions, word_timestamps=st.booleans()),
@@ -159,8 +159,8 @@ chunks = st.lists(
 def test_everything_is_served_in_the_end_each_job_in_order(waiting: list[Waiting]) -> None:
     order = served_in_order(waiting)
     assert sorted(order) == sorted(chunk.number for chunk in waiting)
-    for job_id in {chunk.job_id for chunk in waiting}:
-        own = [number for number in order if number in {c.number for c in waiting if c.job_id == job_id}]
+    for flow in {chunk.flow for chunk in waiting}:
+        own = [number for number in order if number in {c.number for c in waiting if c.flow == flow}]
         assert own == sorted(own)
 
 
@@ -184,15 +184,15 @@ class Host:
             self.come(lane)
 
     def come(self, lane: str) -> None:
-        job_id = f"job{next(self.number)}"
+        flow = f"job{next(self.number)}"
         seconds, words = self.rng.choice([3.0, 28.0]), self.rng.random() < 0.2
         for _ in range(self.rng.choice([1, 1, 1, 2, 6])):
-            self.queue(Waiting(next(self.number), job_id, lane, seconds, ChunkOptions(word_timestamps=words)))
+            self.queue(Waiting(next(self.number), flow, lane, seconds, ChunkOptions(word_timestamps=words)))
 
     def queue(self, waiting: Waiting) -> None:
-        self.turns.join(waiting.job_id, waiting.lane)
+        self.turns.join(waiting.flow, waiting.lane)
         self.waiting[waiting.number] = waiting
-        self.since[waiting.job_id] = self.given_s
+        self.since[waiting.flow] = self.given_s
 
     def hand_out(self) -> bool:
         """Return whether there was something to hand out; nobody may have waited for long."""
@@ -206,13 +206,13 @@ class Host:
         self.given_s += sum(chunk.weight for chunk in batch)
         for chosen in batch:
             del self.waiting[chosen.number]
-            self.since[chosen.job_id] = self.given_s
+            self.since[chosen.flow] = self.given_s
         self.turns.give(batch, waiting)
         self.running.append(batch)
         self._check_lanes(batch)
         at_once = self.slots + self.limits.parallel * self.limits.max_batch + self.suspects
         bound_s = (LANE_RATIO + 1) * at_once * 2 * (28 + HEAD_START_S)
-        assert all(self.given_s - self.since[chunk.job_id] <= bound_s for chunk in waiting)
+        assert all(self.given_s - self.since[chunk.flow] <= bound_s for chunk in waiting)
         return True
 
     def _check_lanes(self, batch: list[Waiting]) -> None:
@@ -228,9 +228,9 @@ class Host:
     def finish(self) -> None:
         """End a batch; the slots of jobs that are done with it take others."""
         done = self.running.pop(self.rng.randrange(len(self.running)))
-        here = {chunk.job_id for chunk in (*self.waiting.values(), *itertools.chain(*self.running))}
+        here = {chunk.flow for chunk in (*self.waiting.values(), *itertools.chain(*self.running))}
         self.turns.keep(here)
-        for lane in {chunk.job_id: chunk.lane for chunk in done if chunk.job_id not in here}.values():
+        for lane in {chunk.flow: chunk.lane for chunk in done if chunk.flow not in here}.values():
             self.come(lane)
 
     def die(self) -> None:

@@ -68,10 +68,10 @@ def test_a_webhook_is_told_of_what_it_is_for(
     result: Result, settings: Settings, webhook: str | None, told: tuple[str, str | None] | None
 ) -> None:
     delivery = ending.of_job(result, settings, at=AT, webhook=webhook).delivery
-    assert (delivery and (delivery.notice.status, delivery.notice.code)) == told
+    assert (delivery and (delivery.payload.status, delivery.payload.code)) == told
     if delivery:
         assert (delivery.url, delivery.tries) == ("https://example.org/", 0)
-        assert (delivery.notice.id, delivery.notice.at) == ("job", AT)
+        assert (delivery.payload.id, delivery.payload.at) == ("job", AT)
 
 
 @pytest.mark.parametrize("counts", [True, False])

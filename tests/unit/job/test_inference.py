@@ -18,10 +18,10 @@ from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Transcript
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import checkpoints, inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job
+from asrq_worker.job.inference import InferenceJob, Transcription
 
 SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
 
@@ -35,22 +35,22 @@ def decoded(tmp_path: Path) -> DecodedAudio:
 
 
 @pytest.fixture
-def berth(tmp_path: Path) -> Iterator[Berth]:
+def member(tmp_path: Path) -> Iterator[Member]:
     fleet = Fleet(lambda name: Engine(name, BackendConfig("fake", tmp_path, options={"max_batch": 4})))
     yield fleet.enlist("fake")
     fleet.close()
 
 
 def hear(
-    berth: Berth, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, *, stand_in: bool = False
-) -> Heard:
+    member: Member, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, *, stand_in: bool = False
+) -> Transcription:
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
-    job, loaded = Job(request, JobControl(), notes), berth.engine.wait_ready(30)
-    return inference.transcribe(job, decoded, berth, loaded, chunk_s=28.0, stand_in=stand_in)
+    job, loaded = InferenceJob(request, JobControl(), notes), member.engine.wait_ready(30)
+    return inference.transcribe(job, decoded, member, loaded, chunk_s=28.0, stand_in=stand_in)
 
 
-def places(heard: Heard) -> list[tuple[float, float]]:
-    return [(chunk.start, chunk.end) for chunk in heard.placed]
+def places(heard: Transcription) -> list[tuple[float, float]]:
+    return [(chunk.start, chunk.end) for chunk in heard.chunks]
 
 
 def assert_each_sample_once(covered: list[tuple[float, float]]) -> None:
@@ -60,12 +60,12 @@ def assert_each_sample_once(covered: list[tuple[float, float]]) -> None:
         assert all(one[1] <= other[0] for one, other in itertools.pairwise(within))
 
 
-def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(berth: Berth, decoded: DecodedAudio) -> None:
+def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(member: Member, decoded: DecodedAudio) -> None:
     notes = Notes()
-    heard = hear(berth, decoded, notes, "oom-over:20")
+    heard = hear(member, decoded, notes, "oom-over:20")
     assert places(heard) == [(0.5, 9.0), (9.4, 26.0), (40.0, 44.0)]
-    assert [chunk.transcript.segments[0].end for chunk in heard.placed] == pytest.approx([8.5, 16.6, 4.0])
-    assert len({chunk.transcript.text for chunk in heard.placed}) == 3
+    assert [chunk.transcript.segments[0].end for chunk in heard.chunks] == pytest.approx([8.5, 16.6, 4.0])
+    assert len({chunk.transcript.text for chunk in heard.chunks}) == 3
     assert "chunk_split" in heard.warnings
     assert len(heard.work) == len(notes.saved) == 3
     assert notes.together == [("chunk", "progress")] * 3, "one call of the queue for each chunk"
@@ -78,21 +78,21 @@ def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(berth: Berth, decoded: D
     assert last.audio_s == pytest.approx(29.1, abs=0.01)
 
 
-def test_the_next_attempt_does_none_of_the_parts_again(berth: Berth, decoded: DecodedAudio) -> None:
+def test_the_next_attempt_does_none_of_the_parts_again(member: Member, decoded: DecodedAudio) -> None:
     notes = Notes()
-    first = hear(berth, decoded, notes, "oom-over:20")
-    again = hear(berth, decoded, Notes(notes.saved), "oom-over:20")
-    assert again.placed == first.placed
+    first = hear(member, decoded, notes, "oom-over:20")
+    again = hear(member, decoded, Notes(notes.saved), "oom-over:20")
+    assert again.chunks == first.chunks
     assert again.work == ()
 
 
-def test_a_repetition_that_was_heard_in_parts_is_the_speakers(berth: Berth, decoded: DecodedAudio) -> None:
+def test_a_repetition_that_was_heard_in_parts_is_the_speakers(member: Member, decoded: DecodedAudio) -> None:
     notes = Notes()
-    hear(berth, decoded, notes)
+    hear(member, decoded, notes)
     loop = Transcript("The ship sails at noon. " * 5, "en")
 
     def told(*warnings: str) -> tuple[str, ...]:
-        return hear(berth, decoded, Notes(dict.fromkeys(notes.saved, replace(loop, warnings=warnings)))).warnings
+        return hear(member, decoded, Notes(dict.fromkeys(notes.saved, replace(loop, warnings=warnings)))).warnings
 
     assert "repetition" in told()
     assert "repetition" not in told("split_at_repetition")
@@ -100,37 +100,37 @@ def test_a_repetition_that_was_heard_in_parts_is_the_speakers(berth: Berth, deco
 
 @pytest.mark.parametrize("fits_s", [20, 10])
 def test_parts_that_are_done_stay_done_where_there_is_more_memory(
-    berth: Berth, decoded: DecodedAudio, fits_s: int
+    member: Member, decoded: DecodedAudio, fits_s: int
 ) -> None:
     """A worker dies between the parts, or parts of parts; the next one has room for the whole, and hears the rest."""
-    parts, loaded = Notes(), berth.engine.wait_ready(30)
-    hear(berth, decoded, parts, f"oom-over:{fits_s}")
+    parts, loaded = Notes(), member.engine.wait_ready(30)
+    hear(member, decoded, parts, f"oom-over:{fits_s}")
     for key, transcript in parts.saved.items():
         start, stop = map(int, key.split("-")[:2])
         samples = decoded.read(start, stop)
         without = checkpoints.name(Piece(start, stop), samples, ChunkOptions("en"), loaded.fingerprint)
-        resumed = hear(berth, decoded, Notes({without: transcript}))
+        resumed = hear(member, decoded, Notes({without: transcript}))
         assert (start / SAMPLE_RATE, stop / SAMPLE_RATE) in places(resumed)
-        assert len(resumed.work) == len(resumed.placed) - 1
+        assert len(resumed.work) == len(resumed.chunks) - 1
         assert_each_sample_once(places(resumed))
 
 
-def test_nothing_of_another_recording_is_reused(berth: Berth, decoded: DecodedAudio) -> None:
+def test_nothing_of_another_recording_is_reused(member: Member, decoded: DecodedAudio) -> None:
     """The file at the path was replaced between two attempts: same length, same pauses, other words at the end."""
     notes = Notes()
-    before = hear(berth, decoded, notes)
+    before = hear(member, decoded, notes)
     samples = np.fromfile(decoded.path, "<f4")
     samples[35 * SAMPLE_RATE :] *= -1
     samples.tofile(decoded.path)
-    after = hear(berth, decoded, Notes(notes.saved))
+    after = hear(member, decoded, Notes(notes.saved))
     assert places(after) == places(before)
-    assert [one == other for one, other in zip(before.placed, after.placed, strict=True)] == [True, False]
+    assert [one == other for one, other in zip(before.chunks, after.chunks, strict=True)] == [True, False]
     assert len(after.work) == 1, "what is the same as before is not heard again"
-    assert after.placed == hear(berth, decoded, Notes()).placed
+    assert after.chunks == hear(member, decoded, Notes()).chunks
 
 
-def test_what_is_too_long_for_a_part_is_cut_once_more(berth: Berth, decoded: DecodedAudio) -> None:
-    heard = hear(berth, decoded, Notes(), "oom-over:10")
+def test_what_is_too_long_for_a_part_is_cut_once_more(member: Member, decoded: DecodedAudio) -> None:
+    heard = hear(member, decoded, Notes(), "oom-over:10")
     covered = places(heard)
     assert all(end - start <= 10.0 for start, end in covered)
     assert_each_sample_once(covered)
@@ -144,32 +144,32 @@ def test_chunks_do_not_wait_for_an_engine_that_does_not_come_back_where_another_
     loads.touch()
     fleet = Fleet(lambda name: Engine(name, BackendConfig(f"crash-unless:{loads}", tmp_path)))
     try:
-        berth = fleet.enlist("fake")
-        berth.engine.wait_ready(30)
+        member = fleet.enlist("fake")
+        member.engine.wait_ready(30)
         loads.unlink()
         started = time.monotonic()
         with pytest.raises(EngineUnavailableError):
-            hear(berth, decoded, Notes(), "crash", stand_in=True)
+            hear(member, decoded, Notes(), "crash", stand_in=True)
         assert time.monotonic() - started < 60, "without one they would wait two minutes"
-        assert not berth.engine.final
+        assert not member.engine.final
     finally:
         fleet.close()
 
 
 def test_an_engine_that_neither_works_nor_ends_is_not_waited_for(
-    berth: Berth, decoded: DecodedAudio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    member: Member, decoded: DecodedAudio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(inference, "_HUNG", 3)
-    monkeypatch.setattr(berth.engine, "within_limits", lambda: False)  # as a driver that hangs makes it
+    monkeypatch.setattr(member.engine, "within_limits", lambda: False)  # as a driver that hangs makes it
     with pytest.raises(EngineUnavailableError, match="hangs"):
-        hear(berth, decoded, Notes(), f"until:{tmp_path / 'never'}")
+        hear(member, decoded, Notes(), f"until:{tmp_path / 'never'}")
 
 
-def test_what_fits_in_no_way_fails_with_the_code(berth: Berth, decoded: DecodedAudio) -> None:
+def test_what_fits_in_no_way_fails_with_the_code(member: Member, decoded: DecodedAudio) -> None:
     notes = Notes()
     with pytest.raises(OutOfMemoryError):
-        hear(berth, decoded, notes, "oom")
+        hear(member, decoded, notes, "oom")
     told = [event.step for event in notes.events if event.step]
     assert {"chunk_split", "engine_restarted"} < set(told)
     assert told[-1] == "given_up"
-    assert hear(berth, decoded, Notes()).placed, "the engine serves the next job"
+    assert hear(member, decoded, Notes()).chunks, "the engine serves the next job"

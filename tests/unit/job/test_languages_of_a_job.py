@@ -13,17 +13,17 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Transcript
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job
+from asrq_worker.job.inference import InferenceJob, Transcription
 from asrq_worker.job.merge import merge
 
 QUIET, LOUD = 0.1, 0.9
 
 
 @pytest.fixture(params=[1, 4], ids=["alone", "in batches"])
-def berth(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Berth]:
+def member(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Member]:
     options = {"max_batch": request.param}
     fleet = Fleet(lambda name: Engine(name, BackendConfig("fake", tmp_path, parallel=2, options=options)))
     yield fleet.enlist("fake")
@@ -42,30 +42,30 @@ def recording(folder: Path, *stretches: tuple[float, float, float]) -> DecodedAu
 
 
 def hear(
-    berth: Berth,
+    member: Member,
     decoded: DecodedAudio,
     notes: Notes,
     prompt: str,
     language: str = "auto",
     languages: tuple[str, ...] = (),
-) -> Heard:
+) -> Transcription:
     request = Request.build(
         id="job", audio=PathAudio(path="/a.wav"), language=language, languages=languages, prompt=prompt
     )
-    loaded = berth.engine.wait_ready(30)
-    return inference.transcribe(Job(request, JobControl(), notes), decoded, berth, loaded, chunk_s=28.0)
+    loaded = member.engine.wait_ready(30)
+    return inference.transcribe(InferenceJob(request, JobControl(), notes), decoded, member, loaded, chunk_s=28.0)
 
 
-def spoken(heard: Heard) -> list[tuple[float, str | None]]:
-    return [(chunk.start, chunk.transcript.language) for chunk in heard.placed]
+def spoken(heard: Transcription) -> list[tuple[float, str | None]]:
+    return [(chunk.start, chunk.transcript.language) for chunk in heard.chunks]
 
 
-def test_a_short_guess_is_heard_again_in_the_language_of_the_recording(berth: Berth, tmp_path: Path) -> None:
+def test_a_short_guess_is_heard_again_in_the_language_of_the_recording(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 12, QUIET), (15, 17, LOUD), (20, 32, QUIET))
     notes = Notes()
-    heard = hear(berth, decoded, notes, "hears:ru:0.9")
+    heard = hear(member, decoded, notes, "hears:ru:0.9")
     assert spoken(heard) == [(0, "en"), (15, "en"), (20, "en")]
-    again = heard.placed[1].transcript
+    again = heard.chunks[1].transcript
     assert again.text.endswith(" en"), "it was heard again, and told so"
     assert again.language_probability == pytest.approx(0.1)
     assert len(heard.work) == 4
@@ -78,48 +78,48 @@ def test_a_short_guess_is_heard_again_in_the_language_of_the_recording(berth: Be
     assert fractions[-1] == 1.0
 
 
-def test_what_is_no_speech_in_that_language_has_none(berth: Berth, tmp_path: Path) -> None:
+def test_what_is_no_speech_in_that_language_has_none(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 12, QUIET), (15, 17, LOUD))
-    heard = hear(berth, decoded, Notes(), "hears:ru:0.9 deaf:en")
-    assert heard.placed[1].transcript == Transcript("", None)
+    heard = hear(member, decoded, Notes(), "hears:ru:0.9 deaf:en")
+    assert heard.chunks[1].transcript == Transcript("", None)
 
 
-def test_a_real_change_of_language_is_told(berth: Berth, tmp_path: Path) -> None:
+def test_a_real_change_of_language_is_told(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 5, QUIET), (6, 12, QUIET), (15, 27, LOUD), (30, 42, QUIET))
-    heard = hear(berth, decoded, Notes(), "hears:ru:0.98")
+    heard = hear(member, decoded, Notes(), "hears:ru:0.98")
     assert spoken(heard) == [(0, "en"), (15, "ru"), (30, "en")]
     assert len(heard.work) == 3 + 2, "only what has pauses is looked at closer, in case that it holds some of the other"
-    merged = merge(heard.placed, word_timestamps=False)
+    merged = merge(heard.chunks, word_timestamps=False)
     assert [segment.language for segment in merged.segments] == ["en", "ru", "en"]
     assert merged.language == "en"
 
 
-def test_a_recording_in_one_language_is_heard_once(berth: Berth, tmp_path: Path) -> None:
+def test_a_recording_in_one_language_is_heard_once(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 1.5, LOUD), (4, 5.5, LOUD), (8, 30, LOUD))
-    heard = hear(berth, decoded, Notes(), "hears:ru:0.9")
+    heard = hear(member, decoded, Notes(), "hears:ru:0.9")
     assert spoken(heard) == [(0, "ru"), (4, "ru"), (8, "ru")]
     assert len(heard.work) == 3
 
 
-def test_a_language_that_was_asked_for_is_not_discussed(berth: Berth, tmp_path: Path) -> None:
+def test_a_language_that_was_asked_for_is_not_discussed(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 12, QUIET), (15, 27, LOUD))
-    heard = hear(berth, decoded, Notes(), "hears:ru:0.9", language="de")
+    heard = hear(member, decoded, Notes(), "hears:ru:0.9", language="de")
     assert spoken(heard) == [(0, "de"), (15, "de")]
     assert len(heard.work) == 2
 
 
-def test_no_language_is_found_but_those_to_choose_among(berth: Berth, tmp_path: Path) -> None:
+def test_no_language_is_found_but_those_to_choose_among(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 12, QUIET), (15, 27, LOUD))
-    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("ru", "en"))) == [(0, "en"), (15, "en")]
-    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("ru", "de"))) == [(0, "ru"), (15, "ru")]
-    assert spoken(hear(berth, decoded, Notes(), "hears:uk:0.98", languages=("en", "uk"))) == [(0, "en"), (15, "uk")]
+    assert spoken(hear(member, decoded, Notes(), "hears:uk:0.98", languages=("ru", "en"))) == [(0, "en"), (15, "en")]
+    assert spoken(hear(member, decoded, Notes(), "hears:uk:0.98", languages=("ru", "de"))) == [(0, "ru"), (15, "ru")]
+    assert spoken(hear(member, decoded, Notes(), "hears:uk:0.98", languages=("en", "uk"))) == [(0, "en"), (15, "uk")]
 
 
-def test_a_piece_with_two_languages_is_cut_between_them(berth: Berth, tmp_path: Path) -> None:
+def test_a_piece_with_two_languages_is_cut_between_them(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 8, QUIET), (9, 10, QUIET), (11, 21, LOUD))
     notes = Notes()
-    heard = hear(berth, decoded, notes, "hears:ru:0.9")
-    assert [(chunk.start, chunk.end, chunk.transcript.language) for chunk in heard.placed] == [
+    heard = hear(member, decoded, notes, "hears:ru:0.9")
+    assert [(chunk.start, chunk.end, chunk.transcript.language) for chunk in heard.chunks] == [
         (0, 10, "en"),
         (11, 21, "ru"),
     ]
@@ -127,27 +127,27 @@ def test_a_piece_with_two_languages_is_cut_between_them(berth: Berth, tmp_path: 
     assert told == [(0, 21), (0, 10)], "what was heard only to find the language is nobody's business"
 
 
-def test_what_is_unsure_is_said(berth: Berth, tmp_path: Path) -> None:
+def test_what_is_unsure_is_said(member: Member, tmp_path: Path) -> None:
     decoded = recording(tmp_path, (0, 2, LOUD))
-    assert hear(berth, decoded, Notes(), "hears:ru:0.5").warnings == ()
+    assert hear(member, decoded, Notes(), "hears:ru:0.5").warnings == ()
     decoded = recording(tmp_path, (0, 20, QUIET), (23, 26.9, LOUD))
-    heard = hear(berth, decoded, Notes(), "hears:ru:0.98")
+    heard = hear(member, decoded, Notes(), "hears:ru:0.98")
     assert spoken(heard) == [(0, "en"), (23, "en")]
     assert "language_unsure" in heard.warnings
 
 
 @pytest.mark.parametrize("kept", range(6))
-def test_whoever_resumes_it_comes_to_the_same(berth: Berth, tmp_path: Path, kept: int) -> None:
+def test_whoever_resumes_it_comes_to_the_same(member: Member, tmp_path: Path, kept: int) -> None:
     """An attempt that ended after any of its pieces."""
     decoded = recording(
         tmp_path, (0, 12, QUIET), (15, 17, LOUD), (20, 28, QUIET), (29, 30, QUIET), (31, 41, LOUD), (44, 56, LOUD)
     )
     notes = Notes()
-    first = hear(berth, decoded, notes, "hears:ru:0.9")
+    first = hear(member, decoded, notes, "hears:ru:0.9")
     finished = dict(list(notes.saved.items())[:kept])
     assert len(notes.saved) > kept
-    again = hear(berth, decoded, Notes(finished), "hears:ru:0.9")
-    assert again.placed == first.placed
+    again = hear(member, decoded, Notes(finished), "hears:ru:0.9")
+    assert again.chunks == first.chunks
     assert again.warnings == first.warnings
     assert len(again.work) == len(first.work) - kept
-    assert hear(berth, decoded, Notes(notes.saved), "hears:ru:0.9").work == ()
+    assert hear(member, decoded, Notes(notes.saved), "hears:ru:0.9").work == ()

@@ -6,7 +6,7 @@ import pytest
 
 from asrq_jobs.atoms import joined as join
 from asrq_worker.backends.base import TimedSegment, TimedWord, Transcript
-from asrq_worker.job.merge import Placed, merge
+from asrq_worker.job.merge import ChunkTranscript, merge
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_times_count_from_the_start_of_the_audio() -> None:
     segment = TimedSegment(0.5, 1.25, " two", words=(TimedWord(" two", 0.5, 1.25, 0.9),))
     merged = merge(
         [
-            Placed(0.0, 2.0, Transcript(" one", "en", segments=(TimedSegment(0.1, 1.0, " one"),))),
-            Placed(10.0, 12.0, Transcript(" two", "en", segments=(segment,))),
+            ChunkTranscript(0.0, 2.0, Transcript(" one", "en", segments=(TimedSegment(0.1, 1.0, " one"),))),
+            ChunkTranscript(10.0, 12.0, Transcript(" two", "en", segments=(segment,))),
         ],
         word_timestamps=True,
     )
@@ -49,17 +49,17 @@ def test_times_count_from_the_start_of_the_audio() -> None:
 
 
 def test_text_without_segments_becomes_one_for_its_chunk() -> None:
-    merged = merge([Placed(3.0, 5.5, _transcript("привет", "ru"))], word_timestamps=False)
+    merged = merge([ChunkTranscript(3.0, 5.5, _transcript("привет", "ru"))], word_timestamps=False)
     assert [(s.start, s.end, s.text, s.language) for s in merged.segments] == [(3.0, 5.5, "привет", "ru")]
 
 
 def test_the_language_is_the_one_spoken_longest() -> None:
     merged = merge(
         [
-            Placed(0, 5, _transcript("a", "en", 0.9)),
-            Placed(5, 9, _transcript("б", "ru", 0.8)),
-            Placed(9, 12, _transcript("в", "ru", 0.4)),
-            Placed(12, 40, _transcript("", "de", 0.2)),  # silence speaks no language
+            ChunkTranscript(0, 5, _transcript("a", "en", 0.9)),
+            ChunkTranscript(5, 9, _transcript("б", "ru", 0.8)),
+            ChunkTranscript(9, 12, _transcript("в", "ru", 0.4)),
+            ChunkTranscript(12, 40, _transcript("", "de", 0.2)),  # silence speaks no language
         ],
         word_timestamps=False,
     )
@@ -68,15 +68,15 @@ def test_the_language_is_the_one_spoken_longest() -> None:
 
 
 def test_nothing_recognised_is_empty_and_not_invented() -> None:
-    merged = merge([Placed(0, 5, _transcript("", None))], word_timestamps=True)
+    merged = merge([ChunkTranscript(0, 5, _transcript("", None))], word_timestamps=True)
     assert (merged.text, merged.language, merged.language_probability, merged.segments) == ("", None, None, ())
 
 
 def test_warnings_are_told_once_and_truncation_is_kept() -> None:
     merged = merge(
         [
-            Placed(0, 5, Transcript("a", "en", warnings=("repetition",), truncated=True)),
-            Placed(5, 9, Transcript("b", "en", warnings=("repetition", "no_speech"))),
+            ChunkTranscript(0, 5, Transcript("a", "en", warnings=("repetition",), truncated=True)),
+            ChunkTranscript(5, 9, Transcript("b", "en", warnings=("repetition", "no_speech"))),
         ],
         word_timestamps=False,
     )
@@ -102,15 +102,17 @@ def test_times_lie_in_their_chunk_and_in_order(
     chunk = Transcript("a b", "en", segments=tuple(TimedSegment(*span, f" {n}") for n, span in enumerate(given)))
     words = tuple(TimedWord(f" {n}", *span) for n, span in enumerate(given))
     timed = Transcript("a b", "en", segments=(TimedSegment(0.0, 4.0, " a b", words=words),))
-    of_segments = merge([Placed(1.0, 5.0, chunk)], word_timestamps=False).segments
+    of_segments = merge([ChunkTranscript(1.0, 5.0, chunk)], word_timestamps=False).segments
     assert [(s.start, s.end) for s in of_segments] == merged
-    assert [(w.start, w.end) for w in merge([Placed(1.0, 5.0, timed)], word_timestamps=True).words] == merged
+    assert [(w.start, w.end) for w in merge([ChunkTranscript(1.0, 5.0, timed)], word_timestamps=True).words] == merged
 
 
 def test_words_lie_in_their_segment() -> None:
     first = TimedSegment(0.5, 2.0, " a b", words=(TimedWord(" a", 0.0, 1.0), TimedWord(" b", 1.0, 3.0)))
     second = TimedSegment(2.0, 4.0, " c", words=(TimedWord(" c", 1.5, 9.0),))
-    merged = merge([Placed(1.0, 5.0, Transcript("a b c", "en", segments=(first, second)))], word_timestamps=True)
+    merged = merge(
+        [ChunkTranscript(1.0, 5.0, Transcript("a b c", "en", segments=(first, second)))], word_timestamps=True
+    )
     assert [[(word.start, word.end) for word in segment.words or ()] for segment in merged.segments] == [
         [(1.5, 2.0), (2.0, 3.0)],
         [(3.0, 5.0)],
@@ -120,6 +122,6 @@ def test_words_lie_in_their_segment() -> None:
 def test_rounding_moves_no_end_past_the_end_of_the_audio() -> None:
     seconds = 80_007 / 16_000  # 5.0004375: the duration is told as 5.0
     segment = TimedSegment(0.0, 3.0, " a", words=(TimedWord(" a", 0.0, 3.0),))
-    placed = [Placed(2.0006, seconds, Transcript("a", "en", segments=(segment,)))]
-    merged = merge(placed, word_timestamps=True)
+    chunks = [ChunkTranscript(2.0006, seconds, Transcript("a", "en", segments=(segment,)))]
+    merged = merge(chunks, word_timestamps=True)
     assert merged.segments[0].end == merged.words[0].end == round(seconds, 3)

@@ -32,14 +32,14 @@ from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.backends.breaker import State
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job, Journal
+from asrq_worker.job.inference import InferenceJob, Journal, Transcription
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.job.shadow import Shadow, _Nowhere
 from asrq_worker.routing.offers import Need, refusal
-from asrq_worker.routing.policy import Outcome
+from asrq_worker.routing.policy import BackendOutcome
 from asrq_worker.storage.spool import Spool
 from asrq_worker.storage.watch import StorageWatch
 
@@ -68,7 +68,7 @@ class Host:
 
     policy: Policy
     models: dict[str, str]
-    told: list[tuple[str, Outcome]] = field(default_factory=list)
+    told: list[tuple[str, BackendOutcome]] = field(default_factory=list)
     audio: OneFile = field(init=False)
     fleet: Fleet = field(init=False)
     pipeline: Pipeline = field(init=False)
@@ -347,10 +347,12 @@ def test_a_job_that_waits_for_another_can_be_stopped(host: MakeHost) -> None:
 def test_what_a_stand_in_heard_serves_no_other_job(host: MakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     here, transcribe = ready(host(BOTH, {"new": "m", "old": "m"}, cache_ttl_s=60), "new", "old"), inference.transcribe
 
-    def fail_on_new(job: Job, decoded: DecodedAudio, berth: Berth, *rest: Any, **options: Any) -> Heard:
-        if berth.name == "new":
+    def fail_on_new(
+        job: InferenceJob, decoded: DecodedAudio, member: Member, *rest: Any, **options: Any
+    ) -> Transcription:
+        if member.name == "new":
             raise EngineCrashedError("It died.")
-        return transcribe(job, decoded, berth, *rest, **options)
+        return transcribe(job, decoded, member, *rest, **options)
 
     monkeypatch.setattr(inference, "transcribe", fail_on_new)
     asked = Others(None)

@@ -17,7 +17,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job
+from asrq_worker.job.inference import InferenceJob, Transcription
 from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, word_error_rate
 
 
@@ -56,8 +56,8 @@ def _follows(shadow: Shadow) -> bool:
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"))
     decoded = DecodedAudio(Path("a.f32"), 0, (), "wav", "pcm", 16_000, 1, ())
     identity = Identity("fake", "1", "fake", None, "cpu", "none")
-    served = Heard(Loaded(identity, Capabilities(frozenset()), 0.0, 0.0), (), (), ())
-    return shadow.follow(Job(request, JobControl(), _Nowhere()), decoded, served, "fake")
+    served = Transcription(Loaded(identity, Capabilities(frozenset()), 0.0, 0.0), (), (), ())
+    return shadow.follow(InferenceJob(request, JobControl(), _Nowhere()), decoded, served, "fake")
 
 
 def test_a_shadow_that_was_closed_takes_no_job_over() -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from asrq_jobs.cli import failure, options
-from asrq_jobs.cli.output import Delivery, Form, choose, failed
+from asrq_jobs.cli.output import Form, ResultWriter, choose, failed
 from asrq_jobs.errors import AudioEmptyError, UsageError
 from asrq_jobs.formats import FORMATS, Format
 from asrq_jobs.result import AudioInfo, Result, Segment
@@ -69,8 +69,8 @@ def test_what_subtitles_are_to_be_like_is_said_of_subtitles(capsys: pytest.Captu
         with pytest.raises(UsageError, match="subtitles only") as caught:
             choose(name, as_json=False, folder=None, several=False, norms=narrow)
         assert "--format srt" in (caught.value.hint or "")
-    delivery = Delivery(choose("srt", as_json=False, folder=None, several=False, norms=narrow), ["a"])
-    delivery.put(0, done("all that was said in a long time in here"))
+    writer = ResultWriter(choose("srt", as_json=False, folder=None, several=False, norms=narrow), ["a"])
+    writer.put(0, done("all that was said in a long time in here"))
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if any(map(str.isalpha, line))] == ["all that was said in", "a long time in here"]
 
@@ -105,7 +105,7 @@ def test_a_folder_that_takes_no_files_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_results_are_shown_in_input_order_as_soon_as_possible(capsys: pytest.CaptureFixture[str]) -> None:
-    order = Delivery(form(), ["a", "b", "c"])
+    order = ResultWriter(form(), ["a", "b", "c"])
     order.put(1, done("two"))
     assert capsys.readouterr().out == ""
     order.put(0, done("one"))
@@ -116,7 +116,7 @@ def test_results_are_shown_in_input_order_as_soon_as_possible(capsys: pytest.Cap
 
 
 def test_results_are_held_back_and_gaps_are_passed_over_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    order = Delivery(form(), ["a", "b", "c"], hold=True)
+    order = ResultWriter(form(), ["a", "b", "c"], hold=True)
     order.put(2, done("three"))
     order.put(0, done("one"))
     assert capsys.readouterr().out == ""
@@ -126,7 +126,7 @@ def test_results_are_held_back_and_gaps_are_passed_over_at_the_end(capsys: pytes
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_several_texts_say_whose_they_are(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
-    order = Delivery(form(several=True, terminal=terminal), ["a.mp3", "b\x1b.mp3"])
+    order = ResultWriter(form(several=True, terminal=terminal), ["a.mp3", "b\x1b.mp3"])
     order.put(0, done("one"))
     order.put(1, done("two"))
     assert capsys.readouterr().out == "==> a.mp3 <==\none\n\n==> b\\x1b.mp3 <==\ntwo\n"
@@ -136,7 +136,7 @@ def test_several_texts_say_whose_they_are(capsys: pytest.CaptureFixture[str], te
 def test_a_failure_is_always_a_sentence_and_a_document_besides_in_json(
     capsys: pytest.CaptureFixture[str], json_lines: bool
 ) -> None:
-    order = Delivery(form(json_lines=json_lines), ["talk.mp3"])
+    order = ResultWriter(form(json_lines=json_lines), ["talk.mp3"])
     order.put(0, failed("id1", AudioEmptyError("The file is empty."), name="talk.mp3"))
     assert order.any_failed
     shown = capsys.readouterr()
@@ -173,7 +173,7 @@ def test_a_failure_names_its_file_once(
 
 def test_json_formats_are_one_line_in_a_pipe_and_indented_for_reading(capsys: pytest.CaptureFixture[str]) -> None:
     for terminal in (False, True):
-        Delivery(form("verbose_json", terminal=terminal), ["a"]).put(0, done("x"))
+        ResultWriter(form("verbose_json", terminal=terminal), ["a"]).put(0, done("x"))
         text = capsys.readouterr().out
         assert json.loads(text)["text"] == "x"
         assert (text.count("\n") > 1) is terminal
@@ -187,7 +187,7 @@ def test_warnings_are_said_on_stderr_in_every_form(
 ) -> None:
     warned = done("x", warnings=("truncated_media", "fallback:out_of_memory", "from_the_future"))
     folder = tmp_path if to_files else None
-    order = Delivery(form(name, json_lines=json_lines, folder=folder), ["talk.mp3"])
+    order = ResultWriter(form(name, json_lines=json_lines, folder=folder), ["talk.mp3"])
     order.put(0, warned)
     assert not order.any_failed
     shown = capsys.readouterr()
@@ -207,7 +207,7 @@ def test_files_take_the_name_of_the_source_and_overwrite_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "talk.srt").write_text("mine", encoding="utf-8")
-    order = Delivery(form("srt", folder=tmp_path, several=True), ["talk.mp3", "talk.wav"])
+    order = ResultWriter(form("srt", folder=tmp_path, several=True), ["talk.mp3", "talk.wav"])
     order.put(0, done("one"))
     order.put(1, done("two"))
     assert (tmp_path / "talk.srt").read_text(encoding="utf-8") == "mine"
@@ -222,9 +222,9 @@ def test_files_take_the_name_of_the_source_and_overwrite_nothing(
 def test_names_do_not_depend_on_which_job_ends_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], order: tuple[int, ...]
 ) -> None:
-    delivery = Delivery(form(folder=tmp_path, several=True), ["a/talk.wav", "b/talk.wav", "talk-2.wav", "c/talk.mp3"])
+    writer = ResultWriter(form(folder=tmp_path, several=True), ["a/talk.wav", "b/talk.wav", "talk-2.wav", "c/talk.mp3"])
     for index in order:
-        delivery.put(index, done(str(index)))
+        writer.put(index, done(str(index)))
     found = {path.name: path.read_text(encoding="utf-8").strip() for path in tmp_path.iterdir()}
     assert found == {"talk.txt": "0", "talk-2.txt": "1", "talk-2-2.txt": "2", "talk-3.txt": "3"}
     assert capsys.readouterr().err == "", "nothing was there before"
@@ -234,7 +234,7 @@ def test_names_do_not_depend_on_which_job_ends_first(
 def test_a_file_is_there_as_soon_as_its_job_has_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], hold: bool
 ) -> None:
-    order = Delivery(form(folder=tmp_path, several=True), ["a.mp3", "b.mp3", "c.mp3"], hold=hold)
+    order = ResultWriter(form(folder=tmp_path, several=True), ["a.mp3", "b.mp3", "c.mp3"], hold=hold)
     order.put(2, done("three"))
     assert (tmp_path / "c.txt").read_text(encoding="utf-8") == "three\n"
     order.put(1, done("two"))
@@ -245,7 +245,7 @@ def test_a_file_is_there_as_soon_as_its_job_has_ended(
 def test_where_jobs_are_named_by_id_files_are_named_after_the_audio(tmp_path: Path) -> None:
     names = ["talk.mp3", "../../etc/passwd", "", "..", "a/b\0c.wav"]
     ids = [f"id{number}" for number in range(len(names) + 1)]
-    order = Delivery(form(folder=tmp_path, several=True), ids, by_id=True)
+    order = ResultWriter(form(folder=tmp_path, several=True), ids, by_id=True)
     for number, name in enumerate(names):
         order.put(number, done("x", audio=AudioInfo(name=name)))
     order.put(len(names), done("x"))
@@ -256,7 +256,7 @@ def test_where_jobs_are_named_by_id_files_are_named_after_the_audio(tmp_path: Pa
 
 def test_a_file_that_cannot_be_written_is_its_own_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out"
-    order = Delivery(choose("txt", as_json=False, folder=folder, several=True), ["a.mp3", "b.mp3", "c.mp3"])
+    order = ResultWriter(choose("txt", as_json=False, folder=folder, several=True), ["a.mp3", "b.mp3", "c.mp3"])
     order.put(0, done("one"))
     for path in folder.iterdir():
         path.unlink()

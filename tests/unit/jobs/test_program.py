@@ -10,7 +10,7 @@ import click
 import pytest
 
 from asrq_jobs import errors, extras
-from asrq_jobs.cli import cli, exits, failure, main
+from asrq_jobs.cli import cli, exit_codes, failure, main
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.errors import AsrqError
 
@@ -37,7 +37,7 @@ def test_help_lists_every_command_under_its_section(capsys: pytest.CaptureFixtur
     for name, entry in COMMANDS.items():
         assert name in text
         assert entry.summary in text
-    for code, meaning in exits.MEANINGS.items():
+    for code, meaning in exit_codes.MEANINGS.items():
         assert f"{code:<4} {meaning}" in text
 
 
@@ -58,7 +58,7 @@ def test_python_runs_it_by_the_name_of_the_package() -> None:
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=30)
 
     assert run("--help").stdout.startswith("Usage: asrq ")
-    assert run("no-such-command").returncode == exits.USAGE
+    assert run("no-such-command").returncode == exit_codes.USAGE
 
 
 @pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.extra])
@@ -82,7 +82,7 @@ def test_a_missing_extra_is_a_sentence_with_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False, timeout=30
     )
-    assert done.returncode == exits.FAILED
+    assert done.returncode == exit_codes.FAILED
     assert done.stderr == (
         "asrq: error: asrq reaper needs packages that are not installed (rq). [extra_missing]\n"
         f"  hint: {extras.hint('worker')}\n"
@@ -112,12 +112,12 @@ def test_exit_codes(error: AsrqError, code: int) -> None:
 
 @pytest.mark.parametrize("arguments", [["submit"], ["bogus"], ["list", "--state", "odd"], ["--odd"]])
 def test_usage_errors_are_ours(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == exits.USAGE
+    assert main(arguments) == exit_codes.USAGE
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("asrq: error: ")
     assert "[usage]" in shown.err
-    assert main([*arguments, "--json"]) == exits.USAGE
+    assert main([*arguments, "--json"]) == exit_codes.USAGE
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "usage"
 
 
@@ -128,12 +128,12 @@ def test_a_defect_is_a_sentence_and_its_traceback_is_for_debugging(
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr("asrq_jobs.configuration.load", broken)
-    assert main(["config"]) == exits.FAILED
+    assert main(["config"]) == exit_codes.FAILED
     plain = capsys.readouterr().err
     assert "[internal]" in plain
     assert "Traceback" not in plain
     monkeypatch.setenv("ASRQ_LOG_LEVEL", "debug")
-    assert main(["config"]) == exits.FAILED
+    assert main(["config"]) == exit_codes.FAILED
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -142,7 +142,7 @@ def test_an_interruption_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     monkeypatch.setattr("asrq_jobs.configuration.load", interrupted)
-    assert main(["config"]) == exits.INTERRUPTED
+    assert main(["config"]) == exit_codes.INTERRUPTED
 
 
 def every_command() -> list[tuple[str, click.Command]]:
@@ -224,12 +224,12 @@ def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_what_was_meant_is_named(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == exits.USAGE
+    assert main(arguments) == exit_codes.USAGE
     assert capsys.readouterr().err.splitlines()[0] == f"asrq: error: {sentence} [usage]"
 
 
 def test_a_mistyped_option_is_suggested_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["submit", "a.mp3", "--langauge", "ru"]) == exits.USAGE
+    assert main(["submit", "a.mp3", "--langauge", "ru"]) == exit_codes.USAGE
     assert "--language" in capsys.readouterr().err
 
 
@@ -237,7 +237,7 @@ def test_a_mistyped_option_is_suggested_too(capsys: pytest.CaptureFixture[str]) 
 def test_how_to_name_a_file_that_begins_with_a_dash_is_said(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == exits.USAGE
+    assert main(arguments) == exit_codes.USAGE
     assert "named as in ./-talk.wav, or behind --" in capsys.readouterr().err
-    assert main(["list", "-x.wav"]) == exits.USAGE
+    assert main(["list", "-x.wav"]) == exit_codes.USAGE
     assert "talk.wav" not in capsys.readouterr().err

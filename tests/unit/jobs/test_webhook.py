@@ -7,9 +7,9 @@ import hmac
 
 import pytest
 
-from asrq_jobs.webhook import Notice, sign, verify
+from asrq_jobs.webhook import Payload, sign, verify
 
-BODY = Notice(id="a", status="completed", at=1.5).to_json().encode()
+BODY = Payload(id="a", status="completed", at=1.5).to_json().encode()
 
 
 def test_the_signature_is_hmac_sha256_over_time_and_body() -> None:

@@ -25,7 +25,7 @@ from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process import supervision
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.routing.policy import Outcome
+from asrq_worker.routing.policy import BackendOutcome
 
 STARTED = "2026-11-22T10:00:02.000000Z"
 CONTEXT = JobContext(
@@ -101,15 +101,15 @@ def test_an_attempt_without_a_result_gives_no_times(
 
 
 def test_what_backends_did(monitor: WorkerMonitor) -> None:
-    monitor.served("qwen", Outcome(at=0, code="out_of_memory"))
-    monitor.served("whisper", Outcome(at=0, rtfx=20))
+    monitor.served("qwen", BackendOutcome(at=0, code="out_of_memory"))
+    monitor.served("whisper", BackendOutcome(at=0, rtfx=20))
     assert series(monitor.metrics) == {
         'asrq_backend_outcomes_total{backend="qwen",code="out_of_memory"}': 1,
         'asrq_backend_outcomes_total{backend="whisper",code=""}': 1,
     }
 
 
-class Berth(SimpleNamespace):
+class Member(SimpleNamespace):
     """An engine as the fleet has it, in whatever state."""
 
     def __init__(self, **engine: Any) -> None:
@@ -129,13 +129,13 @@ class Berth(SimpleNamespace):
         )
 
 
-def watched(monitor: WorkerMonitor, *berths: Berth) -> WorkerMonitor:
+def watched(monitor: WorkerMonitor, *members: Member) -> WorkerMonitor:
     """Have the monitor watch these engines."""
     monitor.watch(
         state=lambda: "ready",
         blocked=lambda: None,
         policy=lambda: Policy(backend="qwen", fallback="whisper"),
-        fleet=cast("Fleet", SimpleNamespace(berths=lambda: berths)),
+        fleet=cast("Fleet", SimpleNamespace(members=lambda: members)),
         keeper=cast("LeaseKeeper", SimpleNamespace(held=dict)),
     )
     return monitor
@@ -147,9 +147,9 @@ def failing(monitor: WorkerMonitor) -> list[str]:
 
 
 def test_engines_are_read_when_asked(monitor: WorkerMonitor) -> None:
-    berth = Berth()
-    berth.breaker.failed()
-    found = series(watched(monitor, berth).metrics)
+    member = Member()
+    member.breaker.failed()
+    found = series(watched(monitor, member).metrics)
     assert found['asrq_engine_state{backend="qwen",state="ready"}'] == 1
     assert found['asrq_engine_state{backend="qwen",state="failed"}'] == 0
     assert found['asrq_engine_restarts_total{backend="qwen",reason="engine_timeout"}'] == 2
@@ -163,25 +163,25 @@ def test_engines_are_read_when_asked(monitor: WorkerMonitor) -> None:
 
 
 def test_an_engine_past_its_deadline_hangs(monitor: WorkerMonitor) -> None:
-    assert failing(watched(monitor, Berth())) == []
-    assert failing(watched(monitor, Berth(within_limits=lambda: False))) == ["engine"]
+    assert failing(watched(monitor, Member())) == []
+    assert failing(watched(monitor, Member(within_limits=lambda: False))) == ["engine"]
 
 
 def test_an_engine_that_was_killed_and_never_came_back_hangs(monitor: WorkerMonitor) -> None:
     """As one in a driver's uninterruptible wait does: SIGKILL does not end it."""
     down = {"state": State.FAILED, "down_s": lambda: 661.0}
-    assert failing(watched(monitor, Berth(**down))) == ["engine"]
-    assert failing(watched(monitor, Berth(**down | {"down_s": lambda: 30.0}))) == []
-    assert failing(watched(monitor, Berth(**down | {"loaded": None}))) == []  # its first load has limits of its own
+    assert failing(watched(monitor, Member(**down))) == ["engine"]
+    assert failing(watched(monitor, Member(**down | {"down_s": lambda: 30.0}))) == []
+    assert failing(watched(monitor, Member(**down | {"loaded": None}))) == []  # its first load has limits of its own
 
 
 def test_an_engine_that_was_given_up_is_no_reason_to_restart_the_worker(monitor: WorkerMonitor) -> None:
-    assert failing(watched(monitor, Berth(final=True, loaded=None, within_limits=lambda: False))) == []
+    assert failing(watched(monitor, Member(final=True, loaded=None, within_limits=lambda: False))) == []
 
 
 def test_a_worker_without_one_of_its_threads_is_to_be_restarted(
     monitor: WorkerMonitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervision, "missing", lambda: ["leases"])
-    assert failing(watched(monitor, Berth())) == ["threads"]
+    assert failing(watched(monitor, Member())) == ["threads"]
     assert "leases" in monitor.alive().checks[-1].message

@@ -17,7 +17,7 @@ from unittest.mock import Mock
 import pytest
 
 from asrq_worker.audio import decode_child, decode_process
-from asrq_worker.process import foreground, locking
+from asrq_worker.process import locking, shutdown
 from asrq_worker.queue import faults
 from asrq_worker.storage.spool import Spool, discard
 
@@ -101,16 +101,16 @@ def test_the_end_of_a_decoder_is_told_without_signals(windows: None, monkeypatch
 def test_ctrl_break_asks_to_stop_as_well(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
     try:
-        reloaded = importlib.reload(foreground)
+        reloaded = importlib.reload(shutdown)
         assert reloaded._SIGNALS == [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
-        with reloaded.Foreground() as watched:
+        with reloaded.Shutdown() as watched:
             watched.started()
             signal.raise_signal(signal.SIGUSR1)
             assert watched.stop.wait(5)
             assert not watched.hurry.is_set()
     finally:
         monkeypatch.undo()
-        importlib.reload(foreground)
+        importlib.reload(shutdown)
 
 
 def test_a_fault_point_ends_the_process_without_sigkill(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:

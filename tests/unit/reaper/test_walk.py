@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from asrq_worker.reaper.snapshot import Job
+from asrq_worker.reaper.snapshot import SeenJob
 from asrq_worker.reaper.walk import Walk
 
 MOST = 5
@@ -32,7 +32,8 @@ class Queue:
             self.passed += ids[len(ids) + part.start : len(ids) + part.stop + 1]
         looked_at = {*self.passed, *also, *self.walk.overdue(self.doubts)}
         jobs = {
-            job_id: Job(status="started" if job_id in self.taken else "queued", lane="batch") for job_id in looked_at
+            job_id: SeenJob(status="started" if job_id in self.taken else "queued", lane="batch")
+            for job_id in looked_at
         }
         self.doubts = set(self.walk.lost(jobs, {("batch", job_id) for job_id in self.passed}))
         return self.doubts
@@ -112,7 +113,7 @@ def test_what_is_lost_is_looked_at_until_it_is_put_right() -> None:
 def test_what_does_not_wait_any_more_is_not_sought() -> None:
     queue = Queue({"batch": listed(3 * MOST)})
     queue.look("taken")
-    for job in (Job(status="started", lane="batch"), Job(status="queued", lane=None)):
+    for job in (SeenJob(status="started", lane="batch"), SeenJob(status="queued", lane=None)):
         assert queue.walk.lost({"taken": job}, set()) == set()
         for _ in range(6):
             assert queue.look() == set()

@@ -25,7 +25,7 @@ from asrq_jobs.serving import BACKENDS
 from asrq_worker.backends import registry
 from asrq_worker.backends.base import Capabilities
 from asrq_worker.routing.offers import Offer
-from asrq_worker.routing.policy import FEWEST, Outcome, Route, cannot, falls_back, route, verdict
+from asrq_worker.routing.policy import FEWEST, BackendOutcome, Route, cannot, falls_back, route, verdict
 
 NOW = 1_000_000.0
 
@@ -149,8 +149,8 @@ def test_another_backend_is_tried_where_it_may_help(error: AsrqError, fails: boo
     assert (falls_back(error), cannot(error)) == (fails, is_unable)
 
 
-def _outcomes(good: int, bad: int = 0, *, rtfx: float = 10.0, at: float = NOW - 5) -> list[Outcome]:
-    return [Outcome(at=at, rtfx=rtfx)] * good + [Outcome(at=at, code="engine_crashed")] * bad
+def _outcomes(good: int, bad: int = 0, *, rtfx: float = 10.0, at: float = NOW - 5) -> list[BackendOutcome]:
+    return [BackendOutcome(at=at, rtfx=rtfx)] * good + [BackendOutcome(at=at, code="engine_crashed")] * bad
 
 
 def test_too_many_failures_are_a_reason() -> None:

@@ -20,7 +20,7 @@ def render(report: Report) -> str:
     languages = list(dict.fromkeys(language for target in report.targets for language in target.accuracy))
     parts = [
         "# Benchmark",
-        _surroundings(report),
+        _hardware(report),
         "## Accuracy",
         _accuracy(report),
         "![Word error rate](wer.png)",
@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _surroundings(report: Report) -> str:
+def _hardware(report: Report) -> str:
     clips = ", ".join(f"{language} {count}" for language, count in report.clips.items())
     settings = ", ".join(f"{name}={value}" for name, value in report.settings.items()) or "all at their defaults"
     lines = [

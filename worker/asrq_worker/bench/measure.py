@@ -11,7 +11,7 @@ from typing import Literal
 from asrq_jobs.errors import UnsupportedOptionError
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.bench.host import Host, serving
+from asrq_worker.bench.instance import Instance, serving
 from asrq_worker.bench.manifest import Clip
 from asrq_worker.bench.record import Heard, Hosted, Records, Refused, Rush
 from asrq_worker.bench.target import Target
@@ -44,13 +44,15 @@ def measure(
     if not waiting and (not done or records.rush(done)):
         return
     tell(Step(target, "starting"))
-    with serving(target, settings, log=log) as host:
+    with serving(target, settings, log=log) as instance:
         try:
-            _one_at_a_time(host, target, waiting, records, tell)
-            _all_at_once(host, target, _for_rush(clips, records), records, tell)
+            _one_at_a_time(instance, target, waiting, records, tell)
+            _all_at_once(instance, target, _for_rush(clips, records), records, tell)
         finally:
-            peak_mb = host.memory.peak_mb
-            records.add(Hosted(target=str(target), cold_start_s=round(host.cold_start_s, 3), peak_memory_mb=peak_mb))
+            peak_mb = instance.memory.peak_mb
+            records.add(
+                Hosted(target=str(target), cold_start_s=round(instance.cold_start_s, 3), peak_memory_mb=peak_mb)
+            )
 
 
 def served(clip: Clip, records: Records) -> bool:
@@ -63,12 +65,12 @@ def _for_rush(clips: Sequence[Clip], records: Records) -> list[Clip]:
     return [clip for clip in clips if served(clip, records)]
 
 
-def _one_at_a_time(host: Host, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:
+def _one_at_a_time(instance: Instance, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:
     for number, clip in enumerate(clips, 1):
         if clip.language in records.refused:
             continue
         began = time.perf_counter()
-        result = host.wait(host.client.submit_file(clip.file, lane="interactive", language=clip.language).id)
+        result = instance.wait(instance.client.submit_file(clip.file, lane="interactive", language=clip.language).id)
         latency_s = time.perf_counter() - began
         if result.error and result.error.code == UnsupportedOptionError.code:  # a language is all that we ask for
             records.add(Refused(target=str(target), language=clip.language, error=result.error))
@@ -88,14 +90,14 @@ def _one_at_a_time(host: Host, target: Target, clips: Sequence[Clip], records: R
         tell(Step(target, "one at a time", number, len(clips), note))
 
 
-def _all_at_once(host: Host, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:
+def _all_at_once(instance: Instance, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:
     if not clips or records.rush(list(clips)):
         return
     began = time.perf_counter()
-    jobs = [host.client.submit_file(clip.file, lane="batch", language=clip.language).id for clip in clips]
+    jobs = [instance.client.submit_file(clip.file, lane="batch", language=clip.language).id for clip in clips]
     results: list[Result] = []
     for number, (clip, job_id) in enumerate(zip(clips, jobs, strict=True), 1):
-        results.append(host.wait(job_id))
+        results.append(instance.wait(job_id))
         tell(Step(target, "all at once", number, len(clips), clip.name))
     wall_s = time.perf_counter() - began
     records.add(

@@ -12,7 +12,7 @@ from pathlib import Path
 from asrq_jobs import __version__, configuration
 from asrq_jobs.errors import UsageError
 from asrq_jobs.settings import Settings
-from asrq_worker.bench import charts, manifest, markdown, surroundings
+from asrq_worker.bench import charts, hardware, manifest, markdown
 from asrq_worker.bench.manifest import Selection
 from asrq_worker.bench.measure import Tell, measure
 from asrq_worker.bench.record import Records
@@ -45,7 +45,7 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Report:
     """
     clips = manifest.load(plan.manifest, plan.selection)
     _prepare(plan)
-    machine = surroundings.describe()
+    machine = hardware.describe()
     conditions = _conditions(settings)
     reports = []
     for target in dict.fromkeys(plan.targets):

@@ -11,7 +11,7 @@ from asrq_worker.bridge import messages
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.bridge.messages import Blob, Cancel, Op, Ping, Shutdown, Status, Transcribe
 from asrq_worker.bridge.uploads import Uploads
-from asrq_worker.job.machine import Machine
+from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.process.flag import Flag
 from asrq_worker.process.stdio import Message, Stdio, lines
 from asrq_worker.process.supervision import Supervised, within
@@ -33,9 +33,9 @@ class Bridge:
         self._settings = settings
         self._stdio = stdio
         self._stop = stop
-        self._machine = Machine(settings)
-        self._uploads = Uploads(self._machine.spool, most=settings.max_audio_mb << 20)
-        self._jobs = Jobs(self._machine.pipeline, settings, self._send)
+        self._transcriber = Transcriber(settings)
+        self._uploads = Uploads(self._transcriber.spool, most=settings.max_audio_mb << 20)
+        self._jobs = Jobs(self._transcriber.pipeline, settings, self._send)
         self._failure: AsrqError | None = None
 
     def run(self) -> None:
@@ -51,18 +51,18 @@ class Bridge:
         warm = {self._settings.backend, self._settings.fallback_backend if self._settings.fallback_warm else None}
         # Not without a limit: a signal that strikes just before the wait is handled when the main thread runs again.
         while not self._stop.wait(_LOOK_S):
-            self._machine.fleet.retire(filter(None, warm), idle_s=self._settings.engine_idle_s)
+            self._transcriber.fleet.retire(filter(None, warm), idle_s=self._settings.engine_idle_s)
         # An application that does not read, or a child that does not die, must not keep us.
         within(_LAST_RESULTS_S, lambda: self._jobs.stop_all(self._failure or CanceledError("The bridge has ended.")))
-        within(_CLOSE_S, self._machine.close)
+        within(_CLOSE_S, self._transcriber.close)
         if self._failure is not None:
             raise self._failure
 
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            self._machine.start()
-            loaded = self._machine.wait_ready()
+            self._transcriber.start()
+            loaded = self._transcriber.wait_ready()
         except Exception as error:  # noqa: BLE001  # whatever it is, the application must hear of it
             if not self._stop.is_set():
                 self._failure = error if isinstance(error, AsrqError) else _defect("start", error)
@@ -115,8 +115,8 @@ class Bridge:
             self._stop.set()  # the application does not read any more
 
     def _status(self) -> Message:
-        berth = self._machine.fleet.find(self._settings.backend)
-        engine = berth.engine if berth else None
+        member = self._transcriber.fleet.find(self._settings.backend)
+        engine = member.engine if member else None
         return {
             "op": "status",
             "state": engine.state.value if engine else "stopped",

@@ -36,11 +36,11 @@ def bridge(lanes: str | None, model: str | None, backend: str | None, exit_with_
         from asrq_worker.process import parent
 
         config = configuration.load(lanes=lanes, model=model, backend=backend)
-        with running.in_foreground(config) as foreground:
-            foreground.started()
+        with running.stopped_by_signals(config) as shutdown:
+            shutdown.started()
             if exit_with_parent:
-                parent.watch(foreground.stop.set)
-            Bridge(config, stdio, foreground.stop).run()
+                parent.watch(shutdown.stop.set)
+            Bridge(config, stdio, shutdown.stop).run()
     except Exception as error:  # noqa: BLE001  # the application reads lines, not what the program frame would print
         shown = _shown(error)
         stdio.send(messages.fatal(shown))

@@ -36,14 +36,14 @@ def dashboard(port: int, host: str) -> None:
     from asrq_worker.queue.outage import Outage, ride_out
 
     config = configuration.load()
-    with running.in_foreground(config) as foreground:
+    with running.stopped_by_signals(config) as shutdown:
         with connect(config) as redis, queue_errors(config):
             ride_out(redis.ping, Outage(), within_s=config.redis_retry_s)
         _refuse_taken(host, port)
         server = make_server(config, host, port)
         serving = Supervised("dashboard", server.serve_forever)
         serving.start()
-        foreground.started()
+        shutdown.started()
         where = endpoint.written(host, server.server_port)
         printing.say(f"http://{where}")
         if not endpoint.is_private(host) and config.dashboard_password is None:
@@ -51,7 +51,7 @@ def dashboard(port: int, host: str) -> None:
                 f"anyone who can reach {where} sees file names and can requeue jobs: set ASRQ_DASHBOARD_PASSWORD."
             )
         failure.note("ready; Ctrl-C stops.")
-        foreground.wait()
+        shutdown.wait()
         serving.stop()
         server.shutdown()
         serving.join(_END_S)

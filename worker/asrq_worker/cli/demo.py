@@ -12,7 +12,7 @@ import click
 
 import asrq_worker
 from asrq_jobs import configuration, formats, languages
-from asrq_jobs.cli import exits, failure, options, printing
+from asrq_jobs.cli import exit_codes, failure, options, printing
 from asrq_jobs.cli.follow import Condition, follow
 from asrq_jobs.cli.jobs import told
 from asrq_jobs.cli.progress import Bars
@@ -47,11 +47,11 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)
     started: SimpleQueue[str | Exception] = SimpleQueue()
     result: Result | None = None
-    with running.in_foreground(config) as foreground:
+    with running.stopped_by_signals(config) as shutdown:
 
         def serve() -> None:
             try:
-                up.run(config, foreground, data=None, port=0, ready=started.put)
+                up.run(config, shutdown, data=None, port=0, ready=started.put)
             except Exception as error:  # noqa: BLE001  # raised again where someone sees it
                 started.put(error)
 
@@ -68,13 +68,13 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
             served = config.model_copy(update={"redis_url": url})
             result = _run(served, audio or _SAMPLE, language, watch=not as_json)
         except QueueError:
-            if not foreground.stop.is_set():
+            if not shutdown.stop.is_set():
                 raise
         finally:
-            foreground.stop.set()
+            shutdown.stop.set()
             serving.join()
     if result is None:
-        raise click.exceptions.Exit(exits.INTERRUPTED)
+        raise click.exceptions.Exit(exit_codes.INTERRUPTED)
     _show(result, as_json=as_json)
 
 

@@ -37,11 +37,11 @@ def http(port: int, host: str, metrics_port: int | None) -> None:
             hint="Give out keys (ASRQ_HTTP_KEYS, see docs/how-to/serve-http.md), or listen on 127.0.0.1.",
         )
     with (
-        running.in_foreground(config) as foreground,
+        running.stopped_by_signals(config) as shutdown,
         listening(config, monitor),
         serving(config, host, port, monitor.metrics) as bound,
     ):
-        foreground.started()
+        shutdown.started()
         printing.say(f"http://{endpoint.written(host, bound)}")
         failure.note("ready; Ctrl-C stops.")
-        foreground.wait()
+        shutdown.wait()

@@ -47,7 +47,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
     from asrq_worker.reaper.courier import Courier
     from asrq_worker.reaper.reaper import Reaper
 
-    with connect(config) as redis, running.in_foreground(config) as foreground:
+    with connect(config) as redis, running.stopped_by_signals(config) as shutdown:
         with queue_errors(config):
             if once:
                 once_only = Reaper(redis, config)
@@ -58,8 +58,8 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
         monitor = ReaperMonitor(Metrics(), redis, config)
         running_reaper, courier = Reaper(redis, config, observe=monitor.looked), Courier(redis, config)
         with listening(config, monitor), courier, running_reaper:
-            foreground.started()
-            foreground.wait()
+            shutdown.started()
+            shutdown.wait()
             courier.close()  # may have something to finish
             end([running_reaper.loop], redis, config)
 

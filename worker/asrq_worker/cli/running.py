@@ -14,7 +14,7 @@ from asrq_jobs.cli import failure, printing
 from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from asrq_worker.process.foreground import Foreground
+    from asrq_worker.process.shutdown import Shutdown
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def tell_health(problem: str | None) -> None:
 
 
 @contextmanager
-def in_foreground(config: Settings) -> Iterator[Foreground]:
+def stopped_by_signals(config: Settings) -> Iterator[Shutdown]:
     """Set up logs and error reports, and turn signals into an orderly end; a signal during the start ends it, too.
 
     So does a thread that ends although the process cannot do without it.
@@ -85,22 +85,22 @@ def in_foreground(config: Settings) -> Iterator[Foreground]:
         SetupError: error reports are configured, and the DSN is wrong or the extra not installed.
     """
     from asrq_worker.process import supervision
-    from asrq_worker.process.foreground import Foreground, StartInterruptedError
+    from asrq_worker.process.shutdown import Shutdown, StartInterruptedError
     from asrq_worker.telemetry import logs, reports
 
     logs.configure(config)
     reports.configure(config)
-    foreground = Foreground()
-    supervision.on_failure(foreground.abort)
+    shutdown = Shutdown()
+    supervision.on_failure(shutdown.abort)
     try:
-        with foreground:
-            yield foreground
+        with shutdown:
+            yield shutdown
     except StartInterruptedError:
-        if foreground.failure is None:
+        if shutdown.failure is None:
             failure.note("stopped before it was ready.")
     finally:
         supervision.on_failure(None)
         reports.close()
         gc.freeze()  # or the interpreter, before it goes, searches all that was loaded for garbage: a second when busy
-    if foreground.failure is not None:
-        raise foreground.failure
+    if shutdown.failure is not None:
+        raise shutdown.failure

@@ -18,7 +18,7 @@ from asrq_jobs import configuration, sources, uploads
 from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.files import fitting
 from asrq_jobs.cli.interruption import Interruption
-from asrq_jobs.cli.output import Delivery, choose
+from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.errors import AsrqError, AudioNotFoundError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
@@ -69,7 +69,7 @@ def transcribe(
         from asrq_jobs.cli.progress import Bars
 
         bars = Bars({one_shot.job_id(number): name for number, name in enumerate(names)}, watched=False)
-    delivery = Delivery(shown, names, hold=bars is not None and shown.terminal)
+    writer = ResultWriter(shown, names, hold=bars is not None and shown.terminal)
 
     def on_event(job_id: str, event: Event) -> None:
         if bars:
@@ -82,15 +82,15 @@ def transcribe(
             for index, result in enumerate(results):
                 if bars:
                     bars.update(result.id, result)
-                delivery.put(index, result)
+                writer.put(index, result)
     except (KeyboardInterrupt, AsrqError) as error:
         with suppress(OutputError, BrokenPipeError):
-            delivery.flush()
+            writer.flush()
         if isinstance(error, KeyboardInterrupt):
-            failure.note(f"{delivery.taken} of {len(found)} files were transcribed; name the others to go on.")
+            failure.note(f"{writer.taken} of {len(found)} files were transcribed; name the others to go on.")
         raise
-    delivery.flush()
-    failure.finish(any_failed=delivery.any_failed)
+    writer.flush()
+    failure.finish(any_failed=writer.any_failed)
 
 
 def _sources(given: tuple[str, ...], *, recursive: bool) -> list[Source]:

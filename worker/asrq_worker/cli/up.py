@@ -97,12 +97,12 @@ def up(
                 f"asrq up --http needs packages that are not installed ({error.name}).", hint=extras.hint("http")
             ) from None
     config = configuration.load(lanes=lanes, model=model, backend=backend)
-    with running.in_foreground(config) as foreground:
+    with running.stopped_by_signals(config) as shutdown:
 
         def abandoned() -> None:
-            foreground.hurry.set()  # nobody is left to wait for what runs
+            shutdown.hurry.set()  # nobody is left to wait for what runs
             os.kill(os.getpid(), signal.SIGTERM)  # which ends the start as well
 
         if exit_with_parent:
             parent.watch(abandoned)
-        everything.run(config, foreground, data=data, port=port, ready=ready, beside=gateway)
+        everything.run(config, shutdown, data=data, port=port, ready=ready, beside=gateway)

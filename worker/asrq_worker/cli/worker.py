@@ -31,7 +31,7 @@ def worker(lanes: str | None, model: str | None, backend: str | None, metrics_po
 
         running.tell_health(worker_problem(config))
         return
-    from asrq_worker.programs import service
+    from asrq_worker.programs import worker as program
 
-    with running.in_foreground(config) as foreground:
-        service.run(config, foreground)
+    with running.stopped_by_signals(config) as shutdown:
+        program.run(config, shutdown)

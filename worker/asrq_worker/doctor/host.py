@@ -56,7 +56,7 @@ def _model(config: Settings) -> Check:
 
 def _engine(config: Settings, backend: str) -> Check:
     """Load the model as a worker would: what counts is whether it runs on the device."""
-    from asrq_worker.job.machine import make_engine
+    from asrq_worker.job.transcriber import make_engine
 
     engine = make_engine(config.model_copy(update={"model_download": False}), backend)
     try:

@@ -18,7 +18,7 @@ from asrq_jobs.redaction import redacted_url
 from asrq_jobs.serving import nobody
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check, failed
-from asrq_worker.queue import shared
+from asrq_worker.queue import shared_keys
 
 _OLDEST_REDIS = (6, 2)
 _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
@@ -38,7 +38,7 @@ def examine(config: Settings) -> Iterator[Check]:
                     if name == "redis":
                         raise
                 except Exception as error:  # noqa: BLE001  # see `failed`
-                    if not shared.is_wrong_type(error):  # which is a finding of its own
+                    if not shared_keys.is_wrong_type(error):  # which is a finding of its own
                         yield failed(name, error)
                 else:
                     yield found
@@ -55,7 +55,7 @@ def _questions(redis: Redis, config: Settings) -> Iterator[tuple[str, Callable[[
     yield "eviction", lambda: eviction(info())
     yield "workers", lambda: workers(client.workers())
     yield "reaper", lambda: reaper(leads=client.reaper())
-    yield "shared keys", lambda: shared_keys(shared.spoilt(redis), shared.left_aside(redis))
+    yield "shared keys", lambda: judge_shared_keys(shared_keys.spoilt(redis), shared_keys.left_aside(redis))
     yield "webhooks", lambda: webhooks(*_overdue_webhooks(redis))
 
 
@@ -134,10 +134,10 @@ def reaper(*, leads: bool) -> Check:
     return Check("reaper", "ok", "A reaper brings back what a worker that dies held.")
 
 
-def shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
+def judge_shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
     """Judge what stands under the keys that all jobs share, and what was moved from there."""
     if spoilt:
-        held = ", ".join(f"{key} (a {found}, not a {shared.TYPES[key]})" for key, found in spoilt.items())
+        held = ", ".join(f"{key} (a {found}, not a {shared_keys.TYPES[key]})" for key, found in spoilt.items())
         return Check(
             "shared keys",
             "fail",

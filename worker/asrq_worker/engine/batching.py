@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from asrq_jobs.request import LANES
-from asrq_worker.engine.turns import Kind, Turns, Waiting
+from asrq_worker.engine.turns import BatchKey, Turns, Waiting
 
 SIMILAR_RATIO = 2.0
 SIMILAR_S = 2.0
@@ -15,7 +15,7 @@ AHEAD = 4
 """A batch is chosen among so many times as many chunks as it holds: a job is passed over for a few batches at most."""
 
 
-def _endless(_kind: Kind) -> float:
+def _endless(_kind: BatchKey) -> float:
     return math.inf
 
 
@@ -29,7 +29,7 @@ class Limits:
     """Batches at a time."""
     spare: int = 0
     """Further ones, for dictation while files have places (see `admitted`)."""
-    audio_s: Callable[[Kind], float] = _endless
+    audio_s: Callable[[BatchKey], float] = _endless
     """Seconds of audio in a batch of that kind; a chunk that is longer goes alone."""
     similar: bool = False
     """Whether the chunks of a batch are to have about the same length."""
@@ -55,11 +55,12 @@ def next_batch(
         chunk
         for chunk in others
         if not chunk.suspect
-        and chunk.kind == first.kind
+        and chunk.batch_key == first.batch_key
         and (not limits.similar or _similar(chunk.seconds, first.seconds))
     ]
     share = math.ceil((len(suit) + 1) / (limits.parallel - len(running)))
-    batch, most, room_s = [first], min(limits.max_batch, first.most, share), limits.audio_s(first.kind) - first.weight
+    batch, most = [first], min(limits.max_batch, first.most, share)
+    room_s = limits.audio_s(first.batch_key) - first.weight
     for chunk in sorted(suit[: AHEAD * most], key=lambda chunk: abs(chunk.seconds - first.seconds)):
         if len(batch) >= most:
             break

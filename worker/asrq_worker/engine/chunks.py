@@ -28,7 +28,7 @@ class ChunkTask:
     `on_step` is told, in a thread of the engine's, of each step of the ladder that is taken for it.
     """
 
-    job_id: str
+    flow: str
     lane: str
     path: Path
     start: int

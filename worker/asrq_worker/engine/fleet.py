@@ -26,7 +26,7 @@ _AGAIN_S = 60.0
 
 
 @dataclass
-class Berth:
+class Member:
     """One engine with its scheduler, and whether its backend can be relied on just now."""
 
     name: str
@@ -72,12 +72,12 @@ class Fleet:
         self._budget_mb = budget_mb
         self._took_mb: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._berths: dict[str, Berth] = {}
+        self._members: dict[str, Member] = {}
         self._loaded: dict[str, Loaded] = {}
         self._broken: dict[str, AsrqError] = {}
         self._closed = False
 
-    def enlist(self, name: str) -> Berth:
+    def enlist(self, name: str) -> Member:
         """Return the engine of a backend; it starts loading now if it was not here.
 
         Raises:
@@ -86,73 +86,73 @@ class Fleet:
         with self._lock:
             if self._closed:
                 raise ShutdownError("The worker is stopping.")
-            berth = self._berths.get(name)
-            if berth is not None:
-                berth.used()
-                return berth
+            member = self._members.get(name)
+            if member is not None:
+                member.used()
+                return member
             going = self._make_room(self._longest_idle(), self._took_mb.get(name, 0))
             engine = self._make(name)
-            berth = self._berths[name] = Berth(name, engine, Scheduler(engine, batch_s=self._batch_s))
+            member = self._members[name] = Member(name, engine, Scheduler(engine, batch_s=self._batch_s))
         _end(going, "memory")  # first, for both may not fit
         engine.start()
         _log.info("engine.started", backend=name)
-        return berth
+        return member
 
     @contextmanager
-    def at_work(self, name: str) -> Iterator[Berth]:
+    def at_work(self, name: str) -> Iterator[Member]:
         """The same, for a job: nothing else ends the engine meanwhile."""
-        berth = self._board(name)
+        member = self._board(name)
         try:
-            yield berth
+            yield member
         finally:
             with self._lock:
-                berth.jobs -= 1
-            berth.used()
+                member.jobs -= 1
+            member.used()
 
-    def _board(self, name: str) -> Berth:
+    def _board(self, name: str) -> Member:
         while True:
-            berth = self.enlist(name)
+            member = self.enlist(name)
             with self._lock:
-                if self._berths.get(name) is berth:  # it may have made room for another just now
-                    berth.jobs += 1
-                    return berth
+                if self._members.get(name) is member:  # it may have made room for another just now
+                    member.jobs += 1
+                    return member
 
     def unload(self, name: str) -> bool:
         """End the engine of a backend now, if no job uses it."""
         with self._lock:
-            berth = self._berths.get(name)
-            if berth is None or berth.jobs:
+            member = self._members.get(name)
+            if member is None or member.jobs:
                 return False
-            self._remove(berth)
-        _end([berth], "asked")
+            self._remove(member)
+        _end([member], "asked")
         return True
 
-    def _longest_idle(self) -> list[Berth]:
-        return sorted(self._berths.values(), key=lambda berth: berth.used_at)
+    def _longest_idle(self) -> list[Member]:
+        return sorted(self._members.values(), key=lambda member: member.used_at)
 
-    def _make_room(self, candidates: Iterable[Berth], needed_mb: int) -> list[Berth]:
+    def _make_room(self, candidates: Iterable[Member], needed_mb: int) -> list[Member]:
         """Take out candidates until so much more fits into the budget; the caller ends them without the lock."""
-        memory = {berth.name: self._memory_mb(berth) for berth in self._berths.values()}
-        going: list[Berth] = []
-        for berth in candidates:
+        memory = {member.name: self._memory_mb(member) for member in self._members.values()}
+        going: list[Member] = []
+        for member in candidates:
             if not self._budget_mb or sum(memory.values()) + needed_mb <= self._budget_mb:
                 break
-            if not berth.jobs:
-                going.append(self._remove(berth))
-                del memory[berth.name]
+            if not member.jobs:
+                going.append(self._remove(member))
+                del memory[member.name]
         return going
 
-    def _memory_mb(self, berth: Berth) -> int:
+    def _memory_mb(self, member: Member) -> int:
         """Return what an engine takes; one that loads will take what it took last time."""
-        takes = berth.engine.memory_mb() or 0
-        if berth.engine.state is State.READY:
-            self._took_mb[berth.name] = takes
-        return max(takes, self._took_mb.get(berth.name, 0))
+        takes = member.engine.memory_mb() or 0
+        if member.engine.state is State.READY:
+            self._took_mb[member.name] = takes
+        return max(takes, self._took_mb.get(member.name, 0))
 
     def usable(self, name: str) -> bool:
         """Whether the backend is not known to fail just now: it can be loaded, and its circuit is closed."""
-        berth = self.find(name)
-        return berth is None or (not berth.engine.failures.lasting and berth.breaker.allows())
+        member = self.find(name)
+        return member is None or (not member.engine.failures.lasting and member.breaker.allows())
 
     def offers(self, policy: Policy) -> tuple[Offer, ...]:
         """Return what this host can serve, the backend that serves first.
@@ -162,8 +162,8 @@ class Fleet:
         """
         canary = policy.canary.backend if policy.canary else None
         with self._lock:
-            for berth in self._berths.values():
-                self._note(berth)
+            for member in self._members.values():
+                self._note(member)
             names = dict.fromkeys(name for name in (policy.backend, policy.fallback, canary) if name)
             return tuple(self._offer(name, on_request=name not in {policy.backend, policy.fallback}) for name in names)
 
@@ -177,18 +177,18 @@ class Fleet:
             error=error.info() if error else None,
         )
 
-    def _note(self, berth: Berth) -> None:
-        engine = berth.engine
+    def _note(self, member: Member) -> None:
+        engine = member.engine
         if engine.loaded is not None:
-            self._loaded[berth.name] = engine.loaded
+            self._loaded[member.name] = engine.loaded
         if engine.failures.lasting and engine.failures.last is not None:
-            self._broken[berth.name] = engine.failures.last
+            self._broken[member.name] = engine.failures.last
         elif engine.state is State.READY:
-            self._broken.pop(berth.name, None)
+            self._broken.pop(member.name, None)
 
-    def _remove(self, berth: Berth) -> Berth:
-        self._note(berth)
-        return self._berths.pop(berth.name)
+    def _remove(self, member: Member) -> Member:
+        self._note(member)
+        return self._members.pop(member.name)
 
     def try_anew(self, name: str) -> None:
         """Start the engine of a backend that could not be loaded, unless that is tried now, or was a minute ago."""
@@ -197,36 +197,36 @@ class Fleet:
 
     def ready(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
-        berth = self.find(name)
-        return berth is not None and berth.engine.state is State.READY
+        member = self.find(name)
+        return member is not None and member.engine.state is State.READY
 
-    def find(self, name: str) -> Berth | None:
+    def find(self, name: str) -> Member | None:
         """Return the engine of a backend if it is here, without starting it."""
         with self._lock:
-            return self._berths.get(name)
+            return self._members.get(name)
 
-    def berths(self) -> list[Berth]:
+    def members(self) -> list[Member]:
         """Return the engines that are here."""
         with self._lock:
-            return list(self._berths.values())
+            return list(self._members.values())
 
     def room_mb(self) -> float:
         """Return how much memory one more process may take, in MiB: what the host has, within the budget."""
         available = free_memory_mb()
-        taken = sum(berth.engine.memory_mb() or 0 for berth in self.berths())
+        taken = sum(member.engine.memory_mb() or 0 for member in self.members())
         return min(available, self._budget_mb - taken) if self._budget_mb else available
 
     def states(self) -> dict[str, dict[str, str | float | int | None]]:
         """Return for each engine its state, model, memory in MiB, load time in seconds and restarts."""
         found: dict[str, dict[str, str | float | int | None]] = {}
-        for berth in self.berths():
-            loaded = berth.engine.loaded
-            found[berth.name] = {
-                "state": berth.engine.state.value,
+        for member in self.members():
+            loaded = member.engine.loaded
+            found[member.name] = {
+                "state": member.engine.state.value,
                 "model": loaded.identity.model if loaded else None,
-                "memory_mb": berth.engine.memory_mb(),
+                "memory_mb": member.engine.memory_mb(),
                 "load_s": round(loaded.load_s, 3) if loaded else None,
-                "restarts": berth.engine.restarts,
+                "restarts": member.engine.restarts,
             }
         return found
 
@@ -240,14 +240,14 @@ class Fleet:
         with self._lock:
             now = time.monotonic()
             idle = [
-                berth
-                for name, berth in self._berths.items()
-                if not berth.jobs
-                and now - berth.used_at >= (_AGAIN_S if berth.engine.final else idle_s)
-                and (berth.engine.final or name not in kept)
+                member
+                for name, member in self._members.items()
+                if not member.jobs
+                and now - member.used_at >= (_AGAIN_S if member.engine.final else idle_s)
+                and (member.engine.final or name not in kept)
             ]
-            for berth in idle:
-                self._remove(berth)
+            for member in idle:
+                self._remove(member)
             going = self._make_room(self._longest_idle()[:-1], 0)
         _end(idle, "idle")
         _end(going, "memory")
@@ -256,12 +256,12 @@ class Fleet:
         """End all engines."""
         with self._lock:
             self._closed = True
-            berths, self._berths = list(self._berths.values()), {}
-        for berth in berths:
-            berth.close()
+            members, self._members = list(self._members.values()), {}
+        for member in members:
+            member.close()
 
 
-def _end(berths: Iterable[Berth], reason: str) -> None:
-    for berth in berths:
-        berth.close()
-        _log.info("engine.retired", backend=berth.name, reason=reason)
+def _end(members: Iterable[Member], reason: str) -> None:
+    for member in members:
+        member.close()
+        _log.info("engine.retired", backend=member.name, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 
-from asrq_worker.engine.turns import Kind
+from asrq_worker.engine.turns import BatchKey
 
 REMEMBERED = 20
 
@@ -17,13 +17,13 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._seen: defaultdict[Kind, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
+        self._seen: defaultdict[BatchKey, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=REMEMBERED))
 
-    def note(self, kind: Kind, *, audio_s: float, took_s: float) -> None:
+    def note(self, kind: BatchKey, *, audio_s: float, took_s: float) -> None:
         """Note a batch that is done."""
         self._seen[kind].append((took_s / audio_s, audio_s))
 
-    def of(self, kind: Kind, *, unknown: float) -> float:
+    def of(self, kind: BatchKey, *, unknown: float) -> float:
         """Return the seconds of compute for a second of audio; `unknown` if no such batch was seen."""
         seen = sorted(self._seen[kind])
         half = sum(audio_s for _, audio_s in seen) / 2

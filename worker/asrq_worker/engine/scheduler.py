@@ -33,7 +33,7 @@ from asrq_worker.engine.ladder import Allowance, Step, next_step
 from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.pace import Pace
-from asrq_worker.engine.turns import Kind, Turns, Waiting
+from asrq_worker.engine.turns import BatchKey, Turns, Waiting
 from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
@@ -80,26 +80,26 @@ class Scheduler:
                 return future
             self._number += 1
             seconds = (task.stop - task.start) / SAMPLE_RATE
-            waiting = Waiting(self._number, task.job_id, task.lane, seconds, task.options)
+            waiting = Waiting(self._number, task.flow, task.lane, seconds, task.options)
             self._queue[self._number] = Item(waiting, task, future, time.monotonic())
-            self._turns.join(task.job_id, task.lane)
+            self._turns.join(task.flow, task.lane)
             self._changed.notify_all()
         return future
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, flow: str) -> None:
         """Drop a job's chunks: their futures fail with CanceledError, and what already runs is ignored."""
         with self._changed:
-            dropped = [item for item in self._items() if item.task.job_id == job_id]
+            dropped = [item for item in self._items() if item.task.flow == flow]
             settle = [item.fail(CanceledError("The job was canceled.")) for item in dropped]
             for item in dropped:
                 self._queue.pop(item.waiting.number, None)
-            self._forget_jobs()
+            self._forget_flows()
         _call(settle)
 
-    def alive(self, job_id: str) -> bool:
+    def alive(self, flow: str) -> bool:
         """Whether the job has chunks here, and the engine is within the limits of what it is doing."""
         with self._changed:
-            here = any(item.task.job_id == job_id and not item.settled for item in self._items())
+            here = any(item.task.flow == flow and not item.settled for item in self._items())
         return here and self._thread.alive and self._engine.within_limits()
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Scheduler:
             return []
         can = loaded.capabilities
 
-        def audio_s(kind: Kind) -> float:
+        def audio_s(kind: BatchKey) -> float:
             pace = self._pace.of(kind, unknown=loaded.warm_s / WARM_UP_S)
             return self._batch_s / pace if pace else math.inf
 
@@ -205,7 +205,7 @@ class Scheduler:
                 settle = [item.fail(error) for item in running.items]
             else:
                 settle = self._killed(running, error)
-            self._forget_jobs()
+            self._forget_flows()
             self._changed.notify_all()
         _call(settle)
 
@@ -213,7 +213,7 @@ class Scheduler:
         settle: list[Tell] = []
         size, total = len(running.items), sum(item.waiting.weight for item in running.items)
         if all(isinstance(outcome, Transcript) for outcome in done.items):
-            self._pace.note(running.items[0].waiting.kind, audio_s=total, took_s=done.inference_s)
+            self._pace.note(running.items[0].waiting.batch_key, audio_s=total, took_s=done.inference_s)
         for item, outcome in zip(running.items, done.items, strict=True):
             if isinstance(outcome, OutOfMemoryError):
                 settle += self._step_down(item, running, outcome, done.incarnation)
@@ -262,8 +262,8 @@ class Scheduler:
         if not item.settled:
             self._queue[item.waiting.number] = item
 
-    def _forget_jobs(self) -> None:
-        self._turns.keep({item.task.job_id for item in self._items()})
+    def _forget_flows(self) -> None:
+        self._turns.keep({item.task.flow for item in self._items()})
 
 
 def _call(settle: list[Tell]) -> None:

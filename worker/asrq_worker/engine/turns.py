@@ -21,7 +21,7 @@ HEAD_START_S = 30.0
 LEAST_S = 1.0
 """A chunk counts as at least so much audio: what is short takes more of an engine than its length says."""
 
-Kind = tuple[str, Task, bool]
+BatchKey = tuple[str, Task, bool]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Waiting:
     """A chunk in the queue. `number` grows in the order of arrival."""
 
     number: int
-    job_id: str
+    flow: str
     lane: str
     seconds: float
     options: ChunkOptions
@@ -44,13 +44,13 @@ class Waiting:
         return max(self.seconds, LEAST_S)
 
     @property
-    def kind(self) -> Kind:
+    def batch_key(self) -> BatchKey:
         """Lane, task and whether words get times: the same for all chunks of a batch."""
         return self.lane, self.options.task, self.options.word_timestamps
 
 
 @dataclass
-class _Job:
+class _Flow:
     finish: float
     """When, on the clock of its lane, what it was given finishes; before that, when it came."""
     served: bool = False
@@ -61,21 +61,21 @@ class Turns:
 
     def __init__(self) -> None:
         self._clocks: dict[str, float] = dict.fromkeys(LANES, 0.0)
-        self._jobs: dict[str, _Job] = {}
+        self._flows: dict[str, _Flow] = {}
         self._owed_s = 0.0
         """Seconds of audio that the other lane is behind its share; below 0: ahead. It never has two batches for it."""
 
-    def join(self, job_id: str, lane: str) -> None:
+    def join(self, flow: str, lane: str) -> None:
         """Note that a job has come, if it is not here."""
-        self._jobs.setdefault(job_id, _Job(self._clocks[lane]))
+        self._flows.setdefault(flow, _Flow(self._clocks[lane]))
 
     def give(self, batch: Sequence[Waiting], left: Collection[Waiting]) -> None:
         """Note that a batch, all of one lane, was handed to the engine while `left` goes on waiting."""
         lane, given_s = batch[0].lane, sum(chunk.weight for chunk in batch)
-        finish = self._jobs[batch[0].job_id].finish + batch[0].weight
+        finish = self._flows[batch[0].flow].finish + batch[0].weight
         self._clocks[lane] = max(self._clocks[lane], finish)
         for chunk in batch:
-            job = self._jobs[chunk.job_id]
+            job = self._flows[chunk.flow]
             job.finish += chunk.weight
             job.served = True
         if not any(chunk.lane != lane for chunk in left):
@@ -85,9 +85,9 @@ class Turns:
         else:
             self._owed_s = min(self._owed_s - given_s, 0.0)
 
-    def keep(self, job_ids: Collection[str]) -> None:
+    def keep(self, flows: Collection[str]) -> None:
         """Forget all jobs but these."""
-        self._jobs = {job_id: job for job_id, job in self._jobs.items() if job_id in job_ids}
+        self._flows = {flow: job for flow, job in self._flows.items() if flow in flows}
 
     def order(self, waiting: Collection[Waiting]) -> list[Waiting]:
         """Return what waits in the lane whose turn it is, first what goes first; suspects before the others."""
@@ -99,9 +99,9 @@ class Turns:
         finish: dict[str, float] = {}
         keys: dict[int, tuple[bool, float, int]] = {}
         for chunk in sorted(waiting, key=lambda chunk: (not chunk.suspect, chunk.number)):
-            job = self._jobs[chunk.job_id]
-            new = not job.served and chunk.job_id not in finish
-            finish[chunk.job_id] = finish.get(chunk.job_id, job.finish) + chunk.weight
-            due = finish[chunk.job_id] - (HEAD_START_S if new else 0.0)
+            job = self._flows[chunk.flow]
+            new = not job.served and chunk.flow not in finish
+            finish[chunk.flow] = finish.get(chunk.flow, job.finish) + chunk.weight
+            due = finish[chunk.flow] - (HEAD_START_S if new else 0.0)
             keys[chunk.number] = (not chunk.suspect, due, chunk.number)
         return sorted(waiting, key=lambda chunk: keys[chunk.number])

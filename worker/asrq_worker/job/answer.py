@@ -9,7 +9,7 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.source import LocalAudio
-from asrq_worker.job.inference import Heard
+from asrq_worker.job.inference import Transcription
 from asrq_worker.job.merge import merge
 
 
@@ -17,7 +17,7 @@ from asrq_worker.job.merge import merge
 class Served:
     """How a job was served. `fallback_from` names the backend that did not, `because` the code that tells why."""
 
-    heard: Heard
+    heard: Transcription
     fallback_from: str | None = None
     because: str | None = None
 
@@ -34,9 +34,9 @@ def completed(
 ) -> Result:
     """Return the result of a job that was served."""
     heard = served.heard
-    merged = merge(heard.placed, word_timestamps=request.word_timestamps)
+    merged = merge(heard.chunks, word_timestamps=request.word_timestamps)
     warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
-    if not heard.placed:
+    if not heard.chunks:
         warnings.append("no_speech")
     if served.because:
         warnings.append(f"fallback:{served.because}")
@@ -47,7 +47,7 @@ def completed(
         language=merged.language,
         language_probability=merged.language_probability,
         duration=round(decoded.seconds, 3),
-        duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.placed), 3),
+        duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.chunks), 3),
         text=merged.text,
         segments=merged.segments,
         words=merged.words if request.word_timestamps else None,

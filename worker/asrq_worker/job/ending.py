@@ -11,7 +11,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
-from asrq_jobs.webhook import Delivery, Notice
+from asrq_jobs.webhook import Delivery, Payload
 
 EndVerdict = Literal["completed", "failed", "canceled", "retry", "front"]
 
@@ -109,4 +109,4 @@ def _delivery(result: Result, webhook: str | None, *, at: float) -> Delivery | N
     if webhook is None or result.status == "canceled":
         return None
     code = result.error.code if result.error else None
-    return Delivery(url=webhook, notice=Notice(id=result.id, status=result.status, code=code, at=at))
+    return Delivery(url=webhook, payload=Payload(id=result.id, status=result.status, code=code, at=at))

@@ -21,13 +21,13 @@ from asrq_worker.audio.split import Piece, Span, split, split_again
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
-from asrq_worker.engine.fleet import Berth
+from asrq_worker.engine.fleet import Member
 from asrq_worker.engine.ladder import Step, can_be_split
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import detection
 from asrq_worker.job.checkpoints import Checkpoints, Kept
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.merge import Placed
+from asrq_worker.job.merge import ChunkTranscript
 from asrq_worker.job.progress import Progress
 from asrq_worker.routing.admission import admit
 from asrq_worker.telemetry.logs import Log
@@ -54,7 +54,7 @@ class Journal(Kept, Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class InferenceJob:
     """What one job brings to inference."""
 
     request: Request
@@ -63,16 +63,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcription:
     """What an engine made of a job: every chunk in its place, and the work it was (checkpoints are none)."""
 
     loaded: Loaded
-    placed: tuple[Placed, ...]
+    chunks: tuple[ChunkTranscript, ...]
     work: tuple[ChunkDone, ...]
     warnings: tuple[str, ...]
 
 
-def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
+def ready(member: Member, control: JobControl, *, within_s: float) -> Loaded:
     """Return what is loaded, waiting for the first load; later, while the engine restarts, chunks wait instead.
 
     Raises:
@@ -80,26 +80,26 @@ def ready(berth: Berth, control: JobControl, *, within_s: float) -> Loaded:
         StorageError: there is no room to load it now.
     """
     deadline = time.monotonic() + within_s
-    while (loaded := berth.engine.loaded) is None:
+    while (loaded := member.engine.loaded) is None:
         control.check()
-        error = berth.engine.error
-        if error is not None and (berth.engine.final or isinstance(error, StorageError)):
+        error = member.engine.error
+        if error is not None and (member.engine.final or isinstance(error, StorageError)):
             raise error
         if time.monotonic() > deadline:
-            raise EngineUnavailableError(f"The backend {berth.name} was not ready within {within_s:g} s.")
+            raise EngineUnavailableError(f"The backend {member.name} was not ready within {within_s:g} s.")
         control.wake.wait(_POLL_S)
     return loaded
 
 
 def transcribe(
-    job: Job,
+    job: InferenceJob,
     decoded: DecodedAudio,
-    berth: Berth,
+    member: Member,
     loaded: Loaded,
     *,
     chunk_s: float,
     stand_in: bool = False,
-) -> Heard:
+) -> Transcription:
     """Transcribe decoded audio on one engine; `stand_in`: another backend is there to take over.
 
     An engine that is past its deadlines for a while, and neither works nor ends, is not waited for.
@@ -109,29 +109,29 @@ def transcribe(
     """
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
-    hearing = _Hearing(job, decoded, berth, loaded, options)
+    hearing = _Hearing(job, decoded, member, loaded, options)
     try:
         for _ in hearing.rounds(split(decoded.spans, longest_s=longest_s, read=decoded.read)):
-            _hear_out(hearing, job.control, berth, stand_in=stand_in)
+            _hear_out(hearing, job.control, member, stand_in=stand_in)
     finally:
-        berth.scheduler.cancel(hearing.turn)
+        member.scheduler.cancel(hearing.flow)
     pieces = sorted(hearing.done, key=lambda piece: piece.start)
-    placed = tuple(Placed(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
-    return Heard(loaded, placed, tuple(hearing.work), (*hearing.warnings, *_findings(placed, options)))
+    chunks = tuple(ChunkTranscript(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
+    return Transcription(loaded, chunks, tuple(hearing.work), (*hearing.warnings, *_findings(chunks, options)))
 
 
-def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in: bool) -> None:
+def _hear_out(hearing: _Hearing, control: JobControl, member: Member, *, stand_in: bool) -> None:
     hung = 0
     if hearing.pending:
         hearing.tell()  # or whoever follows takes the wait for the engine for decoding
     while hearing.pending:
         control.check()
-        if stand_in and berth.engine.failures.lasting:
-            raise EngineUnavailableError(f"The engine of the backend {berth.name} does not come back.")
+        if stand_in and member.engine.failures.lasting:
+            raise EngineUnavailableError(f"The engine of the backend {member.name} does not come back.")
         # Counted in looks: a host that was suspended has not looked meanwhile.
-        hung = 0 if berth.scheduler.alive(hearing.turn) else hung + 1
+        hung = 0 if member.scheduler.alive(hearing.flow) else hung + 1
         if hung > _HUNG:
-            raise EngineUnavailableError(f"The engine of the backend {berth.name} hangs and cannot be killed.")
+            raise EngineUnavailableError(f"The engine of the backend {member.name} hangs and cannot be killed.")
         settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
         hearing.tell_steps()
         for future in settled:
@@ -142,10 +142,12 @@ def _hear_out(hearing: _Hearing, control: JobControl, berth: Berth, *, stand_in:
 class _Hearing:
     """The pieces of one job on their way through one engine."""
 
-    def __init__(self, job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, options: ChunkOptions) -> None:
+    def __init__(
+        self, job: InferenceJob, decoded: DecodedAudio, member: Member, loaded: Loaded, options: ChunkOptions
+    ) -> None:
         self._job = job
         self._decoded = decoded
-        self._berth = berth
+        self._berth = member
         self._options = options
         self._known = loaded.capabilities.languages
         self._checkpoints = Checkpoints(job.journal, decoded, loaded.fingerprint)
@@ -156,7 +158,7 @@ class _Hearing:
         self.warnings: dict[str, None] = {}
         self.progress = Progress()
         # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
-        self.turn = uuid.uuid4().hex
+        self.flow = uuid.uuid4().hex
 
     def rounds(self, pieces: Iterable[Piece]) -> Iterator[None]:
         """Begin what is to be heard, and yield each time that what comes next depends on what it is.
@@ -233,7 +235,7 @@ class _Hearing:
     def _submit(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone]:
         on_step = functools.partial(self._note_step, piece)
         lane, path = self._job.request.lane, self._decoded.path
-        task = ChunkTask(self.turn, lane, path, piece.start, piece.stop, options, on_step)
+        task = ChunkTask(self.flow, lane, path, piece.start, piece.stop, options, on_step)
         return self._berth.scheduler.submit(task)
 
     def _note_step(self, piece: Piece, step: Step) -> None:
@@ -265,26 +267,26 @@ def _stretches(piece: Piece, spans: Sequence[Span]) -> list[Piece]:
     return found if len(found) > 1 else []
 
 
-def condemn(heard: Heard) -> None:
+def condemn(heard: Transcription) -> None:
     """Refuse a transcript that is plainly wrong.
 
     Raises:
         CondemnedOutputError: another backend may do better.
     """
-    told = {warning for chunk in heard.placed for warning in chunk.transcript.warnings}  # a backend may see more
+    told = {warning for chunk in heard.chunks for warning in chunk.transcript.warnings}  # a backend may see more
     condemned = sorted(_CONDEMNED & (told | set(heard.warnings)))
     if condemned:
         raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
 
 
-def _findings(placed: tuple[Placed, ...], options: ChunkOptions) -> tuple[str, ...]:
+def _findings(chunks: tuple[ChunkTranscript, ...], options: ChunkOptions) -> tuple[str, ...]:
     """Names of what the guards find in any chunk; a translation is English whatever was spoken.
 
     What a backend has heard again in parts because it repeats itself is repeated in the sound, or the backend says so.
     """
     language = "en" if options.task == "translate" else options.language
     found: dict[str, None] = {}
-    for chunk in placed:
+    for chunk in chunks:
         text = chunk.transcript.text
         if text:
             judged = guards.judge(

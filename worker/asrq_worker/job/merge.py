@@ -13,7 +13,7 @@ _DIGITS = 3  # milliseconds
 
 
 @dataclass(frozen=True)
-class Placed:
+class ChunkTranscript:
     """A transcript and where its chunk lies; seconds from the start of the audio."""
 
     start: float
@@ -34,7 +34,7 @@ class Merged:
     truncated: bool
 
 
-def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
+def merge(chunks: Sequence[ChunkTranscript], *, word_timestamps: bool) -> Merged:
     """Join chunks that are ordered by time.
 
     The language is the one with the most seconds of recognised speech; its probability the mean over its chunks,
@@ -60,12 +60,12 @@ def merge(chunks: Sequence[Placed], *, word_timestamps: bool) -> Merged:
     )
 
 
-def _whole(chunk: Placed) -> tuple[TimedSegment, ...]:
+def _whole(chunk: ChunkTranscript) -> tuple[TimedSegment, ...]:
     text = chunk.transcript.text
     return (TimedSegment(start=0.0, end=chunk.end - chunk.start, text=text),) if text.strip() else ()
 
 
-def _segments(chunk: Placed, number: int, *, word_timestamps: bool) -> list[Segment]:
+def _segments(chunk: ChunkTranscript, number: int, *, word_timestamps: bool) -> list[Segment]:
     """Return a chunk's segments, numbered from `number`."""
     found = chunk.transcript.segments or _whole(chunk)
     spans = _in_order(found, chunk.start, (chunk.start, chunk.end))
@@ -115,7 +115,7 @@ def _in_order(
     return spans
 
 
-def _language(chunks: Sequence[Placed]) -> tuple[str | None, float | None]:
+def _language(chunks: Sequence[ChunkTranscript]) -> tuple[str | None, float | None]:
     heard = [chunk for chunk in chunks if chunk.transcript.language and chunk.transcript.text.strip()]
     seconds: dict[str, float] = {}
     for chunk in heard:

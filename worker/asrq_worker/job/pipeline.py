@@ -24,16 +24,16 @@ from asrq_jobs.result import Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import answer, cache, inference
 from asrq_worker.job.answer import Served
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job, Journal
+from asrq_worker.job.inference import InferenceJob, Journal, Transcription
 from asrq_worker.job.shadow import Shadow
 from asrq_worker.routing.admission import refuse_webhook
 from asrq_worker.routing.offers import Offer
-from asrq_worker.routing.policy import Outcome, Route, cannot, falls_back, route
+from asrq_worker.routing.policy import BackendOutcome, Route, cannot, falls_back, route
 from asrq_worker.storage.spool import Spool, discard
 from asrq_worker.storage.watch import StorageWatch
 from asrq_worker.telemetry import reports
@@ -44,7 +44,7 @@ _REUSE_POLL_S = 0.1
 
 _log = Log("asrq.pipeline")
 
-Observe = Callable[[str, Outcome], None]
+Observe = Callable[[str, BackendOutcome], None]
 
 
 class Pipeline:
@@ -110,7 +110,7 @@ class Pipeline:
         finally:
             local.discard()
         decode_s = time.monotonic() - began
-        job, taken_over = Job(request, control, journal), False
+        job, taken_over = InferenceJob(request, control, journal), False
         try:
             if request.timeout_s is None:
                 control.limit(600.0 + self._settings.job_slowness * decoded.seconds)
@@ -131,8 +131,8 @@ class Pipeline:
     def failure(self, request: Request, error: AsrqError) -> Result:
         """Return the result of a request that ended with an error: canceled, or failed."""
         name = request.backend or self._policy().backend
-        berth = self._fleet.find(name)
-        loaded = berth.engine.loaded if berth else None
+        member = self._fleet.find(name)
+        loaded = member.engine.loaded if member else None
         result = Result.from_error(error.info(), request.id, task=request.task)
         if loaded is None:
             return result
@@ -181,7 +181,7 @@ class Pipeline:
         stand_in = len(chosen.candidates) > 1
         return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
 
-    def _serve(self, job: Job, decoded: DecodedAudio, chosen: Route) -> Served:
+    def _serve(self, job: InferenceJob, decoded: DecodedAudio, chosen: Route) -> Served:
         first, wanted = chosen.refused, chosen.wanted
         because = None if chosen.candidates[0] == wanted else EngineUnavailableError.code
         for name in chosen.candidates:
@@ -206,36 +206,38 @@ class Pipeline:
                 return Served(heard, None if name == wanted else wanted, because if name != wanted else None)
         raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
-    def _try(self, job: Job, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Heard:
+    def _try(self, job: InferenceJob, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Transcription:
         """Serve a job on one backend."""
-        with self._fleet.at_work(name) as berth:
+        with self._fleet.at_work(name) as member:
             try:
-                return self._hear(job, decoded, berth, self._loaded(job, berth, rest), rest)
+                return self._hear(job, decoded, member, self._loaded(job, member, rest), rest)
             except AsrqError as error:
                 reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
                 raise
 
-    def _loaded(self, job: Job, berth: Berth, rest: tuple[str, ...]) -> Loaded:
-        if berth.engine.loaded is None and any(self._fleet.ready(other) for other in rest):
-            raise EngineUnavailableError(f"The backend {berth.name} is still loading.")
-        return inference.ready(berth, job.control, within_s=self._settings.engine_start_s)
+    def _loaded(self, job: InferenceJob, member: Member, rest: tuple[str, ...]) -> Loaded:
+        if member.engine.loaded is None and any(self._fleet.ready(other) for other in rest):
+            raise EngineUnavailableError(f"The backend {member.name} is still loading.")
+        return inference.ready(member, job.control, within_s=self._settings.engine_start_s)
 
-    def _hear(self, job: Job, decoded: DecodedAudio, berth: Berth, loaded: Loaded, rest: tuple[str, ...]) -> Heard:
+    def _hear(
+        self, job: InferenceJob, decoded: DecodedAudio, member: Member, loaded: Loaded, rest: tuple[str, ...]
+    ) -> Transcription:
         """Have a loaded backend hear the audio.
 
         What becomes of it is observed and moves the backend's circuit, and nothing else does: that a backend loads,
         that it is left alone, or that no chunk went to it says nothing of how well it does.
         """
-        call = berth.breaker.begin(anyway=not rest)
+        call = member.breaker.begin(anyway=not rest)
         if call is None:
-            raise EngineUnavailableError(f"The backend {berth.name} has just failed repeatedly.")
+            raise EngineUnavailableError(f"The backend {member.name} has just failed repeatedly.")
         began = time.monotonic()
         with call:
             try:
                 heard = inference.transcribe(
                     job,
                     decoded,
-                    berth,
+                    member,
                     loaded,
                     chunk_s=self._settings.chunk_s,
                     stand_in=bool(rest),
@@ -245,12 +247,12 @@ class Pipeline:
             except AsrqError as error:
                 if falls_back(error) and not isinstance(error, StorageError):
                     call.failed()
-                    self._observe(berth.name, Outcome(at=time.time(), code=error.code))
+                    self._observe(member.name, BackendOutcome(at=time.time(), code=error.code))
                 raise
             if heard.work:
                 call.succeeded()
                 rtfx = decoded.seconds / max(time.monotonic() - began, 1e-3)
-                self._observe(berth.name, Outcome(at=time.time(), rtfx=rtfx))
+                self._observe(member.name, BackendOutcome(at=time.time(), rtfx=rtfx))
         return heard
 
 

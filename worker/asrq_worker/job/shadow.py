@@ -19,7 +19,7 @@ from asrq_worker.backends.base import Transcript
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Heard, Job
+from asrq_worker.job.inference import InferenceJob, Transcription
 from asrq_worker.job.merge import merge
 from asrq_worker.process.supervision import Supervised
 from asrq_worker.storage.spool import discard
@@ -60,13 +60,13 @@ class Shadow:
         self._closed = False
         self._thread: Supervised | None = None
 
-    def follow(self, job: Job, decoded: DecodedAudio, served: Heard, backend: str) -> bool:
+    def follow(self, job: InferenceJob, decoded: DecodedAudio, served: Transcription, backend: str) -> bool:
         """Take the audio over and hear it on the backend; False if busy or closed: the audio stays the caller's."""
         with self._lock:
             if self._control is not None or self._closed:
                 return False
             self._control = JobControl()
-            shadowed = Job(job.request, self._control, _Nowhere())
+            shadowed = InferenceJob(job.request, self._control, _Nowhere())
             hear = functools.partial(self._hear, shadowed, decoded, served, backend)
             self._thread = Supervised("shadow", hear, ends=True)
             try:
@@ -85,7 +85,7 @@ class Shadow:
         if self._thread is not None:
             self._thread.join(_END_S)
 
-    def _hear(self, job: Job, decoded: DecodedAudio, served: Heard, backend: str) -> None:
+    def _hear(self, job: InferenceJob, decoded: DecodedAudio, served: Transcription, backend: str) -> None:
         try:
             comparison = self._compare(job, decoded, served, backend)
             self._record(comparison)
@@ -98,13 +98,13 @@ class Shadow:
             with self._lock:
                 self._control = None
 
-    def _compare(self, job: Job, decoded: DecodedAudio, served: Heard, backend: str) -> Comparison:
+    def _compare(self, job: InferenceJob, decoded: DecodedAudio, served: Transcription, backend: str) -> Comparison:
         said = {"at": time.time(), "id": job.request.id, "served": served.loaded.identity.backend, "shadow": backend}
         job.control.limit(600.0 + 20.0 * decoded.seconds)
         try:
-            with self._fleet.at_work(backend) as berth:
-                loaded = inference.ready(berth, job.control, within_s=self._start_s)
-                heard = inference.transcribe(job, decoded, berth, loaded, chunk_s=self._chunk_s)
+            with self._fleet.at_work(backend) as member:
+                loaded = inference.ready(member, job.control, within_s=self._start_s)
+                heard = inference.transcribe(job, decoded, member, loaded, chunk_s=self._chunk_s)
         except AsrqError as error:
             return Comparison(**said, code=error.code)
         wer = word_error_rate(_text(served), _text(heard))
@@ -152,10 +152,10 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold().replace("ё", "е"))
 
 
-def _text(heard: Heard) -> str:
-    return merge(heard.placed, word_timestamps=False).text
+def _text(heard: Transcription) -> str:
+    return merge(heard.chunks, word_timestamps=False).text
 
 
-def _time_ratio(served: Heard, shadow: Heard) -> float | None:
+def _time_ratio(served: Transcription, shadow: Transcription) -> float | None:
     usual = sum(done.inference_s for done in served.work)
     return round(sum(done.inference_s for done in shadow.work) / usual, 3) if usual else None

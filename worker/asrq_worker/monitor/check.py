@@ -54,7 +54,7 @@ def worker_problem_in(redis: Redis, host: str) -> str | None:
     A worker is well while it says that it is ready and none of its slots has missed its heartbeats for so long that RQ
     has forgotten it, or while it drains.
     """
-    entries = cast("dict[bytes, bytes]", redis.hgetall(keys.HOSTS))
+    entries = cast("dict[bytes, bytes]", redis.hgetall(keys.WORKERS))
     slots = cast("set[bytes]", redis.smembers(keys.RQ_WORKERS))
     states: list[str] = []
     problem: str | None = None

@@ -19,7 +19,7 @@ from asrq_worker.monitor.readings import read_process
 from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import supervision
-from asrq_worker.queue import shared
+from asrq_worker.queue import shared_keys
 from asrq_worker.reaper.reaper import Report
 
 _Values = dict[tuple[str, ...], float]
@@ -137,7 +137,7 @@ class ReaperMonitor:
 
     def _look(self) -> _Lanes:
         """Two calls, whatever the number of jobs."""
-        apart = shared.lists_apart(self._redis)
+        apart = shared_keys.lists_apart(self._redis)
         pipe = self._redis.pipeline(transaction=False)
         for lane, need in apart:
             pipe.llen(keys.waiting(lane, need))

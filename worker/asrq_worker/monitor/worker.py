@@ -11,7 +11,7 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.breaker import State as CircuitState
-from asrq_worker.engine.fleet import Berth, Fleet
+from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.life import State
 from asrq_worker.job.context import JobContext
@@ -23,7 +23,7 @@ from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import supervision
 from asrq_worker.queue.leases import LeaseKeeper
-from asrq_worker.routing.policy import Outcome
+from asrq_worker.routing.policy import BackendOutcome
 
 _Values = dict[tuple[str, ...], float]
 
@@ -60,9 +60,9 @@ class WorkerMonitor:
         read(catalogue.READY, lambda: {(): float(self.ready().ok)})
         read(catalogue.REDIS_UP, lambda: {(): float(self._probe.error() is None)})
         read(catalogue.ENGINE_STATE, self._engine_states)
-        read(catalogue.ENGINE_RESTARTS, lambda: self._counted(_USUAL, lambda berth: berth.engine.failures.restarts))
-        read(catalogue.ENGINE_REPLACEMENTS, lambda: self._counted((), lambda berth: berth.engine.replacements))
-        read(catalogue.MEMORY_STEPS, lambda: self._counted(tuple(Step), lambda berth: berth.scheduler.steps))
+        read(catalogue.ENGINE_RESTARTS, lambda: self._counted(_USUAL, lambda member: member.engine.failures.restarts))
+        read(catalogue.ENGINE_REPLACEMENTS, lambda: self._counted((), lambda member: member.engine.replacements))
+        read(catalogue.MEMORY_STEPS, lambda: self._counted(tuple(Step), lambda member: member.scheduler.steps))
         read(catalogue.ENGINE_MEMORY, self._engine_memory)
         read(catalogue.MODEL_LOAD, self._model_loads)
         read(catalogue.CIRCUIT, self._circuits)
@@ -97,21 +97,21 @@ class WorkerMonitor:
         if result.fallback_from:
             self.metrics.count(catalogue.FALLBACKS, backend=result.fallback_from, stand_in=backend)
 
-    def served(self, backend: str, outcome: Outcome) -> None:
+    def served(self, backend: str, outcome: BackendOutcome) -> None:
         """Count what a backend did with a job."""
         self.metrics.count(catalogue.SERVED, backend=backend, code=outcome.code or "")
 
     def alive(self) -> Health:
         """Whether nothing is wrong that a restart would mend."""
         state = self._state()
-        hanging = [berth.name for berth in self._fleet.berths() if self._hangs(berth)]
+        hanging = [member.name for member in self._fleet.members() if self._hangs(member)]
         return health.worker_lives(state, hanging=hanging, ended=supervision.missing())
 
     def ready(self) -> Health:
         """Whether the worker takes jobs, and can do them."""
         policy = self._policy()
         serving = [name for name in (policy.backend, policy.fallback) if name]
-        warm = {berth.name for berth in self._fleet.berths() if berth.engine.state is State.READY}
+        warm = {member.name for member in self._fleet.members() if member.engine.state is State.READY}
         return health.worker_serves(
             self._state(),
             serving=serving,
@@ -124,9 +124,9 @@ class WorkerMonitor:
         """Close the connection to Redis."""
         self._probe.close()
 
-    def _hangs(self, berth: Berth) -> bool:
+    def _hangs(self, member: Member) -> bool:
         """Whether an engine is past its deadlines, or was killed and never came back."""
-        engine = berth.engine
+        engine = member.engine
         if engine.final:  # given up; a restart of the worker would not mend it
             return False
         lost = engine.loaded is not None and engine.down_s() > self._settings.engine_start_s + _RECOVERY_S
@@ -142,24 +142,24 @@ class WorkerMonitor:
         }
 
     def _engine_states(self) -> _Values:
-        engines = {berth.name: berth.engine.state for berth in self._fleet.berths()}
+        engines = {member.name: member.engine.state for member in self._fleet.members()}
         return {(name, state.value): float(state is now) for name, now in engines.items() for state in State}
 
-    def _counted(self, usual: Sequence[str], of: Callable[[Berth], Counter[Any]]) -> _Values:
+    def _counted(self, usual: Sequence[str], of: Callable[[Member], Counter[Any]]) -> _Values:
         """Read a counter by reasons; the usual ones are there at 0, so that the first increase is seen as one."""
-        counts = {berth.name: dict.fromkeys(usual, 0) | dict(of(berth)) for berth in self._fleet.berths()}
+        counts = {member.name: dict.fromkeys(usual, 0) | dict(of(member)) for member in self._fleet.members()}
         return {(name, str(reason)): float(n) for name, found in counts.items() for reason, n in found.items()}
 
     def _engine_memory(self) -> _Values:
-        memory = {berth.name: berth.engine.memory_mb() for berth in self._fleet.berths()}
+        memory = {member.name: member.engine.memory_mb() for member in self._fleet.members()}
         return {(name,): float(taken << 20) for name, taken in memory.items() if taken is not None}
 
     def _model_loads(self) -> _Values:
-        loaded = {berth.name: berth.engine.loaded for berth in self._fleet.berths()}
+        loaded = {member.name: member.engine.loaded for member in self._fleet.members()}
         return {(name, _last_part(what.identity.model)): what.load_s for name, what in loaded.items() if what}
 
     def _circuits(self) -> _Values:
-        return {(b.name,): float(b.breaker.state is not CircuitState.CLOSED) for b in self._fleet.berths()}
+        return {(b.name,): float(b.breaker.state is not CircuitState.CLOSED) for b in self._fleet.members()}
 
 
 def _last_part(model: str) -> str:

@@ -14,7 +14,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.machine import Machine
+from asrq_worker.job.transcriber import Transcriber
 
 OnEvent = Callable[[str, Event], None]
 
@@ -72,10 +72,10 @@ def transcribe(
             control.stop(reason)
 
     stop(stop_all)
-    with Machine(settings) as machine:
-        # Not `Machine.wait_ready`: that another backend answers keeps a service going, but somebody who asked for this
-        # one here and now wants to know why it cannot.
-        machine.engine.wait_ready(settings.engine_start_s)
+    with Transcriber(settings) as transcriber:
+        # Not `Transcriber.wait_ready`: a service goes on with another backend, but a user who asked for this one
+        # wants to know why it cannot be loaded.
+        transcriber.engine.wait_ready(settings.engine_start_s)
 
         def run(request: Request, file: Path | AsrqError) -> Result:
             control = controls[request.id]
@@ -83,9 +83,9 @@ def transcribe(
                 control.check()
                 if isinstance(file, AsrqError):
                     raise file
-                return machine.pipeline.run(request, control, _Journal(request.id, on_event))
+                return transcriber.pipeline.run(request, control, _Journal(request.id, on_event))
             except AsrqError as error:
-                return machine.pipeline.failure(request, error)
+                return transcriber.pipeline.failure(request, error)
 
         # One file more than the decoders take, so that the engine never waits for the next.
         with ThreadPoolExecutor(max_workers=settings.decoders + 1) as pool:

@@ -11,15 +11,15 @@ from asrq_jobs.settings import Settings
 from asrq_worker.embedded.valkey import EmbeddedValkey
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.process.foreground import Foreground
-from asrq_worker.programs import service
+from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.programs import worker
 from asrq_worker.reaper.courier import Courier
 from asrq_worker.reaper.reaper import Reaper
 
 
 def run(
     settings: Settings,
-    foreground: Foreground,
+    shutdown: Shutdown,
     *,
     data: Path | None,
     port: int,
@@ -30,7 +30,7 @@ def run(
 
     Args:
         settings: of the worker and the reaper; `redis_url` is replaced by the embedded server's.
-        foreground: entered.
+        shutdown: entered.
         data: folder where jobs and results survive a stop; None: nothing is kept.
         port: to listen on, loopback only; 0 for a free one.
         ready: called once.
@@ -47,7 +47,7 @@ def run(
         reaper = Reaper(redis, settings, observe=watching.looked)
         try:
             with Courier(redis, settings), reaper, beside(settings, metrics):
-                service.run(settings, foreground, ready=lambda: ready(url), metrics=metrics)
+                worker.run(settings, shutdown, ready=lambda: ready(url), metrics=metrics)
         finally:
             watching.close()
             redis.close()

@@ -13,7 +13,7 @@ from redis.client import Pipeline
 from asrq_jobs import keys, scripts
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
 from asrq_worker.job.control import JobControl
-from asrq_worker.queue import shared
+from asrq_worker.queue import shared_keys
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.outage import Outage
@@ -97,7 +97,7 @@ class LeaseKeeper:
             heartbeat(pipe)
         for answer in pipe.execute(raise_on_error=False):
             # What somebody has spoilt is no outage: the reaper moves it out of the way.
-            if isinstance(answer, Exception) and not shared.is_wrong_type(answer):
+            if isinstance(answer, Exception) and not shared_keys.is_wrong_type(answer):
                 raise answer
 
     def _renewed(self, held: dict[Execution, JobControl]) -> Sequence[tuple[int, int]]:

@@ -15,7 +15,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.job import ending as endings
-from asrq_worker.queue import clock, shared
+from asrq_worker.queue import clock, shared_keys
 from asrq_worker.queue.execution import Execution, forget
 
 _KEPT_BYTES = 4096
@@ -37,7 +37,7 @@ def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
 
     Where a key is spoilt that all jobs share, none of them is to blame, and none must end for it.
     """
-    if not shared.is_wrong_type(error):
+    if not shared_keys.is_wrong_type(error):
         return False
     pipe = redis.pipeline(transaction=False)
     for key in _OWN:

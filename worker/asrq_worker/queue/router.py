@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from asrq_jobs import keys, scripts
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
-from asrq_worker.queue import clock, shared
+from asrq_worker.queue import clock, shared_keys
 from asrq_worker.routing.offers import Need, Offer, Registration, refusal, served
 from asrq_worker.telemetry.logs import Log
 
@@ -56,7 +56,7 @@ class Router:
     def _known_queues(self) -> set[bytes]:
         read_at, queues = self._queues
         if time.monotonic() - read_at >= _FRESH_S:
-            queues = shared.queues(self._redis)
+            queues = shared_keys.queues(self._redis)
             self._queues = (time.monotonic(), queues)
         return queues
 
@@ -88,7 +88,7 @@ class Router:
         read_at, others = self._others
         if time.monotonic() - read_at < _FRESH_S and served(need, lane, others):
             return True
-        announced = cast("dict[bytes, bytes]", self._redis.hgetall(keys.HOSTS))
+        announced = cast("dict[bytes, bytes]", self._redis.hgetall(keys.WORKERS))
         found = (Registration.read(status) for name, status in announced.items() if name != self._name)
         others = [worker for worker in found if worker is not None]
         self._others = (time.monotonic(), others)

@@ -122,7 +122,7 @@ class Courier:
     def _post(self, delivery: Delivery, now: float) -> str | None:
         """Try once; return why it failed, or None."""
         assert self._secret is not None  # noqa: S101  # `__enter__` looked
-        body = delivery.notice.to_json().encode()
+        body = delivery.payload.to_json().encode()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"asrq/{__version__}",
@@ -153,7 +153,7 @@ class Courier:
         counter = "" if wait is not None else "webhooks_given_up" if failure else "webhooks_delivered"
         settle = scripts.load(self._redis, "settle_webhook")
         settle([keys.WEBHOOKS, keys.STATS], [raw, counter, tried.model_dump_json(), wait or 0.0])
-        job_id, host = delivery.notice.id, _host(delivery.url)
+        job_id, host = delivery.payload.id, _host(delivery.url)
         if failure is None:
             _log.info("webhook.delivered", id=job_id, host=host, tries=tried.tries)
         elif wait is None:

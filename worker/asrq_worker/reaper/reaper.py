@@ -23,14 +23,14 @@ from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
 from asrq_worker.queue import clock as clocks
-from asrq_worker.queue import functions, shared
+from asrq_worker.queue import functions, shared_keys
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
 from asrq_worker.reaper import rollback
-from asrq_worker.reaper.lapses import recover
-from asrq_worker.reaper.patrol import Patrol
-from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, inspect, lapsed
+from asrq_worker.reaper.findings import DOUBTFUL, Finding, confirmed, inspect, lapsed
+from asrq_worker.reaper.recovery import recover
 from asrq_worker.reaper.repairs import repair
+from asrq_worker.reaper.scanner import Scanner
 from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
@@ -69,7 +69,7 @@ class Report:
     """Executions (leases) of no job that is started."""
     slots: tuple[str, ...] = ()
     """RQ workers whose registration was left over."""
-    hosts: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
     """Workers that were killed long ago."""
     rolled_back: tuple[str, ...] = ()
     """Backends that were on trial and failed it."""
@@ -100,7 +100,7 @@ class Reaper:
         self._looked_at = inf
         self._leases_counted = True
         self._leases_count_from = 0.0
-        self._patrol = Patrol(redis)
+        self._scanner = Scanner(redis)
         self._doubts: dict[Finding, float] = {}
         self.loop = Loop(
             "reaper",
@@ -146,13 +146,16 @@ class Reaper:
             redis.exceptions.RedisError: Redis does not answer.
         """
         now = self._clock() if now is None else now
-        types = {**shared.TYPES, **{keys.waiting(*apart): "list" for apart in shared.lists_apart(self._redis)}}
-        spoilt = tuple(shared.spoilt(self._redis, types)) if dry_run else shared.set_aside(self._redis, types)
+        types = {
+            **shared_keys.TYPES,
+            **{keys.waiting(*apart): "list" for apart in shared_keys.lists_apart(self._redis)},
+        }
+        spoilt = tuple(shared_keys.spoilt(self._redis, types)) if dry_run else shared_keys.set_aside(self._redis, types)
         if not dry_run and not self._lead():
             self._doubts.clear()  # what was not looked at all the time has to be seen anew
             return Report(leading=False, spoilt=spoilt)
         again = {finding.subject for finding in self._doubts if finding.kind == "reconciled"}
-        seen = self._patrol.look(again, now=now, whole=whole)
+        seen = self._scanner.look(again, now=now, whole=whole)
         done: dict[str, list[str]] = {}
         if now >= self._leases_count_from:
             for execution in lapsed(seen)[:_MOST]:
@@ -208,8 +211,8 @@ class Reaper:
                     self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
         functions.publish(self._redis, replace=False)
         with self._apart(keys.RQ_QUEUES):
-            for apart in shared.lists_apart(self._redis):
-                shared.forget_if_empty(self._redis, keys.waiting(*apart))
+            for apart in shared_keys.lists_apart(self._redis):
+                shared_keys.forget_if_empty(self._redis, keys.waiting(*apart))
         with self._apart(keys.WEBHOOKS):
             if dropped := self._redis.zremrangebyscore(keys.WEBHOOKS, "-inf", now - self._settings.failure_ttl_s):
                 _log.error("webhooks.dropped", count=dropped, reason="no reaper has a webhook secret")

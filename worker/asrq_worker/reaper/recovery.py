@@ -1,235 +1,81 @@
-"""What the reaper decides, from what it saw: pure functions without Redis."""
+"""Recovers a job whose execution lost its lease: to the front of its lane, or to its end as a failure."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import replace
+from typing import Literal, cast
 
-from asrq_jobs.calls import STOPPED
-from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
-from asrq_jobs.request import LANES, Request
-from asrq_jobs.result import Attempt, Result
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from asrq_jobs import keys
+from asrq_jobs.errors import CanceledError, RequestError
+from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
-from asrq_worker.job import ending as endings
-from asrq_worker.job.ending import Ending
-from asrq_worker.job.outcome import attempt_limit, decide
-from asrq_worker.queue.execution import Execution
-from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Snapshot
-from asrq_worker.routing.offers import Need, Registration, served
+from asrq_worker.job.ending import EndVerdict
+from asrq_worker.queue import faults, guard, quarantine
+from asrq_worker.queue.execution import Execution, attempts_of, forget
+from asrq_worker.reaper.findings import lost
 
-_SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots
+Recovered = Literal["requeued", "failed", "canceled", "refused", "forgotten"]
 
-_STOPPED_S = 600.0  # a worker that stopped in good order may be back by then, with another name
-
-Kind = Literal["due", "recovered", "reconciled", "expired", "returned", "renewed", "forgotten", "hosts", "slots"]
-
-# What looks wrong but may be under way just now: to be repaired when it has looked so for a while.
-DOUBTFUL: frozenset[Kind] = frozenset({"recovered", "reconciled", "returned", "forgotten", "slots"})
-
-T = TypeVar("T")
+_OUTCOMES: dict[EndVerdict, Recovered] = {"front": "requeued", "failed": "failed", "canceled": "canceled"}
 
 
-@dataclass(frozen=True, order=True)
-class Finding:
-    """Something to repair. `subject` is a job's id; of `returned` a need, of `renewed` the sha256 of an upload, of
-    `forgotten` a lease, of `hosts` and `slots` a name. `need`: the job was seen among those that wait for that."""
+def recover(
+    redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool = False
+) -> Recovered | None:
+    """Do it, or with `dry_run` only say what would be done; None if the lease was renewed, or the job ended, meanwhile.
 
-    kind: Kind
-    subject: str
-    lane: str = ""
-    need: str = ""
-
-
-def lapsed(seen: Snapshot) -> list[Execution]:
-    """Decide which executions are lost, longest first: those whose lease has lapsed, if no other has the job."""
-    live = {execution.job_id for execution, expiry in _executions(seen).items() if expiry > seen.at}
-    found = [(expiry, execution) for execution, expiry in _executions(seen).items() if execution.job_id not in live]
-    return [execution for _, execution in sorted(found, key=lambda pair: pair[0])]
-
-
-def inspect(seen: Snapshot, *, blob_ttl_s: int) -> list[Finding]:
-    """Decide what else is wrong. No job is in two findings, and none that an execution holds, lapsed or not."""
-    held = {execution.job_id for execution in _executions(seen)}
-    of_jobs: dict[str, Finding] = {}
-    for finding in _of_jobs(seen):
-        if finding.subject not in held:
-            of_jobs.setdefault(finding.subject, finding)
-    return [
-        *of_jobs.values(),
-        *_of_needs(seen),
-        *_of_executions(seen, held),
-        *_of_uploads(seen, blob_ttl_s),
-        *_of_workers(seen),
-    ]
-
-
-def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
-    waiting = {
-        (lane, job_id): need
-        for lane, places in seen.lanes.items()
-        for need, ids in (*places.apart.items(), ("", places.waiting))
-        for job_id in ids
-    }
-    for lane, places in seen.lanes.items():
-        yield from (Finding("due", job_id, lane) for job_id in places.due)
-        yield from (Finding("recovered", job_id, lane) for job_id in places.dequeued)
-    for job_id, job in seen.jobs.items():
-        lane = job.lane or next((lane for lane in LANES if (lane, job_id) in waiting), LANES[0])
-        if job.status == "queued" and job.lane and _overdue(job, now=seen.at):
-            yield Finding("expired", job_id, lane)
-        elif job_id in seen.lost or _misplaced(job, waits=(lane, job_id) in waiting):
-            yield Finding("reconciled", job_id, lane, waiting.get((lane, job_id), ""))
-
-
-def _overdue(job: Job, *, now: float) -> bool:
-    """Whether it waits for too long. Each stay in the lane counts on its own, and the pause before a retry does not."""
-    return job.queue_ttl_s is not None and job.enqueued_at != "" and job.enqueued_at < iso(now - job.queue_ttl_s)
-
-
-def _misplaced(job: Job, *, waits: bool) -> bool:
-    """Whether a job that no execution holds is not where its status says, or does not live as long as it should.
-
-    `waits`: it has been seen among those that wait.
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses.
     """
-    if job.status is None:
-        return waits or (job.traces and not job.kept)
-    if job.lane is None:
-        return False
-    if job.status in ENDED:
-        return waits or job.traces or not job.expires
-    if job.status == "queued":
-        return job.expires
-    if job.status == "scheduled":
-        return job.expires or not job.scheduled
-    return job.status == "started"
-
-
-def _of_needs(seen: Snapshot) -> Iterator[Finding]:
-    """Needs that jobs wait for and no registered worker can serve."""
-    needs = [(lane, need) for lane, places in seen.lanes.items() for need in places.apart]
-    if needs:
-        workers = [worker for announced in seen.hosts.values() if (worker := Registration.read(announced))]
-        yield from (Finding("returned", need, lane) for lane, need in needs if not _served(need, lane, workers))
-
-
-def _served(need: str, lane: str, workers: Iterable[Registration]) -> bool:
     try:
-        return served(Need.parse(need), lane, workers)
-    except ValueError:  # written by hand
-        return False
-
-
-def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
-    """Executions that cannot commit any more. That of a started job is left: the job is recovered through it."""
-    live = {execution.job_id for execution, expiry in _executions(seen).items() if expiry > seen.at}
-    for lease, expiry in seen.leases.items():
-        execution = _execution(lease)
-        if execution is None or (expiry <= seen.at and execution.job_id in live):
-            yield Finding("forgotten", lease)
-    for lane, places in seen.lanes.items():
-        for job_id, execution_id in places.started:
-            lease = Execution(job_id, execution_id, lane, "").lease
-            lost = job_id not in held and seen.jobs.get(job_id, Job()).status == "started"
-            if lease not in seen.leases and not lost:
-                yield Finding("forgotten", lease)
-
-
-def _of_uploads(seen: Snapshot, ttl_s: int) -> Iterator[Finding]:
-    """Uploads that would stay forever, and those that would go while a job may still need them."""
-    wanted = {job.blob for job in seen.jobs.values() if job.status in MAY_RUN}
-    for sha256, left_s in seen.blobs.items():
-        if left_s == -1 or (sha256 in wanted and 0 <= left_s < ttl_s / 2):
-            yield Finding("renewed", sha256)
-
-
-def _of_workers(seen: Snapshot) -> Iterator[Finding]:
-    yield from (Finding("hosts", name) for name in sorted(gone(seen.hosts, seen.slots.keys(), now=seen.at)))
-    yield from (Finding("slots", name) for name, beats in seen.slots.items() if not beats)
-
-
-def _executions(seen: Snapshot) -> dict[Execution, float]:
-    return {execution: expiry for lease, expiry in seen.leases.items() if (execution := _execution(lease))}
-
-
-def _execution(lease: str) -> Execution | None:
-    try:
-        return Execution.of_lease(lease, worker="")
-    except ValueError:  # written by hand
+        return _recover(redis, execution, settings, now=now, dry_run=dry_run)
+    except CanceledError:  # asked for in this very moment: the next round sees it
         return None
+    except ResponseError as error:
+        if not quarantine.is_spoilt(redis, execution.job_id, error):
+            raise
+        if not dry_run:
+            quarantine.refuse_spoilt(redis, execution.job_id, execution.lane, settings, lapsed=execution)
+        return "refused"
 
 
-def confirmed(
-    seen: Mapping[T, float], now_there: Set[T], *, now: float, after_s: float
-) -> tuple[set[T], dict[T, float]]:
-    """Decide which things have been there at every look for long enough.
-
-    `seen` maps those of the last look to the time they were first seen; returns the confirmed ones and the map for the
-    next look. A confirmed one counts anew from there: it is repaired, and the next time is another story.
-    """
-    first = {thing: seen.get(thing, now) for thing in now_there}
-    late = {thing for thing, at in first.items() if now - at >= after_s}
-    return late, {thing: at for thing, at in first.items() if thing not in late}
-
-
-def lost(
-    execution: Execution,
-    request: Request,
-    attempts: tuple[Attempt, ...],
-    settings: Settings,
-    *,
-    earlier: int,
-    canceled: bool,
-    created_at: str | None,
-    now: float,
-) -> Ending:
-    """Decide what becomes of a job whose execution lost its lease: it goes to the front of its lane, or has ended.
-
-    `attempts` ends with the lost one; `earlier` of them do not count against the limit. `canceled`: a client has asked.
-    """
-    error: AsrqError = WorkerLostError(
-        f"Nothing was heard of the job from {execution.worker or 'its worker'} for a whole lease.",
-        hint="The worker was killed, stopped or cut off, or the job hangs there (lease.not_renewed in its log).",
-    )
-    if canceled:
-        error = CanceledError("Canceled; nothing was heard of its worker any more.")
-    outcome = decide(
-        error,
-        attempts=len(attempts) - earlier,
-        max_attempts=attempt_limit(request, settings),
-        retry_delay_s=settings.retry_delay_s,
-        jitter=0.0,
-    )
-    info = error.info()
-    last = endings.closed(attempts[-1], at=now, error=info)
-    if outcome.verdict == "front":
-        return endings.of_attempt("front", info, last, at=now)
-    return endings.of_job(
-        Result.from_error(info, execution.job_id, task=request.task),
-        settings,
-        at=now,
-        webhook=request.webhook,
-        earlier=attempts[:-1],
-        attempt=last,
-        created_at=created_at,
-    )
-
-
-def gone(hosts: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
-    """Decide which of the hosts that announced themselves are gone: they announced it long ago, and have no slot.
-
-    `hosts` maps names to what each announced last (JSON with `at`, Unix s, and `state`), `slots` names the registered
-    slots.
-    """
-    alive = {slot.rsplit(".", 3)[0] for slot in slots}  # <host>.<backend>.<lane>.<number>
-    return {name for name, announced in hosts.items() if name not in alive and now > _kept_until(announced)}
-
-
-def _kept_until(announced: str) -> float:
+def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool) -> Recovered | None:
+    job_id = execution.job_id
+    raw = cast("dict[bytes, bytes]", redis.hgetall(keys.job(job_id)))
+    execution = replace(execution, worker=raw.get(b"worker_name", b"").decode(errors="replace"))
+    if not raw:
+        if not dry_run:
+            pipe = redis.pipeline(transaction=True)
+            forget(pipe, execution)
+            pipe.execute()
+        return "forgotten"
     try:
-        said = json.loads(announced)
-        return float(said["at"]) + (_STOPPED_S if said.get("state") == STOPPED else _SILENT_S)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # written by hand
-        return 0.0
+        request = guard.admit(job_id, execution.lane, raw, redis)
+        attempts = attempts_of(redis, job_id)
+    except RequestError as error:
+        if not dry_run:
+            quarantine.refuse(redis, job_id, execution.lane, raw, error, settings, lapsed=execution)
+        return "refused"
+    before = raw.get(b"attempts_before", b"0")
+    ending = lost(
+        execution,
+        request,
+        attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
+        settings,
+        earlier=int(before) if before.isdigit() else 0,
+        canceled=bool(redis.exists(keys.cancel(job_id))),
+        created_at=raw.get(b"created_at", b"").decode() or None,
+        now=now,
+    )
+    assert ending.verdict is not None  # noqa: S101  # a lost execution is never left to another
+    outcome = _OUTCOMES[ending.verdict]
+    if dry_run:
+        return outcome
+    faults.reach("recovering")
+    kept = execution.end(redis, ending, audio=request.audio, blob_ttl_s=settings.blob_ttl_s, lapsed_by=now)
+    faults.reach("recovered")
+    return outcome if kept else None

@@ -13,7 +13,7 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.queue import expiry, quarantine
 from asrq_worker.queue.execution import Execution, forget, give_back
-from asrq_worker.reaper.recovery import Finding
+from asrq_worker.reaper.findings import Finding
 
 _MOST = 200  # jobs that one round puts back, so that it stays short
 
@@ -52,8 +52,8 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
             done = redis.expire(keys.blob(subject), settings.blob_ttl_s)
         case "forgotten":
             done = _forget_execution(redis, subject)
-        case "hosts":
-            done = redis.hdel(keys.HOSTS, subject)
+        case "workers":
+            done = redis.hdel(keys.WORKERS, subject)
         case _:  # "slots", the last of them
             done = _forget_slot(redis, subject)
     return done

@@ -10,8 +10,8 @@ from redis import Redis
 
 from asrq_jobs import keys
 from asrq_jobs import policy as policies
-from asrq_worker.queue import shared
-from asrq_worker.routing.policy import Outcome, verdict
+from asrq_worker.queue import shared_keys
+from asrq_worker.routing.policy import BackendOutcome, verdict
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.reaper")
@@ -31,7 +31,7 @@ def judge(redis: Redis, *, now: float, dry_run: bool = False) -> str | None:
         return None
     usual = current.backend if current.canary else current.fallback or current.backend
     if not dry_run:
-        shared.set_aside(redis, {keys.outcomes(name): "list" for name in (current.on_trial, usual)})
+        shared_keys.set_aside(redis, {keys.outcomes(name): "list" for name in (current.on_trial, usual)})
     since = datetime.fromisoformat(current.changed_at).timestamp()
     reason = verdict(_outcomes(redis, current.on_trial), _outcomes(redis, usual), now=now, since=since)
     if reason is None or dry_run:
@@ -43,9 +43,9 @@ def judge(redis: Redis, *, now: float, dry_run: bool = False) -> str | None:
     return current.on_trial
 
 
-def _outcomes(redis: Redis, backend: str) -> list[Outcome]:
+def _outcomes(redis: Redis, backend: str) -> list[BackendOutcome]:
     listed = cast("list[bytes]", redis.lrange(keys.outcomes(backend), 0, -1))
     try:
-        return [Outcome.model_validate_json(entry) for entry in listed]
+        return [BackendOutcome.model_validate_json(entry) for entry in listed]
     except ValidationError:  # written by hand
         return []

@@ -12,7 +12,7 @@ MAY_RUN = frozenset({"queued", "scheduled", "started", "failed"})
 
 
 @dataclass(frozen=True)
-class Job:
+class SeenJob:
     """A job as it stands: `status` in RQ's words, None without a hash; `lane` None if its hash is not one of ours.
 
     `expires`: its hash has a time to live. `scheduled`: it is among the retries that wait. What `kept` and `traces` say
@@ -49,15 +49,15 @@ class Snapshot:
     """What one look saw. It was not read in one step: whoever acts on it looks again.
 
     `lost` are jobs that are said to wait and are on no list, `leases` the members of `asrq:leases` with their expiry
-    (Unix s), `blobs` the seconds that uploads have left (-1: no end, -2: gone), `hosts` what each host announced last,
-    `slots` the registered RQ workers and whether they have beaten lately.
+    (Unix s), `blobs` the seconds that uploads have left (-1: no end, -2: gone), `workers` the last registration of
+    each, `slots` the registered RQ workers and whether they have beaten lately.
     """
 
     at: float
     lanes: dict[str, Places] = field(default_factory=dict)
     leases: dict[str, float] = field(default_factory=dict)
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[str, SeenJob] = field(default_factory=dict)
     lost: Set[str] = frozenset()
     blobs: dict[str, int] = field(default_factory=dict)
-    hosts: dict[str, str] = field(default_factory=dict)
+    workers: dict[str, str] = field(default_factory=dict)
     slots: dict[str, bool] = field(default_factory=dict)

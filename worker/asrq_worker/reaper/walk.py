@@ -7,7 +7,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from asrq_worker.reaper.snapshot import Job
+from asrq_worker.reaper.snapshot import SeenJob
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Walk:
         over = takewhile(lambda pair: pair[1] <= self._over, self._sought.items())
         return [job_id for job_id, _ in islice(over, self._most)]
 
-    def lost(self, jobs: Mapping[str, Job], passed: Set[tuple[str, str]]) -> Set[str]:
+    def lost(self, jobs: Mapping[str, SeenJob], passed: Set[tuple[str, str]]) -> Set[str]:
         """Decide which of the jobs looked at wait on no list; `passed` are those on one or in transit, lane and id."""
         lost = set()
         for job_id, job in jobs.items():

@@ -38,7 +38,7 @@ class Route:
     refused: AsrqError | None = None
 
 
-class Outcome(BaseModel):
+class BackendOutcome(BaseModel):
     """How a backend did on one job: `code` None if it served it, else why it did not."""
 
     model_config = ConfigDict(frozen=True)
@@ -85,7 +85,9 @@ def cannot(error: AsrqError) -> bool:
     return isinstance(error, NotServedError | UnsupportedOptionError)
 
 
-def verdict(trial: Sequence[Outcome], other: Sequence[Outcome], *, now: float, since: float) -> str | None:
+def verdict(
+    trial: Sequence[BackendOutcome], other: Sequence[BackendOutcome], *, now: float, since: float
+) -> str | None:
     """Return why a backend on trial is to be rolled back, or None.
 
     Judged by its outcomes since it was put on trial, of the last ten minutes and at least twenty of them: too many
@@ -108,7 +110,7 @@ def verdict(trial: Sequence[Outcome], other: Sequence[Outcome], *, now: float, s
     return None
 
 
-def _slowness(outcomes: Sequence[Outcome], quantile: float) -> float | None:
+def _slowness(outcomes: Sequence[BackendOutcome], quantile: float) -> float | None:
     """Return a quantile of the seconds of work for each second of audio, or None if there are too few."""
     found = sorted(1 / outcome.rtfx for outcome in outcomes if outcome.rtfx)
     return found[min(len(found) - 1, int(quantile * len(found)))] if len(found) >= FEWEST else None

@@ -40,7 +40,7 @@ _SMALLER = "Free memory, or use a smaller export, such as one in int8 (ASRQ_COMP
 
 
 @dataclass(frozen=True)
-class Kind:
+class Family:
     """A family of exports as onnx-asr names it.
 
     `files` are patterns of the names that a folder must hold, `{}` standing for the suffix of a number type. They
@@ -53,15 +53,15 @@ class Kind:
     longest_chunk_s: float
 
 
-def _whisper(*files: str) -> Kind:
-    return Kind((*files, "vocab.json", _WHISPER_TOKENS), languages=None, longest_chunk_s=30.0)
+def _whisper(*files: str) -> Family:
+    return Family((*files, "vocab.json", _WHISPER_TOKENS), languages=None, longest_chunk_s=30.0)
 
 
-def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> Kind:
+def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> Family:
     weights = [f"{version}_{name}{part}{{}}.onnx" for part in parts]
     # Without its config.json, version 3 would get the features of version 2.
     config = () if version == "v2" else ("config.json",)
-    return Kind((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
+    return Family((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
 
 
 _RNNT = ("_encoder", "_decoder", "_joint")

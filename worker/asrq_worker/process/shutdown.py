@@ -25,7 +25,7 @@ class StartInterruptedError(BaseException):
     """A signal came while the command was still starting; it unwinds what has been started."""
 
 
-class Foreground:
+class Shutdown:
     """Turns SIGINT and SIGTERM (on Windows also Ctrl-Break) into flags while it is entered.
 
     Until `started` is called a signal raises `StartInterruptedError` in the main thread; afterwards the first one
@@ -64,7 +64,7 @@ class Foreground:
         else:
             os.kill(os.getpid(), signal.SIGTERM)  # which breaks the start off
 
-    def __enter__(self) -> Foreground:
+    def __enter__(self) -> Shutdown:
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
         return self

@@ -15,8 +15,8 @@ from asrq_jobs.result import Attempt
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.queue.execution import Execution
-from asrq_worker.reaper.recovery import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
-from asrq_worker.reaper.snapshot import ENDED, Job, Places, Snapshot
+from asrq_worker.reaper.findings import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
+from asrq_worker.reaper.snapshot import ENDED, Places, SeenJob, Snapshot
 
 AFTER_S = 15.0
 IDS = st.sampled_from("abcde")
@@ -123,8 +123,8 @@ NOW = 1_000_000.0
 BLOB_TTL_S = 1000
 STATUSES = st.sampled_from(["", "queued", "scheduled", "started", "deferred", *sorted(ENDED)])
 OUR_LANES = st.sampled_from(LANES)
-JOBS = st.builds(Job, kept=st.booleans(), traces=st.booleans()) | st.builds(
-    Job,
+JOBS = st.builds(SeenJob, kept=st.booleans(), traces=st.booleans()) | st.builds(
+    SeenJob,
     status=STATUSES,
     lane=st.none() | OUR_LANES,
     enqueued_at=st.sampled_from(["", iso(NOW - 100), iso(NOW - 10)]),
@@ -154,7 +154,7 @@ SNAPSHOTS = st.builds(
     jobs=st.fixed_dictionaries(dict.fromkeys("abc", JOBS)),
     lost=st.sets(SOME),
     blobs=st.dictionaries(st.sampled_from("xyz"), st.sampled_from([-2, -1, 10, 900])),
-    hosts=st.just({"old-1": json.dumps({"at": 0}), "old-2": json.dumps({"at": 0})}),
+    workers=st.just({"old-1": json.dumps({"at": 0}), "old-2": json.dumps({"at": 0})}),
     slots=st.dictionaries(st.just("old-1.fake.batch.1"), st.booleans()),
 )
 OF_JOBS = {"due", "recovered", "reconciled", "expired"}
@@ -223,8 +223,10 @@ QWEN_HOST = json.dumps({"at": NOW, "lanes": "batch:1", "serves": [{"backend": "q
 
 @given(SNAPSHOTS, st.booleans())
 def test_what_no_registered_worker_can_serve_goes_back_to_its_lane(seen: Snapshot, served: bool) -> None:
-    hosts = seen.hosts | {"by hand": "{", **({"gpu-1": QWEN_HOST} if served else {})}
-    returned = {(found.lane, found.subject) for found in _found(replace(seen, hosts=hosts)) if found.kind == "returned"}
+    hosts = seen.workers | {"by hand": "{", **({"gpu-1": QWEN_HOST} if served else {})}
+    returned = {
+        (found.lane, found.subject) for found in _found(replace(seen, workers=hosts)) if found.kind == "returned"
+    }
     apart = {(lane, need) for lane, places in seen.lanes.items() for need in places.apart}
     assert returned == apart - ({("batch", "qwen")} if served else set())
 
@@ -268,10 +270,10 @@ def test_an_upload_is_kept_while_a_job_may_need_it_and_never_for_ever(seen: Snap
 @given(SNAPSHOTS)
 def test_dead_workers_are_forgotten(seen: Snapshot) -> None:
     found = {(finding.kind, finding.subject) for finding in _found(seen)}
-    assert ("hosts", "old-2") in found
-    assert ("hosts", "old-1") in found or seen.slots
+    assert ("workers", "old-2") in found
+    assert ("workers", "old-1") in found or seen.slots
     assert ("slots", "old-1.fake.batch.1") in found or seen.slots.get("old-1.fake.batch.1", True)
 
 
 def test_what_a_script_alone_can_tell_is_done_at_once_and_the_rest_is_looked_at_again() -> None:
-    assert {"due", "expired", "renewed", "hosts"}.isdisjoint(DOUBTFUL)
+    assert {"due", "expired", "renewed", "workers"}.isdisjoint(DOUBTFUL)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from asrq_worker.process import foreground
+from asrq_worker.process import shutdown
 from asrq_worker.process.flag import Flag
-from asrq_worker.process.foreground import Foreground
+from asrq_worker.process.shutdown import Shutdown
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def struck(line: int) -> Iterator[None]:
 @pytest.mark.parametrize("line", range(24))
 @pytest.mark.timeout(20)
 def test_a_signal_ends_the_wait_wherever_it_strikes(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreground, "_STEP_S", 0.001)
-    with Foreground() as watched:
+    monkeypatch.setattr(shutdown, "_STEP_S", 0.001)
+    with Shutdown() as watched:
         watched.started()
         with struck(line):
             watched.wait()
@@ -49,7 +49,7 @@ def test_a_signal_ends_the_wait_wherever_it_strikes(line: int, monkeypatch: pyte
 
 
 def test_a_second_signal_hurries() -> None:
-    with Foreground() as watched:
+    with Shutdown() as watched:
         watched.started()
         for _ in range(2):
             assert not watched.hurry.is_set()
@@ -60,8 +60,8 @@ def test_a_second_signal_hurries() -> None:
 def test_what_a_command_has_loaded_is_not_searched_for_garbage_as_it_ends() -> None:
     """That takes longer than everything else that a worker does at its end."""
     program = (
-        "import gc; from asrq_jobs.settings import Settings; from asrq_worker.cli.running import in_foreground\n"
-        "with in_foreground(Settings()): assert not gc.get_freeze_count()\n"
+        "import gc; from asrq_jobs.settings import Settings; from asrq_worker.cli.running import stopped_by_signals\n"
+        "with stopped_by_signals(Settings()): assert not gc.get_freeze_count()\n"
         "assert gc.get_freeze_count()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

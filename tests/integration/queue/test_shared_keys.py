@@ -20,12 +20,12 @@ from asrq_worker.doctor import queue
 from asrq_worker.doctor.check import Check
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending, EndVerdict
-from asrq_worker.queue import shared
+from asrq_worker.queue import shared_keys
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.reaper import rollback
 from asrq_worker.reaper.reaper import Reaper, Report
-from asrq_worker.routing.policy import FEWEST, Outcome
+from asrq_worker.routing.policy import FEWEST, BackendOutcome
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -43,25 +43,25 @@ def test_nobody_leads_for_good_without_looking(redis: Redis, client: Client, lef
 
 def test_a_reaper_moves_what_is_spoilt_and_a_dry_run_only_says_so(redis: Redis, client: Client) -> None:
     redis.set(keys.LEADER, "another", px=10_000)
-    for key in (keys.LEASES, keys.queue("batch"), keys.RQ_WORKERS, keys.HOSTS):
+    for key in (keys.LEASES, keys.queue("batch"), keys.RQ_WORKERS, keys.WORKERS):
         spoil(redis, key)
-    spoilt = (keys.LEASES, keys.HOSTS, keys.RQ_WORKERS, keys.queue("batch"))
+    spoilt = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
     reaper = Reaper(redis, client.settings)
     assert reaper.run_once(dry_run=True) == Report(True, spoilt=spoilt)
-    assert shared.spoilt(redis).keys() == set(spoilt)
+    assert shared_keys.spoilt(redis).keys() == set(spoilt)
     assert reaper.run_once() == Report(leading=False, spoilt=spoilt), "whether it leads or not"
-    assert shared.spoilt(redis) == {}
-    assert set(shared.left_aside(redis)) == set(map(keys.spoilt, spoilt))
+    assert shared_keys.spoilt(redis) == {}
+    assert set(shared_keys.left_aside(redis)) == set(map(keys.spoilt, spoilt))
 
 
 def test_what_is_spoilt_during_a_round_does_not_end_it(
     redis: Redis, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key in shared.TYPES:
+    for key in shared_keys.TYPES:
         if key not in {keys.LEADER, keys.queue("interactive")}:
             spoil(redis, key)
     redis.rpush(keys.queue("interactive"), "ghost")
-    monkeypatch.setattr(shared, "set_aside", lambda _redis, _types: ())
+    monkeypatch.setattr(shared_keys, "set_aside", lambda _redis, _types: ())
     now = [time.time()]
     reaper = Reaper(redis, client.settings, clock=lambda: now[0])
     reaper.run_once()
@@ -91,9 +91,9 @@ def test_what_the_monitor_cannot_read_keeps_no_job_from_being_recovered(redis: R
 def test_what_was_put_right_meanwhile_is_not_moved(
     redis: Redis, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "spoilt", lambda _redis, _types: {keys.queue("batch"): "string"})
+    monkeypatch.setattr(shared_keys, "spoilt", lambda _redis, _types: {keys.queue("batch"): "string"})
     client.submit(AUDIO, id="job")
-    assert shared.set_aside(redis) == ()
+    assert shared_keys.set_aside(redis) == ()
     assert redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
 
 
@@ -106,7 +106,7 @@ def test_a_reader_that_is_refused_ends_the_look(redis: Redis, client: Client, mo
     pipeline = redis.pipeline(transaction=True)
     monkeypatch.setattr(type(pipeline), "execute", refused)
     with pytest.raises(ReadOnlyError):
-        reaper._patrol.look((), now=0.0)
+        reaper._scanner.look((), now=0.0)
 
 
 @pytest.mark.parametrize("verdict", ["retry", "front"])
@@ -140,13 +140,13 @@ def test_limits_that_are_none_are_the_usual_ones(redis: Redis, client: Client) -
 
 
 def test_a_host_starts_where_all_is_spoilt_and_serves_when_there_is_room(redis: Redis, client: Client) -> None:
-    for key in shared.TYPES:
+    for key in shared_keys.TYPES:
         spoil(redis, key)
     settings = client.settings.model_copy(update={"lease_s": 3.0})
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         until(lambda: redis.exists(keys.rq_worker(host.slots[0].name)))
         with reaping(redis, settings):
-            until(lambda: not shared.spoilt(redis))
+            until(lambda: not shared_keys.spoilt(redis))
             client.submit(AUDIO, id="job")
             assert client.wait("job", timeout_s=20).status == "completed"
             until(lambda: redis.smembers(keys.RQ_WORKERS) == {keys.rq_worker(host.slots[0].name).encode()})
@@ -176,7 +176,7 @@ def test_a_trial_is_judged_though_its_outcomes_were_spoilt(redis: Redis) -> None
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         rollback.judge(redis, now=now, dry_run=True)
     assert rollback.judge(redis, now=now) is None
-    redis.lpush(key, *(Outcome(at=time.time() + 1, code="crashed").model_dump_json() for _ in range(FEWEST)))
+    redis.lpush(key, *(BackendOutcome(at=time.time() + 1, code="crashed").model_dump_json() for _ in range(FEWEST)))
     assert rollback.judge(redis, now=now) == "qwen"
 
 

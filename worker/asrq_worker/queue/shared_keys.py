@@ -26,7 +26,7 @@ TYPES: Final[Mapping[str, str]] = {
     keys.LEASES: "zset",
     keys.WEBHOOKS: "zset",
     keys.LIMITS: "hash",
-    keys.HOSTS: "hash",
+    keys.WORKERS: "hash",
     keys.STATS: "hash",
     keys.LEADER: "string",
     keys.CANCELED: "string",

@@ -27,15 +27,15 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending
-from asrq_worker.job.machine import Machine
 from asrq_worker.job.shadow import Comparison
+from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.server import listening
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process.flag import Flag
-from asrq_worker.process.foreground import Foreground
+from asrq_worker.process.shutdown import Shutdown
 from asrq_worker.process.supervision import wait_while_busy, within
-from asrq_worker.queue import clock, functions, shared
+from asrq_worker.queue import clock, functions, shared_keys
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop, end
@@ -45,11 +45,11 @@ from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
 from asrq_worker.queue.uploads import Uploads
 from asrq_worker.routing.offers import Offer
-from asrq_worker.routing.policy import Outcome
+from asrq_worker.routing.policy import BackendOutcome
 from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
-_log = Log("asrq.service")
+_log = Log("asrq.worker")
 
 _NO_ROOM_S = 5.0
 _OUTCOMES = 500
@@ -58,7 +58,7 @@ _FAREWELL_S = 1.0  # for the last words to Redis
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
 
-class Service:
+class Worker:
     """One worker process.
 
     `start` returns when the model is warm and the slots take jobs; `close` drains.
@@ -74,8 +74,8 @@ class Service:
         self._redis: Redis = connect(settings)
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
-        self._outcomes: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
-        self._machine = Machine(
+        self._outcomes: SimpleQueue[tuple[str, BackendOutcome]] = SimpleQueue()
+        self._transcriber = Transcriber(
             settings,
             uploads=Uploads(self._redis, settings),
             policy=self._policy.current,
@@ -86,11 +86,11 @@ class Service:
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
         reports.name_worker(self.name)
         info = WorkerInfo(name=self.name, host=socket.gethostname(), pid=os.getpid(), version=__version__)
-        pipeline = self._machine.pipeline
-        router = Router(self._redis, self.name, pipeline.offers, self._machine.fleet.try_anew)
+        pipeline = self._transcriber.pipeline
+        router = Router(self._redis, self.name, pipeline.offers, self._transcriber.fleet.try_anew)
         task = Task(pipeline, settings, info, router.hands_back)
         self._state = "starting"
-        self._announced: tuple[Offer, ...] = ()
+        self._offered: tuple[Offer, ...] = ()
         self._slots: list[Slot] = []
         for lane, count in settings.slots.items():
             for number in range(1, count + 1):
@@ -102,11 +102,11 @@ class Service:
             state=self._shown_state,
             blocked=self._blocked,
             policy=self._policy.current,
-            fleet=self._machine.fleet,
+            fleet=self._transcriber.fleet,
             keeper=self._keeper,
         )
         self._commands = CommandListener(
-            self._redis, self._keeper, self._policy, self._machine.fleet, self._slots, shutdown
+            self._redis, self._keeper, self._policy, self._transcriber.fleet, self._slots, shutdown
         )
 
     @property
@@ -125,20 +125,20 @@ class Service:
         try:
             with queue_errors(self._settings):
                 ride_out(self._publish, self._keeper.outage, within_s=self._settings.redis_retry_s)
-            self._announce("loading")
-            self._machine.start()
+            self._report("loading")
+            self._transcriber.start()
             served = self._load()
             loaded()
         except BaseException:
             within(_FAREWELL_S, self._withdraw)
-            self._machine.close()
+            self._transcriber.close()
             raise
-        self._policy.start(self._machine.fleet, self._tell_what_is_new)
+        self._policy.start(self._transcriber.fleet, self._tell_what_is_new)
         self._keeper.start()
         self._commands.start()
         for slot in self._slots:
             slot.start()
-        self._announce("ready")
+        self._report("ready")
         identity = served.identity
         _log.info(
             "worker.ready",
@@ -172,11 +172,11 @@ class Service:
             if not wait_while_busy(slots, _HAND_BACK_S):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
         end([*slots, *self._loops], self._redis, self._settings)
-        self._machine.close()
+        self._transcriber.close()
         if any(loop.abandoned for loop in slots):
             _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
         else:
-            within(_FAREWELL_S, lambda: self._announce(STOPPED))
+            within(_FAREWELL_S, lambda: self._report(STOPPED))
         self._redis.close()
         _log.info("worker.stopped", name=self.name)
 
@@ -184,23 +184,23 @@ class Service:
         """Wait until the model is loaded; while there is no room for that, say so and wait for it."""
         while True:
             try:
-                return self._machine.wait_ready()
+                return self._transcriber.wait_ready()
             except StorageError:
-                self._announce("loading")
+                self._report("loading")
                 time.sleep(_NO_ROOM_S)
 
     def _blocked(self) -> str | None:
         """Return why no job is to be taken although the worker is ready: what it would have to write has no place."""
-        return self._machine.storage.problem() or self._unloadable()
+        return self._transcriber.storage.problem() or self._unloadable()
 
     def _unloadable(self) -> str | None:
         policy = self._policy.current()
-        berths = [self._machine.fleet.find(name) for name in (policy.backend, policy.fallback) if name]
-        errors = [berth.engine.error if berth else None for berth in berths]
+        members = [self._transcriber.fleet.find(name) for name in (policy.backend, policy.fallback) if name]
+        errors = [member.engine.error if member else None for member in members]
         return errors[0].message if all(isinstance(error, StorageError) for error in errors) and errors[0] else None
 
     def _known_problem(self) -> str | None:
-        return self._machine.storage.known or self._unloadable()
+        return self._transcriber.storage.known or self._unloadable()
 
     def _shown_state(self) -> str:
         return "blocked" if self._state == "ready" and self._known_problem() else self._state
@@ -209,7 +209,7 @@ class Service:
         """Put what clients need into Redis: the functions that they call, and what these read."""
         if not functions.publish(self._redis, replace=True):
             _log.info("functions.unavailable", reason="Redis is older than 7, or does not let this user load them")
-        shared.set_aside(self._redis, {keys.LIMITS: shared.TYPES[keys.LIMITS]})
+        shared_keys.set_aside(self._redis, {keys.LIMITS: shared_keys.TYPES[keys.LIMITS]})
         self._redis.hset(keys.LIMITS, mapping=self._limits())
         self._redis.set(keys.CANCELED, canceled().to_json())
 
@@ -220,12 +220,12 @@ class Service:
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:
             slot.beat(pipe)
-        pipe.hset(keys.HOSTS, self.name, self._status())
+        pipe.hset(keys.WORKERS, self.name, self._status())
         for name, value in self._limits().items():  # those of whoever started last stay; what was lost comes back
             pipe.hsetnx(keys.LIMITS, name, value)
         pipe.set(keys.CANCELED, canceled().to_json(), nx=True)
 
-    def _observe(self, backend: str, outcome: Outcome) -> None:
+    def _observe(self, backend: str, outcome: BackendOutcome) -> None:
         self.monitor.served(backend, outcome)
         self._outcomes.put((backend, outcome))
 
@@ -254,19 +254,19 @@ class Service:
             _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
 
     def _tell_what_is_new(self) -> None:
-        """Announce at once what this worker can serve, if that has changed: others go by it."""
-        if self._machine.pipeline.offers() != self._announced:
-            self._announce(self._state)
+        """Report at once what this worker can serve, if that has changed: others go by it."""
+        if self._transcriber.pipeline.offers() != self._offered:
+            self._report(self._state)
 
-    def _announce(self, state: str) -> None:
+    def _report(self, state: str) -> None:
         self._state = state
         try:
-            self._redis.hset(keys.HOSTS, self.name, self._status())
+            self._redis.hset(keys.WORKERS, self.name, self._status())
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
     def _status(self) -> str:
-        self._announced = self._machine.pipeline.offers()
+        self._offered = self._transcriber.pipeline.offers()
         now = clock.ask(self._redis)
         own = (self._settings.backend, self._settings.fallback_backend)
         # Nothing beats while the model loads; afterwards everything does that keeps the leases.
@@ -281,22 +281,22 @@ class Service:
             "version": __version__,
             "lanes": self._settings.lanes,
             "running": len(self._keeper.held()),
-            "engines": self._machine.fleet.states(),
+            "engines": self._transcriber.fleet.states(),
             "backends": list(dict.fromkeys(filter(None, (*registry.names(), *own)))),
-            "serves": [offer.model_dump(mode="json", exclude_none=True) for offer in self._announced],
+            "serves": [offer.model_dump(mode="json", exclude_none=True) for offer in self._offered],
         }
         return json.dumps(status)
 
     def _withdraw(self) -> None:
         try:
-            self._redis.hdel(keys.HOSTS, self.name)
+            self._redis.hdel(keys.WORKERS, self.name)
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
 
 def run(
     settings: Settings,
-    foreground: Foreground,
+    shutdown: Shutdown,
     *,
     ready: Callable[[], None] = lambda: None,
     metrics: Metrics | None = None,
@@ -306,11 +306,11 @@ def run(
     Raises:
         QueueError, SetupError, EngineError: it cannot start.
     """
-    service = Service(settings, shutdown=foreground.stop.set, metrics=metrics)
-    with listening(settings, service.monitor):
-        service.start(loaded=foreground.started)  # once jobs are taken, a signal must not break off but drain
+    worker = Worker(settings, shutdown=shutdown.stop.set, metrics=metrics)
+    with listening(settings, worker.monitor):
+        worker.start(loaded=shutdown.started)  # once jobs are taken, a signal must not break off but drain
         try:
             ready()
-            foreground.wait()
+            shutdown.wait()
         finally:
-            service.close(hurry=foreground.hurry)
+            worker.close(hurry=shutdown.hurry)

@@ -10,7 +10,7 @@ from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError
 
 
-def each(job_ids: Iterable[str], act: Callable[[Client, str], None], *, as_json: bool) -> bool:
+def for_each(job_ids: Iterable[str], act: Callable[[Client, str], None], *, as_json: bool) -> bool:
     """Call `act` for each job, report those that fail, and return whether any did.
 
     Raises:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from asrq_jobs.settings import Settings
-from asrq_worker.job.machine import batch_bound_s
+from asrq_worker.job.transcriber import batch_bound_s
 
 
 @pytest.mark.parametrize(

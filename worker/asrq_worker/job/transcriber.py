@@ -22,12 +22,12 @@ from asrq_worker.storage.spool import Spool
 from asrq_worker.storage.watch import StorageWatch
 from asrq_worker.telemetry.logs import Log
 
-_log = Log("asrq.machine")
+_log = Log("asrq.transcriber")
 
 _ROOM_OF_A_SLOT = 60 * SAMPLE_RATE * 4  # bytes: a minute of decoded audio; what is longer is seen to as it is written
 
 
-class Machine:
+class Transcriber:
     """Builds the parts from settings and owns their life.
 
     `uploads` reads what clients of a queue have uploaded; without a queue (one-shot use) jobs name files, anywhere.
@@ -113,7 +113,7 @@ class Machine:
         self.decoders.close()
         self.spool.close()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Transcriber:
         self.start()
         return self
 

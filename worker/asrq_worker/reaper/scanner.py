@@ -14,8 +14,8 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES
-from asrq_worker.queue import shared
-from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Job, Places, Snapshot
+from asrq_worker.queue import shared_keys
+from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Places, SeenJob, Snapshot
 from asrq_worker.reaper.walk import Walk
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
@@ -28,7 +28,7 @@ _TRACES = (keys.events, keys.attempts, keys.chunks)
 _OF_A_JOB = re.compile(f"(?:{'|'.join(re.escape(of('')) for of in (keys.job, *_TRACES))})(.+)", re.DOTALL)
 
 
-class Patrol:
+class Scanner:
     """Looks again and again, and remembers how far it has come."""
 
     def __init__(self, redis: Redis) -> None:
@@ -44,7 +44,7 @@ class Patrol:
             redis.exceptions.RedisError: Redis does not answer.
         """
         lists: dict[str, tuple[str, str]] = {keys.queue(lane): (lane, "") for lane in LANES}
-        lists |= {keys.waiting(lane, need): (lane, need) for lane, need in shared.lists_apart(self._redis)}
+        lists |= {keys.waiting(lane, need): (lane, need) for lane, need in shared_keys.lists_apart(self._redis)}
         pipe = self._redis.pipeline(transaction=False)
         for key in lists:
             pipe.llen(key)
@@ -58,9 +58,9 @@ class Patrol:
             pipe.zrangebyscore(keys.registry("scheduled", lane), "-inf", now, start=0, num=_MOST)
             pipe.zrange(keys.registry("wip", lane), 0, -1)
         pipe.zrange(keys.LEASES, 0, -1, withscores=True)
-        pipe.hgetall(keys.HOSTS)
+        pipe.hgetall(keys.WORKERS)
         pipe.smembers(keys.RQ_WORKERS)
-        *listed, leases, hosts, workers = map(_read, pipe.execute(raise_on_error=False))
+        *listed, leases, workers, slots = map(_read, pipe.execute(raise_on_error=False))
         waiting = {part.key: tuple(map(_text, found)) for part, found in zip(parts, listed, strict=False)}
         listed, again = listed[len(parts) :], frozenset(again)
         for job_id in again & self._seen_on.keys():  # the walk has gone on; whoever acts on it looks again
@@ -88,7 +88,7 @@ class Patrol:
                 blobs.add(name.removeprefix(keys.blob("")))
         jobs = self._jobs(sorted(ids))
         blobs |= {job.blob for job in jobs.values() if job.status in MAY_RUN and job.blob}
-        slots = sorted(map(_text, workers))
+        slots = sorted(map(_text, slots))
         return Snapshot(
             at=now,
             lanes=lanes,
@@ -96,7 +96,7 @@ class Patrol:
             jobs=jobs,
             lost=self._walk.lost(jobs, passed),
             blobs=self._each(sorted(blobs), lambda pipe, sha256: pipe.ttl(keys.blob(sha256))),
-            hosts={_text(name): _text(announced) for name, announced in dict(hosts).items()},
+            workers={_text(name): _text(registration) for name, registration in dict(workers).items()},
             slots={
                 key.removeprefix(keys.rq_worker("")): bool(there)
                 for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
@@ -114,7 +114,7 @@ class Patrol:
             if not whole or cursor == 0:
                 return
 
-    def _jobs(self, ids: Sequence[str]) -> dict[str, Job]:
+    def _jobs(self, ids: Sequence[str]) -> dict[str, SeenJob]:
         fields = self._each(
             ids, lambda pipe, job_id: pipe.hmget(keys.job(job_id), "status", "origin", "enqueued_at", "meta")
         )
@@ -148,7 +148,7 @@ class Patrol:
 
 def _read(answer: Any) -> Any:
     """What one key answered; nothing where it holds another type, which is moved away before the next look."""
-    if shared.is_wrong_type(answer):
+    if shared_keys.is_wrong_type(answer):
         return ()
     if isinstance(answer, Exception):
         raise answer
@@ -161,14 +161,14 @@ def _places(waiting: tuple[str, ...], answers: Sequence[Sequence[bytes]], apart:
     return Places(waiting, dequeued, due, tuple((job_id, execution_id) for job_id, _, execution_id in pairs), apart)
 
 
-def _job(fields: Sequence[bytes | None] | None, *, ttl_s: int) -> Job:
+def _job(fields: Sequence[bytes | None] | None, *, ttl_s: int) -> SeenJob:
     if ttl_s == _GONE:
-        return Job()
+        return SeenJob()
     status, origin, enqueued_at, meta = ("" if value is None else _text(value) for value in fields or [None] * 4)
     lane = keys.lane_of(origin)
     told = _told(meta)
     queue_ttl_s, blob = told.get("queue_ttl_s"), told.get("blob")
-    return Job(
+    return SeenJob(
         status=status,
         lane=lane if lane in LANES and origin == keys.queue_name(lane) else None,
         enqueued_at=enqueued_at,

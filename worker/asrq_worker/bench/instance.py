@@ -67,7 +67,7 @@ class Memory:
         self._peak = max(self._peak, used)
 
 
-class Host:
+class Instance:
     """A running asrq; `cold_start_s` is from the start of its process to taking jobs, `client` talks to its queue."""
 
     def __init__(self, process: subprocess.Popen[str], client: Client, cold_start_s: float, log: Path) -> None:
@@ -97,7 +97,7 @@ class Host:
 
 
 @contextmanager
-def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Host]:
+def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Instance]:
     """Run asrq with a target until the block ends; what it says goes to the file `log`.
 
     It goes by the settings of the environment, except that nothing stands in for the backend, no lane is full and no
@@ -134,11 +134,11 @@ def serving(target: Target, settings: Settings, *, log: Path) -> Iterator[Host]:
         url = _ready(process, target, log)
         cold_start_s = time.monotonic() - began
         with Client(settings.model_copy(update={"redis_url": url, "redis_retry_s": _OUTAGE_S})) as client:
-            host = Host(process, client, cold_start_s, log)
+            instance = Instance(process, client, cold_start_s, log)
             try:
-                yield host
+                yield instance
             finally:
-                host.memory.close()
+                instance.memory.close()
     finally:
         _stop(process)
 
