@@ -19,7 +19,7 @@ help:
 	@echo "make lint                   style, types, import boundaries, generated docs"
 	@echo "make docs                   write the generated reference pages again, and the site into build/site"
 	@echo "make locks                  pin again what pyproject.toml asks for"
-	@echo "make pictures               take the dashboard's pictures in the docs again"
+	@echo "make pictures               take the pictures in the docs again"
 	@echo "make bench                  measure the overhead of the queue"
 	@echo "make bench-systems          measure asrq beside other systems; ARGS=--help says what can be chosen"
 

@@ -1,4 +1,4 @@
-"""One browser for all tests."""
+"""A browser for the tests of a module: while it runs, no test of another may run an event loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from browser.chromium import chromium
 from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with chromium() as running:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser.chromium import SIZE, Watched, watched
-from browser.pictures import take
+from browser.pictures import LARGEST, take
 from browser.scene import PRIVATE, Scene, scene
 from conftest import REPO
 from playwright.sync_api import Browser, expect
@@ -16,8 +16,6 @@ from redis import Redis
 
 from asrq_jobs import PathAudio
 from asrq_jobs.settings import PREFIX
-
-_LARGEST = 150_000  # bytes of a picture
 
 
 @pytest.fixture(scope="module")
@@ -139,4 +137,4 @@ def test_pictures_of_the_documentation_can_be_taken_again(view: Watched, tmp_pat
         head = path.read_bytes()[:20]
         assert head.startswith(b"\x89PNG")
         assert int.from_bytes(head[16:20]) == SIZE[0]
-        assert path.stat().st_size < _LARGEST
+        assert path.stat().st_size < LARGEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser.chromium import Watched, watched
+from browser.pictures import LARGEST, take_page
+from conftest import REPO, free_port
 from playwright.sync_api import Browser, Locator, Page, expect
 from redis import Redis
 from support.processes import worker
@@ -250,6 +253,132 @@ def test_a_recording_from_the_microphone(page: Page, scripted: ScriptedWorker, r
     expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
 
 
+def test_the_keyboard_alone_does_it_all(page: Page, scripted: ScriptedWorker, data: Path) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
+    with page.expect_file_chooser() as asked:
+        page.keyboard.press("Enter")
+    asked.value.set_files(data / "hello-en.flac")
+    for name in ("Record", "Options"):
+        page.keyboard.press("Tab")
+        expect(page.locator("#add :focus")).to_have_text(name)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Cancel: hello-en.flac")).to_be_focused()
+    scripted.complete(scripted.take(), "Good morning.", segments=SAID)
+    expect(page.get_by_role("button", name="Remove: hello-en.flac")).to_be_focused()  # what had it is gone
+    lines = page.locator(".time")
+    lines.first.focus()
+    assert lines.evaluate_all("lines => lines.map(line => line.tabIndex)") == [0, -1]
+    page.keyboard.press("ArrowDown")
+    expect(lines.last).to_be_focused()
+    assert lines.evaluate_all("lines => lines.map(line => line.tabIndex)") == [-1, 0]
+    page.keyboard.press("Home")
+    for word in ("Good", "morning.", "morning."):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".now")).to_have_text(word)
+    page.locator("audio").evaluate("sound => sound.pause()")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".now")).to_have_text("Good")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Download Text: hello-en.flac")).to_be_focused()
+
+
+def test_files_that_are_dropped(page: Page, scripted: ScriptedWorker) -> None:
+    carried = page.evaluate_handle(
+        "() => { const carried = new DataTransfer(); carried.items.add(new File(['sound'], 'a.mp3')); return carried; }"
+    )
+    page.locator("body").dispatch_event("dragover", {"dataTransfer": carried})
+    expect(page.locator("#drop")).to_have_class("over")
+    page.locator("h1").dispatch_event("drop", {"dataTransfer": carried})
+    expect(page.locator("#drop")).to_have_class("")
+    scripted.complete(scripted.take(), "Good morning.", segments=SAID)
+    done(row(page, "a.mp3"))
+
+
+def test_a_key_is_asked_for_and_kept_in_the_tab(
+    browser: Browser, settings: Settings, scripted: ScriptedWorker, data: Path, tmp_path: Path
+) -> None:
+    keys_file = tmp_path / "keys.toml"
+    keys_file.write_text(f'[anna]\nsha256 = "{hashlib.sha256(b"secret").hexdigest()}"\n')
+    closed = settings.model_copy(update={"http_keys": keys_file})
+    with serving(closed, "127.0.0.1", 0) as port, watched(browser, f"http://127.0.0.1:{port}") as view:
+        page = view.open("/")
+        field = page.get_by_label("Key", exact=True)
+        expect(field).to_be_focused()
+        expect(page.get_by_role("button", name="Choose files")).to_be_hidden()
+        for wrong in ("guessed", "schlüssel", "ключ"):
+            field.fill(wrong)
+            page.keyboard.press("Enter")
+            expect(page.locator("#key-problem")).to_have_text("Nobody has this key.")
+            expect(field).to_have_value("")
+        field.fill("secret")
+        page.keyboard.press("Enter")
+        choose(page, data / "hello-en.flac")
+        execution = scripted.take()
+        assert execution.job_id.startswith("anna-")
+        scripted.complete(execution, "Good morning.", segments=SAID)
+        done(row(page, "hello-en.flac"))
+        page.reload()
+        done(row(page, "hello-en.flac"))
+        other = page.context.new_page()
+        other.goto(view.home)
+        expect(other.get_by_label("Key", exact=True)).to_be_visible()
+        page.get_by_role("button", name="Forget the key").click()
+        expect(field).to_be_visible()
+        assert all("401" in problem for problem in view.problems)  # the browser's own lines
+        page.reload()
+        expect(row(page, "hello-en.flac").locator(".problem")).to_have_text("This needs a key.")
+
+
+def test_a_full_lane_and_an_outage_are_waited_for(
+    browser: Browser, settings: Settings, redis: Redis, scripted: ScriptedWorker, data: Path
+) -> None:
+    port = free_port()
+    with watched(browser, f"http://127.0.0.1:{port}") as view:
+        with serving(settings, "127.0.0.1", port):
+            page = view.open("/")
+            redis.hset(keys.LIMITS, "depth:interactive", 0)
+            choose(page, data / "hello-en.flac")
+            mine = row(page, "hello-en.flac")
+            expect(mine.locator(".state")).to_contain_text("Trying again in ")
+            page.get_by_role("button", name="Cancel: hello-en.flac").click()
+            done(mine, "canceled")
+            redis.delete(keys.LIMITS)
+            page.get_by_role("button", name="Try again: hello-en.flac").click()
+            expect(mine.locator(".state")).to_have_text("Next in line")
+        expect(mine.locator(".state")).to_have_text("Connection lost; trying again. The job goes on.")
+        expect(page.locator("#queue")).to_have_text("The server does not answer.")
+        with serving(settings, "127.0.0.1", port):
+            scripted.complete(scripted.take(), "Good morning.", segments=SAID)
+            done(mine)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"phase": "queued", "lane": "batch", "position": 4}, "Waiting behind 3 · about 30 s"),
+        ({"phase": "queued", "lane": "batch", "position": 4, "atLeast": True},
+         "Waiting behind more than 3 · about 30 s"),
+        ({"phase": "queued", "lane": "interactive", "position": 1}, "Next in line"),
+        ({"phase": "queued", "position": 1, "waitsFor": "qwen"}, "Waiting for a worker that can do this"),
+        ({"phase": "queued", "delay": 4.2}, "Waiting for another try, in 5 s"),
+        ({"phase": "running"}, "Starting"),
+        ({"phase": "running", "stage": "decode"}, "Reading the audio"),
+        ({"phase": "running", "fraction": 0.999, "left": 0.1}, "Transcribing, 99 % · a few seconds left"),
+        ({"phase": "running", "fraction": 0.5, "left": 600}, "Transcribing, 50 % · about 10 min left"),
+        ({"phase": "running", "fraction": 0.1, "left": 9000}, "Transcribing, 10 % · about 3 h left"),
+        ({"phase": "running", "fraction": 1}, "Transcribing, 100 %"),
+        ({"phase": "completed", "result": {"duration": 3725, "timings": {"total_s": 61.2}}},
+         "Done · 1:02:05 · transcribed in 61 s"),
+        ({"phase": "completed", "result": {"duration": 5, "cached": True, "timings": {"total_s": 1}}}, "Done · 0:05"),
+    ],
+)  # fmt: skip
+def test_where_a_recording_stands_is_said(page: Page, state: dict[str, object], said: str) -> None:
+    queue = {"lanes": {"batch": {"waiting": 10, "drain_s": 60}, "interactive": {"waiting": 1, "drain_s": None}}}
+    script = "async ([state, queue]) => (await import('/static/state.js')).said(state, queue)"
+    assert page.evaluate(script, [state, queue]) == said
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_that_a_checker_of_accessibility_finds(
     browser: Browser, home: str, scripted: ScriptedWorker, data: Path, scheme: str
@@ -265,3 +394,15 @@ def test_nothing_that_a_checker_of_accessibility_finds(
         row(page, "hello-en.flac").get_by_text("morning.").click()
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+def test_pictures_of_the_documentation_can_be_taken_again(
+    browser: Browser, home: str, valkey_url: str, tmp_path: Path
+) -> None:
+    with worker(valkey_url):
+        taken = take_page(browser, home, tmp_path)
+    kept = sorted((REPO / "docs" / "img").glob("page-*.png"))
+    assert [path.name for path in kept] == sorted(path.name for path in taken)
+    sizes = [[path.read_bytes()[16:24] for path in sorted(paths)] for paths in (kept, taken)]
+    assert sizes[0] == sizes[1]
+    assert all(path.stat().st_size < LARGEST for path in kept)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 from redis import Redis
 from support.processes import worker
 
 from asrq_jobs import Client, keys, languages
+from asrq_jobs.aio import AsyncClient
 from asrq_jobs.request import PathAudio
+from asrq_jobs.settings import Settings
 from asrq_worker.http import queue
+from asrq_worker.http.lanes import Lanes, LaneState
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/", "text/html"), ("/static/main.js", "text/javascript")])
@@ -44,13 +49,38 @@ def test_the_queue_in_numbers(http: httpx.Client, client: Client, valkey_url: st
     redis.rpush(keys.waiting("batch", "language=ru"), "apart")
     redis.sadd(keys.RQ_QUEUES, keys.waiting("batch", "language=ru"))
     redis.zadd(keys.registry("scheduled", "batch"), {"later": 2e9})
-    assert http.get("/v1/queue").json()["lanes"]["batch"]["waiting"] == 5
+    assert http.get("/v1/queue").json()["lanes"]["batch"] == {
+        "waiting": 5,
+        "running": 0,
+        "backlog_s": None,
+        "drain_s": None,
+    }
     redis.flushall()
     with worker(valkey_url):
         there = http.get("/v1/queue").json()
     assert (there["workers"], there["problem"]) == (1, None)
     assert there["can"]["languages"] == languages.NAMES
     assert there["can"]["word_timestamps"]
+
+
+def test_how_long_the_lanes_take(settings: Settings, client: Client, redis: Redis) -> None:
+    """An hour of audio in ten seconds. Whoever looks again after long knows nothing of the time between."""
+
+    async def looks() -> list[LaneState]:
+        times = iter((0.0, 10.0, 200.0))
+        async with AsyncClient(settings) as aio:
+            lanes, seen = Lanes(aio, lambda: next(times)), []
+            for completed in (0, 4, 4):
+                redis.hset(keys.STATS, mapping={"audio_s:batch": 900 * completed, "completed:batch": completed})
+                seen.append((await lanes.look())["batch"])
+        return seen
+
+    for number in range(3):
+        client.submit(PathAudio(path="/talk.mp3"), id=f"job-{number}")
+    first, second, late = asyncio.run(looks())
+    assert (first.backlog_s, first.drain_s) == (None, None)
+    assert (second.backlog_s, second.drain_s) == (pytest.approx(2700), pytest.approx(7.5))
+    assert (late.backlog_s, late.drain_s) == (pytest.approx(2700), None)
 
 
 @pytest.mark.parametrize(

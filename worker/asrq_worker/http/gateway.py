@@ -22,6 +22,7 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
 from asrq_worker.http import access, models
 from asrq_worker.http.access import Holder
+from asrq_worker.http.lanes import Lanes
 from asrq_worker.http.quota import Quota
 from asrq_worker.telemetry.logs import Log
 
@@ -63,6 +64,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.client = AsyncClient(settings)
+        self.lanes = Lanes(self.client)
         self._quota = Quota(self.client)
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._afterwards: set[asyncio.Task[None]] = set()

@@ -8,12 +8,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from asrq_jobs import keys, languages, serving
-from asrq_jobs.aio import AsyncClient
-from asrq_jobs.connection import queue_errors
-from asrq_jobs.request import LANES, Lane
+from asrq_jobs import languages, serving
+from asrq_jobs.request import Lane
 from asrq_worker.http import models, problems
 from asrq_worker.http.gateway import OurGateway
+from asrq_worker.http.lanes import LaneState
 
 router = APIRouter(prefix="/v1/queue", responses=problems.RESPONSES)
 
@@ -22,13 +21,6 @@ _ANYTHING: dict[str, Any] = {
     "tasks": ("transcribe", "translate"),
     **dict.fromkeys(("detects_language", "hotwords", "word_timestamps"), True),
 }
-
-
-class LaneState(BaseModel):
-    """A lane now. Jobs that wait for a retry count as waiting."""
-
-    waiting: int
-    running: int
 
 
 class Abilities(BaseModel):
@@ -57,7 +49,7 @@ async def get_queue(gateway: OurGateway) -> QueueState:
     return QueueState(
         workers=len(workers),
         problem=serving.nobody(workers),
-        lanes=await _lanes(gateway.client),
+        lanes=await gateway.lanes.look(),
         can=abilities(workers),
     )
 
@@ -74,23 +66,3 @@ def abilities(workers: Mapping[str, Any]) -> Abilities:
         hotwords=any(each.get("hotwords") for each in known),
         word_timestamps=bool(known) and all(each.get("word_timestamps") for each in known),
     )
-
-
-async def _lanes(client: AsyncClient) -> dict[Lane, LaneState]:
-    """Two calls, whatever the number of jobs."""
-    with queue_errors(client.settings):
-        lists: set[bytes] = await client.redis.execute_command("SMEMBERS", keys.RQ_QUEUES)  # type: ignore[no-untyped-call]  # redis-py's gap
-        pipe = client.redis.pipeline(transaction=False)
-        queues = {
-            lane: [keys.queue(lane), *(keys.waiting(lane, need) for need in keys.needs(lane, lists))] for lane in LANES
-        }
-        for lane, names in queues.items():
-            pipe.zcard(keys.registry("wip", lane))
-            pipe.zcard(keys.registry("scheduled", lane))
-            for name in names:
-                pipe.llen(name)
-        counts = iter(await pipe.execute())
-    return {
-        lane: LaneState(running=next(counts), waiting=next(counts) + sum(next(counts) for _ in names))
-        for lane, names in queues.items()
-    }

@@ -20,7 +20,11 @@ export const address = (path) => new URL(path, document.baseURI).href;
 
 function headers(more = {}) {
   const found = new Headers(more);
-  if (key.get()) found.set("Authorization", `Bearer ${key.get()}`);
+  try {
+    if (key.get()) found.set("Authorization", `Bearer ${key.get()}`);
+  } catch {
+    throw new Problem("Nobody has this key.", { status: 401 }); // a header cannot hold it
+  }
   return found;
 }
 

@@ -8,6 +8,7 @@ import { Transcript } from "./transcript.js";
 
 const DRAW_MS = 50; // events that come together are drawn together
 const HOLD_S = 10;
+const LONGEST_HOLD_S = 120; // the audio of a day is used up until midnight
 
 let sending = Promise.resolve(); // one upload at a time
 
@@ -112,8 +113,8 @@ export class Row {
           this.#set(begun("queued"));
           return this.page.keep();
         } catch (error) {
-          if (!(error instanceof Problem) || !error.retryable) throw error;
           const seconds = error.after ?? HOLD_S;
+          if (!(error instanceof Problem) || !error.retryable || seconds > LONGEST_HOLD_S) throw error;
           this.#set({ ...begun("held"), why: error.message, seconds });
           await pause(1000 * seconds, signal);
         }

@@ -27,7 +27,7 @@ export function after(state, event) {
     case "retrying":
       return { ...same, phase: "queued", position: null, delay: event.delay_s };
     default:
-      return OVER.has(event.type) ? { ...same, phase: event.type } : same;
+      return same; // that it is over is told by its result
   }
 }
 
