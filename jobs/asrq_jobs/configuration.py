@@ -23,7 +23,7 @@ from pydantic_settings import (
 from asrq_jobs import plugins
 from asrq_jobs.errors import SettingsError
 from asrq_jobs.redaction import redacted_url
-from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings
+from asrq_jobs.settings import DOTENV_FILE, PREFIX, TOML_FILE, Settings, groups
 
 _SECRET = re.compile("(token|key|secret|password|passwd|credentials?)$")
 
@@ -47,8 +47,10 @@ def load(**overrides: Any) -> Settings:
 def _load(overrides: dict[str, Any]) -> Settings:
     _refuse_unknown_names()
     given = {name: value for name, value in overrides.items() if value is not None}
+    of_backends = {name: value for name, (value, _) in _of_backends().items()}
+    of_backends |= {name: given.pop(name) for name in set(given) - set(Settings.model_fields)}
     try:
-        return Settings(**given).with_plugins({name: value for name, (value, _) in _of_plugins().items()})
+        settings = Settings(**given).with_backends(of_backends)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
@@ -58,6 +60,19 @@ def _load(overrides: dict[str, Any]) -> Settings:
             f"Setting {name}: {message}." if name else f"Settings: {message}.",
             hint=f"{PREFIX}{name.upper()}: {field.description}" if field else None,
         ) from None
+    _check_backends(settings)
+    return settings
+
+
+def _check_backends(settings: Settings) -> None:
+    for backend in {plugins.owner(name) for name in settings.of_backends} - {None}:
+        timeout_s = settings.options_of(backend or "").get("timeout_s")
+        serves = backend in {settings.backend, settings.fallback}
+        if serves and isinstance(timeout_s, float) and timeout_s >= settings.engine_stall_s:
+            name = plugins.setting_name(backend or "", "timeout_s")
+            raise SettingsError(
+                f"Settings: {name} must be below engine_stall_s, or the engine is taken for hung: lower it."
+            )
 
 
 def _refuse_unknown_names() -> None:
@@ -68,15 +83,23 @@ def _refuse_unknown_names() -> None:
     ]  # shared with compose: other names are not ours
     for name, where in given:
         plain = name.upper().removeprefix(PREFIX).lower()
-        if name.upper().startswith(PREFIX) and plain not in Settings.model_fields and not plugins.owner(plain):
+        if name.upper().startswith(PREFIX) and not _is_known(plain):
             raise SettingsError(f"Unknown setting {name} in {where}.", hint=_nearest(plain))
     for name in _toml()():
-        if name not in Settings.model_fields and not plugins.owner(name):
+        if not _is_known(name):
             raise SettingsError(f"Unknown setting {name!r} in {TOML_FILE}.", hint=_nearest(name))
 
 
-def _of_plugins() -> dict[str, tuple[Any, str]]:
-    """Return what is set for backends that were installed beside asrq, with where it comes from."""
+def _is_known(name: str) -> bool:
+    backend = None if name in Settings.model_fields else plugins.owner(name)
+    if backend is None:
+        return name in Settings.model_fields
+    declared = plugins.declared(backend)
+    return name in declared or not declared
+
+
+def _of_backends() -> dict[str, tuple[Any, str]]:
+    """Return what is set of the settings that backends declare, with where it comes from."""
     found: dict[str, tuple[Any, str]] = {}
     for where, given, prefix in (
         (TOML_FILE, _toml()(), ""),
@@ -103,7 +126,7 @@ def _toml() -> TomlConfigSettingsSource:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    near = difflib.get_close_matches(name, [known for names in groups().values() for known in names], n=1)
     return f"Did you mean {PREFIX}{near[0].upper()}?" if near else "See docs/reference/settings.md."
 
 
@@ -115,23 +138,39 @@ def origins() -> dict[str, str]:
         (TOML_FILE, _toml()),
     ]
     found = dict.fromkeys(Settings.model_fields, "default")
+    of_backends = {name: "default" for backend in plugins.OURS for name in plugins.declared(backend)}
     for label, source in reversed(sources):
         found.update(dict.fromkeys(set(source()) & set(found), label))
-    return found | {name: where for name, (_, where) in _of_plugins().items()}
+    return found | of_backends | {name: where for name, (_, where) in _of_backends().items()}
 
 
 def masked(settings: Settings) -> dict[str, str]:
-    """Return every setting as text with secrets hidden: what `asrq config` prints."""
-    shown = {name: _shown(getattr(settings, name)) for name in Settings.model_fields}
-    shown["audio_roots"] = os.pathsep.join(map(str, settings.audio_roots))
-    for name in ("http_models", "http_origins", "server_languages", "url_schemes"):
-        shown[name] = ",".join(getattr(settings, name))
-    # What of them is a secret, only their backend knows.
+    """Return every setting as text with secrets hidden, by group: what `asrq config` prints.
+
+    Raises:
+        SettingsError: one of a backend does not fit.
+    """
+    of_ours = {
+        plugins.setting_name(backend, option): value
+        for backend in plugins.OURS
+        if plugins.declared(backend)
+        for option, value in settings.all_of(backend).items()
+    }
+    shown = {
+        name: _shown(name, of_ours[name] if name in of_ours else getattr(settings, name))
+        for names in groups().values()
+        for name in names
+    }
+    # What of the others is a secret, only their backend knows.
     return shown | {
-        name: "**********" if _SECRET.search(name) else _shown(value) for name, value in settings.of_plugins.items()
+        name: "**********" if _SECRET.search(name) else _shown(name, value)
+        for name, value in settings.of_backends.items()
+        if name not in shown
     }
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        return (os.pathsep if name == "audio_roots" else ",").join(map(str, value))
     text = str(value)
     return redacted_url(text) if "://" in text else text

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
+from asrq_jobs import plugins
 from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import NotServedError
 
-BACKENDS: Final = ("whisper", "qwen", "server", "onnx")
 """Those that come with asrq."""
 
 _SILENT_S = 60.0  # workers report every few seconds
@@ -21,7 +21,7 @@ def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
     Raises:
         NotServedError: it neither comes with asrq, nor does a worker say that it has or serves it.
     """
-    known = dict.fromkeys((*BACKENDS, *(name for status in workers.values() for name in _names(status))))
+    known = dict.fromkeys((*plugins.OURS, *(name for status in workers.values() for name in _names(status))))
     if backend in known:
         return
     near = difflib.get_close_matches(backend.lower(), known, n=2)

@@ -19,11 +19,28 @@ from pydantic_settings import (
 from asrq_jobs import plugins, queue_url
 from asrq_jobs.request import LANES
 
-PREFIX = "ASRQ_"
+PREFIX = plugins.PREFIX
 TOML_FILE = "asrq.toml"
 DOTENV_FILE = ".env"
 
 Seconds = Annotated[float, Field(gt=0)]
+
+FIRST = (
+    "redis_url", "backend", "model", "model_download", "device", "lanes", "audio_roots", "result_ttl_s", "metrics_port",
+    "log_level",
+)  # fmt: skip
+"""The settings that an operator needs first."""
+_GROUPS = {
+    "redis_url": "Queue",
+    "backend": "Workers",
+    "engine_memory_mb": "Engines",
+    "audio_roots": "Audio",
+    "lease_s": "Safety",
+    "webhook_secret": "Webhooks",
+    "http_models": "HTTP",
+    "log_level": "Monitoring",
+}
+"""The first setting of each group, in the order of the class."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -53,8 +70,8 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # a value that does not fit may hold a password
     )
 
-    _of_plugins: dict[str, Any] = PrivateAttr(default_factory=dict)
-    """Settings of backends that were installed beside asrq, by name; what they may be, the backends say."""
+    _of_backends: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What was set of the settings that backends declare, by name."""
 
     # Queue
     redis_url: str = Field(
@@ -87,30 +104,14 @@ class Settings(BaseSettings):
         default=False, description="Load the fallback at the start instead of when it is needed."
     )
     model: str | None = Field(
-        default=None, description="Model of the backend: name, hub id or path; overrides the ones below."
+        default=None, description="Model of the backend: name, hub id or path; overrides its own setting below."
     )
-    whisper_model: str = Field(
-        default="base", description="Size name (tiny.en, base, small, …), hub id, or path of a folder."
+    lanes: str = Field(default="interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
+    worker_name: str | None = Field(
+        default=None, description="Shown in dashboards, with a random ending; default: host name."
     )
-    qwen_model: str = Field(default="1.7b", description="0.6b, 1.7b, hub id, or path of a folder.")
-    qwen_attention: str | None = Field(default=None, description="Attention of Qwen: sdpa, flash_attention_2, eager.")
-    qwen_aligner: str | None = Field(
-        default=None, description="Forced aligner for word timestamps of Qwen: path or hub id."
-    )
-    qwen_max_tokens: int = Field(default=512, ge=32, description="Longest output of a chunk; what hits it is split.")
-    server_model: str = Field(default="", description="Model name at the inference server.")
-    server_url: str = Field(default="", description="Address of an OpenAI-compatible inference server.")
-    server_api: Literal["transcriptions", "chat"] = Field(
-        default="transcriptions", description="Which of its two interfaces."
-    )
-    server_api_key: SecretStr | None = Field(default=None, description="Its key.")
-    server_concurrency: int = Field(default=4, ge=1, le=256, description="Requests to it at the same time.")
-    server_timeout_s: Seconds = Field(default=50.0, description="Limit for one chunk there; below engine_stall_s.")
-    server_languages: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Languages it knows; none: all."
-    )
-    onnx_model: str = Field(default="", description="Folder of an ONNX export.")
-    onnx_kind: str = Field(default="whisper", description="What the export is, as onnx-asr names it.")
+
+    # Engines
     engine_memory_mb: int = Field(
         default=0, ge=0, description="Memory of all engines; idle ones make room. 0: no limit."
     )
@@ -136,15 +137,10 @@ class Settings(BaseSettings):
         description="Longest batch, in seconds of compute by the measured speed, where `interactive` is served, too; "
         "a chunk that takes longer goes alone.",
     )
-    beam_size: int = Field(default=5, ge=1, le=20, description="Whisper's beam; 1: a greedy search.")
     model_download: bool = Field(
         default=False, description="Let a worker fetch a missing model from the hub when it starts."
     )
     model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
-    lanes: str = Field(default="interactive:2,batch:6", description="Slots per lane: lane:slots, comma separated.")
-    worker_name: str | None = Field(
-        default=None, description="Shown in dashboards, with a random ending; default: host name."
-    )
 
     # Audio
     audio_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
@@ -242,7 +238,7 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)
 
-    @field_validator("url_schemes", "server_languages", "http_models", "http_origins", mode="before")
+    @field_validator("url_schemes", "http_models", "http_origins", mode="before")
     @classmethod
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -284,8 +280,6 @@ class Settings(BaseSettings):
             raise ValueError("failure_ttl_s must not be shorter than result_ttl_s: raise it, or lower result_ttl_s")
         if self.decoder_stall_s < self.lease_s / 3:
             raise ValueError("decoder_stall_s must be at least a third of lease_s, or live work looks dead: raise it")
-        if "server" in {self.backend, self.fallback} and self.server_timeout_s >= self.engine_stall_s:
-            raise ValueError("server_timeout_s must be below engine_stall_s, or the engine is taken for hung: lower it")
         if self.device == "cpu" and self.compute_type == "float16":
             raise ValueError("compute_type float16 needs device=cuda: use int8, float32 or bfloat16 on a CPU")
         return self
@@ -296,33 +290,38 @@ class Settings(BaseSettings):
         return None if self.fallback in {"none", self.backend} else self.fallback
 
     def model_of(self, backend: str) -> str:
-        """Return the model that a backend is to load."""
+        """Return the model that a backend is to load.
+
+        Raises:
+            SettingsError: see `options_of`.
+        """
         if self.model is not None and backend == self.backend:
             return self.model
-        own = {
-            "whisper": self.whisper_model,
-            "qwen": self.qwen_model,
-            "server": self.server_model,
-            "onnx": self.onnx_model,
-        }
-        return own.get(backend) or str(self.options_of(backend, model=True).get("model") or self.model or "")
+        return str(self.all_of(backend).get("model") or self.model or "")
 
-    def options_of(self, backend: str, *, model: bool = False) -> dict[str, Any]:
-        """Return what is set for a backend that was installed beside asrq; its model only if it is asked for."""
-        given = ((name, value) for name, value in self._of_plugins.items() if plugins.owner(name) == backend)
-        options = {name.removeprefix(plugins.setting_name(backend, "")): value for name, value in given}
-        return {name: value for name, value in options.items() if model or name != "model"}
+    def options_of(self, backend: str) -> dict[str, Any]:
+        """Return the options of a backend but for its model: of ours all, of others those that are set, as text.
 
-    def with_plugins(self, given: Mapping[str, Any]) -> Settings:
-        """Return these settings with those of installed backends, such as `clap_threshold`."""
+        Raises:
+            SettingsError: one does not fit.
+        """
+        return {name: value for name, value in self.all_of(backend).items() if name != "model"}
+
+    def with_backends(self, given: Mapping[str, Any]) -> Settings:
+        """Return these settings with those that backends declare, such as `beam_size` or `clap_threshold`."""
         copy = self.model_copy()
-        copy._of_plugins = dict(given)
+        copy._of_backends = dict(given)
         return copy
 
     @property
-    def of_plugins(self) -> Mapping[str, Any]:
-        """What is set for backends that were installed beside asrq."""
-        return self._of_plugins
+    def of_backends(self) -> Mapping[str, Any]:
+        """What is set of the settings that backends declare."""
+        return self._of_backends
+
+    def all_of(self, backend: str) -> dict[str, Any]:
+        """The same, and its model if it has a setting for it."""
+        given = ((name, value) for name, value in self._of_backends.items() if plugins.owner(name) == backend)
+        return plugins.typed(backend, {plugins.option_name(backend, name): value for name, value in given})
 
     @property
     def slots(self) -> dict[str, int]:
@@ -364,3 +363,14 @@ def parse_lanes(text: str) -> dict[str, int]:
     if not sum(slots.values()):
         raise ValueError("at least one lane needs a slot; write for example interactive:2,batch:6")
     return slots
+
+
+def groups() -> dict[str, list[str]]:
+    """Return the names of all settings by group: those needed first, then the others by subject, then by backend."""
+    found: dict[str, list[str]] = {"First": list(FIRST)}
+    group = ""
+    for name in Settings.model_fields:
+        group = _GROUPS.get(name, group)
+        if name not in FIRST:
+            found.setdefault(group, []).append(name)
+    return found | {f"Backend {name}": names for name in plugins.OURS if (names := list(plugins.declared(name)))}

@@ -39,7 +39,7 @@ def test_it_serves_and_its_settings_count(asrq: Asrq, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ASRQ_CLAP_THRESHOLD", "0.999")
     assert asrq(*command).stdout.split() == []
     monkeypatch.setenv("ASRQ_CLAP_THRESHOLD", "loud")
-    assert "Setting ASRQ_CLAP_THRESHOLD: " in asrq(*command).stderr
+    assert "Setting clap_threshold: " in asrq(*command).stderr
     monkeypatch.delenv("ASRQ_CLAP_THRESHOLD")
     monkeypatch.setenv("ASRQ_CLAP_TRESHOLD", "0.5")
     refused = asrq(*command)

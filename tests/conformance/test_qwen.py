@@ -24,7 +24,7 @@ Clips = dict[str, Samples]
 @pytest.fixture
 def terse(tiny_qwen: Path, tmp_path: Path, request: pytest.FixtureRequest) -> QwenBackend:
     """A backend, without an aligner, that may say no more than so many tokens."""
-    terse = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path, options={"max_new_tokens": request.param}))
+    terse = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path, options={"max_tokens": request.param}))
     terse.load()
     return terse
 
@@ -116,7 +116,7 @@ def test_an_answer_at_the_token_limit_splits_the_chunk(terse: QwenBackend, clips
 
 @pytest.mark.parametrize("terse", [2, 12], indirect=True)
 def test_what_is_still_too_long_says_so(terse: QwenBackend, clips: Clips) -> None:
-    limit = terse.config.options["max_new_tokens"]
+    limit = terse.config.options["max_tokens"]
     transcript = heard(terse, clips["en01"])
     assert transcript.truncated
     assert transcript.warnings == ("truncated",)

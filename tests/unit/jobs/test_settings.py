@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asrq_jobs import configuration
+from asrq_jobs import configuration, plugins
 from asrq_jobs.errors import SettingsError
+from asrq_jobs.settings import groups
 
 
 def test_flags_win_over_environment_over_dotenv_over_toml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +20,8 @@ def test_flags_win_over_environment_over_dotenv_over_toml(monkeypatch: pytest.Mo
     monkeypatch.setenv("ASRQ_MODEL", "environment")
     monkeypatch.setenv("ASRQ_BEAM_SIZE", "3")
     loaded = configuration.load(model="flag", beam_size=None)
-    assert (loaded.model, loaded.beam_size, loaded.decoders, loaded.chunk_s) == ("flag", 3, 4, 20)
+    assert (loaded.model, loaded.decoders, loaded.chunk_s) == ("flag", 4, 20)
+    assert loaded.options_of("whisper") == {"beam_size": 3}
     origins = configuration.origins()
     assert {name: origins[name] for name in ("model", "decoders", "chunk_s", "lease_s")} == {
         "model": "environment", "decoders": ".env", "chunk_s": "asrq.toml", "lease_s": "default"
@@ -56,6 +58,59 @@ def test_a_bad_file_is_a_sentence(text: str, told: str) -> None:
     Path("asrq.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=told):
         configuration.load()
+
+
+def test_the_options_of_a_backend_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("asrq.toml").write_text('qwen_max_tokens = 64\nserver_languages = ["ru"]\n', encoding="utf-8")
+    monkeypatch.setenv("ASRQ_SERVER_LANGUAGES", "ru, English")
+    loaded = configuration.load()
+    assert loaded.options_of("qwen") == {"attention": None, "aligner": None, "max_tokens": 64}
+    assert loaded.options_of("server")["languages"] == ("ru", "English")
+    assert (loaded.model_of("qwen"), loaded.model_of("server")) == ("1.7b", "")
+    origins = configuration.origins()
+    assert [origins[f"{name}"] for name in ("qwen_max_tokens", "server_languages", "onnx_kind")] == [
+        "asrq.toml", "environment", "default"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said", "hint"),
+    [
+        ("QWEN_MAX_TOKENS", "31", "Setting qwen_max_tokens: ", "ASRQ_QWEN_MAX_TOKENS: Longest output"),
+        ("BEAM_SIZE", "many", "Setting beam_size: ", "ASRQ_BEAM_SIZE: Whisper's beam"),
+        ("SERVER_CONCURENCY", "2", "Unknown setting ASRQ_SERVER_CONCURENCY", "Did you mean ASRQ_SERVER_CONCURRENCY?"),
+    ],
+)
+def test_options_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str, hint: str) -> None:
+    monkeypatch.setenv(f"ASRQ_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        configuration.load()
+    assert caught.value.message.startswith(said)
+    assert (caught.value.hint or "").startswith(hint)
+
+
+def test_an_engine_is_not_taken_for_hung_while_its_server_may_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_SERVER_TIMEOUT_S", "60")
+    configuration.load()
+    with pytest.raises(SettingsError, match="server_timeout_s must be below engine_stall_s"):
+        configuration.load(backend="server")
+
+
+def test_each_setting_is_in_one_group() -> None:
+    grouped = [name for names in groups().values() for name in names]
+    assert sorted(grouped) == sorted(configuration.masked(configuration.load()))
+    assert len(grouped) == len(set(grouped))
+    assert len(groups()["First"]) == 10
+
+
+def test_a_client_alone_takes_the_settings_of_backends_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_class", lambda _backend: None)
+    plugins.declared.cache_clear()
+    try:
+        monkeypatch.setenv("ASRQ_QWEN_MAX_TOKENS", "many")
+        assert configuration.masked(configuration.load())["qwen_max_tokens"] == "many"
+    finally:
+        plugins.declared.cache_clear()
 
 
 def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:

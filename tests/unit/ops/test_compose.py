@@ -21,13 +21,14 @@ from conftest import REPO
 from support.command_line import parse
 from support.needs import missing
 
-from asrq_jobs.settings import PREFIX, Settings
+from asrq_jobs import plugins
+from asrq_jobs.settings import PREFIX, Settings, groups
 
 BASE = "docker-compose.yml"
 GPU, QWEN, SEEING = (f"ops/compose/{name}.yml" for name in ("gpu", "qwen", "observability"))
 TOGETHER = [(BASE,), (BASE, GPU), (BASE, GPU, QWEN), (BASE, SEEING), (BASE, GPU, QWEN, SEEING)]
 EXAMPLE = REPO / "ops" / "compose" / "compose.env.example"
-KNOWN = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+KNOWN = {f"{PREFIX}{name.upper()}" for names in groups().values() for name in names}
 OURS = re.compile(r"worker(-\d)?|reaper|dashboard")
 DOCKERFILE = (REPO / "ops" / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
@@ -171,8 +172,10 @@ def test_qwen_serves_and_whisper_stands_in() -> None:
     for name, service in ours((BASE, GPU, QWEN)).items():
         if name.startswith("worker"):
             given = {key.lower().removeprefix("asrq_"): value for key, value in service["environment"].items()}
-            settings = Settings(**given)
-            assert (settings.backend, settings.fallback_backend, settings.qwen_model) == ("qwen", "whisper", "1.7b")
+            of_qwen = {key: value for key, value in given.items() if plugins.owner(key) == "qwen"}
+            settings = Settings(**given).with_backends(of_qwen)
+            assert (settings.backend, settings.fallback_backend) == ("qwen", "whisper")
+            assert settings.model_of("qwen") == "1.7b"
 
 
 def test_the_examples_name_every_variable_and_only_known_settings() -> None:

@@ -15,7 +15,7 @@ from conftest import REPO
 from support.command_line import parse
 from support.needs import missing
 
-from asrq_jobs.settings import PREFIX, Settings
+from asrq_jobs.settings import PREFIX, Settings, groups
 
 FOLDER = REPO / "ops" / "systemd"
 UNITS = sorted(path.name for path in FOLDER.glob("*.service"))
@@ -67,7 +67,7 @@ def test_commands_and_settings_exist(unit: str) -> None:
     parse(words)
     names = {pair.partition("=")[0] for line in service(unit)["Environment"] for pair in line.split()}
     assert {name for name in names if name.startswith(PREFIX)} <= {
-        f"{PREFIX}{n.upper()}" for n in Settings.model_fields
+        f"{PREFIX}{name.upper()}" for names in groups().values() for name in names
     }
 
 

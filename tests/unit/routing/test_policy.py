@@ -19,9 +19,9 @@ from asrq_jobs.errors import (
     PoisonedError,
     UnsupportedOptionError,
 )
+from asrq_jobs.plugins import OURS
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
-from asrq_jobs.serving import BACKENDS
 from asrq_worker.backends import registry
 from asrq_worker.backends.base import Capabilities
 from asrq_worker.routing.offers import Offer
@@ -117,7 +117,7 @@ def test_a_shadow_hears_its_share_of_what_another_backend_has_served() -> None:
 
 
 def test_the_backends_that_clients_know_are_those_that_workers_have() -> None:
-    assert registry.names() == BACKENDS
+    assert registry.names() == OURS
 
 
 @given(share=st.floats(0.01, 1), ids=st.lists(st.text("abc123_-", min_size=1, max_size=12), min_size=1, max_size=30))

@@ -8,12 +8,6 @@ from asrq_jobs import plugins
 from asrq_jobs.errors import SettingsError
 from asrq_worker.backends.base import Backend
 
-_PUBLIC = {
-    "whisper": "asrq_worker.backends.whisper.backend:WhisperBackend",
-    "qwen": "asrq_worker.backends.qwen.backend:QwenBackend",
-    "server": "asrq_worker.backends.server.backend:ServerBackend",
-    "onnx": "asrq_worker.backends.onnx.backend:OnnxBackend",
-}
 _FOR_TESTS = {
     "fake": "asrq_worker.backends.fake:FakeBackend",
     "other": "asrq_worker.backends.fake:OtherFakeBackend",
@@ -22,7 +16,7 @@ _FOR_TESTS = {
 
 def names() -> tuple[str, ...]:
     """Return the names a user can choose from."""
-    return (*_PUBLIC, *(name for name in plugins.installed() if name not in _PUBLIC))
+    return (*plugins.OURS, *(name for name in plugins.installed() if name not in plugins.OURS))
 
 
 def backend_class(name: str) -> type[Backend]:
@@ -31,7 +25,8 @@ def backend_class(name: str) -> type[Backend]:
     Raises:
         SettingsError: there is none, or it was installed and cannot be used.
     """
-    where = (_PUBLIC | _FOR_TESTS).get(name)
+    ours = {each: f"asrq_worker.backends.{each}.backend:{each.capitalize()}Backend" for each in plugins.OURS}
+    where = (ours | _FOR_TESTS).get(name)
     if where is None:
         return _installed(name)
     module, _, attribute = where.partition(":")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from types import TracebackType
 
+from pydantic import SecretStr
+
 from asrq_jobs.errors import EngineError, SetupError, StorageError
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
@@ -151,27 +153,10 @@ def backend_config(settings: Settings, backend: str) -> BackendConfig:
         parallel=settings.parallel,
         download=settings.model_download,
         model_dir=settings.model_dir,
-        options={**settings.options_of(backend), **_options(settings).get(backend, {})},
+        options={name: _plain(value) for name, value in settings.options_of(backend).items()},
     )
 
 
-def _options(settings: Settings) -> dict[str, dict[str, object]]:
-    """What only one of our backends knows."""
-    key = settings.server_api_key
-    return {
-        "whisper": {"beam_size": settings.beam_size},
-        "qwen": {
-            "attention": settings.qwen_attention,
-            "aligner": settings.qwen_aligner,
-            "max_new_tokens": settings.qwen_max_tokens,
-        },
-        "server": {
-            "url": settings.server_url,
-            "api": settings.server_api,
-            "api_key": key.get_secret_value() if key else None,
-            "concurrency": settings.server_concurrency,
-            "timeout_s": settings.server_timeout_s,
-            "languages": list(settings.server_languages) or None,
-        },
-        "onnx": {"kind": settings.onnx_kind},
-    }
+def _plain(value: object) -> object:
+    """An option as a child process can be told it; there the backend reads it as it declares it."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -7,16 +7,20 @@ import json
 import wave
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from asrq_jobs.errors import MalformedOutputError, SettingsError
 from asrq_jobs.languages import NAMES
-from asrq_worker.backends.base import ChunkOptions, TimedSegment, TimedWord, Transcript
-from asrq_worker.backends.server import messages, options, retry
+from asrq_worker.backends import options
+from asrq_worker.backends.base import BackendConfig, ChunkOptions, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.server import messages, retry
 from asrq_worker.backends.server.messages import Detail
+from asrq_worker.backends.server.options import Options, checked
 
 AUTO = ChunkOptions()
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -196,12 +200,18 @@ def test_pauses_grow_and_honour_the_server() -> None:
     assert retry.pause_s(3, 1.0, 0.5) == 2
 
 
+def configured(given: dict[str, Any]) -> Options:
+    return checked(options.read(Options, BackendConfig("m", Path("unused"), options=given), backend="server"))
+
+
 def test_options_and_their_defaults() -> None:
-    given = options.read({"url": " https://host:8443/asr/v1/ ", "beam_size": 5, "api_key": " sesame ", "api": "chat"})
-    assert (given.url, given.api, given.api_key) == ("https://host:8443/asr", "chat", "sesame")
-    assert (given.concurrency, given.timeout_s, given.languages) == (4, 50.0, frozenset(NAMES))
+    given = configured({"url": " https://host:8443/asr/v1/ ", "api_key": " sesame ", "api": "chat"})
+    assert (given.url, given.api) == ("https://host:8443/asr", "chat")
+    assert given.api_key == SecretStr("sesame")
+    assert (given.concurrency, given.timeout_s, given.languages) == (4, 50.0, tuple(sorted(NAMES)))
     assert "sesame" not in repr(given), "the key is in no log"
-    assert options.read({"url": "http://h", "languages": ["ru", "English"]}).languages == {"ru", "en"}
+    assert configured({"url": "http://h", "languages": ["ru", "English"]}).languages == ("en", "ru")
+    assert configured({"url": "http://h", "languages": "ru, English,"}).languages == ("en", "ru")
 
 
 @pytest.mark.parametrize(
@@ -213,14 +223,14 @@ def test_options_and_their_defaults() -> None:
         ({"url": "http://host:99999"}, "not an http"),
         ({"url": "http://user:sesame@host"}, "no user name"),
         ({"url": "http://host/v1?key=sesame"}, "no user name, query"),
-        ({"url": "http://host", "api": "grpc"}, "no server API"),
+        ({"url": "http://host", "api": "grpc"}, "server_api: Input should be"),
         ({"url": "http://host", "api_key": "sesame\r\nX: y"}, "key has characters"),
         ({"url": "http://host", "api_key": "sésame"}, "key has characters"),
-        ({"url": "http://host", "concurrency": -1}, "positive"),
+        ({"url": "http://host", "concurrency": -1}, "server_concurrency: Input should be greater"),
         ({"url": "http://host", "languages": ["klingon"]}, "languages: Unknown language"),
     ],
 )
 def test_options_that_do_not_fit(given: dict[str, Any], match: str) -> None:
     with pytest.raises(SettingsError, match=match) as caught:
-        options.read(given)
+        configured(given)
     assert "sesame" not in caught.value.message + (caught.value.hint or "")

@@ -24,9 +24,10 @@ from asrq_jobs.errors import (
 )
 from asrq_jobs.languages import NAMES
 from asrq_jobs.settings import expanded
-from asrq_worker.backends import failures, guards
+from asrq_worker.backends import failures, guards, options
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
+from asrq_worker.backends.onnx.options import Options
 from asrq_worker.backends.refusal import unsupported
 
 if TYPE_CHECKING:
@@ -80,14 +81,15 @@ _SUFFIXES = {"auto": None, "float32": None, "float16": "fp16", "int8": "int8"}
 
 
 class OnnxBackend(Backend):
-    """Options: `kind`, a key of `KINDS`. `config.model` is a folder; nothing is ever downloaded."""
+    """Options: see `options.Options`; `kind` is a key of `KINDS`. `config.model` is a folder;
+    nothing is ever downloaded."""
 
     name: ClassVar[str] = "onnx"
     packages: ClassVar[tuple[str, ...]] = ("onnx-asr", "onnxruntime")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._kind_name: str = config.options.get("kind") or ""
+        self._kind_name = options.read(Options, config, backend=self.name).kind
         self._languages: frozenset[str]
         self._model: TextResultsAsrAdapter
 
@@ -168,14 +170,14 @@ class OnnxBackend(Backend):
         del self._model
 
     def _transcribe(self, chunk: Chunk) -> Transcript:
-        options = chunk.options
-        if refused := unsupported(options, self.capabilities(), backend=self.name, model=self.config.model):
+        asked = chunk.options
+        if refused := unsupported(asked, self.capabilities(), backend=self.name, model=self.config.model):
             raise refused
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
-        text: str = self._model.recognize(samples, language=options.language).strip()
-        return Transcript(text, options.language if text else None)
+        text: str = self._model.recognize(samples, language=asked.language).strip()
+        return Transcript(text, asked.language if text else None)
 
 
 def _suffix(compute_type: str) -> str | None:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from asrq_jobs import extras
@@ -31,18 +31,19 @@ from asrq_worker.backends.base import (
 )
 from asrq_worker.backends.device import choose_device, free_memory_mb, refuse_too_large
 from asrq_worker.backends.failures import first_line, is_out_of_memory
+from asrq_worker.backends.options import read
 from asrq_worker.backends.qwen import files, japanese
 from asrq_worker.backends.qwen.dtype import BYTES, choose_dtype
 from asrq_worker.backends.qwen.files import Checkpoint
 from asrq_worker.backends.qwen.listener import Listener
+from asrq_worker.backends.qwen.options import Options
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.storage import disk
 
 if TYPE_CHECKING:
     from asrq_worker.backends.qwen.model import QwenModel
 
-DEFAULT_MAX_NEW_TOKENS = 512
-DEFAULT_MAX_BATCH = {"cpu": 16, "cuda": 32}
+MAX_BATCH = {"cpu": 16, "cuda": 32}
 RUNTIME_MB = 800
 """What torch and the package take before any weights (measured: 770 MiB on Linux)."""
 
@@ -51,30 +52,15 @@ _SMALLER = "Free memory, or choose a smaller model (0.6b) or compute type (bfloa
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")
 
 
-@dataclass(frozen=True)
-class Options:
-    """`BackendConfig.options` of this backend."""
-
-    attention: str | None = None
-    """Attention implementation of Transformers; None: its own choice."""
-    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS
-    """Longest answer to one chunk; a chunk that needs more is split."""
-    aligner: str | None = None
-    """Folder or hub id of the forced aligner; without it there are no word timestamps."""
-    max_batch: int | None = None
-    """None: 16 chunks on a CPU, 32 on CUDA."""
-
-
 class QwenBackend(Backend):
-    """Options: see `Options`. One batch at a time: the package is not thread-safe."""
+    """Options: see `options.Options`. One batch at a time: the package is not thread-safe."""
 
     name: ClassVar[str] = "qwen"
     packages: ClassVar[tuple[str, ...]] = ("qwen-asr", "torch", "transformers")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        known = {field.name for field in fields(Options)}
-        self._options = Options(**{name: value for name, value in config.options.items() if name in known})
+        self._options = read(Options, config, backend=self.name)
         self._lock = threading.Lock()
         self._model: QwenModel
         self._listener: Listener
@@ -128,7 +114,7 @@ class QwenBackend(Backend):
                 device=device,
                 dtype=dtype,
                 attention=options.attention,
-                max_new_tokens=options.max_new_tokens,
+                max_new_tokens=options.max_tokens,
             )
         except AsrqError:
             raise
@@ -147,7 +133,7 @@ class QwenBackend(Backend):
             word_timestamps=aligner is not None,
             prompt=True,
             hotwords=True,
-            max_batch=options.max_batch or DEFAULT_MAX_BATCH[device],
+            max_batch=MAX_BATCH[device],
             pads=True,
         )
         self.folders = tuple(found.folder for found in (recogniser, aligner) if found and not found.revision)

@@ -18,7 +18,7 @@ from asrq_jobs.errors import (
     ServerRefusedError,
     UnsupportedOptionError,
 )
-from asrq_worker.backends import guards
+from asrq_worker.backends import guards, options
 from asrq_worker.backends.base import (
     SAMPLE_RATE,
     Backend,
@@ -29,8 +29,9 @@ from asrq_worker.backends.base import (
     Transcript,
 )
 from asrq_worker.backends.refusal import unsupported
-from asrq_worker.backends.server import messages, options
+from asrq_worker.backends.server import messages
 from asrq_worker.backends.server.messages import Detail
+from asrq_worker.backends.server.options import Options, checked
 
 if TYPE_CHECKING:
     from asrq_worker.backends.server.connection import Answer, Connection
@@ -52,7 +53,7 @@ class ServerBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._options = options.read(config.options)
+        self._options = checked(options.read(Options, config, backend=self.name))
         self._detail = Detail.TEXT
         self._connection: Connection
 
@@ -106,7 +107,7 @@ class ServerBackend(Backend):
         A chat model cannot be told the language: the template that makes its prompt has no place for it.
         """
         return Capabilities(
-            languages=self._options.languages if self._options.api == "transcriptions" else frozenset(),
+            languages=frozenset(self._options.languages) if self._options.api == "transcriptions" else frozenset(),
             word_timestamps=self._detail is Detail.WORDS,
             prompt=True,
             hotwords=True,
@@ -205,6 +206,6 @@ class ServerBackend(Backend):
         if not isinstance(told, str):
             return ""
         text = " ".join(told.split()).rstrip(".")
-        if self._options.api_key:
-            text = text.replace(self._options.api_key, "***")
+        if key := self._options.api_key:
+            text = text.replace(key.get_secret_value(), "***")
         return f": {text[:_LONGEST_QUOTE]}" if text else ""

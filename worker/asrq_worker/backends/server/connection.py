@@ -54,7 +54,7 @@ class Connection:
         self._jitter = jitter
         headers = {"User-Agent": f"asrq/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
         if options.api_key:
-            headers["Authorization"] = f"Bearer {options.api_key}"
+            headers["Authorization"] = f"Bearer {options.api_key.get_secret_value()}"
         self._client = httpx.AsyncClient(
             base_url=options.url,
             headers=headers,

@@ -2,69 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr
 
 from asrq_jobs import languages
 from asrq_jobs.errors import SettingsError, UnknownLanguageError
 
 Api = Literal["transcriptions", "chat"]
 
-APIS: tuple[Api, ...] = ("transcriptions", "chat")
-DEFAULT_CONCURRENCY = 4
-DEFAULT_TIMEOUT_S = 50.0
-"""Below `ASRQ_ENGINE_STALL_S`: a server that is slow must cost its chunk, not the engine's process."""
-
 _KEY_HINT = "Check ASRQ_SERVER_API_KEY."
 _URL_HINT = "Set ASRQ_SERVER_URL, for example to http://gpu-host:8000."
 
 
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True)
 class Options:
-    """`BackendConfig.options` of the server backend."""
+    """The settings of this backend; `model` reaches it as `BackendConfig.model`."""
 
-    url: str
-    """Scheme, host, port and perhaps a path, without the `/v1` that the API's paths begin with."""
-    api: Api = "transcriptions"
-    api_key: str | None = field(default=None, repr=False)
-    concurrency: int = DEFAULT_CONCURRENCY
-    """Requests in flight."""
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    """Limit for one chunk: connecting, all attempts, the pauses between them, and the last byte of the answer."""
-    languages: frozenset[str] = frozenset(languages.NAMES)
-    """ISO 639-1 codes that the server's model can be asked for."""
+    model: Annotated[str, Field(description="Model name at the inference server.")] = ""
+    url: Annotated[str, Field(description="Address of an OpenAI-compatible inference server.")] = ""
+    api: Annotated[Api, Field(description="Which of its two interfaces.")] = "transcriptions"
+    api_key: Annotated[SecretStr | None, Field(description="Its key.")] = None
+    concurrency: Annotated[int, Field(ge=1, le=256, description="Requests to it at the same time.")] = 4
+    # Below `ASRQ_ENGINE_STALL_S`: a server that is slow must cost its chunk, not the engine's process.
+    timeout_s: Annotated[float, Field(gt=0, description="Limit for one chunk there; below engine_stall_s.")] = 50.0
+    languages: Annotated[
+        tuple[str, ...], BeforeValidator(_split), Field(description="Languages it knows; none: all.")
+    ] = ()
 
 
-def read(options: Mapping[str, Any]) -> Options:
-    """Return the options; those of other backends are left out.
+def checked(options: Options) -> Options:
+    """Return the options as the backend uses them.
 
-    Keys: `url`, and if wanted `api`, `api_key`, `concurrency`, `timeout_s` and `languages` (codes or English names).
+    The URL has scheme, host, port and perhaps a path, without the `/v1` that the API's paths begin with; the languages
+    are ISO 639-1 codes, all of them where none was given.
 
     Raises:
-        SettingsError: one is missing or does not fit; no message holds the key.
+        SettingsError: one does not fit; no message holds the key.
     """
-    api = options.get("api") or "transcriptions"
-    if api not in APIS:
-        raise SettingsError(f"There is no server API {api!r}.", hint=f"Set ASRQ_SERVER_API to {' or '.join(APIS)}.")
-    key = (options.get("api_key") or "").strip()
+    key = options.api_key.get_secret_value().strip() if options.api_key else ""
     if not (key.isascii() and key.isprintable()):
         raise SettingsError("The inference server's key has characters that no header can carry.", hint=_KEY_HINT)
-    concurrency = options.get("concurrency") or DEFAULT_CONCURRENCY
-    timeout_s = options.get("timeout_s") or DEFAULT_TIMEOUT_S
-    if concurrency < 1 or timeout_s <= 0:
-        raise SettingsError(
-            "The inference server's concurrency and time limit must be positive.",
-            hint="Check ASRQ_SERVER_CONCURRENCY and ASRQ_SERVER_TIMEOUT_S.",
-        )
-    return Options(
-        url=_base(options.get("url") or ""),
-        api=api,
-        api_key=key or None,
-        concurrency=concurrency,
-        timeout_s=timeout_s,
-        languages=_codes(options.get("languages") or ()) or frozenset(languages.NAMES),
+    return replace(
+        options,
+        url=_base(options.url),
+        api_key=SecretStr(key) if key else None,
+        languages=tuple(sorted(_codes(options.languages) or languages.NAMES)),
     )
 
 

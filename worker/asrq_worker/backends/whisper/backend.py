@@ -17,7 +17,7 @@ from asrq_jobs.errors import (
     OutOfMemoryError,
 )
 from asrq_jobs.languages import NAMES
-from asrq_worker.backends import failures, guards
+from asrq_worker.backends import failures, guards, options
 from asrq_worker.backends.base import (
     Backend,
     BackendConfig,
@@ -32,6 +32,7 @@ from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, hear
 from asrq_worker.backends.whisper.listener import listen
+from asrq_worker.backends.whisper.options import Options
 from asrq_worker.backends.whisper.steps import Search, Steps
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ _SIZES = ("tiny", "base", "small", "medium", "large")
 
 
 class WhisperBackend(Backend):
-    """Option: `beam_size` (5)."""
+    """Options: see `options.Options`."""
 
     name: ClassVar[str] = "whisper"
     packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2", "tokenizers", "numpy")
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._search = Search(config.options.get("beam_size", 5))
+        self._search = Search(options.read(Options, config, backend=self.name).beam_size)
         self._margins_s: Sequence[float]
         self._model: Model
         self._capabilities: Capabilities
