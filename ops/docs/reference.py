@@ -208,7 +208,8 @@ def _command(context: click.Context, extra: str | None) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None  # noqa: S101  # it is listed
-            yield from _command(click.Context(child, info_name=name, parent=context), None)
+            if not child.hidden:
+                yield from _command(click.Context(child, info_name=name, parent=context), None)
 
 
 def errors_page() -> str:

@@ -46,6 +46,10 @@ def test_list_and_show(asrq: Asrq, failed: list[str]) -> None:
     assert asrq("dead", "list", "--code", "poisoned", "--all").stdout == ""
     assert asrq("dead", "list", "--older-than", "1h").stdout == ""
     assert len(lines(asrq("dead", "list", "--json", "--most", "2").stdout)) == 2
+    assert asrq("list", "--state", "failed", "--code", "poisoned").stdout == ""
+    assert asrq("list", "--older-than", "1h").stdout == ""
+    by_code = asrq("list", "--code", rows[0][2]).stdout.splitlines()
+    assert {line.split("\t")[0] for line in by_code} == {row[0] for row in rows if row[2] == rows[0][2]}
     shown = asrq("dead", "show", "one", "nowhere")
     assert shown.returncode == 1
     assert "attempt 1" in shown.stdout
@@ -73,6 +77,8 @@ def test_retry_and_purge(asrq: Asrq, client: Client, failed: list[str]) -> None:
         ["dead", "purge", "one", "--all"],
         ["dead", "purge", "one", "--code", "worker_lost"],
         ["dead", "retry", "--lane", "batch"],
+        ["retry", "one", "--all"],
+        ["list", "--state", "queued", "--code", "worker_lost"],
         ["dead", "list", "--older-than", "soon"],
         ["reaper", "--dry-run"],
         ["reaper", "--json"],

@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
         "worker,demo,embedded",
     ),
     "config": Command("asrq_jobs.cli.config:config", "Show the settings and where each came from.", "Look after"),
-    "dead": Command("asrq_jobs.cli.dead:dead", "Look at failed jobs, retry and purge them.", "Look after"),
+    "dead": Command("asrq_jobs.cli.dead:dead", "Show failed jobs with their attempts, and purge them.", "Look after"),
     "backend": Command("asrq_jobs.cli.backend:backend", "Show and change which backend serves jobs.", "Look after"),
     "doctor": Command(
         "asrq_worker.cli.doctor:doctor", "Check this machine and the queue, with a fix for each problem.", "Look after",

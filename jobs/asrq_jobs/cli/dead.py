@@ -2,79 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.bulk import for_each
-from asrq_jobs.cli.group import Group
+from asrq_jobs.cli.group import Group, hidden
+from asrq_jobs.cli.jobs import change, retry
+from asrq_jobs.cli.selection import chosen, failure_options, lane_option, selection
 from asrq_jobs.client import Client
 from asrq_jobs.dead import DeadLetter
-from asrq_jobs.errors import UsageError
-from asrq_jobs.request import LANES
 
 _COLUMNS = ("id", "lane", "code", "failed", "attempts", "backend", "description")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-Decorated = TypeVar("Decorated", bound=Callable[..., object])
-
-
-def _age(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001  # click's signature
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,9})([smhd])", value)
-    if found is None:
-        raise click.BadParameter("write a number and s, m, h or d, for example 12h")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def _filters(command: Decorated) -> Decorated:
-    for option in (
-        click.option(
-            "--older-than",
-            "older_than_s",
-            callback=_age,
-            metavar="AGE",
-            help="Failed longer ago than this: 30m, 12h, 7d; default: any.",
-        ),
-        click.option("--code", metavar="CODE", help="With this error code only; default: any."),
-        click.option("--lane", type=click.Choice(LANES), help="Of this lane only; default: both."),
-    ):
-        command = option(command)
-    return command
-
-
-def _selection(command: Decorated) -> Decorated:
-    for option in (
-        options.json_option,
-        _filters,
-        click.option("--all", "every", is_flag=True, help="All of them, or all that the options below leave."),
-        click.argument("job_ids", metavar="[ID…]", nargs=-1),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(
     cls=Group,
-    epilog="\b\nExamples:\n  asrq dead list --code worker_lost\n  asrq dead show 3f2a…\n"
-    "  asrq dead retry --all --code out_of_memory\n  asrq dead purge --all --older-than 3d",
+    epilog="\b\nExamples:\n  asrq dead show 3f2a…\n  asrq dead purge --all --older-than 3d",
 )
 def dead() -> None:
-    """Look after dead letters: jobs that have failed, kept with their history for ASRQ_FAILURE_TTL_S."""
+    """Look after dead letters: jobs that have failed, kept with their history for ASRQ_FAILURE_TTL_S.
+
+    `asrq list --state failed` lists them, and `asrq retry` puts them back into their lanes.
+    """
 
 
-@dead.command("list", epilog="\b\nExample:\n  asrq dead list --lane batch --older-than 7d")
+@dead.command("list", hidden=True, epilog="\b\nExample:\n  asrq dead list --lane batch --older-than 7d")
 @click.option("--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane.")
 @click.option("--all", "every", is_flag=True, help="All of them, however many there are.")
-@_filters
+@failure_options
+@lane_option
 @options.json_option
 def list_dead(most: int, every: bool, as_json: bool, **filters: Any) -> None:
-    """List dead letters, the newest first.
+    """List dead letters, the newest first; `asrq list --state failed` does so, too.
 
     Without a terminal, prints a line per job with tabs between id, lane, error code, time of the failure, number of
     attempts, backend and description.
@@ -105,38 +67,14 @@ def show(job_ids: tuple[str, ...], as_json: bool) -> None:
     failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
-@dead.command(epilog="\b\nExample:\n  asrq dead retry --all --code engine_crashed")
-@_selection
-def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
-    """Put dead letters back into their lanes; their history and what was transcribed before are kept."""
-    _act(Client.retry, "queued", _chosen(job_ids, filters, every=every), as_json=as_json)
+dead.add_command(hidden(retry))
 
 
 @dead.command(epilog="\b\nExample:\n  asrq dead purge --all --older-than 7d")
-@_selection
+@selection
 def purge(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
     """Remove dead letters for good. Uploads stay until they expire: other jobs may name them."""
-    _act(Client.purge, "purged", _chosen(job_ids, filters, every=every), as_json=as_json)
-
-
-def _chosen(job_ids: Sequence[str], filters: dict[str, Any], *, every: bool) -> Sequence[str]:
-    if bool(job_ids) == every or (job_ids and any(value is not None for value in filters.values())):
-        raise UsageError("Name jobs, or all of them.", hint="Give ids; or --all, with --lane, --code or --older-than.")
-    if job_ids:
-        return job_ids
-    with Client(configuration.load()) as client:
-        return [letter.id for letter in client.dead_letters(**filters, most=None)]
-
-
-def _act(act: Callable[[Client, str], None], outcome: str, job_ids: Sequence[str], *, as_json: bool) -> None:
-    def one(client: Client, job_id: str) -> None:
-        act(client, job_id)
-        if as_json:
-            printing.give_json({"id": job_id, "status": outcome})
-        else:
-            printing.say(f"{job_id}  {outcome}")
-
-    failure.finish(any_failed=for_each(job_ids, one, as_json=as_json))
+    change(Client.purge, "purged", chosen(job_ids, filters, every=every), as_json=as_json)
 
 
 def _row(letter: DeadLetter) -> tuple[str, ...]:

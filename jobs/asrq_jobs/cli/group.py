@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 
 import click
@@ -32,6 +33,13 @@ class Group(click.Group):
             meant = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"{ctx.command_path} has no command {name!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)
+
+
+def hidden(command: click.Command) -> click.Command:
+    """Return a command for another name of it, which works and is not listed."""
+    alias = copy.copy(command)
+    alias.hidden = True
+    return alias
 
 
 @click.command("help", epilog="\b\nExample:\n  asrq help submit")

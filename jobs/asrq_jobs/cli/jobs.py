@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.bulk import for_each
+from asrq_jobs.cli.selection import chosen, failure_options, selection
 from asrq_jobs.client import Client
-from asrq_jobs.errors import QueueAuthError
+from asrq_jobs.errors import QueueAuthError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.serving import nobody
@@ -37,7 +39,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     failure.finish(any_failed=any_failed)
 
 
-@click.command("list", epilog="\b\nExamples:\n  asrq list --state failed\n  asrq list --after 3f2a…")
+@click.command("list", epilog="\b\nExamples:\n  asrq list --state failed --code worker_lost\n  asrq list --after 3f2a…")
 @click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state; default: all.")
 @click.option("--lane", type=click.Choice(LANES), help="Only jobs of this lane; default: both.")
 @click.option(
@@ -48,14 +50,32 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     metavar="ID",
     help="Go on after this job, in its lane and state: the last one of a page. Default: from the beginning.",
 )
+@failure_options
 @options.json_option
-def list_jobs(state: Status | None, lane: Lane | None, most: int, after: str | None, as_json: bool) -> None:
+def list_jobs(
+    state: Status | None,
+    lane: Lane | None,
+    most: int,
+    after: str | None,
+    code: str | None,
+    older_than_s: float | None,
+    as_json: bool,
+) -> None:
     """List the jobs of the queue, waiting ones first; also says if no worker takes jobs or no reaper runs.
 
-    Without a terminal, prints the columns of `asrq status` with tabs between them.
+    With --code or --older-than, lists failed jobs only. Without a terminal, prints the columns of `asrq status` with
+    tabs between them.
     """
+    by_failure = code is not None or older_than_s is not None
+    if by_failure and (state not in {None, "failed"} or after is not None):
+        raise UsageError("Only failed jobs have an error code.", hint="Leave out --state, or --code and --older-than.")
     with Client(configuration.load()) as client:
-        _show(client.jobs(state, lane=lane, most=most, after=after), as_json=as_json)
+        if by_failure:
+            letters = client.dead_letters(lane=lane, code=code, older_than_s=older_than_s, most=most)
+            found = [client.state(letter.id) for letter in letters]
+        else:
+            found = client.jobs(state, lane=lane, most=most, after=after)
+        _show(found, as_json=as_json)
         if not as_json:
             _warn_of_absence(client)
 
@@ -72,17 +92,11 @@ def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
     failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
-@click.command(epilog="\b\nExample:\n  asrq retry $(asrq list --state failed | cut -f 1)")
-@options.ids_argument
-@options.json_option
-def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Put failed or canceled jobs back into their lanes; what was transcribed before is kept."""
-
-    def act(client: Client, job_id: str) -> None:
-        client.retry(job_id)
-        _report(job_id, "queued", as_json=as_json)
-
-    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
+@click.command(epilog="\b\nExamples:\n  asrq retry 3f2a…\n  asrq retry --all --code engine_crashed")
+@selection
+def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
+    """Put failed or canceled jobs back into their lanes; their history and what was transcribed before are kept."""
+    change(Client.retry, "queued", chosen(job_ids, filters, every=every), as_json=as_json)
 
 
 @click.command(epilog="\b\nExample:\n  asrq events 3f2a… --json")
@@ -97,6 +111,16 @@ def events(job_id: str, as_json: bool) -> None:
                 printing.give_json(event.model_dump(mode="json", exclude_none=True))
             else:
                 printing.say(told(event))
+
+
+def change(act: Callable[[Client, str], None], outcome: str, job_ids: Sequence[str], *, as_json: bool) -> None:
+    """Do something to each job, and say what has become of it."""
+
+    def one(client: Client, job_id: str) -> None:
+        act(client, job_id)
+        _report(job_id, outcome, as_json=as_json)
+
+    failure.finish(any_failed=for_each(job_ids, one, as_json=as_json))
 
 
 def _report(job_id: str, outcome: str, *, as_json: bool) -> None:

@@ -28,6 +28,7 @@ def test_nothing_is_left_out() -> None:
     assert all(f"`ASRQ_{name.upper()}`" in pages["settings.md"] for names in groups().values() for name in names)
     assert all(f"### asrq {name}\n" in pages["cli.md"] for name in COMMANDS)
     assert "### asrq models fetch\n" in pages["cli.md"]
+    assert "### asrq dead list\n" not in pages["cli.md"], "another name of `asrq list --state failed`"
     assert all(f"| `{cls.code}` |" in pages["errors.md"] for cls in all_errors())
     assert all(f"\n## {group}\n" in pages["settings.md"] for group in groups())
     decisions = [path.relative_to(docs.DOCS).as_posix() for path in (docs.DOCS / "explanation/decisions").glob("*.md")]
