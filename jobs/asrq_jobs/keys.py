@@ -5,8 +5,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
 `rq:queues` like any queue.
 
     key                        type    TTL                     owner (who writes)
-    asrq:result:<id>           string  ASRQ_RESULT_TTL_S       end_execution.lua, expire.lua, cancel.lua, the quarantine
-    asrq:events:<id>           stream  ASRQ_RESULT_TTL_S       submit, begin, note, end_execution, expire, cancel, retry
+    asrq:result:<id>           string  ASRQ_RESULT_TTL_S       end_execution.lua, cancel.lua, the quarantine
+    asrq:events:<id>           stream  ASRQ_RESULT_TTL_S       submit, begin, note, end_execution, cancel, retry
     asrq:chunks:<id>           hash    ASRQ_RESULT_TTL_S       note.lua: finished chunks by checkpoint key
     asrq:cache:<key>           string  ASRQ_CACHE_TTL_S        reuse.lua: the lease of the execution whose result may
                                                        serve other jobs; <key> is the result's cache_key
@@ -28,7 +28,7 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
-    asrq:webhooks              zset    none                    end_execution.lua, expire.lua, the courier; score: due
+    asrq:webhooks              zset    none                    end_execution.lua, the courier; score: due
     asrq:spoilt:<key>          any     a week                  the reaper: what stood under a key that all jobs share
                                                        and was of another type
     asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload

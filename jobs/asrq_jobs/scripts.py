@@ -19,7 +19,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "expire", "note", "pass_on", "purge",
+    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "note", "pass_on", "purge",
     "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 

@@ -82,7 +82,7 @@ def _of_change(job_id: str, was: str, now: str, script: str) -> Iterator[str]:
         "scheduled": {"end_execution.lua"},
     }
     ended = was in ENDED
-    if script not in scripts.get(now, {"end_execution.lua", "begin.lua", "cancel.lua", "expire.lua"}):
+    if script not in scripts.get(now, {"end_execution.lua", "begin.lua", "cancel.lua"}):
         yield f"{job_id}: {script} makes it {now or 'vanish'}"
     if (
         (ended and script not in {"retry.lua", "purge.lua"})

@@ -191,7 +191,7 @@ def _short_of_time(source: random.Random) -> Scenario:
     }
     clients = tuple((request.id, (Step(0.0, "submit"), *_steps(source))) for request in requests)
     faults = source.choice([(), ("still",), ("still",), CRASHES])
-    at = source.choice([(), ("expire",), ("expire", "begin")])
+    at = source.choice([(), ("end_execution",), ("end_execution", "begin")])
     return Scenario(
         requests, scripts, clients, workers=(("batch",),), special=(False,), reapers=source.choice([1, 2]),
         faults=faults, at=at, most_faults=source.choice([1, 2, 3]), lengths_s=(1.0, 2.0, 4.0, 8.0),

@@ -1,37 +1,23 @@
 -- End one execution: close the job (completed, failed, canceled), or give it back to its lane. Fenced: it does
--- nothing unless the execution still holds its lease, so a worker that wakes late cannot harm.
+-- nothing unless the execution still holds its lease, so a worker that wakes late cannot harm. A job that has waited for too
+-- long (expired) ends here as well, without an execution; its fence is that it still waits, and since when.
 --
--- KEYS[1]   rq:job:<id>                    hash    the job
--- KEYS[2]   asrq:leases                    zset    the fence
--- KEYS[3]   rq:wip:asrq-<lane>             zset    RQ's registry of started jobs
--- KEYS[4]   rq:execution:<id>:<execution>  hash    RQ's execution; removed
--- KEYS[5]   rq:executions:<id>             zset    RQ's executions of the job
--- KEYS[6]   rq:worker:<worker>:executions  set     RQ's executions of the worker
--- KEYS[7]   asrq:attempts:<id>             list    the attempt is completed or, if it is not to count, removed
--- KEYS[8]   asrq:events:<id>               stream  receives the event
--- KEYS[9]   asrq:result:<id>               string  receives the result, if the job ends; one that is there refuses any other end
--- KEYS[10]  rq:results:<id>                stream  RQ's results; receives an entry, if the job ends
--- KEYS[11]  asrq:chunks:<id>               hash    removed on completion, kept for a retry otherwise
--- KEYS[12]  asrq:cancel:<id>               string  refuses what would give the job back; removed, if the job ends
--- KEYS[13]  asrq:stats                     hash    counters
--- KEYS[14]  asrq:blob:<sha256>            string  kept as long as the job may still need it: renewed unless it ends well
--- KEYS[15]  destination: rq:finished|failed|canceled|scheduled:asrq-<lane> (zset) or rq:queue:asrq-<lane> (list)
--- KEYS[16]  asrq:webhooks                  zset    receives the announcement, due now
--- ARGV[1]   id
--- ARGV[2]   execution
--- ARGV[3]   lane
--- ARGV[4]   outcome    completed | failed | canceled | retry | front
--- ARGV[5]   delay      seconds until a retry is due
--- ARGV[6]   ttl        seconds to keep job, result, events, attempts and registry entry, if the job ends
--- ARGV[7]   attempt    JSON of this attempt, ended; "" if it is not to count
--- ARGV[8]   event      JSON of the event
--- ARGV[9]   result     JSON of the result, if the job ends
--- ARGV[10]  rq_field   "return_value" or "exc_string": what RQ's result entry holds, if the job ends
--- ARGV[11]  rq_value   its value, encoded as RQ does
--- ARGV[12]  worker     RQ worker name
--- ARGV[13]  lapsed_by  "" for the holder itself; for the reaper, the Unix time by which the lease must have lapsed
--- ARGV[14]  blob_ttl   seconds to keep the uploaded audio from now on, unless the job ends well
--- ARGV[15]  announcement  what to leave for the job's webhook; "" for nothing
+-- id          of the job
+-- lane        of the job
+-- outcome     completed | failed | canceled | expired | retry | front
+-- event       JSON of the event
+-- attempt     JSON of this attempt, ended; left out if it is not to count, or there is none
+-- result      JSON of the result, if the job ends
+-- entry       RQ's entry of the result: list of fields and values; left out if the job does not end, or is canceled
+-- delivery    what to leave for the job's webhook; left out for nothing
+-- delay_s     seconds until a retry is due
+-- ttl_s       seconds to keep job, result, events, attempts and registry entry, if the job ends
+-- blob        key of the uploaded audio
+-- blob_ttl_s  seconds to keep it from now on, unless the job ends well
+-- execution   id of the execution; this and the next two of one that holds the job
+-- worker      RQ worker name
+-- lapsed_by   left out by the holder itself; of the reaper, the Unix time by which the lease must have lapsed
+-- before      ISO 8601 as RQ writes it; a job that waits expires only if it was enqueued before
 --
 -- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
 -- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end, sent
@@ -39,70 +25,86 @@
 -- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its
 -- end. One that goes on and found no place is put there by the reaper, which finds it on no list.
 
-local id, execution, outcome = ARGV[1], ARGV[2], ARGV[4]
-local lease = ARGV[3] .. '/' .. id .. '/' .. execution
-local expiry = redis.call('ZSCORE', KEYS[2], lease)
-if not expiry or (ARGV[13] ~= '' and tonumber(expiry) > tonumber(ARGV[13])) then
-  for _, entry in ipairs(redis.pcall('XREVRANGE', KEYS[8], '+', '-')) do
-    if entry[2][2] == ARGV[8] then
-      return 1
+local id, lane, execution, outcome = given.id, given.lane, given.execution, given.outcome
+
+if outcome == 'expired' then
+  local enqueued_at = rq.enqueued_at(id)
+  if rq.status(id) ~= 'queued' or enqueued_at == '' or enqueued_at >= given.before then
+    return 0
+  end
+  if redis.pcall('LREM', rq.dequeued(lane), 1, id) ~= 1 then  -- first: a slot has taken it as a rule, and a lane may be long
+    redis.pcall('LREM', rq.lane(lane), -1, id)
+    local need = rq.need(id)
+    if need then
+      redis.pcall('LREM', rq.apart(lane, need), -1, id)
     end
   end
-  return 0
+else
+  local lease = lane .. '/' .. id .. '/' .. execution
+  local expiry = redis.call('ZSCORE', asrq.leases, lease)
+  if not expiry or (given.lapsed_by and tonumber(expiry) > given.lapsed_by) then
+    for _, entry in ipairs(redis.pcall('XREVRANGE', asrq.events(id), '+', '-')) do
+      if entry[2][2] == given.event then
+        return 1
+      end
+    end
+    return 0
+  end
+  local over = redis.call('EXISTS', asrq.result(id)) == 1
+  if not over and (outcome == 'front' or outcome == 'retry') and redis.call('EXISTS', asrq.cancel(id)) == 1 then
+    return -1
+  end
+  redis.call('ZREM', asrq.leases, lease)
+  rq.stop(lane, id, execution, given.worker)
+  if over then
+    redis.call('DEL', asrq.cancel(id))
+    return 0
+  end
+  if not given.attempt then
+    redis.call('RPOP', asrq.attempts(id))
+  elseif redis.call('LLEN', asrq.attempts(id)) > 0 then
+    redis.call('LSET', asrq.attempts(id), -1, given.attempt)
+  end
 end
-local over = redis.call('EXISTS', KEYS[9]) == 1
-if not over and (outcome == 'front' or outcome == 'retry') and redis.call('EXISTS', KEYS[12]) == 1 then
-  return -1
-end
-redis.call('ZREM', KEYS[2], lease)
-redis.pcall('ZREM', KEYS[3], id .. ':' .. execution)
-redis.call('DEL', KEYS[4])
-redis.call('ZREM', KEYS[5], execution)
-redis.pcall('SREM', KEYS[6], id .. ':' .. execution)
-if over then
-  redis.call('DEL', KEYS[12])
-  return 0
-end
-if ARGV[7] == '' then
-  redis.call('RPOP', KEYS[7])
-elseif redis.call('LLEN', KEYS[7]) > 0 then
-  redis.call('LSET', KEYS[7], -1, ARGV[7])
-end
-redis.call('XADD', KEYS[8], 'MAXLEN', '~', '5000', '*', 'event', ARGV[8])
-redis.pcall('HINCRBY', KEYS[13], outcome, 1)
+asrq.tell(id, given.event)
+redis.pcall('HINCRBY', asrq.stats, outcome, 1)
 
 if outcome ~= 'completed' and outcome ~= 'canceled' then
-  redis.call('EXPIRE', KEYS[14], ARGV[14])
+  redis.call('EXPIRE', given.blob, given.blob_ttl_s)
 end
 
 if outcome == 'front' then
-  redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', now_iso, 'worker_name', '')
-  redis.pcall('LPUSH', KEYS[15], id)
+  rq.queue(id)
+  rq.release(id)
+  redis.pcall('LPUSH', rq.lane(lane), id)
   return 1
 end
 if outcome == 'retry' then
-  redis.call('HSET', KEYS[1], 'status', 'scheduled', 'worker_name', '')
-  redis.pcall('ZADD', KEYS[15], from_now(ARGV[5]), id)
+  rq.schedule(id)
+  rq.release(id)
+  redis.pcall('ZADD', rq.registry('scheduled', lane), from_now(given.delay_s), id)
   return 1
 end
 
-local rq_status = outcome == 'completed' and 'finished' or outcome
-redis.call('HSET', KEYS[1], 'status', rq_status, 'ended_at', now_iso, 'last_heartbeat', now_iso)
-redis.pcall('ZADD', KEYS[15], from_now(ARGV[6]), id)
-redis.call('SET', KEYS[9], ARGV[9], 'EX', ARGV[6])
-redis.call('DEL', KEYS[12])
-if ARGV[15] ~= '' then
-  redis.pcall('ZADD', KEYS[16], from_now(0), ARGV[15])
+local status = ({completed = 'finished', expired = 'failed'})[outcome] or outcome
+rq.close(id, status)
+redis.pcall('ZADD', rq.registry(status, lane), from_now(given.ttl_s), id)
+redis.call('SET', asrq.result(id), given.result, 'EX', given.ttl_s)
+redis.call('DEL', asrq.cancel(id))
+if given.delivery then
+  redis.pcall('ZADD', asrq.webhooks, from_now(0), given.delivery)
 end
-if outcome ~= 'canceled' then
-  redis.call('XADD', KEYS[10], 'MAXLEN', '10', '*', 'type', outcome == 'completed' and '1' or '2',
-    'worker_name', ARGV[12], ARGV[10], ARGV[11], 'execution_id', execution)
-  redis.call('EXPIRE', KEYS[10], ARGV[6])
+if given.entry then
+  redis.call('XADD', rq.results(id), 'MAXLEN', '10', '*', unpack(given.entry))
+  redis.call('EXPIRE', rq.results(id), given.ttl_s)
+end
+if execution then
+  rq.heard(id)
 end
 if outcome == 'completed' then
-  redis.call('DEL', KEYS[11])
+  redis.call('DEL', asrq.chunks(id))
 end
-for _, key in ipairs({KEYS[1], KEYS[7], KEYS[8], KEYS[11]}) do
-  redis.call('EXPIRE', key, ARGV[6])
+for _, key in ipairs({rq.job(id), asrq.attempts(id), asrq.events(id), asrq.chunks(id)}) do
+  redis.call('EXPIRE', key, given.ttl_s)
 end
 return 1

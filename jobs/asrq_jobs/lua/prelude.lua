@@ -1,5 +1,7 @@
--- What begins each script of workers: the time. It is that of Redis, the only clock that all hosts share.
--- Clients send their scripts as they are, so those that need a part of this have a copy of it.
+-- What begins each script of workers: what it is given, the time, the names of keys, and what RQ keeps of a job.
+-- Scripts of clients are whole as they stand in their files, so those have a copy of what they need of this.
+
+local given = cjson.decode(ARGV[1])  -- by name
 
 -- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
 local function iso_time(seconds, microseconds)
@@ -17,6 +19,7 @@ local function iso_time(seconds, microseconds)
     math.floor(s / 3600), math.floor(s / 60) % 60, s % 60, microseconds)
 end
 
+-- The time is that of Redis, the only clock that all hosts share.
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 local now_iso = iso_time(tonumber(clock[1]), tonumber(clock[2]))
@@ -24,5 +27,76 @@ local now_iso = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 -- A Unix time as text, s, so many seconds from now.
 local function from_now(seconds)
   return string.format('%.6f', now + seconds)
+end
+
+-- Our keys: see asrq_jobs/keys.py.
+local asrq = {leases = 'asrq:leases', stats = 'asrq:stats', webhooks = 'asrq:webhooks'}
+function asrq.attempts(id) return 'asrq:attempts:' .. id end
+function asrq.cache(key) return 'asrq:cache:' .. key end
+function asrq.cancel(id) return 'asrq:cancel:' .. id end
+function asrq.chunks(id) return 'asrq:chunks:' .. id end
+function asrq.events(id) return 'asrq:events:' .. id end
+function asrq.result(id) return 'asrq:result:' .. id end
+
+-- Append an event, JSON text, to those of a job.
+function asrq.tell(id, event)
+  redis.call('XADD', asrq.events(id), 'MAXLEN', '~', '5000', '*', 'event', event)
+end
+
+-- RQ's keys. A lane is the queue asrq-<lane>; jobs of it that wait for a certain worker are in lists of their own.
+local rq = {queues = 'rq:queues'}
+function rq.job(id) return 'rq:job:' .. id end
+function rq.lane(lane) return 'rq:queue:asrq-' .. lane end
+function rq.apart(lane, need) return rq.lane(lane) .. '@' .. need end
+function rq.dequeued(lane) return rq.lane(lane) .. ':intermediate' end
+function rq.registry(kind, lane) return 'rq:' .. kind .. ':asrq-' .. lane end
+function rq.results(id) return 'rq:results:' .. id end
+function rq.executions(id) return 'rq:executions:' .. id end
+local function rq_execution(id, execution) return 'rq:execution:' .. id .. ':' .. execution end
+local function rq_worker(worker) return 'rq:worker:' .. worker .. ':executions' end
+
+-- Fields of a job's hash. waits_for and attempts_before are ours, and RQ ignores them.
+function rq.status(id) return redis.call('HGET', rq.job(id), 'status') end
+function rq.need(id) return redis.call('HGET', rq.job(id), 'waits_for') end
+function rq.attempts_before(id) return tonumber(redis.call('HGET', rq.job(id), 'attempts_before')) or 0 end
+function rq.has_run(id) return (redis.call('HGET', rq.job(id), 'started_at') or '') ~= '' end
+
+-- Since when a job has waited, '' if nobody knows.
+function rq.enqueued_at(id)
+  local found = redis.pcall('HGET', rq.job(id), 'enqueued_at')
+  return type(found) == 'string' and found or ''
+end
+
+function rq.wait_for(id, need) redis.call('HSET', rq.job(id), 'waits_for', need) end
+function rq.queue(id) redis.call('HSET', rq.job(id), 'status', 'queued', 'enqueued_at', now_iso) end
+function rq.schedule(id) redis.call('HSET', rq.job(id), 'status', 'scheduled') end
+function rq.finish(id) redis.call('HSET', rq.job(id), 'status', 'finished') end
+function rq.close(id, status) redis.call('HSET', rq.job(id), 'status', status, 'ended_at', now_iso) end
+function rq.heard(id) redis.call('HSET', rq.job(id), 'last_heartbeat', now_iso) end
+function rq.release(id) redis.call('HSET', rq.job(id), 'worker_name', '') end
+
+-- What RQ keeps of a job that runs, for so many seconds. What all jobs share is written with pcall: spoilt by somebody, it
+-- must not keep a job from its start or its end.
+function rq.start(lane, id, execution, worker, seconds)
+  redis.call('HSET', rq.job(id), 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,
+    'worker_name', worker)
+  redis.call('HDEL', rq.job(id), 'waits_for')
+  local key = rq_execution(id, execution)
+  redis.call('HSET', key, 'id', execution, 'job_id', id, 'created_at', from_now(0), 'last_heartbeat', from_now(0),
+    'worker_name', worker)
+  redis.call('EXPIRE', key, seconds)
+  redis.call('ZADD', rq.executions(id), from_now(seconds), execution)
+  redis.call('EXPIRE', rq.executions(id), seconds)
+  redis.pcall('SADD', rq_worker(worker), id .. ':' .. execution)
+  redis.call('EXPIRE', rq_worker(worker), seconds)
+  redis.pcall('ZADD', rq.registry('wip', lane), from_now(seconds), id .. ':' .. execution)
+end
+
+-- The opposite.
+function rq.stop(lane, id, execution, worker)
+  redis.pcall('ZREM', rq.registry('wip', lane), id .. ':' .. execution)
+  redis.call('DEL', rq_execution(id, execution))
+  redis.call('ZREM', rq.executions(id), execution)
+  redis.pcall('SREM', rq_worker(worker), id .. ':' .. execution)
 end
 

@@ -1,21 +1,22 @@
 -- Dequeue the job that was enqueued first of those at the heads of several lists of a lane.
 --
--- KEYS[1]  rq:queue:asrq-<lane>:intermediate  list  receives the id, as from RQ's own dequeue
--- KEYS[2]  rq:queue:asrq-<lane>               list  the lane
--- KEYS[3]  rq:queue:asrq-<lane>@<need>        list  jobs that wait for a worker like this one; so are all further keys
+-- lane   the lane
+-- needs  list of what jobs wait for that a worker like this one can do: their lists are looked at beside the lane's own
 --
--- It also reads rq:job:<id> of each head. An id without a job goes first: whoever gets it drops it.
+-- The id goes where RQ's own dequeue puts it. An id without a job goes first: whoever gets it drops it.
 -- A list that somebody has spoilt is left alone. Returns the id, or false if nothing waits.
 
-local first, from
-for index = 2, #KEYS do
-  local id = redis.pcall('LINDEX', KEYS[index], 0)
+local lists, first, from = {rq.lane(given.lane)}, nil, nil
+for _, need in ipairs(given.needs) do
+  lists[#lists + 1] = rq.apart(given.lane, need)
+end
+for _, list in ipairs(lists) do
+  local id = redis.pcall('LINDEX', list, 0)
   if type(id) == 'string' then
-    local found = redis.pcall('HGET', 'rq:job:' .. id, 'enqueued_at')
-    local enqueued = type(found) == 'string' and found or ''
+    local enqueued = rq.enqueued_at(id)
     if not first or enqueued < first then
-      first, from = enqueued, KEYS[index]
+      first, from = enqueued, list
     end
   end
 end
-return from and redis.call('LMOVE', from, KEYS[1], 'LEFT', 'RIGHT')
+return from and redis.call('LMOVE', from, rq.dequeued(given.lane), 'LEFT', 'RIGHT')

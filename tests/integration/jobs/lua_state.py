@@ -1,11 +1,14 @@
 """All that a server holds, written and read in one notation, and scripts run on keys named as in their headers.
 
+Scripts of workers make the names of keys themselves: their job is called `<id>`, and so on, so that these fit as well.
+
 A dict of text is a hash, one of numbers a zset, a list of text a list, one of dicts a stream, a set a set and text a
 string. A pair of such a value and a number of seconds expires.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import datetime
@@ -19,9 +22,9 @@ from asrq_jobs.scripts import ScriptName
 State = dict[str, Any]
 
 
-def announced(announcement: str) -> State:
+def due(delivery: str | None) -> State:
     """What is left for the courier, if anything: due now, by the server's clock."""
-    return {"asrq:webhooks": {announcement: from_now(0)}} if announcement else {}
+    return {"asrq:webhooks": {delivery: from_now(0)}} if delivery else {}
 
 
 class FromNow:
@@ -65,8 +68,12 @@ class Server:
             if ttl is not None:
                 self.redis.expire(name, ttl)
 
+    def call(self, name: ScriptName, **given: object) -> Any:
+        """Run a script of workers, and return its answer."""
+        return scripts.load(self.redis, name)([], [json.dumps(given)])
+
     def run(self, name: ScriptName, *args: str | float) -> Any:
-        """Run a script on the keys that its header names, and return its answer."""
+        """Run a script of clients on the keys that its header names, and return its answer."""
         named = re.findall(r"^-- KEYS\[\d+\] +([^\s]+?):? ", scripts.source(name), re.MULTILINE)
         return scripts.load(self.redis, name)(named, args)
 

@@ -5,32 +5,34 @@ from __future__ import annotations
 import json
 
 import pytest
-from integration.jobs.lua_state import NOW, Server, State, announced, from_now
+from integration.jobs.lua_state import NOW, Server, State, due, from_now
 
-from asrq_jobs import scripts
-
-BEGIN = ("job", "run", "batch", "w", 30, 5000)
+JOB = {"id": "<id>", "lane": "<lane>"}
+RUN = JOB | {"execution": "<execution>", "worker": "<worker>"}
+BEGIN = RUN | {"lease_s": 30, "horizon_s": 5000}
 
 WAITS: State = {
     "rq:job:<id>": ({"status": "queued", "attempts_before": "1"}, 900),
-    "rq:queue:asrq-<lane>:intermediate": ["job", "job", "other"],
+    "rq:queue:asrq-<lane>:intermediate": ["<id>", "<id>", "other"],
     "asrq:attempts:<id>": (["{}"], 900),
     "asrq:events:<id>": ([{"event": "{}"}], 900),
     "asrq:cancel:<id>": "1",
 }
-TAKEN_OUT: State = {"rq:queue:asrq-<lane>:intermediate": ["job", "other"]}
+TAKEN_OUT: State = {"rq:queue:asrq-<lane>:intermediate": ["<id>", "other"]}
 
 BEGUN: State = TAKEN_OUT | {
     "rq:job:<id>": {
-        "status": "started", "attempts_before": "1", "started_at": NOW, "last_heartbeat": NOW, "worker_name": "w"
+        "status": "started", "attempts_before": "1", "started_at": NOW, "last_heartbeat": NOW, "worker_name": "<worker>"
     },
-    "rq:wip:asrq-<lane>": {"job:run": from_now(5000)},
-    "asrq:leases": {"batch/job/run": from_now(30)},
+    "rq:wip:asrq-<lane>": {"<id>:<execution>": from_now(5000)},
+    "asrq:leases": {"<lane>/<id>/<execution>": from_now(30)},
     "rq:execution:<id>:<execution>": (
-        {"id": "run", "job_id": "job", "created_at": NOW, "last_heartbeat": NOW, "worker_name": "w"}, 5000
+        {
+            "id": "<execution>", "job_id": "<id>", "created_at": NOW, "last_heartbeat": NOW, "worker_name": "<worker>",
+        }, 5000,
     ),
-    "rq:executions:<id>": ({"run": from_now(5000)}, 5000),
-    "rq:worker:<worker>:executions": ({"job:run"}, 5000),
+    "rq:executions:<id>": ({"<execution>": from_now(5000)}, 5000),
+    "rq:worker:<worker>:executions": ({"<id>:<execution>"}, 5000),
 }  # fmt: skip
 
 
@@ -39,43 +41,43 @@ def begun(server: Server) -> State:
     changed = server.changed()
     *_, event = changed.pop("asrq:events:<id>")
     told = json.loads(event["event"])
-    assert told == {"type": "started", "at": from_now(0), "lane": "batch", "attempt": 2, "worker": "w"}
+    assert told == {"type": "started", "at": from_now(0), "lane": "<lane>", "attempt": 2, "worker": "<worker>"}
     _, attempt = changed.pop("asrq:attempts:<id>")
-    assert json.loads(attempt) == {"number": 2, "worker": "w", "started_at": NOW}
+    assert json.loads(attempt) == {"number": 2, "worker": "<worker>", "started_at": NOW}
     return changed
 
 
 def test_a_job_begins(server: Server) -> None:
     server.put(WAITS | {"rq:job:<id>": ({"status": "queued", "attempts_before": "1", "waits_for": "qwen"}, 900)})
-    verdict, attempts, canceled, earlier, now = server.run("begin", *BEGIN)
+    verdict, attempts, canceled, earlier, now = server.call("begin", **BEGIN)
     assert (verdict, len(attempts), canceled, earlier, now) == ("started", 2, 1, 1, NOW)
     assert begun(server) == BEGUN
 
 
 def test_a_job_that_an_execution_holds_does_not_begin_again(server: Server) -> None:
-    server.put(WAITS | {"asrq:leases": {"batch/jobs/run": 1030, "batch/job/other": 1}})
-    assert server.run("begin", *BEGIN) == ["taken", [], 0, 0, NOW]
+    server.put(WAITS | {"asrq:leases": {"<lane>/<id>s/run": 1030, "<lane>/<id>/other": 1}})
+    assert server.call("begin", **BEGIN) == ["taken", [], 0, 0, NOW]
     assert server.changed() == TAKEN_OUT
 
 
 @pytest.mark.parametrize("result", ["{", "7", '"text"', '{"status":"failed"}'])
 def test_a_job_begins_though_there_is_a_result_that_is_none(server: Server, result: str) -> None:
     server.put(WAITS | {"asrq:result:<id>": result})
-    assert server.run("begin", *BEGIN)[0] == "started"
+    assert server.call("begin", **BEGIN)[0] == "started"
     assert begun(server) == BEGUN | {"asrq:result:<id>": None}
 
 
 def test_a_job_begins_though_what_all_share_is_spoilt(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>:intermediate", "rq:wip:asrq-<lane>", "rq:worker:<worker>:executions")
     server.put(WAITS | dict.fromkeys(shared, "spoilt"))
-    assert server.run("begin", *BEGIN)[0] == "started"
+    assert server.call("begin", **BEGIN)[0] == "started"
     expected = {name: held for name, held in BEGUN.items() if name not in shared}
     assert begun(server) == expected | {"rq:worker:<worker>:executions": ("spoilt", 5000)}
 
 
 def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
-    server.put({"asrq:leases": {"batch/job/run": 1030}, "rq:job:<id>": {"status": "started"}} | TAKEN_OUT)
-    assert server.run("begin", *BEGIN) == ["started", [], 0, 0, NOW]
+    server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}, "rq:job:<id>": {"status": "started"}} | TAKEN_OUT)
+    assert server.call("begin", **BEGIN) == ["started", [], 0, 0, NOW]
     assert server.changed() == {}
 
 
@@ -84,9 +86,9 @@ def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
 )
 def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: State | None, verdict: str) -> None:
     """Also where another execution holds it."""
-    held: State = {"asrq:leases": {"batch/job/other": 1030}}
+    held: State = {"asrq:leases": {"<lane>/<id>/other": 1030}}
     server.put(WAITS | held | {"rq:job:<id>": job} if job else TAKEN_OUT | {"asrq:cancel:<id>": "1"})
-    assert server.run("begin", *BEGIN) == [verdict, [], 0, 0, NOW]
+    assert server.call("begin", **BEGIN) == [verdict, [], 0, 0, NOW]
     assert server.changed() == (TAKEN_OUT if job else {"rq:queue:asrq-<lane>:intermediate": ["other"]})
 
 
@@ -94,8 +96,8 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
 def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | None) -> None:
     spoilt = {"rq:finished:asrq-<lane>": registry} if registry else {}
     server.put(WAITS | spoilt | {"asrq:result:<id>": '{"status":"completed"}'})
-    assert server.run("begin", *BEGIN) == ["done", [], 0, 0, NOW]
-    listed = {} if registry else {"rq:finished:asrq-<lane>": {"job": from_now(5000)}}
+    assert server.call("begin", **BEGIN) == ["done", [], 0, 0, NOW]
+    listed = {} if registry else {"rq:finished:asrq-<lane>": {"<id>": from_now(5000)}}
     assert server.changed() == TAKEN_OUT | listed | {
         "rq:job:<id>": ({"status": "finished", "attempts_before": "1"}, 900)
     }
@@ -108,16 +110,18 @@ def test_leases_are_renewed(server: Server, spoilt: bool) -> None:
         {"asrq:leases": "spoilt" if spoilt else {"batch/moves/1": 1, "batch/hangs/1": 1, "batch/other/1": 1}}
         | {"asrq:cancel:gone": "1", "asrq:cancel:hangs": "1", "asrq:cancel:moves": ["no mark"]}
     )
-    renew = scripts.load(server.redis, "renew")
-    given = {"moves": "1", "hangs": "", "gone": "1"}
-    pairs = [part for job_id, moving in given.items() for part in (f"batch/{job_id}/1", moving)]
-    answer = renew(["asrq:leases", *(f"asrq:cancel:{job_id}" for job_id in given)], [30, *pairs])
+    given = {"moves": True, "hangs": False, "gone": True}
+    held = [{"id": job_id, "lease": f"batch/{job_id}/1", "moving": moving} for job_id, moving in given.items()]
+    answer = server.call("renew", leases=held, lease_s=30)
     assert answer == [[1, 0], [1, 1], [int(spoilt), 1]]
     renewed = {"asrq:leases": {"batch/moves/1": from_now(30), "batch/hangs/1": 1, "batch/other/1": 1}}
     assert server.changed() == ({} if spoilt else renewed)
 
 
-NOTE = ("batch/job/run", "0-1", "text", 700, "event", "another")
+NOTE: State = {
+    "id": "<id>", "lease": "<lane>/<id>/<execution>", "events": ["event", "another"],
+    "chunk": "0-1", "transcript": "text", "ttl_s": 700,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -130,53 +134,63 @@ NOTE = ("batch/job/run", "0-1", "text", 700, "event", "another")
                 "asrq:chunks:<id>": ({"0-1": "text"}, 700),
             },
         ),
-        (("batch/job/run", "", "", 700, "event"), {"asrq:events:<id>": [{"event": "event"}]}),
-        (("batch/job/run", "0-1", "text", 700), {"asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
-        (("batch/job/other", *NOTE[1:]), {}),
+        (
+            {name: value for name, value in NOTE.items() if name not in {"chunk", "transcript"}},
+            {"asrq:events:<id>": [{"event": "event"}, {"event": "another"}]},
+        ),
+        (NOTE | {"events": []}, {"asrq:chunks:<id>": ({"0-1": "text"}, 700)}),
+        (NOTE | {"lease": "<lane>/<id>/other"}, {}),
     ],
-    ids=["both", "event", "chunk", "fenced"],
+    ids=["both", "events", "chunk", "fenced"],
 )
-def test_a_note_is_taken_of_what_holds_its_lease(server: Server, given: tuple[str | int, ...], changes: State) -> None:
-    server.put({"asrq:leases": {"batch/job/run": 1030}})
-    assert server.run("note", *given) == int(bool(changes))
+def test_a_note_is_taken_of_what_holds_its_lease(server: Server, given: State, changes: State) -> None:
+    server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}})
+    assert server.call("note", **given) == int(bool(changes))
     assert server.changed() == changes
 
 
 def test_no_note_is_taken_of_what_has_ended(server: Server) -> None:
-    server.put({"asrq:leases": {"batch/job/run": 1030}, "asrq:result:<id>": "canceled"})
-    assert server.run("note", *NOTE) == 0
+    server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}, "asrq:result:<id>": "canceled"})
+    assert server.call("note", **NOTE) == 0
     assert server.changed() == {}
 
 
 HELD: State = {
-    "rq:job:<id>": {"status": "started", "worker_name": "w"},
-    "asrq:leases": {"batch/job/run": 1030, "batch/job/other": 1030},
-    "rq:wip:asrq-<lane>": {"job:run": 1, "job:other": 1},
-    "rq:execution:<id>:<execution>": {"id": "run"},
-    "rq:executions:<id>": {"run": 1, "other": 1},
-    "rq:worker:<worker>:executions": {"job:run", "job:other"},
+    "rq:job:<id>": {"status": "started", "worker_name": "<worker>"},
+    "asrq:leases": {"<lane>/<id>/<execution>": 1030, "<lane>/<id>/other": 1030},
+    "rq:wip:asrq-<lane>": {"<id>:<execution>": 1, "<id>:other": 1},
+    "rq:execution:<id>:<execution>": {"id": "<execution>"},
+    "rq:executions:<id>": {"<execution>": 1, "other": 1},
+    "rq:worker:<worker>:executions": {"<id>:<execution>", "<id>:other"},
     "asrq:attempts:<id>": ["1", "2"],
     "asrq:events:<id>": [{"event": "started"}],
     "asrq:chunks:<id>": {"0-1": "text"},
     "asrq:blob:<sha256>": ("audio", 300),
-    "destination": ["next"],
 }
 LET_GO: State = {
-    "asrq:leases": {"batch/job/other": 1030},
-    "rq:wip:asrq-<lane>": {"job:other": 1},
+    "asrq:leases": {"<lane>/<id>/other": 1030},
+    "rq:wip:asrq-<lane>": {"<id>:other": 1},
     "rq:execution:<id>:<execution>": None,
     "rq:executions:<id>": {"other": 1},
-    "rq:worker:<worker>:executions": {"job:other"},
+    "rq:worker:<worker>:executions": {"<id>:other"},
     "asrq:attempts:<id>": ["1", "2 ended"],
     "asrq:events:<id>": [{"event": "started"}, {"event": "event"}],
 }
 KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000)}
 ENDED: State = LET_GO | {
     "asrq:result:<id>": ("result", 600),
-    "destination": {"job": from_now(600)},
     "asrq:attempts:<id>": (["1", "2 ended"], 600),
     "asrq:events:<id>": ([{"event": "started"}, {"event": "event"}], 600),
     "asrq:chunks:<id>": ({"0-1": "text"}, 600),
+}
+
+
+PLACES = {
+    "completed": "rq:finished:asrq-<lane>",
+    "failed": "rq:failed:asrq-<lane>",
+    "canceled": "rq:canceled:asrq-<lane>",
+    "retry": "rq:scheduled:asrq-<lane>",
+    "front": "rq:queue:asrq-<lane>",
 }
 
 
@@ -184,26 +198,32 @@ def end(
     server: Server,
     outcome: str,
     *,
-    attempt: str = "2 ended",
+    attempt: str | None = "2 ended",
     event: str = "event",
-    lapsed_by: str = "",
-    announcement: str = "",
+    lapsed_by: float | None = None,
+    delivery: str | None = None,
 ) -> int:
-    ends = outcome not in {"retry", "front"}
-    answer: int = server.run(
-        "end_execution", "job", "run", "batch", outcome, 30, 600, attempt, event, "result" if ends else "",
-        "field", "value", "w", lapsed_by, 2000, announcement,
-    )  # fmt: skip
+    kind = "1" if outcome == "completed" else "2"
+    ends = {
+        "result": "result", "delivery": delivery,
+        "entry": None if outcome == "canceled" else ["type", kind, "field", "value", "execution_id", "<execution>"],
+    }  # fmt: skip
+    given = RUN | {
+        "outcome": outcome, "event": event, "attempt": attempt, "lapsed_by": lapsed_by, "delay_s": 30, "ttl_s": 600,
+        "blob": "asrq:blob:<sha256>", "blob_ttl_s": 2000,
+    }  # fmt: skip
+    given |= {} if outcome in {"retry", "front"} else ends
+    answer: int = server.call("end_execution", **{name: value for name, value in given.items() if value is not None})
     return answer
 
 
 def ended_as(status: str) -> State:
-    job = {"status": status, "worker_name": "w", "ended_at": NOW, "last_heartbeat": NOW}
+    job = {"status": status, "worker_name": "<worker>", "ended_at": NOW, "last_heartbeat": NOW}
     return {"rq:job:<id>": (job, 600)}
 
 
 def told(kind: str) -> State:
-    entry = {"type": kind, "worker_name": "w", "field": "value", "execution_id": "run"}
+    entry = {"type": kind, "field": "value", "execution_id": "<execution>"}
     return {"rq:results:<id>": ([entry], 600)}
 
 
@@ -215,13 +235,14 @@ def told(kind: str) -> State:
         ("canceled", ENDED | ended_as("canceled")),
     ],
 )
-@pytest.mark.parametrize("announcement", ["", "announcement"])
-def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcement: str) -> None:
-    server.put({name: held for name, held in HELD.items() if name != "destination"} | {"asrq:cancel:<id>": "1"})
-    assert end(server, outcome, announcement=announcement) == 1
-    expected = changes | announced(announcement) | {"asrq:stats": {outcome: "1"}, "asrq:cancel:<id>": None}
+@pytest.mark.parametrize("delivery", [None, "delivery"])
+def test_a_job_ends_once(server: Server, outcome: str, changes: State, delivery: str | None) -> None:
+    server.put(HELD | {"asrq:cancel:<id>": "1"})
+    assert end(server, outcome, delivery=delivery) == 1
+    expected = changes | due(delivery) | {"asrq:stats": {outcome: "1"}, "asrq:cancel:<id>": None}
+    expected[PLACES[outcome]] = {"<id>": from_now(600)}
     assert server.changed() == expected
-    assert end(server, outcome, announcement=announcement) == 1, "the same end, sent again"
+    assert end(server, outcome, delivery=delivery) == 1, "the same end, sent again"
     assert server.changed() == expected
     assert end(server, outcome, event="another") == 0
 
@@ -230,14 +251,17 @@ def test_a_job_ends_once(server: Server, outcome: str, changes: State, announcem
     ("outcome", "changes"),
     [
         ("front", {
-            "rq:job:<id>": {"status": "queued", "enqueued_at": NOW, "worker_name": ""}, "destination": ["job", "next"]
+            "rq:job:<id>": {"status": "queued", "enqueued_at": NOW, "worker_name": ""},
+            "rq:queue:asrq-<lane>": ["<id>", "next"],
         }),
-        ("retry", {"rq:job:<id>": {"status": "scheduled", "worker_name": ""}, "destination": {"job": from_now(30)}}),
+        ("retry", {
+            "rq:job:<id>": {"status": "scheduled", "worker_name": ""},
+            "rq:scheduled:asrq-<lane>": {"<id>": from_now(30)},
+        }),
     ],
 )  # fmt: skip
 def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> None:
-    held = HELD if outcome == "front" else {name: held for name, held in HELD.items() if name != "destination"}
-    server.put(held)
+    server.put(HELD | {"rq:queue:asrq-<lane>": ["next"]})
     assert end(server, outcome) == 1
     expected = LET_GO | KEPT | changes | {"asrq:stats": {outcome: "1"}}
     assert server.changed() == expected
@@ -252,14 +276,14 @@ def test_a_job_is_given_back(server: Server, outcome: str, changes: State) -> No
 def test_a_job_that_is_to_be_canceled_is_not_given_back(server: Server, outcome: str) -> None:
     server.put(HELD | {"asrq:cancel:<id>": "1"})
     assert end(server, outcome) == -1
-    assert end(server, outcome, lapsed_by="2000") == -1
+    assert end(server, outcome, lapsed_by=2000) == -1
     assert server.changed() == {}
 
 
 @pytest.mark.parametrize("outcome", ["completed", "canceled", "front"])
-@pytest.mark.parametrize("lapsed_by", ["", "2000"])
+@pytest.mark.parametrize("lapsed_by", [None, 2000])
 def test_a_job_that_was_canceled_after_its_lease_had_lapsed_is_let_go(
-    server: Server, outcome: str, lapsed_by: str
+    server: Server, outcome: str, lapsed_by: float | None
 ) -> None:
     server.put(HELD | {"asrq:result:<id>": "canceled", "asrq:cancel:<id>": "1"})
     assert end(server, outcome, lapsed_by=lapsed_by) == 0
@@ -270,48 +294,48 @@ def test_a_job_that_was_canceled_after_its_lease_had_lapsed_is_let_go(
 
 def test_an_attempt_that_is_not_to_count_is_removed(server: Server) -> None:
     server.put(HELD)
-    end(server, "front", attempt="")
+    end(server, "front", attempt=None)
     assert server.changed()["asrq:attempts:<id>"] == ["1"]
 
 
 def test_a_job_ends_without_a_history(server: Server) -> None:
-    server.put({name: held for name, held in HELD.items() if name not in {"destination", "asrq:attempts:<id>"}})
+    server.put({name: held for name, held in HELD.items() if name != "asrq:attempts:<id>"})
     assert end(server, "failed") == 1
     assert "asrq:attempts:<id>" not in server.changed()
 
 
 def test_a_job_ends_though_what_all_share_is_spoilt(server: Server) -> None:
-    shared = ("rq:wip:asrq-<lane>", "rq:worker:<worker>:executions", "asrq:stats", "asrq:webhooks", "destination")
+    shared = ("rq:wip:asrq-<lane>", "rq:worker:<worker>:executions", "asrq:stats", "asrq:webhooks", PLACES["failed"])
     server.put(HELD | dict.fromkeys(shared, "spoilt"))
-    assert end(server, "failed", announcement="announcement") == 1
+    assert end(server, "failed", delivery="delivery") == 1
     expected = ENDED | ended_as("failed") | told("2") | KEPT
     assert server.changed() == {name: held for name, held in expected.items() if name not in shared}
 
 
 @pytest.mark.parametrize("outcome", ["front", "retry"])
 def test_a_job_is_given_back_though_it_finds_no_place(server: Server, outcome: str) -> None:
-    server.put(HELD | {"destination": "spoilt"})
+    server.put(HELD | {PLACES[outcome]: "spoilt"})
     assert end(server, outcome) == 1
     assert server.changed()["rq:job:<id>"]["status"] in {"queued", "scheduled"}
-    assert "destination" not in server.changed()
+    assert PLACES[outcome] not in server.changed()
 
 
-@pytest.mark.parametrize(("lapsed_by", "ends"), [("", 1), ("1029.9", 0), ("1030", 1)])
-def test_the_reaper_ends_what_has_lapsed(server: Server, lapsed_by: str, ends: int) -> None:
+@pytest.mark.parametrize(("lapsed_by", "ends"), [(None, 1), (1029.9, 0), (1030, 1)])
+def test_the_reaper_ends_what_has_lapsed(server: Server, lapsed_by: float | None, ends: int) -> None:
     server.put(HELD)
     assert end(server, "front", lapsed_by=lapsed_by) == ends
     assert bool(server.changed()) == bool(ends)
 
 
 def test_an_execution_without_a_lease_ends_nothing(server: Server) -> None:
-    server.put(HELD | {"asrq:leases": {"batch/job/other": 1030}, "asrq:result:<id>": ""})
+    server.put(HELD | {"asrq:leases": {"<lane>/<id>/other": 1030}, "asrq:result:<id>": ""})
     assert end(server, "failed") == 0
-    assert end(server, "front", lapsed_by="2000") == 0
+    assert end(server, "front", lapsed_by=2000) == 0
     assert server.changed() == {}
 
 
 def test_an_execution_without_a_lease_ends_nothing_though_the_events_are_spoilt(server: Server) -> None:
-    server.put(HELD | {"asrq:leases": {"batch/job/other": 1030}, "asrq:events:<id>": "spoilt"})
+    server.put(HELD | {"asrq:leases": {"<lane>/<id>/other": 1030}, "asrq:events:<id>": "spoilt"})
     assert end(server, "retry") == 0
     assert server.changed() == {}
 
@@ -320,45 +344,45 @@ def test_an_execution_without_a_lease_ends_nothing_though_the_events_are_spoilt(
     ("before", "answer", "changes"),
     [
         ({"rq:queue:asrq-<lane>:intermediate": ["other"]}, "none", {}),
-        ({"rq:queue:asrq-<lane>:intermediate": ["job", "job"]}, "dropped", {
-            "rq:queue:asrq-<lane>:intermediate": ["job"]
+        ({"rq:queue:asrq-<lane>:intermediate": ["<id>", "<id>"]}, "dropped", {
+            "rq:queue:asrq-<lane>:intermediate": ["<id>"]
         }),
-        ({"rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "started"}}, "dropped", {
+        ({"rq:queue:asrq-<lane>:intermediate": ["<id>"], "rq:job:<id>": {"status": "started"}}, "dropped", {
             "rq:queue:asrq-<lane>:intermediate": None
         }),
         ({
-            "rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "queued"},
+            "rq:queue:asrq-<lane>:intermediate": ["<id>"], "rq:job:<id>": {"status": "queued"},
             "rq:queue:asrq-<lane>": ["next"],
-        }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None, "rq:queue:asrq-<lane>": ["job", "next"]}),
+        }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None, "rq:queue:asrq-<lane>": ["<id>", "next"]}),
         ({
-            "rq:queue:asrq-<lane>:intermediate": ["job"], "rq:job:<id>": {"status": "queued"},
+            "rq:queue:asrq-<lane>:intermediate": ["<id>"], "rq:job:<id>": {"status": "queued"},
             "rq:queue:asrq-<lane>": "spoilt",
         }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None}),
     ],
 )  # fmt: skip
 def test_an_id_that_was_dequeued_and_not_begun(server: Server, before: State, answer: str, changes: State) -> None:
     server.put(before)
-    assert server.run("recover_dequeued", "job") == answer
+    assert server.call("recover_dequeued", **JOB) == answer
     assert server.changed() == changes
 
 
 DEQUEUED: State = {
     "rq:job:<id>": {"status": "queued", "started_at": ""},
-    "rq:queue:asrq-<lane>:intermediate": ["other", "job"],
+    "rq:queue:asrq-<lane>:intermediate": ["other", "<id>"],
     "rq:queue:asrq-<lane>@<need>": ["next"],
     "asrq:events:<id>": [{"event": "queued"}],
 }
 PASSED: State = {
-    "rq:job:<id>": {"status": "queued", "started_at": "", "waits_for": "qwen"},
+    "rq:job:<id>": {"status": "queued", "started_at": "", "waits_for": "<need>"},
     "rq:queue:asrq-<lane>:intermediate": ["other"],
-    "rq:queue:asrq-<lane>@<need>": ["next", "job"],
+    "rq:queue:asrq-<lane>@<need>": ["next", "<id>"],
     "rq:queues": {"rq:queue:asrq-<lane>@<need>"},
     "asrq:events:<id>": [{"event": "queued"}, {"event": "event"}],
 }
 
 
 def pass_on(server: Server) -> str:
-    answer: str = server.run("pass_on", "job", "qwen", "event")
+    answer: str = server.call("pass_on", **JOB, need="<need>", event="event")
     return answer
 
 
@@ -371,7 +395,7 @@ def test_a_job_is_passed_on_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("started", "listed"), [({}, ["next", "job"]), ({"started_at": "then"}, ["job", "next"])], ids=["never", "before"]
+    ("started", "listed"), [({}, ["next", "<id>"]), ({"started_at": "then"}, ["<id>", "next"])], ids=["never", "before"]
 )
 def test_a_job_that_ran_before_is_passed_on_to_the_front(server: Server, started: State, listed: list[str]) -> None:
     server.put(DEQUEUED | {"rq:job:<id>": {"status": "queued"} | started})
@@ -401,8 +425,7 @@ LANE, INTERMEDIATE = "rq:queue:asrq-batch", "rq:queue:asrq-batch:intermediate"
 
 
 def take(server: Server, *apart: str) -> str | None:
-    named = [INTERMEDIATE, LANE, *(f"{LANE}@{need}" for need in apart)]
-    answer: str | None = scripts.load(server.redis, "take")(named, [])
+    answer: str | None = server.call("take", lane="batch", needs=apart)
     return answer
 
 
@@ -456,5 +479,6 @@ def test_whose_result_may_serve_a_job(
     server: Server, lease: str, entry: str | None, leases: dict[str, float], useless: str, answer: list[str]
 ) -> None:
     server.put(({ENTRY: entry} if entry else {}) | ({"asrq:leases": leases} if leases else {}))
-    assert server.run("reuse", lease, 3600, useless) == answer
+    given = {"useless": useless} if useless else {}
+    assert server.call("reuse", key="<key>", lease=lease, ttl_s=3600, **given) == answer
     assert server.changed() == ({ENTRY: (lease, 3600)} if answer[0] == "ours" else {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from integration.jobs.lua_state import NOW, Server, State, announced, from_now
+from integration.jobs.lua_state import NOW, Server, State, due, from_now
+
+JOB = {"id": "<id>", "lane": "<lane>"}
 
 
 @pytest.mark.parametrize(
@@ -11,8 +13,8 @@ from integration.jobs.lua_state import NOW, Server, State, announced, from_now
     [
         (100, "scheduled", 1, {
             "rq:scheduled:asrq-<lane>": {"other": 1},
-            "rq:queue:asrq-<lane>": ["next", "job"],
-            "rq:job:<id>": {"status": "queued", "enqueued_at": "now"},
+            "rq:queue:asrq-<lane>": ["next", "<id>"],
+            "rq:job:<id>": {"status": "queued", "enqueued_at": NOW},
         }),
         (100.1, "scheduled", 0, {}),
         (None, "scheduled", 0, {}),
@@ -23,28 +25,28 @@ from integration.jobs.lua_state import NOW, Server, State, announced, from_now
 def test_a_retry_moves_when_it_is_due(
     server: Server, due: float | None, status: str, answer: int, changes: State
 ) -> None:
-    listed = {"other": 1.0} if due is None else {"other": 1.0, "job": due}
+    listed = {"other": 1.0} if due is None else {"other": 1.0, "<id>": due}
     server.put(
         {"rq:job:<id>": {"status": status}, "rq:scheduled:asrq-<lane>": listed, "rq:queue:asrq-<lane>": ["next"]}
     )
-    assert server.run("enqueue_due", "job", 100, "now") == answer
+    assert server.call("enqueue_due", **JOB, by=100) == answer
     assert server.changed() == changes
 
 
 def test_a_retry_whose_lane_is_spoilt_waits_where_the_reaper_finds_it(server: Server) -> None:
     server.put(
-        {"rq:job:<id>": {"status": "scheduled"}, "rq:scheduled:asrq-<lane>": {"job": 1}}
+        {"rq:job:<id>": {"status": "scheduled"}, "rq:scheduled:asrq-<lane>": {"<id>": 1}}
         | {"rq:queue:asrq-<lane>": "spoilt"}
     )
-    assert server.run("enqueue_due", "job", 100, "now") == 1
+    assert server.call("enqueue_due", **JOB, by=100) == 1
     assert server.changed() == {
-        "rq:job:<id>": {"status": "queued", "enqueued_at": "now"}, "rq:scheduled:asrq-<lane>": None
+        "rq:job:<id>": {"status": "queued", "enqueued_at": NOW}, "rq:scheduled:asrq-<lane>": None
     }  # fmt: skip
 
 
 WAITED: State = {
     "rq:job:<id>": {"status": "queued", "enqueued_at": "2026-01-01"},
-    "rq:queue:asrq-<lane>": ["next", "job"],
+    "rq:queue:asrq-<lane>": ["next", "<id>"],
     "rq:queue:asrq-<lane>:intermediate": ["other"],
     "asrq:events:<id>": [{"event": "queued"}],
     "asrq:attempts:<id>": ["1"],
@@ -53,9 +55,9 @@ WAITED: State = {
     "asrq:blob:<sha256>": ("audio", 300),
 }
 EXPIRED: State = {
-    "rq:job:<id>": ({"status": "failed", "enqueued_at": "2026-01-01", "ended_at": "now"}, 600),
+    "rq:job:<id>": ({"status": "failed", "enqueued_at": "2026-01-01", "ended_at": NOW}, 600),
     "rq:queue:asrq-<lane>": ["next"],
-    "rq:failed:asrq-<lane>": {"job": 1600},
+    "rq:failed:asrq-<lane>": {"<id>": from_now(600)},
     "asrq:result:<id>": ("result", 600),
     "rq:results:<id>": ([{"type": "2", "exc_string": "exc"}], 600),
     "asrq:events:<id>": ([{"event": "queued"}, {"event": "event"}], 600),
@@ -67,18 +69,20 @@ EXPIRED: State = {
 }
 
 
-def expire(server: Server, *, announcement: str = "") -> int:
-    answer: int = server.run(
-        "expire", "job", "2026-01-02", "now", "result", "event", "exc", 600, 1600, 2000, announcement
-    )
+def expire(server: Server, *, delivery: str | None = None) -> int:
+    given = JOB | {
+        "outcome": "expired", "before": "2026-01-02", "event": "event", "result": "result", "ttl_s": 600,
+        "entry": ["type", "2", "exc_string", "exc"], "blob": "asrq:blob:<sha256>", "blob_ttl_s": 2000,
+    }  # fmt: skip
+    answer: int = server.call("end_execution", **given, **({"delivery": delivery} if delivery else {}))
     return answer
 
 
-@pytest.mark.parametrize("announcement", ["", "announcement"])
-def test_a_job_that_waited_for_too_long_ends(server: Server, announcement: str) -> None:
+@pytest.mark.parametrize("delivery", [None, "delivery"])
+def test_a_job_that_waited_for_too_long_ends(server: Server, delivery: str | None) -> None:
     server.put(WAITED)
-    assert expire(server, announcement=announcement) == 1
-    expected = EXPIRED | announced(announcement)
+    assert expire(server, delivery=delivery) == 1
+    expected = EXPIRED | due(delivery)
     assert server.changed() == expected
     assert expire(server) == 0
     assert server.changed() == expected
@@ -86,7 +90,7 @@ def test_a_job_that_waited_for_too_long_ends(server: Server, announcement: str) 
 
 def test_a_job_that_a_slot_has_taken_too_late_ends(server: Server) -> None:
     """What else stands in its lane, where it may stand twice, is dropped by whoever takes it."""
-    server.put(WAITED | {"rq:queue:asrq-<lane>:intermediate": ["other", "job"]})
+    server.put(WAITED | {"rq:queue:asrq-<lane>:intermediate": ["other", "<id>"]})
     assert expire(server) == 1
     expected = EXPIRED | {"rq:queue:asrq-<lane>:intermediate": ["other"]}
     assert server.changed() == {name: held for name, held in expected.items() if name != "rq:queue:asrq-<lane>"}
@@ -94,9 +98,9 @@ def test_a_job_that_a_slot_has_taken_too_late_ends(server: Server) -> None:
 
 def test_a_job_that_waited_for_a_certain_worker_for_too_long_ends(server: Server) -> None:
     job = WAITED["rq:job:<id>"] | {"waits_for": "qwen"}
-    server.put(WAITED | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": ["job", "next"]})
+    server.put(WAITED | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": ["<id>", "next"]})
     assert expire(server) == 1
-    ended = (job | {"status": "failed", "ended_at": "now"}, 600)
+    ended = (job | {"status": "failed", "ended_at": NOW}, 600)
     assert server.changed() == EXPIRED | {"rq:job:<id>": ended, "rq:queue:asrq-<lane>@qwen": ["next"]}
 
 
@@ -104,7 +108,7 @@ def test_a_job_that_waited_for_too_long_ends_though_what_all_share_is_spoilt(ser
     lanes = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate")
     shared = (*lanes, "rq:failed:asrq-<lane>", "asrq:stats", "asrq:webhooks")
     server.put(WAITED | dict.fromkeys(shared, "spoilt"))
-    assert expire(server, announcement="announcement") == 1
+    assert expire(server, delivery="delivery") == 1
     assert server.changed() == {name: held for name, held in EXPIRED.items() if name not in shared}
 
 
@@ -125,7 +129,7 @@ def test_a_job_that_did_not_wait_for_too_long_goes_on(server: Server, job: State
 
 
 def reconcile(server: Server) -> int:
-    answer: int = server.run("reconcile", "job", "batch", 1000, "made-up", 600)
+    answer: int = server.call("reconcile", **JOB, need="<need>", now=1000, execution="made-up", ttl_s=600)
     return answer
 
 
@@ -136,33 +140,36 @@ QUEUED: State = {"rq:job:<id>": {"status": "queued"}, "rq:queue:asrq-<lane>": ["
 APART: State = {
     "rq:job:<id>": {"status": "queued", "waits_for": "qwen"},
     "rq:queue:asrq-<lane>": ["next"],
-    "rq:queue:asrq-<lane>@qwen": ["other", "job"],
+    "rq:queue:asrq-<lane>@qwen": ["other", "<id>"],
     "rq:queues": {"rq:queue:asrq-<lane>@qwen"},
 }
-BACK: State = {"rq:queue:asrq-<lane>": ["job", "next"]}
+BACK: State = {"rq:queue:asrq-<lane>": ["<id>", "next"]}
 SCHEDULED: State = {"rq:job:<id>": {"status": "scheduled"}}
-STARTED: State = {"rq:job:<id>": {"status": "started"}, "asrq:leases": {"batch/jobs/run": 1, "interactive/job/run": 1}}
+STARTED: State = {
+    "rq:job:<id>": {"status": "started"},
+    "asrq:leases": {"<lane>/<id>s/run": 1, "interactive/<id>/run": 1},
+}
 
 
 @pytest.mark.parametrize(
     ("before", "changes"),
     [
-        (QUEUED | {"rq:queue:asrq-<lane>": ["next", "job"]}, {}),
-        (QUEUED | {"rq:queue:asrq-<lane>:intermediate": ["job"]}, {}),
-        (QUEUED, {"rq:queue:asrq-<lane>": ["job", "next"]}),
+        (QUEUED | {"rq:queue:asrq-<lane>": ["next", "<id>"]}, {}),
+        (QUEUED | {"rq:queue:asrq-<lane>:intermediate": ["<id>"]}, {}),
+        (QUEUED, {"rq:queue:asrq-<lane>": ["<id>", "next"]}),
         (APART, {}),
         (APART | {"rq:queue:asrq-<lane>@qwen": ["other"]}, BACK),
         (APART | {"rq:queue:asrq-<lane>@qwen": "spoilt"}, BACK),
         (APART | {"rq:queues": {"rq:queue:asrq-<lane>"}}, BACK),
-        (APART | {"rq:queue:asrq-<lane>@qwen": ["other"], "rq:queue:asrq-<lane>": ["job"]}, {}),
-        (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"job": 2000}}, {}),
+        (APART | {"rq:queue:asrq-<lane>@qwen": ["other"], "rq:queue:asrq-<lane>": ["<id>"]}, {}),
+        (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"<id>": 2000}}, {}),
         (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"other": 2000}}, {
-            "rq:scheduled:asrq-<lane>": {"other": 2000, "job": 1000}
+            "rq:scheduled:asrq-<lane>": {"other": 2000, "<id>": 1000}
         }),
-        (STARTED | {"asrq:leases": {"batch/job/run": 1, "batch/jobs/run": 2}}, {}),
-        (STARTED, {"asrq:leases": STARTED["asrq:leases"] | {"batch/job/made-up": 1000}}),
+        (STARTED | {"asrq:leases": {"<lane>/<id>/run": 1, "<lane>/<id>s/run": 2}}, {}),
+        (STARTED, {"asrq:leases": STARTED["asrq:leases"] | {"<lane>/<id>/made-up": 1000}}),
         (STARTED | {"rq:executions:<id>": {"first": 1, "last": 2}}, {
-            "asrq:leases": STARTED["asrq:leases"] | {"batch/job/last": 1000}
+            "asrq:leases": STARTED["asrq:leases"] | {"<lane>/<id>/last": 1000}
         }),
     ],
     ids=["queued", "taken", "queued nowhere", "apart", "apart nowhere", "apart spoilt", "apart unregistered",
@@ -180,9 +187,9 @@ def test_a_job_that_goes_on_is_where_its_status_says(server: Server, before: Sta
 @pytest.mark.parametrize(
     "there",
     [
-        QUEUED | {"rq:queue:asrq-<lane>": ["job"]},
-        SCHEDULED | {"rq:scheduled:asrq-<lane>": {"job": 2000}},
-        STARTED | {"asrq:leases": {"batch/job/run": 1}},
+        QUEUED | {"rq:queue:asrq-<lane>": ["<id>"]},
+        SCHEDULED | {"rq:scheduled:asrq-<lane>": {"<id>": 2000}},
+        STARTED | {"asrq:leases": {"<lane>/<id>/run": 1}},
     ],
     ids=["queued", "scheduled", "started"],
 )
@@ -197,7 +204,7 @@ def test_a_job_that_goes_on_does_not_expire(server: Server, there: State, name: 
 def test_what_is_left_of_a_job_that_has_ended_expires(server: Server, status: str) -> None:
     job = {"rq:job:<id>": {"status": status}}
     lists = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>@<need>")
-    server.put(LEFT | job | {name: ["job", "next", "job"] for name in lists})
+    server.put(LEFT | job | {name: ["<id>", "next", "<id>"] for name in lists})
     assert reconcile(server) == 1
     expiring = {name: (value, 600) for name, value in (LEFT | job).items()}
     assert server.changed() == expiring | {name: ["next"] for name in lists}
@@ -207,7 +214,7 @@ def test_what_is_left_of_a_job_that_has_ended_expires(server: Server, status: st
 @pytest.mark.parametrize("name", ["rq:job:<id>", *LEFT, None])
 def test_each_thing_that_is_amiss_counts(server: Server, name: str | None) -> None:
     held = {name: (value, 500) for name, value in LEFT.items()} | {"rq:job:<id>": ({"status": "failed"}, 500)}
-    amiss = {name: held[name][0]} if name else {"rq:queue:asrq-<lane>": ["job", "next"]}
+    amiss = {name: held[name][0]} if name else {"rq:queue:asrq-<lane>": ["<id>", "next"]}
     server.put(held | amiss)
     assert reconcile(server) == 1
     assert server.changed() == ({name: (held[name][0], 600)} if name else {"rq:queue:asrq-<lane>": ["next"]})
@@ -228,7 +235,7 @@ def test_what_is_left_beside_a_result_or_a_job_without_a_status_expires(server: 
 
 
 def test_a_status_that_nobody_knows_is_left_alone(server: Server) -> None:
-    server.put(LEFT | {"rq:job:<id>": {"status": "deferred"}, "rq:queue:asrq-<lane>": ["job"]})
+    server.put(LEFT | {"rq:job:<id>": {"status": "deferred"}, "rq:queue:asrq-<lane>": ["<id>"]})
     assert reconcile(server) == 0
     assert server.changed() == {}
 
@@ -236,28 +243,34 @@ def test_a_status_that_nobody_knows_is_left_alone(server: Server) -> None:
 def test_the_delivery_that_is_due_longest_is_claimed(server: Server) -> None:
     later = 1e11  # no time that a server tells
     server.put({"asrq:webhooks": {"later": later, "second": 2, "first": 1}})
-    assert server.run("claim_webhook", 120) == ["first", NOW]
-    assert server.run("claim_webhook", 120) == ["second", NOW]
-    assert server.run("claim_webhook", 120) is None
+    assert server.call("claim_webhook", hidden_s=120) == ["first", NOW]
+    assert server.call("claim_webhook", hidden_s=120) == ["second", NOW]
+    assert server.call("claim_webhook", hidden_s=120) is None
     hidden = from_now(120)
     assert server.changed() == {"asrq:webhooks": {"later": later, "second": hidden, "first": hidden}}
+
+
+def settle(server: Server, counter: str | None) -> int:
+    over = {"counter": counter} if counter else {}
+    answer: int = server.call("settle_webhook", claimed="claimed", tried="tried", wait_s=300, **over)
+    return answer
 
 
 @pytest.mark.parametrize(
     ("counter", "changes"),
     [
-        ("", {"asrq:webhooks": {"other": 1, "tried": from_now(300)}}),
+        (None, {"asrq:webhooks": {"other": 1, "tried": from_now(300)}}),
         ("webhooks_delivered", {"asrq:webhooks": {"other": 1}, "asrq:stats": {"webhooks_delivered": "1"}}),
     ],
 )
-def test_a_delivery_is_settled_once(server: Server, counter: str, changes: State) -> None:
+def test_a_delivery_is_settled_once(server: Server, counter: str | None, changes: State) -> None:
     server.put({"asrq:webhooks": {"claimed": 220, "other": 1}})
-    assert server.run("settle_webhook", "claimed", counter, "tried", 300) == 1
-    assert server.run("settle_webhook", "claimed", counter, "tried", 300) == 0
+    assert settle(server, counter) == 1
+    assert settle(server, counter) == 0
     assert server.changed() == changes
 
 
 def test_a_delivery_is_settled_though_the_counters_are_spoilt(server: Server) -> None:
     server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "spoilt"})
-    assert server.run("settle_webhook", "claimed", "webhooks_delivered", "tried", 300) == 1
+    assert settle(server, "webhooks_delivered") == 1
     assert server.changed() == {"asrq:webhooks": {"other": 1}}

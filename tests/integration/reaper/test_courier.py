@@ -19,6 +19,7 @@ from support.waiting import until
 from asrq_jobs import keys, scripts
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
+from asrq_worker.queue import calls
 from asrq_worker.reaper import courier
 from asrq_worker.reaper.courier import MOST_TRIES, Courier, wait_s
 
@@ -254,8 +255,8 @@ def test_a_counter_that_somebody_spoilt_repeats_no_delivery(redis: Redis, receiv
 
 
 def test_what_another_courier_has_settled_stays_settled(redis: Redis) -> None:
-    settle = scripts.load(redis, "settle_webhook")
-    assert settle([keys.WEBHOOKS, keys.STATS], ["claimed", "", "tried", 1.0]) == 0
+    tried = Delivery(url="http://127.0.0.1/", payload=Payload(id="job", status="failed", at=1.0))
+    assert not calls.settle_webhook(redis, b"claimed", counter=None, tried=tried, wait_s=1.0)
     assert not redis.exists(keys.WEBHOOKS, keys.STATS)
 
 
@@ -288,9 +289,8 @@ def test_neither_an_outage_of_the_queue_nor_a_defect_costs_a_delivery(
 
 def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Receiver) -> None:
     leave(redis, receiver.url)
-    claim = scripts.load(redis, "claim_webhook")
-    assert claim([keys.WEBHOOKS], [120]) is not None
-    assert claim([keys.WEBHOOKS], [120]) is None
+    assert calls.claim_webhook(redis, hidden_s=120) is not None
+    assert calls.claim_webhook(redis, hidden_s=120) is None
     make_due(redis)
     with Courier(redis, settings()):
         assert receiver.came.acquire(timeout=60)

@@ -38,7 +38,7 @@ def test_scripts_of_clients_have_the_calendar_of_the_others(name: ScriptName) ->
     assert prelude[first : prelude.index("\nend\n", first)] in lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def test_scripts_of_workers_begin_with_the_time() -> None:
+def test_scripts_of_workers_begin_with_what_they_share() -> None:
     assert scripts.source("begin") == scripts.text("prelude") + scripts.text("begin")
 
 

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import keys
 from asrq_jobs.errors import CanceledError, MalformedJobError
-from asrq_jobs.request import Audio, BlobAudio
-from asrq_jobs.result import Attempt, Result
-from asrq_worker.job.ending import Ending, EndVerdict
-from asrq_worker.queue import clock
-
-# RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
-_HORIZON_S = 3 * 86_400
-_CANCEL = -1  # what end_execution.lua answers instead of giving back a job that is to be canceled
-
-_DESTINATION: dict[EndVerdict, str] = {
-    "completed": "finished",
-    "failed": "failed",
-    "canceled": "canceled",
-    "retry": "scheduled",
-}
+from asrq_jobs.request import Audio
+from asrq_jobs.result import Attempt
+from asrq_worker.job.ending import Ending
+from asrq_worker.queue import calls, clock
+from asrq_worker.queue.calls import BeginVerdict
 
 
 @dataclass(frozen=True)
@@ -39,7 +26,7 @@ class Begun:
     `now` tells the time of Redis while the job runs, Unix s.
     """
 
-    verdict: Literal["started", "taken", "gone", "done"]
+    verdict: BeginVerdict
     attempts: tuple[Attempt, ...]
     canceled: bool
     earlier: int
@@ -76,31 +63,9 @@ class Execution:
         Raises:
             MalformedJobError: it has begun, and its history was written by hand.
         """
-        answer = scripts.load(redis, "begin")(
-            [
-                keys.job(self.job_id),
-                keys.intermediate(self.lane),
-                keys.registry("wip", self.lane),
-                keys.LEASES,
-                keys.attempts(self.job_id),
-                keys.events(self.job_id),
-                keys.rq_execution(self.job_id, self.execution_id),
-                keys.rq_executions(self.job_id),
-                keys.rq_worker_executions(self.worker),
-                keys.result(self.job_id),
-                keys.registry("finished", self.lane),
-                keys.cancel(self.job_id),
-            ],
-            [self.job_id, self.execution_id, self.lane, self.worker, lease_s, _HORIZON_S],
-        )
-        verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
-        return Begun(
-            verdict=cast("Literal['started', 'taken', 'gone', 'done']", verdict.decode()),
-            attempts=_history(self.job_id, attempts),
-            canceled=bool(canceled),
-            earlier=earlier,
-            now=clock.from_then_on(float(now)),
-        )
+        answer = calls.begin(redis, self.job_id, self.execution_id, self.lane, self.worker, lease_s=lease_s)
+        history = _history(self.job_id, answer.attempts)
+        return Begun(answer.verdict, history, answer.canceled, answer.earlier, clock.from_then_on(answer.now))
 
     def end(
         self, redis: Redis, ending: Ending, *, audio: Audio, blob_ttl_s: int, lapsed_by: float | None = None
@@ -117,49 +82,20 @@ class Execution:
         Raises:
             CanceledError: it was to be given back, and a client wants it canceled: nothing has changed.
         """
-        assert ending.verdict is not None  # noqa: S101  # callers write nothing without one
-        field, value = rq_result(ending.result)
-        destination = _DESTINATION.get(ending.verdict)
-        answer = scripts.load(redis, "end_execution")(
-            [
-                keys.job(self.job_id),
-                keys.LEASES,
-                keys.registry("wip", self.lane),
-                keys.rq_execution(self.job_id, self.execution_id),
-                keys.rq_executions(self.job_id),
-                keys.rq_worker_executions(self.worker),
-                keys.attempts(self.job_id),
-                keys.events(self.job_id),
-                keys.result(self.job_id),
-                keys.rq_results(self.job_id),
-                keys.chunks(self.job_id),
-                keys.cancel(self.job_id),
-                keys.STATS,
-                keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
-                keys.registry(destination, self.lane) if destination else keys.queue(self.lane),
-                keys.WEBHOOKS,
-            ],
-            [
-                self.job_id,
-                self.execution_id,
-                self.lane,
-                ending.verdict,
-                ending.delay_s,
-                ending.ttl_s,
-                ending.attempt.model_dump_json() if ending.attempt else "",
-                ending.event.to_json(),
-                ending.result.to_json() if ending.result else "",
-                field,
-                value,
-                self.worker,
-                "" if lapsed_by is None else f"{lapsed_by:.6f}",
-                max(ending.ttl_s, blob_ttl_s),
-                ending.delivery.model_dump_json() if ending.delivery else "",
-            ],
+        kept = calls.end(
+            redis,
+            self.job_id,
+            self.execution_id,
+            self.lane,
+            self.worker,
+            ending,
+            audio=audio,
+            blob_ttl_s=blob_ttl_s,
+            lapsed_by=lapsed_by,
         )
-        if answer == _CANCEL:
+        if kept == "to be canceled":
             raise CanceledError("Canceled before its next attempt.")
-        return bool(answer)
+        return kept == "ended"
 
 
 def forget(pipe: Pipeline, execution: Execution) -> None:
@@ -190,27 +126,4 @@ def _history(job_id: str, listed: Sequence[bytes]) -> tuple[Attempt, ...]:
 
 def give_back(redis: Redis, job_id: str, lane: str) -> bool:
     """Put an id that was dequeued and not begun back at the front of its lane; False if there was nothing to do."""
-    recover = scripts.load(redis, "recover_dequeued")
-    answer = recover([keys.job(job_id), keys.intermediate(lane), keys.queue(lane)], [job_id])
-    return cast("bytes", answer) == b"requeued"
-
-
-def rq_result(result: Result | None) -> tuple[str, str]:
-    """What RQ's own result entry holds: a pointer to ours and what a dashboard should show of it.
-
-    Encodings as in rq/results.py: base64 of JSON, and base64 of zlib for exceptions.
-    """
-    if result is None:
-        return "", ""
-    if result.error is not None:
-        line = f"{result.error.code}: {result.error.message}"
-        return "exc_string", base64.b64encode(zlib.compress(line.encode())).decode()
-    pointer = {
-        "result": keys.result(result.id),
-        "language": result.language,
-        "audio_s": result.duration,
-        "rtfx": result.timings.rtfx,
-        "backend": result.backend,
-        "model": result.model,
-    }
-    return "return_value", base64.b64encode(json.dumps(pointer).encode()).decode()
+    return calls.recover_dequeued(redis, job_id, lane) == "requeued"

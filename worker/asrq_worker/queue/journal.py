@@ -10,12 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import keys
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
-from asrq_worker.queue import faults
+from asrq_worker.queue import calls, faults
 from asrq_worker.queue.execution import Execution
 from asrq_worker.telemetry.logs import Log
 
@@ -79,16 +79,14 @@ class RedisJournal:
             self._lost("checkpoint", error)
 
     def _reuse(self, key: str) -> Result | Literal["busy"] | None:
-        useless = b""
+        useless: str | None = None
         while True:
-            args: list[str | bytes | int] = [self._lease, self._cache_ttl_s, useless]
-            answer = scripts.load(self._redis, "reuse")([keys.cache(key), keys.LEASES], args)
-            verdict, lease = cast("tuple[bytes, bytes]", answer)
-            job_id = Execution.of_lease(lease.decode(), "").job_id if lease else self._job_id
+            verdict, lease = calls.reuse(self._redis, key, self._lease, ttl_s=self._cache_ttl_s, useless=useless)
+            job_id = Execution.of_lease(lease, "").job_id if lease else self._job_id
             match verdict:
-                case b"busy":
+                case "busy":
                     return "busy"
-                case b"ended":
+                case "ended":
                     found = _parsed(cast("bytes | None", self._redis.get(keys.result(job_id))))
                     if found and found.status == "completed" and found.cache_key == key:
                         return found
@@ -104,12 +102,17 @@ class RedisJournal:
             _log.warning("journal.lossy", id=self._job_id, lost=what, reason=type(error).__name__)
         self._lossy = True
 
-    def _note(self, *, events: Sequence[Event], chunk: str = "", transcript: str = "") -> None:
+    def _note(self, *, events: Sequence[Event], chunk: str | None = None, transcript: str | None = None) -> None:
         told = [event.model_copy(update={"at": self._now()}) for event in events]
         try:
-            scripts.load(self._redis, "note")(
-                [keys.LEASES, keys.events(self._job_id), keys.chunks(self._job_id), keys.result(self._job_id)],
-                [self._lease, chunk, transcript, self._ttl_s, *(event.to_json() for event in told)],
+            calls.note(
+                self._redis,
+                self._job_id,
+                self._lease,
+                [event.to_json() for event in told],
+                chunk=chunk,
+                transcript=transcript,
+                ttl_s=self._ttl_s,
             )
         finally:
             for event in events:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
 
-from asrq_jobs import keys, scripts
 from asrq_jobs.errors import AsrqError, CanceledError, LeaseLostError
 from asrq_worker.job.control import JobControl
-from asrq_worker.queue import shared_keys
+from asrq_worker.queue import calls, shared_keys
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.outage import Outage
@@ -100,17 +98,16 @@ class LeaseKeeper:
             if isinstance(answer, Exception) and not shared_keys.is_wrong_type(answer):
                 raise answer
 
-    def _renewed(self, held: dict[Execution, JobControl]) -> Sequence[tuple[int, int]]:
+    def _renewed(self, held: dict[Execution, JobControl]) -> Sequence[tuple[bool, bool]]:
         """Renew the leases of what moves; return for each whether it is held, and whether it is to be canceled."""
-        args: list[str | float] = [self._lease_s]
+        told: list[tuple[str, str, bool]] = []
         for execution, control in held.items():
             if not (moving := control.moving()):
                 _log.warning("lease.not_renewed", id=execution.job_id, reason="its thread hangs")
-            args += [execution.lease, "1" if moving else ""]
-        marks = [keys.cancel(execution.job_id) for execution in held]
-        return cast("Sequence[tuple[int, int]]", scripts.load(self._redis, "renew")([keys.LEASES, *marks], args))
+            told.append((execution.job_id, execution.lease, moving))
+        return calls.renew(self._redis, told, lease_s=self._lease_s)
 
-    def _look(self, held: dict[Execution, JobControl], found: Sequence[tuple[int, int]]) -> None:
+    def _look(self, held: dict[Execution, JobControl], found: Sequence[tuple[bool, bool]]) -> None:
         for (execution, control), (holds, canceled) in zip(held.items(), found, strict=True):
             # It may have ended between the copy and the call, and with it its lease.
             if not holds and execution in self.held():

@@ -10,10 +10,10 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import keys
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
-from asrq_worker.queue import clock, shared_keys
+from asrq_worker.queue import calls, clock, shared_keys
 from asrq_worker.routing.offers import Need, Offer, Registration, refusal, served
 from asrq_worker.telemetry.logs import Log
 
@@ -47,11 +47,8 @@ class Router:
             redis.exceptions.RedisError: Redis does not answer, or refuses.
         """
         offers, queues = self._offers(), self._known_queues()
-        apart = [keys.waiting(lane, need) for need in keys.needs(lane, queues) if _can(need, offers)]
-        if not apart:
-            return None
-        taken = scripts.load(self._redis, "take")([keys.intermediate(lane), keys.queue(lane), *apart])
-        return cast("bytes | None", taken)
+        needs = [need for need in keys.needs(lane, queues) if _can(need, offers)]
+        return calls.take(self._redis, lane, needs) if needs else None
 
     def _known_queues(self) -> set[bytes]:
         read_at, queues = self._queues
@@ -110,14 +107,5 @@ def pass_on(redis: Redis, request: Request) -> None:
     """
     need = str(Need.of(request))
     event = Event(type="queued", at=clock.ask(redis), lane=request.lane, waits_for=need)
-    passed = scripts.load(redis, "pass_on")(
-        [
-            keys.job(request.id),
-            keys.intermediate(request.lane),
-            keys.waiting(request.lane, need),
-            keys.RQ_QUEUES,
-            keys.events(request.id),
-        ],
-        [request.id, need, event.to_json()],
-    )
-    _log.info("job.passed_on", id=request.id, lane=request.lane, need=need, verdict=cast("bytes", passed).decode())
+    verdict = calls.pass_on(redis, request.id, request.lane, need=need, event=event.to_json())
+    _log.info("job.passed_on", id=request.id, lane=request.lane, need=need, verdict=verdict)

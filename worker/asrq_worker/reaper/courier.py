@@ -12,19 +12,19 @@ import random
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import cast
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from redis import Redis
 
-from asrq_jobs import __version__, keys, scripts
+from asrq_jobs import __version__, keys
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
 from asrq_worker.audio import web
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import wait_while_busy
+from asrq_worker.queue import calls
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
 from asrq_worker.telemetry import reports
@@ -85,7 +85,7 @@ class Courier:
 
     def _loop(self) -> Loop:
         def step() -> float:
-            claimed = self._claim()
+            claimed = calls.claim_webhook(self._redis, hidden_s=_HIDDEN_S)
             self._outage.over()
             if claimed is None:
                 return _POLL_S
@@ -98,12 +98,6 @@ class Courier:
 
         loop = Loop("courier", step, self._outage, _log)
         return loop
-
-    def _claim(self) -> tuple[bytes, float] | None:
-        """Take what is due longest, with the time."""
-        claim = scripts.load(self._redis, "claim_webhook")
-        answer = cast("tuple[bytes, bytes] | None", claim([keys.WEBHOOKS], [_HIDDEN_S]))
-        return (answer[0], float(answer[1])) if answer else None
 
     def _deliver(self, raw: bytes, now: float) -> None:
         try:
@@ -150,9 +144,10 @@ class Courier:
     def _settle(self, raw: bytes, delivery: Delivery, failure: str | None) -> None:
         tried = delivery.model_copy(update={"tries": delivery.tries + 1})
         wait = wait_s(tried.tries, jitter=random.random()) if failure else None  # noqa: S311  # spreads tries, guards nothing
-        counter = "" if wait is not None else "webhooks_given_up" if failure else "webhooks_delivered"
-        settle = scripts.load(self._redis, "settle_webhook")
-        settle([keys.WEBHOOKS, keys.STATS], [raw, counter, tried.model_dump_json(), wait or 0.0])
+        counter: calls.WebhookCounter | None = None
+        if wait is None:
+            counter = "webhooks_given_up" if failure else "webhooks_delivered"
+        calls.settle_webhook(self._redis, raw, counter=counter, tried=tried, wait_s=wait or 0.0)
         job_id, host = delivery.payload.id, _host(delivery.url)
         if failure is None:
             _log.info("webhook.delivered", id=job_id, host=host, tries=tried.tries)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import keys
 from asrq_jobs.request import LANES
 from asrq_jobs.settings import Settings
-from asrq_jobs.timestamp import iso
-from asrq_worker.queue import expiry, quarantine
+from asrq_worker.queue import calls, expiry, quarantine
 from asrq_worker.queue.execution import Execution, forget, give_back
 from asrq_worker.reaper.findings import Finding
 
@@ -38,12 +35,12 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
     subject, lane = finding.subject, finding.lane
     match finding.kind:
         case "due":
-            named = [keys.job(subject), keys.registry("scheduled", lane), keys.queue(lane)]
-            done = scripts.load(redis, "enqueue_due")(named, [subject, f"{now:.6f}", iso(now)])
+            done = calls.enqueue_due(redis, subject, lane, by=now)
         case "recovered":
             done = give_back(redis, subject, lane)
         case "reconciled":
-            done = _reconcile(redis, subject, lane, finding.need, ttl_s=settings.failure_ttl_s, now=now)
+            need, ttl_s = finding.need or None, settings.failure_ttl_s
+            done = calls.reconcile(redis, subject, lane, need=need, ttl_s=ttl_s, now=now)
         case "expired":
             done = expiry.expire_waiting(redis, subject, lane, settings, now=now)
         case "returned":
@@ -65,25 +62,6 @@ def _return(redis: Redis, apart: str, lane: str) -> bool:
     for _ in range(min(redis.llen(apart), _MOST)):
         pipe.lmove(apart, lane, "LEFT", "RIGHT")
     return any(pipe.execute())
-
-
-def _reconcile(redis: Redis, job_id: str, lane: str, need: str, *, ttl_s: int, now: float) -> bool:
-    named = [
-        keys.job(job_id),
-        keys.queue(lane),
-        keys.intermediate(lane),
-        keys.registry("scheduled", lane),
-        keys.LEASES,
-        keys.rq_executions(job_id),
-        keys.result(job_id),
-        keys.events(job_id),
-        keys.attempts(job_id),
-        keys.chunks(job_id),
-        keys.RQ_QUEUES,
-        keys.waiting(lane, need) if need else keys.queue(lane),
-    ]
-    answer = scripts.load(redis, "reconcile")(named, [job_id, lane, f"{now:.6f}", uuid.uuid4().hex, ttl_s])
-    return bool(answer)
 
 
 def _forget_execution(redis: Redis, lease: str) -> bool:

@@ -1,0 +1,197 @@
+"""The scripts of workers, each as one function: what it is given, by name, and what it answers.
+
+Arguments travel as one JSON document, which `prelude.lua`, the beginning of each script, reads. What they mean is in
+the header of the script. Scripts of clients get their arguments by position, as the protocol says.
+
+All raise `redis.exceptions.RedisError` where Redis does not answer, or refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, cast
+
+from redis import Redis
+
+from asrq_jobs import keys, scripts
+from asrq_jobs.request import Audio, BlobAudio
+from asrq_jobs.scripts import ScriptName
+from asrq_jobs.webhook import Delivery
+from asrq_worker.job.ending import Ending
+from asrq_worker.queue.rq_results import entry
+
+# RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
+_HORIZON_S = 3 * 86_400
+
+BeginVerdict = Literal["started", "taken", "gone", "done"]
+WebhookCounter = Literal["webhooks_delivered", "webhooks_given_up"]
+
+
+class BeginAnswer(NamedTuple):
+    """What begin.lua answers: `attempts` as JSON, `earlier` of which do not count; `now` is Redis's, Unix s."""
+
+    verdict: BeginVerdict
+    attempts: Sequence[bytes]
+    canceled: bool
+    earlier: int
+    now: float
+
+
+def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float) -> BeginAnswer:
+    """Start an execution of a job that was dequeued, and take its lease."""
+    answer = _call(
+        redis, "begin", id=job_id, execution=execution, lane=lane, worker=worker, lease_s=lease_s, horizon_s=_HORIZON_S
+    )
+    verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
+    return BeginAnswer(cast("BeginVerdict", verdict.decode()), attempts, bool(canceled), earlier, float(now))
+
+
+def end(
+    redis: Redis,
+    job_id: str,
+    execution: str,
+    lane: str,
+    worker: str,
+    ending: Ending,
+    *,
+    audio: Audio,
+    blob_ttl_s: int,
+    lapsed_by: float | None,
+) -> Literal["ended", "fenced", "to be canceled"]:
+    """Close the job of an execution, or give it back."""
+    answer: int = _call(
+        redis,
+        "end_execution",
+        id=job_id,
+        execution=execution,
+        lane=lane,
+        worker=worker,
+        lapsed_by=lapsed_by,
+        outcome=ending.verdict,
+        attempt=ending.attempt.model_dump_json() if ending.attempt else None,
+        delay_s=ending.delay_s,
+        entry=entry(ending.result, worker, execution),
+        **_written(ending, audio, blob_ttl_s),
+    )
+    return "to be canceled" if answer < 0 else "ended" if answer else "fenced"
+
+
+def expire(redis: Redis, job_id: str, lane: str, ending: Ending, *, before: str, audio: Audio, blob_ttl_s: int) -> bool:
+    """Close a job that still waits and was enqueued `before` (ISO 8601 as RQ writes it); False if it does not."""
+    answer = _call(
+        redis,
+        "end_execution",
+        id=job_id,
+        lane=lane,
+        outcome="expired",
+        before=before,
+        entry=entry(ending.result),
+        **_written(ending, audio, blob_ttl_s),
+    )
+    return bool(answer)
+
+
+def _written(ending: Ending, audio: Audio, blob_ttl_s: int) -> dict[str, Any]:
+    return {
+        "event": ending.event.to_json(),
+        "result": ending.result.to_json() if ending.result else None,
+        "delivery": ending.delivery.model_dump_json() if ending.delivery else None,
+        "ttl_s": ending.ttl_s,
+        "blob": keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+        "blob_ttl_s": max(ending.ttl_s, blob_ttl_s),
+    }
+
+
+def note(
+    redis: Redis,
+    job_id: str,
+    lease: str,
+    events: Sequence[str],
+    *,
+    chunk: str | None,
+    transcript: str | None,
+    ttl_s: int,
+) -> bool:
+    """Add events and perhaps a finished chunk to the trace of a job; False if its execution does not hold it."""
+    answer = _call(
+        redis, "note", id=job_id, lease=lease, events=events, chunk=chunk, transcript=transcript, ttl_s=ttl_s
+    )
+    return bool(answer)
+
+
+def renew(redis: Redis, held: Iterable[tuple[str, str, bool]], *, lease_s: float) -> list[tuple[bool, bool]]:
+    """Renew leases; each is given by its job, its name and whether it is only to be looked at if False.
+
+    Returns for each whether it is held, and whether its job is to be canceled.
+    """
+    leases = [{"id": job_id, "lease": lease, "moving": moving} for job_id, lease, moving in held]
+    answer = cast("Sequence[tuple[int, int]]", _call(redis, "renew", leases=leases, lease_s=lease_s))
+    return [(bool(holds), bool(canceled)) for holds, canceled in answer]
+
+
+def reuse(
+    redis: Redis, key: str, lease: str, *, ttl_s: int, useless: str | None
+) -> tuple[Literal["busy", "ended", "ours"], str | None]:
+    """Ask who makes or has made the text with a `cache_key`; returns that with the lease of whoever it is."""
+    answer = _call(redis, "reuse", key=key, lease=lease, ttl_s=ttl_s, useless=useless)
+    verdict, other = cast("tuple[bytes, bytes]", answer)
+    return cast("Literal['busy', 'ended', 'ours']", verdict.decode()), _text(other) or None
+
+
+def take(redis: Redis, lane: str, needs: Sequence[str]) -> bytes | None:
+    """Dequeue what was enqueued first in a lane and in the lists of jobs that wait for one of `needs`."""
+    return cast("bytes | None", _call(redis, "take", lane=lane, needs=needs))
+
+
+def pass_on(redis: Redis, job_id: str, lane: str, *, need: str, event: str) -> Literal["passed", "dropped", "none"]:
+    """Put an id that was dequeued to those that wait for a worker that can do what the job needs."""
+    answer: bytes = _call(redis, "pass_on", id=job_id, lane=lane, need=need, event=event)
+    return cast("Literal['passed', 'dropped', 'none']", answer.decode())
+
+
+def recover_dequeued(redis: Redis, job_id: str, lane: str) -> Literal["requeued", "dropped", "none"]:
+    """Put an id that was dequeued and not begun back at the front of its lane."""
+    answer: bytes = _call(redis, "recover_dequeued", id=job_id, lane=lane)
+    return cast("Literal['requeued', 'dropped', 'none']", answer.decode())
+
+
+def enqueue_due(redis: Redis, job_id: str, lane: str, *, by: float) -> bool:
+    """Move a retry that is due by a time, Unix s, to its lane."""
+    return bool(_call(redis, "enqueue_due", id=job_id, lane=lane, by=by))
+
+
+def reconcile(redis: Redis, job_id: str, lane: str, *, need: str | None, ttl_s: int, now: float) -> bool:
+    """Make the places and lifetimes of a job agree with its status; False if they did."""
+    spare = uuid.uuid4().hex
+    return bool(_call(redis, "reconcile", id=job_id, lane=lane, need=need, ttl_s=ttl_s, now=now, execution=spare))
+
+
+def claim_webhook(redis: Redis, *, hidden_s: float) -> tuple[bytes, float] | None:
+    """Take the delivery that is due longest, as it is stored, and the time, Unix s; None if none is due."""
+    answer = cast("tuple[bytes, bytes] | None", _call(redis, "claim_webhook", hidden_s=hidden_s))
+    return (answer[0], float(answer[1])) if answer else None
+
+
+def settle_webhook(
+    redis: Redis,
+    claimed: bytes,
+    *,
+    counter: WebhookCounter | None,
+    tried: Delivery,
+    wait_s: float,
+) -> bool:
+    """Write down how a try went: it is over and counted, or to be tried again; False if that was done before."""
+    named = {"claimed": _text(claimed), "counter": counter, "tried": tried.model_dump_json(), "wait_s": wait_s}
+    return bool(_call(redis, "settle_webhook", **named))
+
+
+def _call(redis: Redis, name: ScriptName, **given: Any) -> Any:
+    named = {key: value for key, value in given.items() if value is not None}
+    return scripts.load(redis, name)([], [json.dumps(named, ensure_ascii=False, separators=(",", ":"))])
+
+
+def _text(raw: bytes) -> str:
+    """What goes back to Redis as it came, whatever its bytes (see `connect`)."""
+    return raw.decode(errors="surrogateescape")
