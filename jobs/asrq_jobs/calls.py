@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Generic, Literal, TypeVar, cast
 
-from asrq_jobs import events, keys
+from asrq_jobs import events, keys, rq
 from asrq_jobs.errors import (
     AsrqError,
     CanceledError,
@@ -31,9 +31,10 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
+from asrq_jobs.rq import FROM_RQ, JobHash
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
-from asrq_jobs.states import FROM_RQ, JobState, Submitted, missing, without_result
+from asrq_jobs.states import JobState, Submitted, missing, without_result
 from asrq_jobs.timestamp import iso
 
 _STATUS_S = 60.0  # how long a status holds that does not say so itself, as that of older workers
@@ -164,24 +165,22 @@ def state(job_id: str) -> Calls[JobState]:
         if outcome is None:
             raise missing(job_id)
         return JobState(id=job_id, status=outcome.status, attempt=len(outcome.attempts), error=outcome.error)
-    fields = {name.decode(): value.decode(errors="replace") for name, value in raw.items() if name != b"data"}
-    status = FROM_RQ.get(fields.get("status", ""), "queued")
-    lane = keys.lane_of(fields.get("origin", ""))
-    place = (yield from _place(job_id, lane, fields.get("waits_for"))) if fields.get("status") == "queued" else _Place()
+    job = JobHash.read(raw)
+    place = (yield from _place(job_id, job.lane, job.waits_for)) if job.status == "queued" else _Place()
     attempts: int = yield ("LLEN", keys.attempts(job_id))
     return JobState(
         id=job_id,
-        status=status,
-        lane=lane,
+        status=FROM_RQ.get(job.status or "", "queued"),
+        lane=job.lane,
         position=place.number,
         at_least=place.at_least,
         waits_for=place.waits_for,
         attempt=attempts,
-        description=fields.get("description"),
-        worker=fields.get("worker_name") or None,
-        enqueued_at=fields.get("enqueued_at") or None,
-        started_at=fields.get("started_at") or None,
-        ended_at=fields.get("ended_at") or None,
+        description=job.description,
+        worker=job.worker,
+        enqueued_at=job.enqueued_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
         error=outcome.error if outcome else None,
     )
 
@@ -259,7 +258,7 @@ def follow(
             continue
         error: AsrqError | None = None
         if not found:  # before the result is looked for: they are written in one step, so that one is there by then
-            status, worker = yield from patiently(("HMGET", keys.job(job_id), "status", "worker_name"))
+            status, worker = yield from patiently(("HMGET", keys.job(job_id), rq.STATUS, rq.WORKER))
             error = without_result(job_id, status and FROM_RQ.get(status.decode(), "queued"), held=bool(worker))
         # The result, not the order of events, says that it is over: a paused worker may still add one, and a
         # job retried by hand has lost its result.
@@ -362,7 +361,7 @@ def retry(job_id: str) -> Calls[None]:
 
 def lane_of(job_id: str) -> Calls[str]:
     """Get the lane of a job; batch if there is no such job."""
-    origin: bytes | None = yield ("HGET", keys.job(job_id), "origin")
+    origin: bytes | None = yield ("HGET", keys.job(job_id), rq.ORIGIN)
     return keys.lane_of(origin.decode()) if origin else "batch"
 
 

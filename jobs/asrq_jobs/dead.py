@@ -9,12 +9,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from asrq_jobs import keys
+from asrq_jobs import keys, rq
 from asrq_jobs.calls import Calls, Script, lane_of, result, server_time
 from asrq_jobs.errors import ErrorInfo, JobStateError
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.result import Attempt
-from asrq_jobs.states import FROM_RQ, missing
+from asrq_jobs.rq import FROM_RQ
+from asrq_jobs.states import missing
 
 
 class DeadLetter(BaseModel):
@@ -83,8 +84,10 @@ def purge(job_id: str) -> Calls[None]:
 
 def _read(job_id: str) -> Calls[DeadLetter | str | None]:
     """Read a failed job; the status of one that has not failed, None without one."""
-    raw: list[bytes | None] = yield ("HMGET", keys.job(job_id), "status", "origin", "ended_at", "description")
-    status, origin, ended_at, description = (None if value is None else value.decode(errors="replace") for value in raw)
+    raw: list[bytes | None] = yield (
+        "HMGET", keys.job(job_id), rq.STATUS, rq.ORIGIN, rq.ENDED_AT, rq.DESCRIPTION
+    )  # fmt: skip
+    status, origin, ended_at, description = rq.texts(raw)
     if status != "failed":
         return status
     outcome = yield from result(job_id)

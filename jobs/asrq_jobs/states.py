@@ -11,17 +11,6 @@ from asrq_jobs.errors import AsrqError, CanceledError, ErrorInfo, JobNotFoundErr
 Status = Literal["queued", "processing", "completed", "failed", "canceled"]
 STATUSES: tuple[Status, ...] = ("queued", "processing", "completed", "failed", "canceled")
 
-# RQ's words for a job's status, in the protocol's.
-FROM_RQ: dict[str, Status] = {
-    "queued": "queued",
-    "scheduled": "queued",
-    "started": "processing",
-    "finished": "completed",
-    "failed": "failed",
-    "canceled": "canceled",
-    "stopped": "canceled",
-}
-
 
 class Submitted(BaseModel):
     """Answer to a submission."""

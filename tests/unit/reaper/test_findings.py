@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from asrq_jobs.request import LANES, PathAudio, Request
 from asrq_jobs.result import Attempt
+from asrq_jobs.rq import ENDED
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.findings import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
-from asrq_worker.reaper.snapshot import ENDED, Places, SeenJob, Snapshot
+from asrq_worker.reaper.snapshot import Places, SeenJob, Snapshot
 
 AFTER_S = 15.0
 IDS = st.sampled_from("abcde")

@@ -21,7 +21,7 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from asrq_jobs import extras, keys
+from asrq_jobs import extras, keys, rq
 from asrq_jobs.client import Client
 from asrq_jobs.connection import explain
 from asrq_jobs.errors import ExtraMissingError, JobNotFoundError, JobStateError, QueueError
@@ -64,7 +64,7 @@ class JsonJob(Job):
             super().restore(raw_data)
         except Exception:  # noqa: BLE001  # whatever RQ stumbles on must not take the page down
             self.data = JSONSerializer.dumps([keys.FUNCTION, None, [], {}])
-            self.origin = raw_data.get(b"origin", b"").decode(errors="replace")
+            self.origin = raw_data.get(rq.ORIGIN.encode(), b"").decode(errors="replace")
             self.description = "malformed job"
             self._status = JobStatus.FAILED
 

@@ -15,12 +15,11 @@ from typing import Any, Literal, NamedTuple, cast
 
 from redis import Redis
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import keys, rq, scripts
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.webhook import Delivery
 from asrq_worker.job.ending import Ending
-from asrq_worker.queue.rq_results import entry
 
 # RQ forgets an execution after this; far beyond any job, because leases and not RQ notice a death.
 _HORIZON_S = 3 * 86_400
@@ -72,7 +71,7 @@ def end(
         outcome=ending.verdict,
         attempt=ending.attempt.model_dump_json() if ending.attempt else None,
         delay_s=ending.delay_s,
-        entry=entry(ending.result, worker, execution),
+        entry=rq.result_entry(ending.result, worker, execution),
         **_written(ending, audio, blob_ttl_s),
     )
     return "to be canceled" if answer < 0 else "ended" if answer else "fenced"
@@ -87,7 +86,7 @@ def expire(redis: Redis, job_id: str, lane: str, ending: Ending, *, before: str,
         lane=lane,
         outcome="expired",
         before=before,
-        entry=entry(ending.result),
+        entry=rq.result_entry(ending.result),
         **_written(ending, audio, blob_ttl_s),
     )
     return bool(answer)

@@ -10,6 +10,7 @@ from asrq_jobs import keys
 from asrq_jobs.errors import ExpiredError, RequestError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
+from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.job import ending as endings
@@ -52,7 +53,7 @@ def expire_waiting(redis: Redis, job_id: str, lane: str, settings: Settings, *, 
         return False
     try:
         request = guard.admit(job_id, lane, raw, redis)
-        return expire(redis, request, settings, created_at=raw.get(b"created_at", b"").decode() or None, now=now)
+        return expire(redis, request, settings, created_at=JobHash.read(raw).created_at, now=now)
     except RequestError as error:
         quarantine.refuse(redis, job_id, lane, raw, error, settings)
         return True

@@ -14,13 +14,12 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from asrq_jobs import rq
 from asrq_jobs.errors import ForeignFunctionError, InvalidRequestError, MalformedJobError
 from asrq_jobs.keys import FUNCTION
 from asrq_jobs.request import Request
 
 _LARGEST_DATA = 1 << 20
-_FORBIDDEN = (b"success_callback_name", b"failure_callback_name", b"stopped_callback_name", b"webhooks",
-              b"dependency_id", b"dependency_ids", b"group_id", b"repeats_left", b"rate_limit_key")  # fmt: skip
 
 
 def admit(job_id: str, lane: str, raw: dict[bytes, bytes], redis: Redis) -> Request:
@@ -31,10 +30,10 @@ def admit(job_id: str, lane: str, raw: dict[bytes, bytes], redis: Redis) -> Requ
         ForeignFunctionError: it names another function, a callback, a webhook, or another RQ feature that runs things.
         UnknownLanguageError, InvalidRequestError: its request does not fit `asrq.request/1`.
     """
-    for name in _FORBIDDEN:
-        if raw.get(name):
-            raise ForeignFunctionError(f"The job {job_id} asks for {name.decode()}, which is not run here.")
-    function, instance, args, kwargs = _call(job_id, raw.get(b"data", b""))
+    for name in rq.RUNS_THINGS:
+        if raw.get(name.encode()):
+            raise ForeignFunctionError(f"The job {job_id} asks for {name}, which is not run here.")
+    function, instance, args, kwargs = _call(job_id, rq.JobHash.read(raw).data)
     if function != FUNCTION or instance is not None:
         raise ForeignFunctionError(f"The job {job_id} names the function {str(function)[:100]!r}, not ours.")
     _check_rq_can_read(job_id, raw, redis)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from asrq_jobs import keys
+from asrq_jobs import keys, rq
 from asrq_jobs.errors import AsrqError, MalformedJobError
 from asrq_jobs.result import Result
+from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
-from asrq_jobs.timestamp import iso
 from asrq_worker.job import ending as endings
 from asrq_worker.queue import clock, shared_keys
 from asrq_worker.queue.execution import Execution, forget
@@ -65,25 +64,16 @@ def refuse(
 
     `lapsed` is the execution that held it, if there was one.
     """
-    now = clock.ask(redis)
+    now, job = clock.ask(redis), JobHash.read(raw)
     ending = endings.of_job(Result.from_error(error.info(), job_id), settings, at=now)
     assert ending.result is not None  # noqa: S101  # a job that ends has one
     pipe = redis.pipeline(transaction=True)
     pipe.delete(*(key(job_id) for key in _OWN))  # whatever their types are
     pipe.hset(
         keys.job(job_id),
-        mapping={
-            "created_at": iso(now),
-            "enqueued_at": iso(now),
-            "ended_at": iso(now),
-            "data": json.dumps([keys.FUNCTION, None, [{"refused": error.code}], {}]),
-            "description": f"refused: {error.code}",
-            "origin": keys.queue_name(lane),
-            "status": "failed",
-            "refused": raw.get(b"data", b"")[:_KEPT_BYTES],
-        },
+        mapping=rq.refused_job(lane, error.code, kept=job.data[:_KEPT_BYTES], at=now),
     )
-    apart = [keys.waiting(lane, raw[b"waits_for"].decode(errors="replace"))] if b"waits_for" in raw else []
+    apart = [keys.waiting(lane, job.waits_for)] if job.waits_for else []
     for place in (keys.queue(lane), keys.intermediate(lane), *apart):
         pipe.lrem(place, 0, job_id)
     pipe.zadd(keys.registry("failed", lane), {job_id: now + ending.ttl_s})

@@ -22,6 +22,7 @@ from rq.worker_registration import register
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
 from asrq_jobs.request import Request
+from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.context import JobContext
@@ -198,9 +199,8 @@ class Slot(SimpleWorker):
             _log.info("job.not_begun", id=job_id, reason=begun.verdict)
             return
         faults.reach("begun")
-        context = JobContext(
-            request, begun.attempts, begun.earlier, _text(raw, b"created_at"), _text(raw, b"enqueued_at"), begun.now
-        )
+        job = JobHash.read(raw)
+        context = JobContext(request, begun.attempts, begun.earlier, job.created_at, job.enqueued_at, begun.now)
         control = JobControl(patience_s=_PATIENCE_S)
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))
@@ -248,7 +248,7 @@ class Slot(SimpleWorker):
 
     def _expire(self, request: Request, raw: dict[bytes, bytes]) -> bool:
         now = clock.ask(self._redis)
-        return expire(self._redis, request, self._settings, created_at=_text(raw, b"created_at"), now=now)
+        return expire(self._redis, request, self._settings, created_at=JobHash.read(raw).created_at, now=now)
 
     def _marked(self, job_id: str) -> bool:
         """Whether a job is to be canceled; while Redis is away, the lease keeper will find out."""
@@ -314,8 +314,3 @@ class Slot(SimpleWorker):
             self.increment_failed_job_count(pipeline=pipe)
         if ending.result is not None:
             pipe.hincrbyfloat(self.key, "total_working_time", ending.result.timings.total_s or 0.0)
-
-
-def _text(raw: dict[bytes, bytes], field: bytes) -> str | None:
-    value = raw.get(field)
-    return value.decode() if value else None

@@ -11,13 +11,14 @@ from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
+from asrq_jobs.rq import ENDED, MAY_RUN
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.job import ending as endings
 from asrq_worker.job.ending import Ending
 from asrq_worker.job.outcome import attempt_limit, decide
 from asrq_worker.queue.execution import Execution
-from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, SeenJob, Snapshot
+from asrq_worker.reaper.snapshot import SeenJob, Snapshot
 from asrq_worker.routing.offers import Need, Registration, served
 
 _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends without slots

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from asrq_jobs import keys
 from asrq_jobs.errors import CanceledError, RequestError
 from asrq_jobs.result import Attempt
+from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.job.ending import EndVerdict
@@ -46,7 +47,8 @@ def recover(
 def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: float, dry_run: bool) -> Recovered | None:
     job_id = execution.job_id
     raw = cast("dict[bytes, bytes]", redis.hgetall(keys.job(job_id)))
-    execution = replace(execution, worker=raw.get(b"worker_name", b"").decode(errors="replace"))
+    job = JobHash.read(raw)
+    execution = replace(execution, worker=job.worker or "")
     if not raw:
         if not dry_run:
             pipe = redis.pipeline(transaction=True)
@@ -60,15 +62,14 @@ def _recover(redis: Redis, execution: Execution, settings: Settings, *, now: flo
         if not dry_run:
             quarantine.refuse(redis, job_id, execution.lane, raw, error, settings, lapsed=execution)
         return "refused"
-    before = raw.get(b"attempts_before", b"0")
     ending = lost(
         execution,
         request,
         attempts or (Attempt(number=1, worker=execution.worker, started_at=iso(now)),),
         settings,
-        earlier=int(before) if before.isdigit() else 0,
+        earlier=job.attempts_before,
         canceled=bool(redis.exists(keys.cancel(job_id))),
-        created_at=raw.get(b"created_at", b"").decode() or None,
+        created_at=job.created_at,
         now=now,
     )
     assert ending.verdict is not None  # noqa: S101  # a lost execution is never left to another

@@ -12,10 +12,11 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
-from asrq_jobs import keys
+from asrq_jobs import keys, rq
 from asrq_jobs.request import LANES
+from asrq_jobs.rq import ENDED, MAY_RUN
 from asrq_worker.queue import shared_keys
-from asrq_worker.reaper.snapshot import ENDED, MAY_RUN, Places, SeenJob, Snapshot
+from asrq_worker.reaper.snapshot import Places, SeenJob, Snapshot
 from asrq_worker.reaper.walk import Walk
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
@@ -116,7 +117,7 @@ class Scanner:
 
     def _jobs(self, ids: Sequence[str]) -> dict[str, SeenJob]:
         fields = self._each(
-            ids, lambda pipe, job_id: pipe.hmget(keys.job(job_id), "status", "origin", "enqueued_at", "meta")
+            ids, lambda pipe, job_id: pipe.hmget(keys.job(job_id), rq.STATUS, rq.ORIGIN, rq.ENQUEUED_AT, rq.META)
         )
         ttls = self._each(ids, lambda pipe, job_id: pipe.ttl(keys.job(job_id)))
         jobs = {job_id: _job(fields[job_id], ttl_s=ttls[job_id]) for job_id in ids}

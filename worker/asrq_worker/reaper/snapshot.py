@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-ENDED = frozenset({"finished", "failed", "canceled", "stopped"})
-"""RQ's words for jobs that have ended."""
-MAY_RUN = frozenset({"queued", "scheduled", "started", "failed"})
-"""RQ's words for jobs that may still run, one that has failed by hand, and so need their uploads."""
-
 
 @dataclass(frozen=True)
 class SeenJob:
