@@ -76,7 +76,7 @@ def _unspaced(character: str) -> bool:
 def split(text: str, *, longest: int, after: str = "") -> list[Atom]:
     """Return the atoms of a text, once it is cleaned; together they hold all of it but its spaces.
 
-    `longest` is what a line holds, in columns: words beyond that are cut. `after` is what stands before the text,
+    `longest` is what a line holds, in columns: words beyond that are cut. `after` is the text before it,
     perhaps with no space between.
     """
     text = cleaned(text)

@@ -100,7 +100,7 @@ def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
 def upload(audio: bytes, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
     """Store audio, unless it is there: then it only lives longer.
 
-    Whoever can upload can put anything under any hash. So what is there is compared, a part at a time, by digests.
+    A client that may upload may store anything under any hash. So what is there is compared by digests, part by part.
     """
     key = keys.blob(blob.sha256)
     if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio))):
@@ -117,7 +117,7 @@ def _holds(key: str, audio: bytes) -> Calls[bool]:
             digest: bytes = yield Script("digest", [key], [first, first + len(part) - 1])
             if digest.decode() != hashlib.sha1(part, usedforsecurity=False).hexdigest():
                 return False
-    except (QueueAuthError, QueueRefusedError):  # no string at all, or nobody may look: what is written is right
+    except (QueueAuthError, QueueRefusedError):  # no string, or this user may not read it: what we write is right
         return False
     return True
 
@@ -306,7 +306,7 @@ def reaper() -> Calls[bool]:
 def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
     """Tell every worker to load or unload a backend; returns how many heard.
 
-    Messages are heard in all databases of a Redis. What is to be done stands in this one.
+    Messages are heard in all databases of a Redis. So the command itself is kept in this one.
     """
     command_id = uuid.uuid4().hex
     yield ("SET", keys.command(command_id), json.dumps({"command": word, "backend": backend}), "EX", _COMMAND_S)

@@ -25,11 +25,11 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
                                                        not_served:<backend>:<code>; of completed jobs
                                                        completed:<lane>, audio_s:<lane>
     asrq:policy                string  none                    `asrq backend`, the reaper: which backend serves
-    asrq:policy:log            stream  none, 1000 entries      whoever changes the policy
+    asrq:policy:log            stream  none, 1000 entries      who changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
     asrq:webhooks              zset    none                    end_execution.lua, the courier; score: due
-    asrq:spoilt:<key>          any     a week                  the reaper: what stood under a key that all jobs share
+    asrq:spoilt:<key>          any     a week                  the reaper: a shared key's value of the wrong type
                                                        and was of another type
     asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload
     asrq:http:pending:<key>    set     none                    `asrq http`: jobs, of who has a limit, not counted yet
@@ -196,6 +196,6 @@ def outcomes(backend: str) -> str:
     return f"asrq:outcomes:{backend}"
 
 
-def spoilt(key: str) -> str:
-    """Where the rubbish is put that stood under a key."""
+def aside(key: str) -> str:
+    """Where a value of the wrong type is moved that was found under a key."""
     return f"asrq:spoilt:{key}"

@@ -91,7 +91,7 @@ def read(redis: Redis) -> Policy | None:
     """Return the policy in force, or None if there is none.
 
     Raises:
-        pydantic.ValidationError: what stands there is no policy.
+        pydantic.ValidationError: the text is no policy.
     """
     text = cast("bytes | None", redis.get(keys.POLICY))
     return Policy.model_validate_json(text) if text else None
@@ -100,7 +100,7 @@ def read(redis: Redis) -> Policy | None:
 def write(redis: Redis, before: Policy | None, after: Policy, *, reason: str, by: str | None = None) -> bool:
     """Put a policy in force and log the change; False if it has changed meanwhile from `before`."""
     by = by or f"{_user()}@{socket.gethostname()}"
-    # Redis's clock: the outcomes since then decide about a rollback, and whoever changes the policy may be late.
+    # By Redis: the outcomes since then decide about a rollback, and the clock of a client may be wrong.
     now = datetime.fromtimestamp(redis.time()[0], UTC).isoformat(timespec="seconds")
     after = after.model_copy(update={"changed_at": now, "changed_by": by, "reason": reason})
     entry = {

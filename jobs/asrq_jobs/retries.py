@@ -26,7 +26,7 @@ _over: ContextVar[Callable[[], bool]] = ContextVar("over", default=lambda: False
 
 @contextmanager
 def until(over: Callable[[], bool]) -> Iterator[None]:
-    """Whatever this thread or task calls inside is not tried again once it is over."""
+    """What this thread or task calls inside is not tried again once the time is over."""
     token = _over.set(over)
     try:
         yield
@@ -58,7 +58,7 @@ class Tries:
 
     @contextmanager
     def outermost(self) -> Iterator[None]:
-        """Whatever is called inside is not tried again by itself."""
+        """Calls inside are not tried again by themselves."""
         token = _trying.set(True)
         try:
             yield

@@ -37,7 +37,7 @@ _FLAGS: Final[Mapping[ScriptName, str]] = {
 
 @cache
 def text(name: ScriptName | Literal["prelude"]) -> str:
-    """Return what stands in a file of `lua/`."""
+    """Return the content of a file of `lua/`."""
     return resources.files("asrq_jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
@@ -93,7 +93,7 @@ def ways_of_all(
     """Yield commands that run scripts, to be sent at once; is sent their answers, and returns the last of each.
 
     What a server refused because of the way in which it was asked comes again in the next one (see `ways`). Errors are
-    answers; whatever `refused` would raise is in their place.
+    answers; what `refused` would raise takes their place.
     """
     tried = [tuple(ways(*call)) for call in calls]
     answers: list[Any] = [None] * len(calls)

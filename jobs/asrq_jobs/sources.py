@@ -53,7 +53,7 @@ def expand(
 ) -> list[Source]:
     """Return the sources in the order given; a folder becomes its media files, sorted, hidden ones left out.
 
-    Files are not opened: one that does not exist is found out when it is read. `tell` gets a remark on whatever in a
+    Files are not opened: one that does not exist is found out when it is read. `tell` gets a remark on what in a
     folder is left out though it is not hidden: links that lead nowhere or to a folder, what is no file, and folders
     that cannot be read.
 

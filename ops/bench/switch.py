@@ -1,4 +1,4 @@
-"""How long a worker stands still while the policy moves it from one warm backend to another.
+"""How long a worker does nothing while the policy moves it from one warm backend to another.
 
     python ops/bench/switch.py [--model tiny.en] [--jobs 60]
 

@@ -43,7 +43,7 @@ def _target(page: str, link: str) -> str:
 
 
 def _uri(target: str, config: MkDocsConfig) -> str | None:
-    """Return where a file or folder of the repository lies in the site; None: it is not there, or a file of docs/."""
+    """Return where a file or folder of the repository is in the site; None: it is not there, or a file of docs/."""
     path = Path(config.docs_dir).parent / target
     if path.is_dir():
         return f"sources/{target}/index.md"

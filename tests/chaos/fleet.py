@@ -127,7 +127,7 @@ class Fleet:
             self.failed_starts += 1
             self._replace(at)
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """Let what is stopped go on; from now on nothing bad is done."""
         self._undo(float("inf"))
 

@@ -78,7 +78,7 @@ def run(plan: Plan, folder: Path) -> Summary:
                 look_after()
                 fleet.strike()
             time.sleep(max(0.0, until - time.monotonic()))
-            fleet.mend()  # first: a full server would have the stream submit its last job forever
+            fleet.fix()  # first: a full server would have the stream submit its last job forever
             stream.stop()
             unfinished = _settle(client, list(stream.jobs), look_after, within_s=plan.settle_s)
             summary.blame(f"{each} did not end: {_where(client, each)}" for each in sorted(unfinished))

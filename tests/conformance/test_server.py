@@ -130,7 +130,7 @@ def test_in_the_engines_process(tmp_path: Path, noise: Samples) -> None:
                 if key == "wrong":
                     with pytest.raises(ServerRefusedError, match="refuses our key"):
                         engine.wait_ready(30)
-                    assert engine.final, "another try would not mend it"
+                    assert engine.final, "another try would not fix it"
                     continue
                 loaded = engine.wait_ready(30)
                 assert loaded.identity.device == "remote"

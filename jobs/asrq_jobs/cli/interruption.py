@@ -1,4 +1,4 @@
-"""Being interrupted: Ctrl-C, a terminal that is closed, and SIGTERM alike end what runs in good order."""
+"""Being interrupted: Ctrl-C, a terminal that is closed, and SIGTERM alike stop a command in good order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = ("SIGTERM", "SIGHUP")  # the latter is not everywhere
 
 
 class Interruption(KeyboardInterrupt):
-    """A signal, by its number; whoever is ready for Ctrl-C is ready for it."""
+    """A signal, by its number; code that handles Ctrl-C handles it, too."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

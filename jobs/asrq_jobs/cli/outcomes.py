@@ -69,7 +69,7 @@ def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, n
             status = client.state(job_id).status
             raise JobStateError(f"Job {job_id} is {status}: no result yet.", hint=f"Wait for it: asrq wait {job_id}")
         writer.put(index, found)
-        writer.flush()  # whatever was refused before it
+        writer.flush()  # even if an earlier job was refused
 
     any_refused = for_each(job_ids, show, as_json=as_json)
     failure.finish(any_failed=any_refused or writer.any_failed)

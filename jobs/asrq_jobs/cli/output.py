@@ -74,7 +74,7 @@ def choose(
 
 
 def failed(job_id: str, error: AsrqError, *, name: str | None = None) -> Result:
-    """Return the document of something that ended without one: before a worker saw it, or by a foreign hand."""
+    """Return a document for a job that ended without one: before a worker saw it, or by another tool."""
     status: Literal["failed", "canceled"] = "canceled" if isinstance(error, CanceledError) else "failed"
     return Result(id=job_id, status=status, audio=AudioInfo(name=name), error=error.info())
 
@@ -86,7 +86,7 @@ class _Ended:
 
 
 class ResultWriter:
-    """Takes results in any order. A file is written at once; what stands on stdout keeps the order of the inputs.
+    """Takes results in any order. A file is written at once; output on stdout keeps the order of the inputs.
 
     It is printed as soon as what is before it is there, or with `hold` only when all is over: where bars move on the
     same terminal. `taken` counts results; `any_failed` says whether one was a failure, or could not be written.

@@ -75,7 +75,7 @@ def table(
 
     On a terminal the last column takes what room is left, and is cut there. Where that is too little, columns are left
     out: those that are `dispensable`, the first of them first. `bold` says which rows stand out. `notes` are the
-    beginnings of the last cells that must not be lost: each stands on a line below where there is no room for it.
+    beginnings of the last cells that must not be lost: each gets a line of its own where there is no room for it.
     """
     if not sys.stdout.isatty():
         for row in rows:

@@ -10,7 +10,7 @@ import sys
 def prepare() -> None:
     """Make all three usable: they write UTF-8 to files and pipes, and any file name at all.
 
-    A stream that whoever started us has closed is opened on the null device in the wrong direction. So using it fails
+    A stream that our parent has closed is opened on the null device in the wrong direction. So using it fails
     as it should, and no file or connection that is opened later is taken for it.
     """
     if sys.stdin is None:

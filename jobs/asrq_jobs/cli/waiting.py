@@ -105,7 +105,7 @@ class Waiting:
 def waiting(
     client: Client, form: Form, names: Sequence[str], job_ids: Sequence[str], *, by_id: bool = False
 ) -> Iterator[tuple[Waiting, ResultWriter]]:
-    """Wait for the jobs of inputs; whatever interrupts it leaves what is done, and says how to go on.
+    """Wait for the jobs of inputs; an interruption keeps what is done, and says how to go on.
 
     `names` is what people call the inputs: file names or, with `by_id`, the ids themselves. Bars show how far each job
     is where someone watches: with a terminal on stderr, and nothing but text on stdout.

@@ -1,4 +1,4 @@
--- Start an execution of a job that a slot has dequeued: the one door between a lane and a worker.
+-- Start an execution of a job that a slot has dequeued: the only way from a lane to a worker.
 --
 -- id         of the job
 -- execution  id of this execution
@@ -14,7 +14,7 @@
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
 -- retried by hand). now is the Unix time as text, s.
--- What all jobs share (lists, registries) is written with pcall: spoilt by somebody, it must not keep a job from its start.
+-- Shared keys (lists, registries) are written with pcall: one of the wrong type must not keep a job from its start.
 
 local id, lane, worker = given.id, given.lane, given.worker
 local lease = lane .. '/' .. id .. '/' .. given.execution

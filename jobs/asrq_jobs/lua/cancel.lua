@@ -20,12 +20,12 @@
 -- ended before) or "missing".
 -- It also reads asrq:leases and asrq:canceled. A job whose lease has lapsed ends here; its result is what keeps its
 -- execution, should its worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own
--- tools call canceled while an execution holds it runs. Whatever place a job has that waits, its status keeps it from
--- beginning.
--- A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
--- The id of a job that runs may still stand in its lane: put back while its slot was slow to begin it.
--- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not hide that the
--- job has ended.
+-- tools call canceled while an execution holds it runs. The status of a canceled job keeps it from
+-- beginning, wherever its id still is.
+-- A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
+-- The id of a job that runs may still be in its lane: put back while its slot was slow to begin it.
+-- Shared keys (lanes, registries, counters) are written with pcall: one of the wrong type must not hide that the job has
+-- ended.
 
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then
@@ -65,8 +65,8 @@ for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
   redis.call('EXPIRE', key, ARGV[4])
 end
 redis.pcall('ZADD', KEYS[4], now + ARGV[4], ARGV[1])
--- Who may not write results copies the one that workers keep for that; its id is empty. Before Redis 7 there is no such
--- question, and `may` is an error, which counts as a yes.
+-- A user that may not write results copies the one that workers keep for this; its id is empty. Redis before 7 cannot be
+-- asked: `may` is an error then, which counts as a yes.
 local _, may = pcall(redis.acl_check_cmd, 'SET', KEYS[7], ARGV[2])
 if may then
   redis.call('SET', KEYS[7], ARGV[2])

@@ -21,9 +21,9 @@
 --
 -- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
 -- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end, sent
--- again by a worker that lost our answer, is 1, whatever has become of the job since: its event is there.
--- What all jobs share (lanes, registries, counters) is written with pcall: spoilt by somebody, it must not cost a job its
--- end. One that goes on and found no place is put there by the reaper, which finds it on no list.
+-- again by a worker that lost our answer, is 1 even if the job has gone on since: its event is there.
+-- Shared keys (lanes, registries, counters) are written with pcall: one of the wrong type must not cost a job its end.
+-- A job that goes on and could not be put into its lane is found on no list by the reaper, which puts it there.
 
 local id, lane, execution, outcome = given.id, given.lane, given.execution, given.outcome
 

@@ -17,5 +17,5 @@ if rq.status(id) ~= 'scheduled' then
   return 0
 end
 rq.queue(id)
-redis.pcall('RPUSH', rq.lane(given.lane), id)  -- where somebody has spoilt the lane, the reaper finds the job on no list
+redis.pcall('RPUSH', rq.lane(given.lane), id)  -- if the lane has the wrong type, the reaper finds the job on no list
 return 1

@@ -1,4 +1,4 @@
--- Add to the trace of a running job: events, and a finished chunk. Fenced like its end: a worker that wakes late
+-- Write down what a running job has done: events, and a finished chunk. Fenced like its end: a worker that wakes late
 -- adds nothing after the end, and leaves no chunk of a job that is over.
 --
 -- id          of the job

@@ -7,8 +7,8 @@
 --
 -- The job's hash receives waits_for, and the list is registered in rq:queues: here workers, and RQ's tools, find it.
 -- A job that has run before goes to the front, as in its lane.
--- What all jobs share (lists, registries) is written with pcall: where somebody has spoilt it, the reaper finds the job on
--- no list, or on one that is not registered, and puts it back into its lane.
+-- Shared keys (lists, registries) are written with pcall: if one has the wrong type, the reaper finds the job on no list,
+-- or on one that is not registered, and puts it back into its lane.
 -- Returns "passed", "dropped" (the job is not waiting any more, or is no job) or "none" (the id was not in transit:
 -- somebody has put it back).
 

@@ -1,5 +1,5 @@
--- What begins each script of workers: what it is given, the time, the names of keys, and what RQ keeps of a job.
--- Scripts of clients are whole as they stand in their files, so those have a copy of what they need of this.
+-- Put before each script of workers: what it is given, the time, the names of keys, and what RQ keeps of a job.
+-- Scripts of clients are complete in their files, so each has a copy of what it needs of this.
 
 local given = cjson.decode(ARGV[1])  -- by name
 
@@ -75,7 +75,7 @@ function rq.close(id, status) redis.call('HSET', rq.job(id), 'status', status, '
 function rq.heard(id) redis.call('HSET', rq.job(id), 'last_heartbeat', now_iso) end
 function rq.release(id) redis.call('HSET', rq.job(id), 'worker_name', '') end
 
--- What RQ keeps of a job that runs, for so many seconds. What all jobs share is written with pcall: spoilt by somebody, it
+-- What RQ keeps of a job that runs, for so many seconds. Shared keys are written with pcall: one of the wrong type
 -- must not keep a job from its start or its end.
 function rq.start(lane, id, execution, worker, seconds)
   redis.call('HSET', rq.job(id), 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,

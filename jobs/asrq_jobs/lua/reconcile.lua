@@ -1,5 +1,5 @@
--- Make the places and the lifetimes of a job agree with its status. Whatever the caller thinks is wrong, this looks
--- again and mends only what is; a job in order is left alone, so any number may call it at any time.
+-- Make the places and the lifetimes of a job agree with its status. It looks again
+-- and repairs only what is wrong; a sound job is left alone, so anyone may call this at any time.
 --
 -- id         of the job
 -- lane       of the job

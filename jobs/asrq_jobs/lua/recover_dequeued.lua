@@ -13,5 +13,5 @@ end
 if rq.status(id) ~= 'queued' then
   return 'dropped'
 end
-redis.pcall('LPUSH', rq.lane(given.lane), id)  -- where somebody has spoilt the lane, the reaper finds the job on no list
+redis.pcall('LPUSH', rq.lane(given.lane), id)  -- if the lane has the wrong type, the reaper finds the job on no list
 return 'requeued'

@@ -3,8 +3,8 @@
 -- leases   list of {id, lease, moving}: the job, <lane>/<id>/<execution>, and whether to renew it or only look at it
 -- lease_s  seconds after which a lease lapses unless it is renewed again
 --
--- Returns for each lease {held, canceled}, 1 or 0. One that is gone is not made anew. Where somebody has spoilt the leases
--- themselves, all count as held: the reaper moves what is there out of the way.
+-- Returns for each lease {held, canceled}, 1 or 0. One that is gone is not made anew. If asrq:leases has the
+-- wrong type, all count as held: the reaper moves the value out of the way.
 
 local marks, found = {}, {}
 for at, held in ipairs(given.leases) do

@@ -15,9 +15,9 @@
 --
 -- The job hash receives attempts_before (a field that RQ ignores): attempts up to now do not count against the
 -- limit of the new round.
--- What all jobs share (lanes, registries) is written with pcall: where somebody has spoilt it, the reaper finds the job on
--- no list and puts it there.
--- It also reads asrq:leases: a job that an execution holds runs, whatever RQ's own tools call it.
+-- Shared keys (lanes, registries) are written with pcall: if one has the wrong type, the reaper finds the job on no list
+-- and puts it there.
+-- It also reads asrq:leases: a job that an execution holds runs, even if RQ's own tools call it canceled.
 -- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
 
 -- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").

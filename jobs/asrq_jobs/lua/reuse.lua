@@ -1,5 +1,5 @@
--- Find out who has made, or makes, the text that a job asks for; if nobody of use, this execution is the one from now on.
--- An interactive job does not wait for one of another lane, and nobody for one whose lease has lapsed.
+-- Find the execution that has made, or makes, the text that a job asks for; if there is none, it is this one from now on.
+-- An interactive job does not wait for one of another lane, and no job for one whose lease has lapsed.
 --
 -- key      cache_key of that text
 -- lease    <lane>/<id>/<execution>

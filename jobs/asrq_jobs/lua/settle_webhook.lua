@@ -1,4 +1,4 @@
--- Write down how a try to deliver a webhook went: the delivery is over, or goes back to be tried again.
+-- Note how an attempt to deliver a webhook went: the delivery is over, or goes back to be tried again.
 --
 -- claimed  the delivery as it was claimed
 -- counter  webhooks_delivered | webhooks_given_up if it is over

@@ -2,7 +2,7 @@
 --
 -- Writes the job as RQ 3 would (JSON serializer) but for what is empty or RQ's default, which RQ reads as well where it is
 -- not there: many jobs may wait. Pushes its id to the lane's queue and appends the `queued`
--- event. The same id with the same request again changes nothing and reports the job as it stands.
+-- event. The same id with the same request again changes nothing and reports the job as it is now.
 --
 -- KEYS[1]  rq:job:<id>              hash    the RQ job to write
 -- KEYS[2]  rq:queue:asrq-<lane>     list    the lane; ids are pushed at the tail
@@ -263,12 +263,12 @@ end
 if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
 end
-redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: spoilt by somebody, it must not cost a job its place
+redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: if it has the wrong type, the job still gets its place
 redis.call('RPUSH', KEYS[2], id)
 depth = depth + 1
 local event = string.format('{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}',
   tonumber(clock[1]), tonumber(clock[2]), lane, depth)
--- A new stream takes 4 KiB at once, its copy only what it holds. Whatever stood there before is not of this job.
+-- A new stream takes 4 KiB at once, its copy only what it holds. An older stream there is not of this job.
 local new = KEYS[4] .. ':new'
 redis.call('DEL', KEYS[4], new)
 redis.call('XADD', new, '*', 'event', event)

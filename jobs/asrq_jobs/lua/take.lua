@@ -3,8 +3,8 @@
 -- lane   the lane
 -- needs  list of what jobs wait for that a worker like this one can do: their lists are looked at beside the lane's own
 --
--- The id goes where RQ's own dequeue puts it. An id without a job goes first: whoever gets it drops it.
--- A list that somebody has spoilt is left alone. Returns the id, or false if nothing waits.
+-- The id goes where RQ's own dequeue puts it. An id without a job goes first: the slot that gets it drops it.
+-- A list of the wrong type is left alone. Returns the id, or false if nothing waits.
 
 local lists, first, from = {rq.lane(given.lane)}, nil, nil
 for _, need in ipairs(given.needs) do

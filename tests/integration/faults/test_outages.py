@@ -39,7 +39,7 @@ class Fault:
     """Something that befalls a queue; `refusal` is what a client is told meanwhile."""
 
     strike: Callable[[Stage], object]
-    mend: Callable[[Stage], object]
+    fix: Callable[[Stage], object]
     refusal: type[QueueError]
 
 
@@ -132,7 +132,7 @@ def test_what_has_ended_is_handed_in_afterwards(
         with pytest.raises(fault.refusal):
             stage.client.submit(AUDIO, id="waits")
         until(lambda: _told(caplog, "commit.waiting"))
-        fault.mend(stage)
+        fault.fix(stage)
         stage.client.submit(AUDIO, id="waits")
         stage.all_is_well("runs", "waits")
         until(lambda: _told(caplog, "queue.back"))

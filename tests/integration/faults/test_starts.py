@@ -126,7 +126,7 @@ def _fail_to_save(redis: Redis, folder: Path) -> None:
     redis.bgsave()
 
 
-def _mend(redis: Redis) -> None:
+def _fix(redis: Redis) -> None:
     redis.replicaof("NO", "ONE")
     for name, value in {"maxmemory": "0", "min-replicas-to-write": "0", "stop-writes-on-bgsave-error": "no"}.items():
         redis.config_set(name, value)
@@ -165,7 +165,7 @@ def test_what_a_server_cannot_do_now_is_waited_for(
         waiting.start()
         assert tried.wait(20)
         assert waiting.is_alive()
-        _mend(operator)
+        _fix(operator)
         waiting.join(20)
         assert not waiting.is_alive()
         assert redis.hget("key", "field") == b"value"

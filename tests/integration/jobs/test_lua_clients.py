@@ -97,7 +97,7 @@ def test_a_job_whose_lease_has_lapsed_is_canceled(server: Server, status: str) -
 
 
 @pytest.mark.parametrize("spoilt", LANES)
-def test_a_job_that_waits_is_canceled_though_what_all_share_is_spoilt(server: Server, spoilt: str) -> None:
+def test_a_job_that_waits_is_canceled_though_shared_keys_have_the_wrong_type(server: Server, spoilt: str) -> None:
     """Both places of a job that waits cannot be spoilt: it would be in neither."""
     shared = (spoilt, "rq:canceled:asrq-<lane>", "asrq:stats")
     (place,) = set(LANES) - {spoilt}
@@ -202,7 +202,7 @@ def test_a_dead_job_is_retried(server: Server, status: str) -> None:
     assert server.changed() == RETRIED
 
 
-def test_a_dead_job_is_retried_though_what_all_share_is_spoilt(server: Server) -> None:
+def test_a_dead_job_is_retried_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>", "rq:failed:asrq-<lane>", "rq:canceled:asrq-<lane>")
     server.put(DEAD | dict.fromkeys(shared, "spoilt"))
     assert server.run("retry", "job", "event", "read no more") == "queued"
@@ -417,7 +417,7 @@ def test_a_limit_that_is_none_is_not_heeded(server: Server, limit: str, kept: in
     assert server.redis.ttl(blob) == pytest.approx(kept, abs=5)
 
 
-def test_a_job_is_submitted_though_what_all_share_is_spoilt(server: Server) -> None:
+def test_a_job_is_submitted_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     server.put({"asrq:limits": "spoilt", "rq:queues": "spoilt"})
     assert submit(server) == {"id": "job", "status": "queued", "created": True, "depth": 1}
     assert server.changed()["rq:queue:asrq-batch"] == ["job"]

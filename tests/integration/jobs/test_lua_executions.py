@@ -67,7 +67,7 @@ def test_a_job_begins_though_there_is_a_result_that_is_none(server: Server, resu
     assert begun(server) == BEGUN | {"asrq:result:<id>": None}
 
 
-def test_a_job_begins_though_what_all_share_is_spoilt(server: Server) -> None:
+def test_a_job_begins_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>:intermediate", "rq:wip:asrq-<lane>", "rq:worker:<worker>:executions")
     server.put(WAITS | dict.fromkeys(shared, "spoilt"))
     assert server.call("begin", **BEGIN)[0] == "started"
@@ -304,7 +304,7 @@ def test_a_job_ends_without_a_history(server: Server) -> None:
     assert "asrq:attempts:<id>" not in server.changed()
 
 
-def test_a_job_ends_though_what_all_share_is_spoilt(server: Server) -> None:
+def test_a_job_ends_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:wip:asrq-<lane>", "rq:worker:<worker>:executions", "asrq:stats", "asrq:webhooks", PLACES["failed"])
     server.put(HELD | dict.fromkeys(shared, "spoilt"))
     assert end(server, "failed", delivery="delivery") == 1
@@ -450,7 +450,7 @@ def test_an_id_without_a_job_is_taken_first_to_be_dropped(server: Server) -> Non
     assert [take(server, "qwen") for _ in range(5)] == ["ghost", "odd", "c", "a", "b"]
 
 
-def test_a_list_that_is_spoilt_is_left_alone(server: Server) -> None:
+def test_a_list_of_the_wrong_type_is_left_alone(server: Server) -> None:
     server.put({LANE: "spoilt", f"{LANE}@qwen": ["a"]} | enqueued(a="2026-01-01"))
     assert take(server, "qwen") == "a"
     assert take(server, "qwen") is None

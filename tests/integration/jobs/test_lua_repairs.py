@@ -33,7 +33,7 @@ def test_a_retry_moves_when_it_is_due(
     assert server.changed() == changes
 
 
-def test_a_retry_whose_lane_is_spoilt_waits_where_the_reaper_finds_it(server: Server) -> None:
+def test_a_retry_whose_lane_has_the_wrong_type_waits_where_the_reaper_finds_it(server: Server) -> None:
     server.put(
         {"rq:job:<id>": {"status": "scheduled"}, "rq:scheduled:asrq-<lane>": {"<id>": 1}}
         | {"rq:queue:asrq-<lane>": "spoilt"}
@@ -104,7 +104,7 @@ def test_a_job_that_waited_for_a_certain_worker_for_too_long_ends(server: Server
     assert server.changed() == EXPIRED | {"rq:job:<id>": ended, "rq:queue:asrq-<lane>@qwen": ["next"]}
 
 
-def test_a_job_that_waited_for_too_long_ends_though_what_all_share_is_spoilt(server: Server) -> None:
+def test_a_job_that_waited_for_too_long_ends_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     lanes = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate")
     shared = (*lanes, "rq:failed:asrq-<lane>", "asrq:stats", "asrq:webhooks")
     server.put(WAITED | dict.fromkeys(shared, "spoilt"))
@@ -230,8 +230,8 @@ def test_what_is_left_of_a_job_that_is_no_more_is_removed(server: Server) -> Non
 def test_what_is_left_beside_a_result_or_a_job_without_a_status_expires(server: Server, there: State) -> None:
     server.put(LEFT | there)
     assert reconcile(server) == 1
-    mended = LEFT | {name: value for name, value in there.items() if name.startswith("rq:")}
-    assert server.changed() == {name: (value, 600) for name, value in mended.items()}
+    fixed = LEFT | {name: value for name, value in there.items() if name.startswith("rq:")}
+    assert server.changed() == {name: (value, 600) for name, value in fixed.items()}
 
 
 def test_a_status_that_nobody_knows_is_left_alone(server: Server) -> None:

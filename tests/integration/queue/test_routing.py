@@ -283,7 +283,7 @@ def test_a_worker_that_turns_out_to_be_unable_hands_back_at_no_cost(client: Clie
         fleet.register("gpu", QWEN)
         client.submit(AUDIO, id="job", backend="qwen")
         until(lambda: client.redis.lpos(APART, "job") is not None)
-        assert set(host.scripted.tried_anew) == {"qwen"}, "it may be mended by now; the job does not wait for that"
+        assert set(host.scripted.tried_anew) == {"qwen"}, "it may be fixed by now; the job does not wait for that"
         with fleet.host("gpu", QWEN):
             assert fleet.served("job") == "gpu"
     result = client.result("job")

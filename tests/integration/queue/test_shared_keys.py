@@ -41,20 +41,20 @@ def test_nobody_leads_for_good_without_looking(redis: Redis, client: Client, lef
     assert redis.pttl(keys.LEADER) <= 5000, "a reaper that looks leads as long as it looks"
 
 
-def test_a_reaper_moves_what_is_spoilt_and_a_dry_run_only_says_so(redis: Redis, client: Client) -> None:
+def test_a_reaper_moves_a_wrong_type_and_a_dry_run_only_says_so(redis: Redis, client: Client) -> None:
     redis.set(keys.LEADER, "another", px=10_000)
     for key in (keys.LEASES, keys.queue("batch"), keys.RQ_WORKERS, keys.WORKERS):
         spoil(redis, key)
     spoilt = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
     reaper = Reaper(redis, client.settings)
     assert reaper.run_once(dry_run=True) == Report(True, spoilt=spoilt)
-    assert shared_keys.spoilt(redis).keys() == set(spoilt)
+    assert shared_keys.wrong_types(redis).keys() == set(spoilt)
     assert reaper.run_once() == Report(leading=False, spoilt=spoilt), "whether it leads or not"
-    assert shared_keys.spoilt(redis) == {}
-    assert set(shared_keys.left_aside(redis)) == set(map(keys.spoilt, spoilt))
+    assert shared_keys.wrong_types(redis) == {}
+    assert set(shared_keys.left_aside(redis)) == set(map(keys.aside, spoilt))
 
 
-def test_what_is_spoilt_during_a_round_does_not_end_it(
+def test_a_wrong_type_during_a_round_does_not_end_it(
     redis: Redis, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in shared_keys.TYPES:
@@ -91,7 +91,7 @@ def test_what_the_monitor_cannot_read_keeps_no_job_from_being_recovered(redis: R
 def test_what_was_put_right_meanwhile_is_not_moved(
     redis: Redis, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_keys, "spoilt", lambda _redis, _types: {keys.queue("batch"): "string"})
+    monkeypatch.setattr(shared_keys, "wrong_types", lambda _redis, _types: {keys.queue("batch"): "string"})
     client.submit(AUDIO, id="job")
     assert shared_keys.set_aside(redis) == ()
     assert redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
@@ -139,14 +139,14 @@ def test_limits_that_are_none_are_the_usual_ones(redis: Redis, client: Client) -
         client.submit(BlobAudio(sha256="0" * 64, bytes=1), lane="interactive")
 
 
-def test_a_host_starts_where_all_is_spoilt_and_serves_when_there_is_room(redis: Redis, client: Client) -> None:
+def test_a_host_starts_where_all_types_are_wrong_and_serves_when_there_is_room(redis: Redis, client: Client) -> None:
     for key in shared_keys.TYPES:
         spoil(redis, key)
     settings = client.settings.model_copy(update={"lease_s": 3.0})
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         until(lambda: redis.exists(keys.rq_worker(host.slots[0].name)))
         with reaping(redis, settings):
-            until(lambda: not shared_keys.spoilt(redis))
+            until(lambda: not shared_keys.wrong_types(redis))
             client.submit(AUDIO, id="job")
             assert client.wait("job", timeout_s=20).status == "completed"
             until(lambda: redis.smembers(keys.RQ_WORKERS) == {keys.rq_worker(host.slots[0].name).encode()})
@@ -180,7 +180,7 @@ def test_a_trial_is_judged_though_its_outcomes_were_spoilt(redis: Redis) -> None
     assert rollback.judge(redis, now=now) == "qwen"
 
 
-def test_the_doctor_names_what_is_spoilt_and_what_was_moved(redis: Redis, client: Client) -> None:
+def test_the_doctor_names_a_wrong_type_and_what_was_moved(redis: Redis, client: Client) -> None:
     def found() -> Check:
         (check,) = [check for check in queue.examine(client.settings) if check.name == "shared keys"]
         return check
@@ -194,6 +194,6 @@ def test_the_doctor_names_what_is_spoilt_and_what_was_moved(redis: Redis, client
     Reaper(redis, client.settings).run_once()
     check = found()
     assert check.status == "warn"
-    assert keys.spoilt(keys.LEASES) in check.message
-    redis.delete(keys.spoilt(keys.LEASES))
+    assert keys.aside(keys.LEASES) in check.message
+    redis.delete(keys.aside(keys.LEASES))
     assert found().status == "ok"

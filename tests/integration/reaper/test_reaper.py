@@ -361,8 +361,8 @@ def test_a_job_of_a_long_queue_that_is_on_no_list_is_found(
     for number in range(30):
         client.submit(AUDIO, id=f"job-{number}")
     redis.lrem(keys.queue("batch"), 1, "job-7")
-    mended = [job_id for _ in range(100) for job_id in rounds.look(later_s=LEASE_S).reconciled]
-    assert mended == ["job-7"]
+    fixed = [job_id for _ in range(100) for job_id in rounds.look(later_s=LEASE_S).reconciled]
+    assert fixed == ["job-7"]
     assert redis.lpos(keys.queue("batch"), "job-7") == 0
 
 

@@ -144,11 +144,11 @@ def test_the_gateway_may_look_at_the_queue(server: Server, denied: Callable[[], 
     assert denied() == []
 
 
-def test_the_reaper_may_move_what_is_spoilt(server: Server, denied: Callable[[], list[Denied]]) -> None:
+def test_the_reaper_may_move_a_wrong_type(server: Server, denied: Callable[[], list[Denied]]) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, connect(Settings(redis_url=_url(server, "reaper"))) as redis:
         admin.set(keys.LEASES, "rubbish")
         assert Reaper(redis, Settings()).run_once().spoilt == (keys.LEASES,)
-        assert admin.get(keys.spoilt(keys.LEASES)) == b"rubbish"
+        assert admin.get(keys.aside(keys.LEASES)) == b"rubbish"
     assert denied() == []
 
 
@@ -265,7 +265,7 @@ CLIENT_ALONE: list[Command] = [
     ("COPY", keys.CANCELED, keys.blob("x")), ("ZREM", keys.LEASES, "x"), ("ZREM", keys.registry("wip", "batch"), "x"),
     ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.blob("x")), ("DEL", keys.queue("batch")),
     ("SET", keys.job("x"), "{}"), ("SREM", keys.RQ_QUEUES, "x"), ("XTRIM", keys.events("x"), "MAXLEN", 0),
-    ("HGETALL", keys.spoilt("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
+    ("HGETALL", keys.aside("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
     ("HGETALL", keys.chunks("x")), ("GET", keys.cache("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
     ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0),
 ]  # fmt: skip

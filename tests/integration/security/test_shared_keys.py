@@ -63,15 +63,15 @@ def test_one_spoilt_key_costs_no_job(
     for job_id in {"runs", "waits", "other"} - needed:
         assert client.wait(job_id, timeout_s=20).status == "completed", job_id
     with reaping(client.redis, client.settings):
-        until(lambda: client.redis.exists(keys.spoilt(key)))
+        until(lambda: client.redis.exists(keys.aside(key)))
         client.submit(blob, id="after", lane=lane)
         for job_id in ("runs", "waits", "other", "after"):
             assert client.wait(job_id, timeout_s=20).status == "completed", job_id
             assert contradictions(client, job_id) == []
     assert client.redis.type(key) in {b"none", shared_keys.TYPES[key].encode()}
-    assert client.redis.ttl(keys.spoilt(key)) > 0
+    assert client.redis.ttl(keys.aside(key)) > 0
     (told,) = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "queue.spoilt"]
-    assert (told["key"], told["moved_to"]) == (key, keys.spoilt(key))
+    assert (told["key"], told["moved_to"]) == (key, keys.aside(key))
     assert defects(caplog) == []
 
 
@@ -152,7 +152,7 @@ def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Wo
     )
 
 
-def test_the_registration_of_a_slot_that_is_spoilt_keeps_it_from_nothing(
+def test_the_registration_of_a_slot_of_the_wrong_type_keeps_it_from_nothing(
     client: Client, service: Worker, blob: BlobAudio
 ) -> None:
     for slot in service._slots:

@@ -119,7 +119,9 @@ def test_a_job_of_another_content_under_the_same_id_serves_nobody(client: Client
     assert second.reuse() is None
 
 
-def test_a_queue_that_is_spoilt_or_away_costs_the_reuse_only(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_of_the_wrong_type_or_away_costs_the_reuse_only(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     first = Held(client, "first")
     client.redis.rpush(keys.cache(KEY), "spoilt")
     assert first.reuse() is None

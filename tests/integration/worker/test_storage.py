@@ -94,7 +94,7 @@ class Trouble:
     """What befalls a disk, and how it ends."""
 
     strike: Callable[[Path], None]
-    mend: Callable[[Path], None]
+    fix: Callable[[Path], None]
     reason: int
 
 
@@ -137,10 +137,10 @@ def test_it_takes_nothing_until_there_is_room(
         told = str(worker_problem(Settings(redis_url=valkey_url, worker_name="box")))
         assert told.startswith("The worker is blocked. ")
         assert os.strerror(trouble.reason) in told or "has room for" in told
-        assert ask(port, "/healthz")[0] == 200  # a restart would mend nothing
+        assert ask(port, "/healthz")[0] == 200  # a restart would fix nothing
         assert b"\nasrq_storage_usable 0.0\n" in fetch(port, "/metrics")[1]
         assert {client.state(job_id).status for job_id in ids} == {"queued"}
-        trouble.mend(disk)
+        trouble.fix(disk)
         _all_completed_at_once(client, ids)
         running.wait_for("storage.usable")
         until(lambda: failing(port) == [])

@@ -100,7 +100,7 @@ def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("error", "says", "mend"),
+    ("error", "says", "fix"),
     [
         (ModuleNotFoundError("No module named 'psutil'"), "psutil", "pip install"),
         (PermissionError(13, "Permission denied", "/secret"), "Permission denied: '/secret'", "ASRQ_MODEL_DIR"),
@@ -108,14 +108,14 @@ def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path
         (RuntimeError("all is lost"), "RuntimeError: all is lost", "report"),
     ],
 )
-def test_a_question_that_fails_is_a_finding(error: Exception, says: str, mend: str) -> None:
+def test_a_question_that_fails_is_a_finding(error: Exception, says: str, fix: str) -> None:
     def question() -> Check:
         raise error
 
     found = guarded("model", question)
     assert (found.name, found.status) == ("model", "fail")
     assert says in found.message
-    assert mend in (found.fix or "")
+    assert fix in (found.fix or "")
 
 
 @pytest.mark.parametrize("question", ["persistence", "eviction", "workers", "reaper", "judge_shared_keys", "webhooks"])

@@ -243,7 +243,7 @@ class DecoderPool:
     def _gone(self, decoder: DecodeProcess) -> None:
         with self._changed:
             if decoder not in self._idle:
-                return  # whoever uses it will find out
+                return  # its next user will find out
             self._idle.remove(decoder)
             self._all.discard(decoder)
         self._replace_soon()

@@ -55,7 +55,7 @@ class Mono:
 
 
 def _mixed(frame: Any) -> Any:
-    """Return the mean of channels of which nobody says where they stand, or that are too many for FFmpeg to place."""
+    """Return the mean of channels without positions, or too many for FFmpeg to place."""
     count = frame.layout.nb_channels
     if count <= 2 or (count <= _MOST_PLACED and not frame.layout.name.endswith("channels")):
         return frame

@@ -1,4 +1,4 @@
-"""Opens the files that requests name: those below certain folders, each opened once, and whoever reads it gets it open.
+"""Opens the files that requests name, if they are below certain folders. Each is opened once, and passed on open.
 
 A name says what a file is only at the moment it is followed. So it is followed once: first as people mean it, with its
 links, to learn where it leads; then, where that is allowed, part by part and through no link at all (O_NOFOLLOW,
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from asrq_jobs.errors import AudioNotFoundError, AudioUnreadableError, PathNotAllowedError
 
-# Not waiting for whoever feeds a FIFO, and not taking a terminal for our own.
+# Neither wait for the writer of a FIFO, nor make a terminal ours.
 _FILE = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 # O_PATH asks for no right to list the folder; not every system has it.
 _FOLDER = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_DIRECTORY", "O_PATH"))

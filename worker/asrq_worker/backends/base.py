@@ -160,7 +160,7 @@ class Backend(ABC):
     """Distributions whose versions may change a text; what earlier versions heard is not reused."""
 
     folders: tuple[Path, ...] = ()
-    """Where the loaded model lies, as far as no revision names what is there; known after `load`."""
+    """Folders of the loaded model that no revision identifies; known after `load`."""
 
     def __init__(self, config: BackendConfig) -> None:
         self.config = config

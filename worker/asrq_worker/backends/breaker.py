@@ -1,4 +1,4 @@
-"""A circuit breaker: whoever fails again and again is left alone for a while, then tried once.
+"""A circuit breaker: a backend that fails again and again is left alone for a while, then tried once.
 
 closed ──failures in a row──► open ──pause is over──► half-open ──probe succeeded──► closed
                                ▲                         │

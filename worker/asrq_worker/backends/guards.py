@@ -79,7 +79,7 @@ class Finding:
 
 
 def clean(samples: Samples) -> Samples:
-    """Return float32 samples of the same shape (n,) in which whatever is not a finite number is 0."""
+    """Return float32 samples of the same shape (n,) in which values that are not finite are 0."""
     return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -24,7 +24,7 @@ def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model
                 hint=f"It knows {_known(can)}. Use another model for this language.",
             )
     if options.language is None and not can.detects_language:
-        # Not even where it knows one language alone: whatever is spoken, it would answer in that one.
+        # Not even if it knows only one language: it would answer in that one for any speech.
         return UnsupportedOptionError(
             f"The model {model} cannot tell which language is spoken (language=auto).",
             hint=f"It knows {_known(can)}: say which, or use a model that knows more, such as base.",

@@ -1,4 +1,4 @@
-"""Whether a segment of text can have been said where it stands, going by its own figures and by the sound. Pure.
+"""Whether a segment of text can have been said at its time, going by its own figures and by the sound. Pure.
 
 Whisper invents sentences where speech ends and text does not: "Thank you for watching." None of the signs for that is
 enough alone: hurried and improbable speech is common, and the model's own times are sometimes wrong by more than a

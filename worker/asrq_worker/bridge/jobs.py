@@ -259,7 +259,7 @@ class Jobs:
         if job.upload is not None:
             discard(job.upload)
         with self._changed:
-            del self._in_flight[job.request.id]  # first, so that whoever reads the result may use the id again
+            del self._in_flight[job.request.id]  # first, so that the id is free when the application reads the result
         self._send(messages.result(job.named(result)))
         with self._changed:
             self._unsent -= 1

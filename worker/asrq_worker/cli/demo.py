@@ -43,7 +43,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
     if audio is not None and not audio.is_file():
         raise AudioNotFoundError(f"There is no file {audio}.", hint="Check the path.")
     chosen = configuration.origins()["model"] != "default"
-    # Whoever interrupts a demo does not want to wait; nothing is lost that could not be submitted again.
+    # An interrupted demo need not wait for its job: nothing is lost that could not be submitted again.
     config = running.quietly(model=model or (None if chosen else _MODEL), grace_s=0.0)
     started: SimpleQueue[str | Exception] = SimpleQueue()
     result: Result | None = None

@@ -100,7 +100,7 @@ def up(
     with running.stopped_by_signals(config) as shutdown:
 
         def abandoned() -> None:
-            shutdown.hurry.set()  # nobody is left to wait for what runs
+            shutdown.hurry.set()  # nobody is left to wait for the running jobs
             os.kill(os.getpid(), signal.SIGTERM)  # which ends the start as well
 
         if exit_with_parent:

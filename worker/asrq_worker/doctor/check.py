@@ -30,7 +30,7 @@ def failed(name: str, error: Exception) -> Check:
 
 
 def guarded(name: str, question: Callable[[], Check]) -> Check:
-    """Return what a question finds; whatever it fails of is a finding, too, and never the end."""
+    """Return what a check finds; if it fails, that is a finding, too, and the next check follows."""
     try:
         return question()
     except Exception as error:  # noqa: BLE001  # see `failed`

@@ -35,7 +35,7 @@ def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
 
 
 def _backends(config: Settings) -> Iterator[Check]:
-    """Look at whatever is to serve, the fallback included."""
+    """Check each backend that is to serve, the fallback included."""
     for name in filter(None, (config.backend, config.fallback_backend)):
         if name == "whisper":
             model = guarded("model", lambda: _model(config))

@@ -55,7 +55,7 @@ def _questions(redis: Redis, config: Settings) -> Iterator[tuple[str, Callable[[
     yield "eviction", lambda: eviction(info())
     yield "workers", lambda: workers(client.workers())
     yield "reaper", lambda: reaper(leads=client.reaper())
-    yield "shared keys", lambda: judge_shared_keys(shared_keys.spoilt(redis), shared_keys.left_aside(redis))
+    yield "shared keys", lambda: judge_shared_keys(shared_keys.wrong_types(redis), shared_keys.left_aside(redis))
     yield "webhooks", lambda: webhooks(*_overdue_webhooks(redis))
 
 
@@ -73,7 +73,7 @@ def _server(info: Callable[[], dict[str, Any]], where: str) -> Check:
 
 def _overdue_webhooks(redis: Redis) -> tuple[int, float]:
     before = redis.time()[0] - _OVERDUE_S
-    waiting = redis.zcount(keys.WEBHOOKS, 0, before)  # whatever is due earlier was written by hand
+    waiting = redis.zcount(keys.WEBHOOKS, 0, before)  # earlier ones were written by hand
     first = redis.zrangebyscore(keys.WEBHOOKS, 0, before, start=0, num=1, withscores=True)
     return waiting, float(first[0][1]) if first else 0.0
 
@@ -135,24 +135,24 @@ def reaper(*, leads: bool) -> Check:
 
 
 def judge_shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
-    """Judge what stands under the keys that all jobs share, and what was moved from there."""
+    """Judge the values of the shared keys, and those that were moved from there."""
     if spoilt:
         held = ", ".join(f"{key} (a {found}, not a {shared_keys.TYPES[key]})" for key, found in spoilt.items())
         return Check(
             "shared keys",
             "fail",
-            f"Something foreign stands where all jobs have to look: {held}.",
+            f"Keys that all jobs share hold values of the wrong type: {held}.",
             f"Start a reaper, which moves it out of the way, or: redis-cli DEL {' '.join(spoilt)}",
         )
     if left_aside:
         return Check(
             "shared keys",
             "warn",
-            f"Something foreign stood where all jobs have to look, and was moved: {', '.join(left_aside)}.",
+            f"Values of the wrong type were found under shared keys, and moved: {', '.join(left_aside)}.",
             "See who can write to Redis (docs/how-to/secure-redis.md); once you have looked at it: "
             f"redis-cli DEL {' '.join(left_aside)}",
         )
-    return Check("shared keys", "ok", "Nothing foreign stands under the keys that all jobs share.")
+    return Check("shared keys", "ok", "The keys that all jobs share have the right types.")
 
 
 def webhooks(overdue: int, since: float) -> Check:

@@ -135,7 +135,7 @@ class Server:
         command = [str(self._binary), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         tied = [sys.executable, "-m", "asrq_worker.process.tied", str(os.getpid())]
         self._began_at = time.monotonic()
-        if self._passing:  # whatever cleans the folder for temporary files may have taken it
+        if self._passing:  # a cleaner of temporary files may have removed it
             self._data.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own words, without a shell

@@ -105,7 +105,7 @@ def of_attempt(
 
 
 def _delivery(result: Result, webhook: str | None, *, at: float) -> Delivery | None:
-    """Nobody is told of a job that was canceled: whoever did that knows."""
+    """No webhook is sent for a job that was canceled: the client that did that knows."""
     if webhook is None or result.status == "canceled":
         return None
     code = result.error.code if result.error else None

@@ -123,7 +123,7 @@ def transcribe(
 def _hear_out(hearing: _Hearing, control: JobControl, member: Member, *, stand_in: bool) -> None:
     hung = 0
     if hearing.pending:
-        hearing.tell()  # or whoever follows takes the wait for the engine for decoding
+        hearing.tell()  # or the wait for the engine would look like decoding
     while hearing.pending:
         control.check()
         if stand_in and member.engine.failures.lasting:
@@ -280,7 +280,7 @@ def condemn(heard: Transcription) -> None:
 
 
 def _findings(chunks: tuple[ChunkTranscript, ...], options: ChunkOptions) -> tuple[str, ...]:
-    """Names of what the guards find in any chunk; a translation is English whatever was spoken.
+    """Names of what the guards find in any chunk; a translation is always English.
 
     What a backend has heard again in parts because it repeats itself is repeated in the sound, or the backend says so.
     """

@@ -14,7 +14,7 @@ _DIGITS = 3  # milliseconds
 
 @dataclass(frozen=True)
 class ChunkTranscript:
-    """A transcript and where its chunk lies; seconds from the start of the audio."""
+    """A transcript with the place of its chunk, in seconds from the start of the audio."""
 
     start: float
     end: float

@@ -77,7 +77,7 @@ class Shadow:
         return True
 
     def close(self) -> None:
-        """Stop what runs and wait for its end, unless that takes long."""
+        """Stop the running comparison and wait for its end, unless that takes long."""
         with self._lock:
             self._closed = True
             if self._control is not None:

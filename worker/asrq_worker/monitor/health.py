@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold; `message` says how it stands."""
+    """One thing that must hold; `message` describes it."""
 
     name: str
     ok: bool
@@ -34,7 +34,7 @@ class Health:
 
 
 def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) -> Health:
-    """Judge whether a worker is to be restarted: a restart would mend what is wrong.
+    """Judge whether a worker is to be restarted: a restart would fix what is wrong.
 
     Args:
         state: of the worker.

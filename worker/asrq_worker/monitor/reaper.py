@@ -1,4 +1,4 @@
-"""What a reaper tells: what it did and, if it leads, how the lanes stand."""
+"""What a reaper tells: what it did and, if it leads, the state of the lanes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COUNTED = (
     "completed", "failed", "canceled", "expired", "retry", "front", "refused",
     "webhooks_delivered", "webhooks_given_up",
 )  # fmt: skip
-"""Fields of `asrq:stats` that are exported. Named, because whoever can write to Redis can add others."""
+"""Fields of `asrq:stats` that are exported. Listed, because anyone who can write to Redis can add others."""
 
 
 _MOST_NEEDS = 50  # of which jobs that wait are told apart: there are few, unless somebody makes them up
@@ -94,7 +94,7 @@ class ReaperMonitor:
         self._looked = self._clock(), time.time()
 
     def alive(self) -> Health:
-        """Whether nothing is wrong that a restart would mend."""
+        """Whether nothing is wrong that a restart would fix."""
         return health.reaper_lives(
             self._state(),
             silent_s=self._silent_s(),

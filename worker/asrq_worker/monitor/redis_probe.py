@@ -15,7 +15,7 @@ _FRESH_S = 1.0  # one scrape asks more than once
 
 
 class RedisProbe:
-    """Thread-safe; one connection, whoever asks."""
+    """Thread-safe; one connection for all callers."""
 
     def __init__(self, settings: Settings) -> None:
         hasty = {"redis_timeout_s": min(settings.redis_timeout_s, _TIMEOUT_S)}

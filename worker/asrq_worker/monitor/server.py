@@ -1,7 +1,7 @@
 """The HTTP server for /metrics, /healthz and /readyz: small, and of no danger to the process that it tells about.
 
-It has a few threads, and no client may keep one for long: whoever is slow is cut off, whoever comes when all are busy
-is turned away.
+It has a few threads, and no client may keep one for long: slow ones are cut off, and when all threads are busy, new
+ones are turned away.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class MonitorServer:
         return int(self._server.server_address[1])
 
     def close(self) -> None:
-        """Stop listening and cut off whoever is connected."""
+        """Stop listening and cut off all clients."""
         self._thread.stop()
         self._server.shutdown()
         self._thread.join(_PATIENCE_S)
@@ -160,7 +160,7 @@ class _Server(ThreadingHTTPServer):
                     _end(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whatever a client did is its own affair; `_Handler` reports defects of ours."""
+        """Ignore what clients do wrong; `_Handler` reports defects of ours."""
 
 
 def _end(connection: socket.socket) -> None:
@@ -194,4 +194,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Say nothing: every few seconds somebody asks."""
+        """Log nothing: probes ask every few seconds."""

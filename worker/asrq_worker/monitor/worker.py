@@ -102,7 +102,7 @@ class WorkerMonitor:
         self.metrics.count(catalogue.SERVED, backend=backend, code=outcome.code or "")
 
     def alive(self) -> Health:
-        """Whether nothing is wrong that a restart would mend."""
+        """Whether nothing is wrong that a restart would fix."""
         state = self._state()
         hanging = [member.name for member in self._fleet.members() if self._hangs(member)]
         return health.worker_lives(state, hanging=hanging, ended=supervision.missing())
@@ -127,7 +127,7 @@ class WorkerMonitor:
     def _hangs(self, member: Member) -> bool:
         """Whether an engine is past its deadlines, or was killed and never came back."""
         engine = member.engine
-        if engine.final:  # given up; a restart of the worker would not mend it
+        if engine.final:  # given up; a restart of the worker would not fix it
             return False
         lost = engine.loaded is not None and engine.down_s() > self._settings.engine_start_s + _RECOVERY_S
         return lost or not engine.within_limits()

@@ -49,7 +49,7 @@ def handed_on(*patterns: str, environment: Mapping[str, str] = os.environ) -> di
 
 
 def computing_on(threads: int) -> dict[str, str]:
-    """Return the variables that give libraries for arithmetic so many threads, whatever the environment says.
+    """Return the variables that give libraries for arithmetic so many threads, in place of what the environment says.
 
     In what order they add up follows from how many they have, and the last bits of a sum from that order.
     """

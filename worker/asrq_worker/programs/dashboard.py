@@ -3,7 +3,7 @@
 rq-dashboard 0.9 takes the serializer as an option, but several of its views forget it and unpickle, and one job hash
 that RQ cannot read makes a whole list fail. Its module-level `Job`, `Queue`, `Worker`, `requeue_job` and `from_url`
 are what all its views go through; here they are replaced by versions that read JSON alone. Its pages put what jobs
-say into HTML as it is; `mended` changes their templates so that a file name stays text.
+say into HTML as it is; `escaped` changes their templates so that a file name stays text.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MENDS = (
 
 
 class JsonJob(Job):
-    """A job read as JSON, whatever the caller forgot; one that RQ cannot read is shown as such."""
+    """A job read as JSON, even if the caller forgot the serializer; one that RQ cannot read is shown as such."""
 
     def __init__(self, id: str | None = None, connection: Redis | None = None, serializer: Any = None) -> None:  # noqa: A002  # RQ's name
         del serializer
@@ -62,7 +62,7 @@ class JsonJob(Job):
         """Read a job hash; never raises for one that is malformed."""
         try:
             super().restore(raw_data)
-        except Exception:  # noqa: BLE001  # whatever RQ stumbles on must not take the page down
+        except Exception:  # noqa: BLE001  # a job that RQ stumbles over must not take the page down
             self.data = JSONSerializer.dumps([keys.FUNCTION, None, [], {}])
             self.origin = raw_data.get(rq.ORIGIN.encode(), b"").decode(errors="replace")
             self.description = "malformed job"
@@ -157,10 +157,10 @@ def create_app(settings: Settings) -> Flask:
         return None
 
     @app.after_request
-    def mend(response: Response) -> Response:
+    def escape(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = _POLICY
         if response.mimetype == "text/html":
-            response.set_data(mended(response.get_data(as_text=True)))
+            response.set_data(escaped(response.get_data(as_text=True)))
         return response
 
     @app.errorhandler(Exception)
@@ -180,7 +180,7 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def mended(page: str) -> str:
+def escaped(page: str) -> str:
     """Return a page of rq-dashboard whose templates escape what they insert, without the button that is closed."""
     for wrong, right in _MENDS:
         page = wrong.sub(right, page)

@@ -1,4 +1,4 @@
-"""A worker: one machine, its slots, its leases, and the way it starts, drains and ends."""
+"""A worker: its transcriber, slots and leases, and how it starts, drains and ends."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, settings: Settings, *, shutdown: Callable[[], None], metrics: Metrics | None = None) -> None:
         """`shutdown` is called, from another thread, when an operator asks through RQ's shutdown command.
 
-        `metrics` are shared with whatever else runs in this process.
+        `metrics` may be shared with other parts of this process.
         """
         self._settings = settings
         self.monitor = WorkerMonitor(metrics or Metrics(), settings)
@@ -153,7 +153,7 @@ class Worker:
         )
 
     def close(self, *, hurry: Flag | None = None) -> None:
-        """Take nothing new, let what runs finish within the grace time, hand the rest back, end the children.
+        """Take no new jobs, let running ones finish within the grace time, hand back the rest, end the children.
 
         Setting `hurry` ends the grace time early. Nothing here waits for a Redis that does not answer, unless a job is
         still to be handed in or back.
@@ -163,7 +163,7 @@ class Worker:
         for loop in slots:
             loop.stop()
         self._state = "draining"
-        self._keeper.loop.soon()  # tells
+        self._keeper.loop.soon()  # reports it
         _log.info("worker.draining", name=self.name, running=len(self._keeper.held()), grace_s=grace_s)
         if not wait_while_busy(slots, grace_s, hurry=hurry):
             for slot in self._slots:
@@ -190,7 +190,7 @@ class Worker:
                 time.sleep(_NO_ROOM_S)
 
     def _blocked(self) -> str | None:
-        """Return why no job is to be taken although the worker is ready: what it would have to write has no place."""
+        """Return why no job is to be taken although the worker is ready: there is no room for what it would write."""
         return self._transcriber.storage.problem() or self._unloadable()
 
     def _unloadable(self) -> str | None:
@@ -221,7 +221,7 @@ class Worker:
         for slot in self._slots:
             slot.beat(pipe)
         pipe.hset(keys.WORKERS, self.name, self._status())
-        for name, value in self._limits().items():  # those of whoever started last stay; what was lost comes back
+        for name, value in self._limits().items():  # those of the last worker to start stay; lost ones come back
             pipe.hsetnx(keys.LIMITS, name, value)
         pipe.set(keys.CANCELED, canceled().to_json(), nx=True)
 
@@ -230,7 +230,7 @@ class Worker:
         self._outcomes.put((backend, outcome))
 
     def _ended(self, context: JobContext, ending: Ending) -> None:
-        """Count an attempt, and tell how backends did: only now, since who asked does not wait for that."""
+        """Count an attempt, and report how backends did: only now, so that the client does not wait for it."""
         self.monitor.ended(context, ending)
         pipe = self._redis.pipeline(transaction=False)
         with suppress(Empty):
@@ -269,7 +269,7 @@ class Worker:
         self._offered = self._transcriber.pipeline.offers()
         now = clock.ask(self._redis)
         own = (self._settings.backend, self._settings.fallback_backend)
-        # Nothing beats while the model loads; afterwards everything does that keeps the leases.
+        # While the model loads nothing is reported; afterwards it is as often as leases are renewed.
         silent_s = self._settings.engine_start_s if self._state == "loading" else self._settings.lease_s
         status = {
             "state": self._shown_state(),

@@ -83,7 +83,7 @@ class CommandListener:
             _log.warning("command.refused", code=error.code)
 
     def _look(self, command: str, hint: dict[str, Any]) -> None:
-        """Do what stands in our own database of what a message hints at."""
+        """Do what our own database holds of what a message hints at."""
         if command == "policy":
             self._policy.look()
         elif command == "cancel":

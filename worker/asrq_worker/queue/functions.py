@@ -38,7 +38,7 @@ def publish(redis: Redis, *, replace: bool) -> bool:
 
 
 def leaves(answer: object) -> list[object]:
-    """Return what stands anywhere in an answer: servers and protocols differ in its form."""
+    """Return all texts in an answer: servers and protocols differ in its form."""
     if isinstance(answer, dict):
         answer = [*answer.keys(), *answer.values()]
     if isinstance(answer, list | tuple):

@@ -68,5 +68,5 @@ def _check_rq_can_read(job_id: str, raw: dict[bytes, bytes], redis: Redis) -> No
     """RQ's tools and dashboard read the same hash, and stop on one field that does not parse."""
     try:
         Job(job_id, connection=redis, serializer=JSONSerializer).restore(raw)
-    except Exception as error:  # noqa: BLE001  # whatever RQ stumbles on, the hash is malformed
+    except Exception as error:  # noqa: BLE001  # if RQ cannot read it, the hash is malformed
         raise MalformedJobError(f"RQ cannot read the job {job_id}: {type(error).__name__}.") from None

@@ -25,7 +25,7 @@ Heartbeat = Callable[[Pipeline], None]
 
 
 class LeaseKeeper:
-    """One thread and a call or two per interval, whatever the number of slots.
+    """One thread and a call or two per interval, for any number of slots.
 
     `outage` is what this host knows of an outage of its queue, for all its threads.
     """
@@ -61,7 +61,7 @@ class LeaseKeeper:
             self._held.pop(execution, None)
 
     def held(self) -> dict[Execution, JobControl]:
-        """Return what runs now."""
+        """Return the running jobs."""
         with self._lock:
             return dict(self._held)
 
@@ -94,7 +94,7 @@ class LeaseKeeper:
         for heartbeat in self._heartbeats:
             heartbeat(pipe)
         for answer in pipe.execute(raise_on_error=False):
-            # What somebody has spoilt is no outage: the reaper moves it out of the way.
+            # A key of the wrong type is no outage: the reaper moves it out of the way.
             if isinstance(answer, Exception) and not shared_keys.is_wrong_type(answer):
                 raise answer
 

@@ -1,4 +1,4 @@
-"""A thread that does the same step again and again, whatever goes wrong in one of them."""
+"""A thread that repeats a step, and goes on if one fails."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Loop(Supervised):
         try:
             return self._step()
         except (RedisError, OSError) as error:
-            if self.stopping.is_set():  # whoever stopped it may have closed its connections
+            if self.stopping.is_set():  # its connections may be closed by now
                 return 0.0
             return min(self._outage.failed(error), self._longest_pause_s)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the process a part of itself

@@ -75,7 +75,7 @@ def ride_out(attempt: Callable[[], object], outage: Outage, *, within_s: float) 
     """Attempt something that a start needs of the queue, again and again while that is away or cannot serve.
 
     Raises:
-        RedisError, OSError: it refuses, which no waiting mends, or the time is over.
+        RedisError, OSError: it refuses, so that waiting would not help, or the time is over.
     """
     give_up_at = time.monotonic() + within_s
     while True:

@@ -31,10 +31,10 @@ _OWN: Final[dict[Callable[[str], str], bytes]] = {
 """Keys that one job has for itself, with the types of what they hold."""
 
 
-def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
-    """Whether a command failed because a key of this very job holds another type: something foreign has written it.
+def holds_wrong_type(redis: Redis, job_id: str, error: ResponseError) -> bool:
+    """Whether a command failed because a key of this very job has the wrong type: another program has written it.
 
-    Where a key is spoilt that all jobs share, none of them is to blame, and none must end for it.
+    If a shared key has the wrong type, no job is to blame, and none must end because of it.
     """
     if not shared_keys.is_wrong_type(error):
         return False
@@ -44,8 +44,10 @@ def is_spoilt(redis: Redis, job_id: str, error: ResponseError) -> bool:
     return any(found not in {b"none", kind} for found, kind in zip(pipe.execute(), _OWN.values(), strict=True))
 
 
-def refuse_spoilt(redis: Redis, job_id: str, lane: str, settings: Settings, *, lapsed: Execution | None = None) -> None:
-    """Fail a job that `is_spoilt`."""
+def refuse_wrong_type(
+    redis: Redis, job_id: str, lane: str, settings: Settings, *, lapsed: Execution | None = None
+) -> None:
+    """Fail a job of which `holds_wrong_type` is true."""
     error = MalformedJobError(f"A key of the job {job_id} holds something else.")
     refuse(redis, job_id, lane, {}, error, settings, lapsed=lapsed)
 
@@ -68,7 +70,7 @@ def refuse(
     ending = endings.of_job(Result.from_error(error.info(), job_id), settings, at=now)
     assert ending.result is not None  # noqa: S101  # a job that ends has one
     pipe = redis.pipeline(transaction=True)
-    pipe.delete(*(key(job_id) for key in _OWN))  # whatever their types are
+    pipe.delete(*(key(job_id) for key in _OWN))  # of any type
     pipe.hset(
         keys.job(job_id),
         mapping=rq.refused_job(lane, error.code, kept=job.data[:_KEPT_BYTES], at=now),
@@ -84,4 +86,4 @@ def refuse(
         forget(pipe, lapsed)
     for key in (keys.job(job_id), keys.events(job_id)):
         pipe.expire(key, ending.ttl_s)
-    pipe.execute(raise_on_error=False)  # what all jobs share may be spoilt as well: this one has ended all the same
+    pipe.execute(raise_on_error=False)  # shared keys may have the wrong type, too: this job has ended all the same

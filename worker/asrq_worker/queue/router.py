@@ -74,7 +74,7 @@ class Router:
     def hands_back(self, request: Request) -> bool:
         """The same of a job that has begun, and that this worker turned out to be unable to serve.
 
-        While Redis does not answer it is: whoever takes the job then will know.
+        While Redis does not answer it is: the worker that takes the job then will know.
         """
         try:
             return self.passes_on(request)

@@ -1,8 +1,8 @@
-"""What all jobs share in Redis. A key of it that holds something of another type is moved out of the way.
+"""The keys in Redis that all jobs share. A value of the wrong type under one of them is moved out of the way.
 
-Whoever can write to Redis can write over such a key. What stood there is lost by that, whatever is done; but as long as
-the rubbish stays, nobody can use the key either. What belongs there comes back by itself: the reaper finds jobs that
-are on no list and executions without a lease, workers register and announce themselves anew.
+Anyone who can write to Redis can overwrite such a key. The old value is lost then; but as long as the wrong one stays,
+no worker can use the key. The right content comes back by itself: the reaper finds jobs that are on no list and
+executions without a lease, and workers register again.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def is_wrong_type(answer: object) -> bool:
     return isinstance(answer, Exception) and "WRONGTYPE" in str(answer)
 
 
-def spoilt(redis: Redis, types: Mapping[str, str] = TYPES) -> dict[str, str]:
+def wrong_types(redis: Redis, types: Mapping[str, str] = TYPES) -> dict[str, str]:
     """Return which of the keys hold another type, and which.
 
     Raises:
@@ -106,7 +106,7 @@ def left_aside(redis: Redis) -> tuple[str, ...]:
     Raises:
         redis.exceptions.RedisError: Redis does not answer, or refuses.
     """
-    names = tuple(map(keys.spoilt, TYPES))
+    names = tuple(map(keys.aside, TYPES))
     pipe = redis.pipeline(transaction=False)
     for name in names:
         pipe.exists(name)
@@ -119,11 +119,11 @@ def set_aside(redis: Redis, types: Mapping[str, str] = TYPES) -> tuple[str, ...]
     Raises:
         redis.exceptions.RedisError: Redis does not answer, or refuses.
     """
-    return tuple(key for key, found in spoilt(redis, types).items() if _moved(redis, key, found))
+    return tuple(key for key, found in wrong_types(redis, types).items() if _moved(redis, key, found))
 
 
 def _moved(redis: Redis, key: str, found: str) -> bool:
-    aside = keys.spoilt(key)
+    aside = keys.aside(key)
 
     def move(pipe: Pipeline) -> None:
         still_there = cast("bytes", pipe.type(key)) == found.encode()  # immediate while watching

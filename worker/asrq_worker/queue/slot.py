@@ -100,7 +100,7 @@ class Slot(SimpleWorker):
         self.loop.start()
 
     def stop(self) -> None:
-        """Take nothing new; what runs goes on."""
+        """Take no new job; the running one goes on."""
         self.loop.stop()
 
     def hurry(self) -> None:
@@ -142,7 +142,7 @@ class Slot(SimpleWorker):
         pipe = self._redis.pipeline(transaction=False)
         self.beat(pipe)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
-        pipe.execute(raise_on_error=False)  # what somebody has spoilt is only shown; each heartbeat tells it anew
+        pipe.execute(raise_on_error=False)  # only for display, and written again with each heartbeat
 
     def _take(self) -> str | None:
         """Dequeue an id; None if none came in time, or none is to be taken."""
@@ -161,7 +161,7 @@ class Slot(SimpleWorker):
                 _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), self._block_s))  # type: ignore[arg-type]  # Redis takes parts of a second
             except DequeueTimeout:
                 return None
-        self.loop.busy = True  # first, so that whoever stops us either sees it or is seen below
+        self.loop.busy = True  # first, so that a stop either sees it or is seen below
         try:
             job_id = raw_id.decode()
         except UnicodeDecodeError:  # no id, and so no job
@@ -192,7 +192,7 @@ class Slot(SimpleWorker):
             self._refuse(execution, raw, error)
             return
         except ResponseError as error:
-            if not self._refuse_spoilt(execution, error):
+            if not self._refuse_wrong_type(execution, error):
                 raise
             return
         if begun.verdict != "started":
@@ -223,7 +223,7 @@ class Slot(SimpleWorker):
         pipe = self._redis.pipeline(transaction=False)
         self._count(pipe, ending)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
-        pipe.execute(raise_on_error=False)  # a counter that somebody spoilt must not look like an outage
+        pipe.execute(raise_on_error=False)  # a counter of the wrong type must not look like an outage
 
     def _read(self, job_id: str) -> dict[bytes, bytes]:
         """Return what is stored of a job, and tell RQ's tools that this worker is busy."""
@@ -262,12 +262,12 @@ class Slot(SimpleWorker):
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=error.code)
         quarantine.refuse(self._redis, execution.job_id, self.lane, raw, error, self._settings, lapsed=execution)
 
-    def _refuse_spoilt(self, execution: Execution, error: ResponseError) -> bool:
-        """End a job one of whose keys a foreign hand has spoilt, as it can neither begin nor end; False for others."""
-        if not quarantine.is_spoilt(self._redis, execution.job_id, error):
+    def _refuse_wrong_type(self, execution: Execution, error: ResponseError) -> bool:
+        """End a job that has a key of the wrong type, as it can neither begin nor end; False for others."""
+        if not quarantine.holds_wrong_type(self._redis, execution.job_id, error):
             return False
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=MalformedJobError.code)
-        quarantine.refuse_spoilt(self._redis, execution.job_id, self.lane, self._settings, lapsed=execution)
+        quarantine.refuse_wrong_type(self._redis, execution.job_id, self.lane, self._settings, lapsed=execution)
         return True
 
     def _end(self, execution: Execution, request: Request, ending: Ending, control: JobControl) -> bool:
@@ -292,7 +292,7 @@ class Slot(SimpleWorker):
                     blob_ttl_s=self._settings.blob_ttl_s,
                 )
             except (RedisError, OSError) as error:
-                if isinstance(error, ResponseError) and self._refuse_spoilt(execution, error):
+                if isinstance(error, ResponseError) and self._refuse_wrong_type(execution, error):
                     return False
                 if not waited:
                     _log.warning("commit.waiting", id=execution.job_id, reason=type(error).__name__)

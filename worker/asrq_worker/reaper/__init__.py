@@ -1,1 +1,1 @@
-"""Brings back what the dead held: looks, decides, repairs."""
+"""Recovers the jobs of dead workers: looks, decides, repairs."""

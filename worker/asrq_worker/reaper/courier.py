@@ -1,4 +1,4 @@
-"""Delivers webhooks: what the ends of jobs left in `asrq:webhooks` is posted, again and again until it arrives.
+"""Delivers webhooks: what ended jobs have left in `asrq:webhooks` is posted, again and again until it arrives.
 
 A delivery is put there in the same step that ends its job, and leaves when the receiver has answered 2xx or when it
 has been tried often enough. It may arrive twice (a courier died between the answer and the note of it), never not at

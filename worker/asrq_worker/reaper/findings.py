@@ -170,7 +170,7 @@ def confirmed(
     """Decide which things have been there at every look for long enough.
 
     `seen` maps those of the last look to the time they were first seen; returns the confirmed ones and the map for the
-    next look. A confirmed one counts anew from there: it is repaired, and the next time is another story.
+    next look. A confirmed one counts anew from there: it is repaired, and the next time is a new case.
     """
     first = {thing: seen.get(thing, now) for thing in now_there}
     late = {thing for thing, at in first.items() if now - at >= after_s}

@@ -150,9 +150,11 @@ class Reaper:
             **shared_keys.TYPES,
             **{keys.waiting(*apart): "list" for apart in shared_keys.lists_apart(self._redis)},
         }
-        spoilt = tuple(shared_keys.spoilt(self._redis, types)) if dry_run else shared_keys.set_aside(self._redis, types)
+        spoilt = (
+            tuple(shared_keys.wrong_types(self._redis, types)) if dry_run else shared_keys.set_aside(self._redis, types)
+        )
         if not dry_run and not self._lead():
-            self._doubts.clear()  # what was not looked at all the time has to be seen anew
+            self._doubts.clear()  # doubts count from now on: another reaper has led meanwhile
             return Report(leading=False, spoilt=spoilt)
         again = {finding.subject for finding in self._doubts if finding.kind == "reconciled"}
         seen = self._scanner.look(again, now=now, whole=whole)

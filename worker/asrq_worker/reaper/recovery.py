@@ -37,10 +37,10 @@ def recover(
     except CanceledError:  # asked for in this very moment: the next round sees it
         return None
     except ResponseError as error:
-        if not quarantine.is_spoilt(redis, execution.job_id, error):
+        if not quarantine.holds_wrong_type(redis, execution.job_id, error):
             raise
         if not dry_run:
-            quarantine.refuse_spoilt(redis, execution.job_id, execution.lane, settings, lapsed=execution)
+            quarantine.refuse_wrong_type(redis, execution.job_id, execution.lane, settings, lapsed=execution)
         return "refused"
 
 

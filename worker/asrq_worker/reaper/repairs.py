@@ -24,9 +24,9 @@ def repair(redis: Redis, finding: Finding, settings: Settings, *, now: float) ->
     try:
         return bool(_repair(redis, finding, settings, now))
     except ResponseError as error:
-        if not finding.lane or not quarantine.is_spoilt(redis, finding.subject, error):
+        if not finding.lane or not quarantine.holds_wrong_type(redis, finding.subject, error):
             raise
-        quarantine.refuse_spoilt(redis, finding.subject, finding.lane, settings)
+        quarantine.refuse_wrong_type(redis, finding.subject, finding.lane, settings)
         return False
 
 
@@ -57,7 +57,7 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
 
 
 def _return(redis: Redis, apart: str, lane: str) -> bool:
-    """Put jobs back into their lane, in order: who takes them there serves them, or says why nobody does."""
+    """Put jobs back into their lane, in order: the next worker serves them, or fails them with the reason."""
     pipe = redis.pipeline(transaction=False)
     for _ in range(min(redis.llen(apart), _MOST)):
         pipe.lmove(apart, lane, "LEFT", "RIGHT")

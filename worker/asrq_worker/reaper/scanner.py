@@ -1,4 +1,4 @@
-"""What the reaper sees of the queue: all that is held and due, and of everything else a part at a time, in turn."""
+"""What the reaper sees of the queue: all leases and all that is due, and everything else part by part."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from asrq_worker.reaper.walk import Walk
 
 _GONE, _ENDLESS = -2, -1  # what TTL answers
 
-_ABSURD_S = 1e9  # no request may ask for so long; whoever writes to Redis may write anything
-_STEP = 500  # keys, and half as many as waiting jobs, that one look adds: it stays short whatever the queue holds
+_ABSURD_S = 1e9  # no request may ask for so long; others may have written it
+_STEP = 500  # keys, and half as many as waiting jobs, that one look adds, so that it stays short
 _MOST = 200  # due retries of one look: each is acted upon on its own
 _SHA256 = re.compile("[0-9a-f]{64}")
 _TRACES = (keys.events, keys.attempts, keys.chunks)
@@ -64,7 +64,7 @@ class Scanner:
         *listed, leases, workers, slots = map(_read, pipe.execute(raise_on_error=False))
         waiting = {part.key: tuple(map(_text, found)) for part, found in zip(parts, listed, strict=False)}
         listed, again = listed[len(parts) :], frozenset(again)
-        for job_id in again & self._seen_on.keys():  # the walk has gone on; whoever acts on it looks again
+        for job_id in again & self._seen_on.keys():  # the walk has gone on; each repair looks again
             on = self._seen_on[job_id]
             waiting[on] = (*waiting.get(on, ()), job_id)
         self._seen_on = {job_id: key for key, job_ids in waiting.items() for job_id in job_ids}

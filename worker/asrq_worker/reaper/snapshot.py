@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SeenJob:
-    """A job as it stands: `status` in RQ's words, None without a hash; `lane` None if its hash is not one of ours.
+    """A job as it was seen: `status` in RQ's words, None without a hash; `lane` None if its hash is not one of ours.
 
     `expires`: its hash has a time to live. `scheduled`: it is among the retries that wait. What `kept` and `traces` say
     is looked for only where there is no hash or the job has ended: there is a result; there are events, attempts
@@ -41,7 +41,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one look saw. It was not read in one step: whoever acts on it looks again.
+    """What one look saw. It was not read in one step, so each repair looks again.
 
     `lost` are jobs that are said to wait and are on no list, `leases` the members of `asrq:leases` with their expiry
     (Unix s), `blobs` the seconds that uploads have left (-1: no end, -2: gone), `workers` the last registration of

@@ -62,7 +62,7 @@ class Walk:
     def overdue(self, again: Set[str]) -> list[str]:
         """Which jobs to look at because a whole turn has not passed them; `again` are those in doubt already.
 
-        What was found lost and is not in doubt any more has been put right, or is another story: it is sought anew.
+        What was found lost and is not in doubt any more has been put right, or is a new case: it is sought again.
         """
         for job_id in self._lost - again:
             self._sought.pop(job_id, None)

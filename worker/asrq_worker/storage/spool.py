@@ -40,7 +40,7 @@ class Spool:
         self._lock = threading.Lock()
         self._held: tuple[Path, Hold] | None = None
         self._closed = False
-        with suppress(OSError, StorageError):  # whoever needs it is told
+        with suppress(OSError, StorageError):  # the next user of it gets the error
             self._folder()
 
     @property

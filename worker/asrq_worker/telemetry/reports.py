@@ -1,4 +1,4 @@
-"""Error reports to Sentry, when a DSN is set: only defects, and never what users say or where it lies.
+"""Error reports to Sentry, when a DSN is set: only defects, and never what users say or where their files are.
 
 An event is put together anew from what it may hold; whatever else the SDK gathers, now or in a later version, stays
 here.

@@ -74,5 +74,5 @@ def taken() -> Iterator[Job]:
 def awaited(key: str) -> Any:
     """Take the first of a list in Valkey, when there is one."""
     found = valkey().blpop([key])
-    assert found is not None  # noqa: S101  # without a limit it waits for ever
+    assert found is not None  # noqa: S101  # without a limit it waits forever
     return found[1]

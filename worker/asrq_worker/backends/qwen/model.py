@@ -81,7 +81,7 @@ class QwenModel:
         )
 
     def transcribe(self, chunks: Sequence[Chunk]) -> list[Answer]:
-        """Transcribe a batch; whatever is wrong with one chunk is raised for all."""
+        """Transcribe a batch; a fault of one chunk is raised for all."""
         names = [chunk.options.language and NAMES[chunk.options.language] for chunk in chunks]
         answers = self._model.transcribe(
             audio=[(_padded(chunk.samples), SAMPLE_RATE) for chunk in chunks],

@@ -93,7 +93,7 @@ _Kind = TypeVar("_Kind", bound=BaseModel)
 # Qwen3-ASR writes `language English<asr_text>` before its text, `language None` where it hears no speech.
 _TAG = re.compile(r"(</?asr_text>)")
 _NAMED = re.compile(r"\blanguage\s+(?=\S)([^<>\n]+)\Z")
-_LONGEST_NAME = 100  # characters: what stands before a tag is searched no further back
+_LONGEST_NAME = 100  # characters; the search before a tag goes no further back
 _MOST_NAMES = 8
 _CONTROL = re.compile(r"<\|[^|<>]*\|>|</?asr_text>")
 
@@ -193,7 +193,7 @@ def strip_leaked(text: str) -> tuple[str, str | None]:
 
 
 def _unmarked(text: str) -> tuple[list[str], list[str]]:
-    """Return what stands between the markup, and the languages that it names."""
+    """Return the text between the markup, and the languages that it names."""
     parts, names = _TAG.split(text), []
     for place, tag in enumerate(parts):
         before = parts[place - 1]
