@@ -20,6 +20,7 @@ from support.openai_server import Behaviour, serving
 from asrq_jobs.errors import ModelMissingError
 from asrq_worker.backends.base import Backend, BackendConfig, Samples
 from asrq_worker.backends.registry import backend_class
+from asrq_worker.backends.server.backend import ServerBackend
 
 Configure = Callable[[pytest.FixtureRequest, Path], AbstractContextManager[BackendConfig]]
 
@@ -60,6 +61,12 @@ def load(name: str, config: BackendConfig) -> Backend:
     assert (identity.backend, identity.model) == (name, config.model)
     backend.warm_up()
     return backend
+
+
+def release(backend: Backend) -> None:
+    """End the connections of a backend that has some: it has a process for itself, except in tests."""
+    if isinstance(backend, ServerBackend):
+        backend._connection.close()
 
 
 def _plain(model: str) -> Configure:

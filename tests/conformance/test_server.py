@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conformance.kinds import release
 from support.needs import missing
 from support.openai_server import Behaviour, serving
 
@@ -50,7 +51,7 @@ def over(name: str, model: str, folder: Path, **options: Any) -> Iterator[tuple[
         try:
             yield backend, behind
         finally:
-            backend.close()
+            release(backend)
 
 
 @pytest.fixture(scope="module")

@@ -152,7 +152,8 @@ class BackendConfig:
 class Backend(ABC):
     """A model that transcribes.
 
-    Life: construct (cheap, loads nothing), `load`, `warm_up`, `transcribe_batch` any number of times, `close`.
+    Life: construct (cheap, loads nothing), `load`, `warm_up`, `transcribe_batch` any number of times, until its process
+    ends.
     """
 
     name: ClassVar[str]
@@ -196,6 +197,3 @@ class Backend(ABC):
     @abstractmethod
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks, each on its own: one that fails is an error in its place and harms no other."""
-
-    def close(self) -> None:  # noqa: B027  # most backends have nothing to free before their process ends
-        """Free the model. The backend is not used afterwards."""

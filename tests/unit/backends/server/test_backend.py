@@ -66,7 +66,7 @@ def connect(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         def make(model: str = "remote-model", **options: Any) -> ServerBackend:
             given = {"url": url, "timeout_s": 10, **options}
             backend = ServerBackend(BackendConfig(model, tmp_path, options=given))
-            stack.callback(lambda: backend.close() if hasattr(backend, "_connection") else None)
+            stack.callback(lambda: backend._connection.close() if hasattr(backend, "_connection") else None)
             return backend
 
         yield make
@@ -401,7 +401,7 @@ def test_no_thread_is_left(connect: Connect) -> None:
     backend = connect()
     backend.load()
     assert _threads() == 1
-    backend.close()
+    backend._connection.close()
     assert _threads() == 0
     del backend._connection
     with pytest.raises(ModelMissingError):

@@ -165,10 +165,6 @@ class OnnxBackend(Backend):
         """Transcribe chunks one after the other: together, the padding of the shorter ones may change their text."""
         return [failures.guarded(self._transcribe, chunk) for chunk in chunks]
 
-    def close(self) -> None:
-        """Free the model."""
-        del self._model
-
     def _transcribe(self, chunk: Chunk) -> Transcript:
         asked = chunk.options
         if refused := unsupported(asked, self.capabilities(), backend=self.name, model=self.config.model):

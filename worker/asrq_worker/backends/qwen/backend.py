@@ -161,10 +161,6 @@ class QwenBackend(Backend):
             outcomes |= zip(spoken, self._listener.listen(list(spoken.values())), strict=True)
         return [outcomes[number] for number in range(len(chunks))]
 
-    def close(self) -> None:
-        """Free the model."""
-        del self._listener, self._model
-
     def _find(self, model: str, kind: files.Kind) -> Checkpoint:
         return files.find(model, kind, model_dir=self.config.model_dir, download=self.config.download)
 

@@ -118,10 +118,6 @@ class ServerBackend(Backend):
         """Transcribe chunks one after the other; more in flight come from more threads."""
         return [self._guarded(chunk) for chunk in chunks]
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._connection.close()
-
     def _guarded(self, chunk: Chunk) -> Transcript | AsrqError:
         try:
             return self._transcribe(chunk)

@@ -126,10 +126,6 @@ class WhisperBackend(Backend):
             for outcome, chunk in zip(found, chunks, strict=True)
         ]
 
-    def close(self) -> None:
-        """Free the model."""
-        del self._model
-
     def _transcribe(self, chunk: Chunk) -> Steps[Transcript]:
         if refused := unsupported(chunk.options, self._capabilities, backend=self.name, model=self.config.model):
             raise refused
