@@ -1,6 +1,6 @@
 """Generates the reference pages that follow from the code: `python ops/docs/reference.py [--check]`.
 
-Writes docs/reference/{settings,cli,errors,metrics}.md, the JSON Schemas of the three documents, and the list of
+Writes docs/reference/{settings,cli,errors,metrics,http}.md, the JSON Schemas of the three documents, and the list of
 decisions at the end of docs/index.md. With `--check` it writes nothing and exits with 1 if a page on disk differs.
 The same code gives the same pages on every machine.
 """
@@ -19,6 +19,7 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import http_reference
 from asrq_jobs import plugins, result_warnings
 from asrq_jobs.cli import cli, exit_codes
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
@@ -98,6 +99,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "errors.md": errors_page(),
         "metrics.md": metrics_page(),
+        "http.md": "\n".join([_GENERATED, *http_reference.page()]) + "\n",
         "request.schema.json": schema(Request),
         "result.schema.json": schema(Result),
         "event.schema.json": schema(Event),

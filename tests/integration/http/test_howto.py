@@ -1,4 +1,4 @@
-"""What the how-to shows is run as it is written, but for the port."""
+"""What the how-tos show is run as it is written, but for the port."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from conftest import REPO
 from support.needs import missing
 from support.processes import worker
 
-PAGE = (REPO / "docs" / "how-to" / "serve-http.md").read_text(encoding="utf-8")
+PAGES = "".join(
+    (REPO / "docs" / "how-to" / name).read_text(encoding="utf-8") for name in ("use-openai-clients.md", "serve-http.md")
+)
 
 
 @pytest.fixture
 def talk(data: Path, tmp_path: Path) -> Path:
-    """The file that the page speaks of, in the test's folder."""
+    """The file that the pages speak of, in the test's folder."""
     return Path(shutil.copy(data / "hello-en.flac", tmp_path / "talk.mp3"))
 
 
@@ -28,8 +30,8 @@ def talk(data: Path, tmp_path: Path) -> Path:
 def test_the_commands_and_the_program_work(address: str, valkey_url: str) -> None:
     curl = shutil.which("curl") or missing("curl")
     commands = [line.replace("curl", f"{curl} --silent --show-error --fail", 1)
-                for line in re.findall(r"^curl .*$", PAGE, re.MULTILINE)]  # fmt: skip
-    (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+                for line in re.findall(r"^curl .*$", PAGES, re.MULTILINE)]  # fmt: skip
+    (program,) = re.findall(r"^```python\n(.*?)^```", PAGES, re.MULTILINE | re.DOTALL)
     with worker(valkey_url):
         printed = [
             subprocess.run(each, capture_output=True, text=True, check=True, timeout=60).stdout

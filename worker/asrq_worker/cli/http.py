@@ -34,7 +34,7 @@ def http(port: int, host: str, metrics_port: int | None) -> None:
     if config.http_keys is None and not endpoint.is_private(host):
         raise SettingsError(
             f"Anyone who can reach {host} could use the queue.",
-            hint="Give out keys (ASRQ_HTTP_KEYS, see docs/how-to/serve-http.md), or listen on 127.0.0.1.",
+            hint="Give out keys (ASRQ_HTTP_KEYS, see docs/how-to/give-out-keys.md), or listen on 127.0.0.1.",
         )
     with (
         running.stopped_by_signals(config) as shutdown,

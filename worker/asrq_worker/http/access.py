@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[Holder, ...]:
     if not found:
         raise SettingsError(
             f"{path} is no file of keys.",
-            hint="For each a table with its name, and in it sha256: see docs/how-to/serve-http.md.",
+            hint="For each a table with its name, and in it sha256: see docs/how-to/give-out-keys.md.",
         )
     return found
 

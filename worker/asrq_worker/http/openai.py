@@ -23,6 +23,7 @@ Granularity = Literal["segment", "word"]
 
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_UNKNOWN = {"tokens": [], **dict.fromkeys(("temperature", "avg_logprob", "compression_ratio", "no_speech_prob"), 0.0)}
 _TRANSCRIPT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The transcript, in the format asked for.",
@@ -165,7 +166,14 @@ def written(result: Result, form: Form_, granularities: set[Granularity]) -> tup
     whole = formats.document(result, "verbose_json")
     left_out = {name for name, by in (("segments", "segment"), ("words", "word")) if by not in granularities}
     document = {name: value for name, value in whole.items() if name not in left_out}
+    if document.get("segments"):
+        document["segments"] = [_without_null(segment) for segment in document["segments"]]
     return json.dumps(document, ensure_ascii=False), _JSON
+
+
+def _without_null(segment: dict[str, Any]) -> dict[str, Any]:
+    """Clients refuse a segment in which a number is missing, and take 0 for one that says nothing against the text."""
+    return {name: _UNKNOWN[name] if value is None else value for name, value in segment.items()}
 
 
 @router.get("/models")
