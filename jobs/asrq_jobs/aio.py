@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, scripts, uploads
-from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, uploads
+from asrq_jobs.calls import AT_ONCE
 from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
@@ -23,6 +23,7 @@ from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
+from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step
 
 T = TypeVar("T")
 
@@ -99,11 +100,11 @@ class AsyncClient:
     async def entries(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Entry]:
         """Yield what `events` does, each with the id that a later call can go on `after`."""
         following = calls.follow(job_id, self.settings, after=after, timeout_s=timeout_s)
-        step = calls.advance(following)
+        step = steps.advance(following)
         while not isinstance(step, Done):
             if isinstance(step, Entry):
                 yield step
-            step = calls.advance(following, await self._perform(step))
+            step = steps.advance(following, await self._perform(step))
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, whatever its status; rides out outages."""
@@ -115,15 +116,15 @@ class AsyncClient:
         That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of
         those that have stopped, or died, a while ago.
         """
-        return await self._run(calls.workers(stopped=stopped))
+        return await self._run(presence.workers(stopped=stopped))
 
     async def reaper(self) -> bool:
         """Return whether a reaper is there, without which nothing comes back from workers that die."""
-        return await self._run(calls.reaper())
+        return await self._run(presence.reaper())
 
     async def command(self, command: Literal["load", "unload"], backend: str) -> int:
         """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""
-        return await self._run(calls.command(command, backend))
+        return await self._run(presence.command(command, backend))
 
     # Acting
 
@@ -165,9 +166,9 @@ class AsyncClient:
     # Performing
 
     async def _run(self, call: Calls[T] | Following[T]) -> T:
-        step = calls.advance(call)
+        step = steps.advance(call)
         while not isinstance(step, Done):
-            step = calls.advance(call, await self._perform(step))
+            step = steps.advance(call, await self._perform(step))
         return step.value
 
     async def _perform(self, step: Step | Entry) -> Any:
@@ -198,11 +199,11 @@ class AsyncClient:
 
     async def _perform_scripts(self, step: Scripts) -> list[Any]:
         trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
-        commands = calls.advance(trying)
+        commands = steps.advance(trying)
         while not isinstance(commands, Done):
             async with self.redis.pipeline(transaction=False) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
                 answer = await pipe.execute(raise_on_error=False)
-            commands = calls.advance(trying, answer)
+            commands = steps.advance(trying, answer)
         return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]

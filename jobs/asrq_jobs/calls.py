@@ -1,8 +1,6 @@
 """The protocol of docs/reference/protocol.md without a connection: what to ask Redis, and what its answers mean.
 
-Each call is a generator. It yields steps, is sent the answer to each (or has the `QueueError` thrown in), and returns
-what the caller wants to know. `asrq_jobs.client` and `asrq_jobs.aio` perform the steps, one of them waiting, the other
-awaiting; neither knows more of the protocol than that.
+Calls as in `asrq_jobs.steps`.
 """
 
 from __future__ import annotations
@@ -10,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from asrq_jobs import events, keys, rq
 from asrq_jobs.errors import (
@@ -32,69 +29,18 @@ from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.rq import FROM_RQ, JobHash
-from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Submitted, missing, without_result
+from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Scripts, server_time
 from asrq_jobs.timestamp import iso
 
-_STATUS_S = 60.0  # how long a status holds that does not say so itself, as that of older workers
 _BLOCK_S = 2.0
 _PART_BYTES = 1 << 20
-_COMMAND_S = 60  # after which a worker that has not heard it yet does not follow it any more
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _NEAR = 1000  # places from either end of a list that are told exactly: a longer search would take Redis milliseconds
 AT_ONCE = 500
 """Submissions in one round trip: a server answers others between two of them."""
-STOPPED = "stopped"
-"""State of a worker that has stopped in good order: its jobs wait for its return for a while."""
-
-T = TypeVar("T")
-Y = TypeVar("Y")
-
-
-@dataclass(frozen=True)
-class Script:
-    """Run a Lua script."""
-
-    name: ScriptName
-    keys: list[str]
-    args: list[str | int]
-
-
-@dataclass(frozen=True)
-class Scripts:
-    """Run Lua scripts in one go; the answer to each is in a list, with a `QueueError` for one that Redis refused."""
-
-    each: list[Script]
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Do nothing for a while."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Done(Generic[T]):
-    """The end of a call, with what it returns."""
-
-    value: T
-
-
-Command = tuple[str | bytes | int, ...]
-Step = Command | Script | Scripts | Pause
-Calls = Generator[Step, Any, T]
-Following = Generator[Step | Entry, Any, T]
-
-
-def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
-    """Hand in the answer to the last step, which may be a `QueueError`, and return the next step or the end."""
-    try:
-        return calls.throw(answer) if isinstance(answer, QueueError) else calls.send(answer)
-    except StopIteration as end:
-        return Done(end.value)
 
 
 def upload(audio: bytes, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
@@ -269,51 +215,6 @@ def follow(
             raise error
 
 
-def workers(*, stopped: bool = False) -> Calls[dict[str, Any]]:
-    """Get the last status of each worker that is there, by name; with `stopped` also of those that are not there now.
-
-    One that was killed could not withdraw its status, which holds for as long as it says.
-    """
-    stored: dict[bytes, bytes] = yield ("HGETALL", keys.WORKERS)
-    now = yield from server_time()
-    found = {name.decode(errors="replace"): _status(text) for name, text in sorted(stored.items())}
-    return {name: status for name, status in found.items() if status and (stopped or _is_there(status, now))}
-
-
-def _status(text: bytes) -> dict[str, Any] | None:
-    """Parse a worker's status; None: it was written by hand."""
-    try:
-        status = json.loads(text)
-        state, until = status["state"], status.get("until", status["at"] + _STATUS_S)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    if not isinstance(state, str) or not isinstance(until, int | float) or isinstance(until, bool):
-        return None
-    return {"engines": {}, **status, "until": until}
-
-
-def _is_there(status: dict[str, Any], now: float) -> bool:
-    there: bool = status["state"] != STOPPED and now <= status["until"]
-    return there
-
-
-def reaper() -> Calls[bool]:
-    """Look whether a reaper leads."""
-    leads: int = yield ("EXISTS", keys.LEADER)
-    return bool(leads)
-
-
-def command(word: Literal["load", "unload"], backend: str) -> Calls[int]:
-    """Tell every worker to load or unload a backend; returns how many heard.
-
-    Messages are heard in all databases of a Redis. So the command itself is kept in this one.
-    """
-    command_id = uuid.uuid4().hex
-    yield ("SET", keys.command(command_id), json.dumps({"command": word, "backend": backend}), "EX", _COMMAND_S)
-    heard: int = yield ("PUBLISH", keys.CONTROL, json.dumps({"command": word, "id": command_id}))
-    return min(heard, len((yield from workers())))
-
-
 def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
@@ -363,12 +264,6 @@ def lane_of(job_id: str) -> Calls[str]:
     """Get the lane of a job; batch if there is no such job."""
     origin: bytes | None = yield ("HGET", keys.job(job_id), rq.ORIGIN)
     return keys.lane_of(origin.decode()) if origin else "batch"
-
-
-def server_time() -> Calls[float]:
-    """Get the time by the clock of Redis, Unix s: that of a client may be wrong, and a job's waiting counts from it."""
-    answer: tuple[int, int] = yield ("TIME",)
-    return answer[0] + answer[1] / 1e6
 
 
 def _keys(job_id: str, lane: str, registry: str, *counters: str) -> list[str]:

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, scripts, uploads
-from asrq_jobs.calls import AT_ONCE, Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, uploads
+from asrq_jobs.calls import AT_ONCE
 from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
@@ -23,6 +23,7 @@ from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
+from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step
 
 T = TypeVar("T")
 
@@ -117,11 +118,11 @@ class Client:
             WaitTimeoutError: `timeout_s` seconds have passed.
         """
         following = calls.follow(job_id, self.settings, after=after, timeout_s=timeout_s)
-        step = calls.advance(following)
+        step = steps.advance(following)
         while not isinstance(step, Done):
             if isinstance(step, Entry):
                 yield step.event
-            step = calls.advance(following, self._perform(step))
+            step = steps.advance(following, self._perform(step))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, whatever its status. Rides out outages as `events` does.
@@ -138,15 +139,15 @@ class Client:
         That is its state, lanes, running jobs, engines and what it can serve. With `stopped` also what is known of
         those that have stopped, or died, a while ago.
         """
-        return self._run(calls.workers(stopped=stopped))
+        return self._run(presence.workers(stopped=stopped))
 
     def reaper(self) -> bool:
         """Return whether a reaper is there, without which nothing comes back from workers that die."""
-        return self._run(calls.reaper())
+        return self._run(presence.reaper())
 
     def command(self, command: Literal["load", "unload"], backend: str) -> int:
         """Tell every worker to load a backend, or to unload it where no job uses it; returns how many heard."""
-        return self._run(calls.command(command, backend))
+        return self._run(presence.command(command, backend))
 
     # Acting
 
@@ -210,9 +211,9 @@ class Client:
     # Performing
 
     def _run(self, call: Calls[T] | Following[T]) -> T:
-        step = calls.advance(call)
+        step = steps.advance(call)
         while not isinstance(step, Done):
-            step = calls.advance(call, self._perform(step))
+            step = steps.advance(call, self._perform(step))
         return step.value
 
     def _perform(self, step: Step | Entry) -> Any:
@@ -244,11 +245,11 @@ class Client:
 
     def _perform_scripts(self, step: Scripts) -> list[Any]:
         trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
-        commands = calls.advance(trying)
+        commands = steps.advance(trying)
         while not isinstance(commands, Done):
             with self.redis.pipeline(transaction=False) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
                 answer = pipe.execute(raise_on_error=False)
-            commands = calls.advance(trying, answer)
+            commands = steps.advance(trying, answer)
         return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]

@@ -1,6 +1,6 @@
 """Dead letters: jobs that have failed for good, kept with their history until somebody retries or purges them.
 
-Calls as in `asrq_jobs.calls`.
+Calls as in `asrq_jobs.steps`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from asrq_jobs import keys, rq
-from asrq_jobs.calls import Calls, Script, lane_of, result, server_time
+from asrq_jobs.calls import lane_of, result
 from asrq_jobs.errors import ErrorInfo, JobStateError
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.result import Attempt
 from asrq_jobs.rq import FROM_RQ
 from asrq_jobs.states import missing
+from asrq_jobs.steps import Calls, Script, server_time
 
 
 class DeadLetter(BaseModel):

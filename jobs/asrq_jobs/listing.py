@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from asrq_jobs import keys
-from asrq_jobs.calls import Calls, lane_of, state
+from asrq_jobs.calls import lane_of, state
 from asrq_jobs.errors import JobNotFoundError
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.states import STATUSES, JobState, Status
+from asrq_jobs.steps import Calls
 
 Order = Literal["list", "soonest", "newest"]
 _COMMANDS: dict[Order, tuple[str, str]] = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from asrq_jobs import plugins
-from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import NotServedError
+from asrq_jobs.presence import STOPPED
 
 """Those that come with asrq."""
 

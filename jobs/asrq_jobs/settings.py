@@ -51,7 +51,7 @@ def expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111  # pathlib's raises where there is no home
 
 
-def cache_dir() -> Path:
+def _cache_dir() -> Path:
     """Folder for things that can be made again: joined models, downloads, demo data."""
     root = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return expanded(root) / "asrq"
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     model_download: bool = Field(
         default=False, description="Let a worker fetch a missing model from the hub when it starts."
     )
-    model_dir: Path = Field(default_factory=lambda: cache_dir() / "models", description="Where models are kept.")
+    model_dir: Path = Field(default_factory=lambda: _cache_dir() / "models", description="Where models are kept.")
 
     # Audio
     audio_roots: Annotated[tuple[Path, ...], NoDecode] = Field(

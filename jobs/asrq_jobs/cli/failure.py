@@ -39,7 +39,7 @@ def concerns_all(error: AsrqError) -> bool:
     return exit_code(error) in {exit_codes.USAGE, exit_codes.QUEUE} or isinstance(error, OutputError)
 
 
-def from_click(error: click.ClickException) -> UsageError:
+def _from_click(error: click.ClickException) -> UsageError:
     """Return our error for one of click's."""
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"See `{ctx.command_path if ctx else 'asrq'} --help`."
@@ -75,7 +75,7 @@ def end(error: Exception, *, as_json: bool) -> int:
 
 def _shown(error: Exception) -> AsrqError:
     if isinstance(error, click.ClickException):
-        return from_click(error)
+        return _from_click(error)
     if isinstance(error, AsrqError):
         return error
     if isinstance(error, OSError) and printing.was_printing(error):

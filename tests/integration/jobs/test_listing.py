@@ -8,11 +8,11 @@ import pytest
 from conftest import Asrq
 from redis import Redis
 
-from asrq_jobs import Client, calls, keys
-from asrq_jobs.calls import Done
+from asrq_jobs import Client, calls, keys, steps
 from asrq_jobs.errors import JobNotFoundError
 from asrq_jobs.request import LANES, PathAudio
 from asrq_jobs.states import Status
+from asrq_jobs.steps import Done
 
 
 def test_a_job_that_has_expired_is_no_longer_listed(client: Client, redis: Redis) -> None:
@@ -56,10 +56,10 @@ def test_a_look_at_a_job_takes_no_longer_however_many_wait() -> None:
     raw = {b"status": b"queued", b"origin": b"asrq-batch", b"waits_for": b"qwen"}
     answers = iter([raw, None, None, None, None, None, 100_000, 0])
     call = calls.state("job")
-    step, asked = calls.advance(call), []
+    step, asked = steps.advance(call), []
     while not isinstance(step, Done):
         asked.append(step)
-        step = calls.advance(call, next(answers))
+        step = steps.advance(call, next(answers))
     searches = [step for step in asked if isinstance(step, tuple) and step[0] == "LPOS"]
     assert [step[-2:] for step in searches] == [("MAXLEN", 1000)] * 4
     assert (step.value.position, step.value.at_least) == (1001, True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from asrq_jobs.errors import ErrorInfo
 from asrq_jobs.result import Result, Timings
 from asrq_worker.bench.manifest import Clip
-from asrq_worker.bench.record import Heard
+from asrq_worker.bench.record import Transcribed
 
 TARGET = "whisper:base"
 
@@ -18,10 +18,10 @@ def clip(name: str, text: str | None = "left right", language: str = "en") -> Cl
 
 def heard(
     of: Clip, text: str | None = "left right", *, latency_s: float = 1.0, warnings: tuple[str, ...] = ()
-) -> Heard:
+) -> Transcribed:
     """A clip that was served, or, without a text, one that failed."""
     error = ErrorInfo(code="engine_crashed", message="It crashed.", retryable=True, stage="inference")
-    return Heard(
+    return Transcribed(
         target=TARGET,
         name=of.name,
         sha256=of.sha256,

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from asrq_jobs import calls
-from asrq_jobs.calls import Done, Pause
 from asrq_jobs.errors import (
     AsrqError,
     CanceledError,
@@ -23,6 +22,7 @@ from asrq_jobs.events import Entry
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Status, without_result
+from asrq_jobs.steps import Done, Pause, advance
 
 RESULT = Result(id="job", status="completed", text="done")
 AWAY = QueueUnreachableError("away")
@@ -47,15 +47,15 @@ def played(answers: Sequence[Any], *, timeout_s: float | None = None, retry_s: f
     settings = Settings(redis_retry_s=retry_s)
     call = calls.follow("job", settings, timeout_s=timeout_s, now=clock)
     left, steps = list(answers), []
-    step = calls.advance(call)
+    step = advance(call)
     while not isinstance(step, Done):
         steps.append(step)
         if isinstance(step, tuple):
             clock.now += 0.5
-            step = calls.advance(call, left.pop(0))
+            step = advance(call, left.pop(0))
         else:
             clock.now += step.seconds if isinstance(step, Pause) else 0
-            step = calls.advance(call)
+            step = advance(call)
     assert left == []
     return [*steps, step.value]
 
@@ -130,6 +130,6 @@ def test_the_end_of_patience(answers: list[Any], options: dict[str, float], erro
 
 
 def test_a_read_never_blocks_as_long_as_the_socket_waits() -> None:
-    step = calls.advance(calls.follow("job", Settings(redis_timeout_s=1.0)))
+    step = advance(calls.follow("job", Settings(redis_timeout_s=1.0)))
     assert isinstance(step, tuple)
     assert step[4] == 500

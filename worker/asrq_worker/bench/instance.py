@@ -28,7 +28,7 @@ _STOP_S = 30.0
 _OUTAGE_S = 5.0  # of a queue on this machine: longer than that means that it has ended
 
 
-class Memory:
+class _Memory:
     """Samples the resident memory of a process and the engine below it, and keeps the peak of their sum.
 
     Pages that both share count twice; decoder processes and the Valkey are left out.
@@ -73,7 +73,7 @@ class Instance:
     def __init__(self, process: subprocess.Popen[str], client: Client, cold_start_s: float, log: Path) -> None:
         self.client = client
         self.cold_start_s = cold_start_s
-        self.memory = Memory(process.pid)
+        self.memory = _Memory(process.pid)
         self._process = process
         self._log = log
 

@@ -17,7 +17,7 @@ from asrq_jobs import languages
 from asrq_jobs.errors import AudioNotFoundError, InvalidRequestError, UnknownLanguageError
 
 
-class Entry(BaseModel):
+class _Entry(BaseModel):
     """A line of a manifest."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -75,9 +75,9 @@ def load(manifest: Path, selection: Selection) -> list[Clip]:
     return [_clip(entry, manifest, number) for number, entry in wanted]
 
 
-def _entry(line: str, manifest: Path, number: int) -> Entry:
+def _entry(line: str, manifest: Path, number: int) -> _Entry:
     try:
-        return Entry.model_validate_json(line)
+        return _Entry.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -87,7 +87,7 @@ def _entry(line: str, manifest: Path, number: int) -> Entry:
         ) from None
 
 
-def _select(numbered: Sequence[tuple[int, Entry]], selection: Selection) -> list[tuple[int, Entry]]:
+def _select(numbered: Sequence[tuple[int, _Entry]], selection: Selection) -> list[tuple[int, _Entry]]:
     taken: dict[str | None, int] = {}
     wanted = []
     for number, entry in numbered:
@@ -103,7 +103,7 @@ def _select(numbered: Sequence[tuple[int, Entry]], selection: Selection) -> list
     return wanted
 
 
-def _clip(entry: Entry, manifest: Path, number: int) -> Clip:
+def _clip(entry: _Entry, manifest: Path, number: int) -> Clip:
     file = manifest.parent / entry.path
     try:
         language = languages.normalize(entry.language)

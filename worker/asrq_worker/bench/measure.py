@@ -13,7 +13,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.bench.instance import Instance, serving
 from asrq_worker.bench.manifest import Clip
-from asrq_worker.bench.record import Heard, Hosted, Records, Refused, Rush
+from asrq_worker.bench.record import Hosted, Records, Refused, Rush, Transcribed
 from asrq_worker.bench.target import Target
 
 
@@ -77,7 +77,7 @@ def _one_at_a_time(instance: Instance, target: Target, clips: Sequence[Clip], re
             note = result.error.message
         else:
             records.add(
-                Heard(
+                Transcribed(
                     target=str(target),
                     name=clip.name,
                     sha256=clip.sha256,

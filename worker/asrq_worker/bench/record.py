@@ -22,7 +22,7 @@ class _Record(BaseModel):
     target: str
 
 
-class Heard(_Record):
+class Transcribed(_Record):
     """A clip that was transcribed alone; `latency_s` is from handing over the file to having the result."""
 
     type: Literal["heard"] = "heard"
@@ -58,8 +58,8 @@ class Hosted(_Record):
     peak_memory_mb: int
 
 
-Record = Annotated[Heard | Refused | Rush | Hosted, Field(discriminator="type")]
-_RECORD: TypeAdapter[Heard | Refused | Rush | Hosted] = TypeAdapter(Record)
+Record = Annotated[Transcribed | Refused | Rush | Hosted, Field(discriminator="type")]
+_RECORD: TypeAdapter[Transcribed | Refused | Rush | Hosted] = TypeAdapter(Record)
 
 
 class Records:
@@ -74,7 +74,7 @@ class Records:
         self._path = path
         self._target = target
         self._conditions = conditions
-        self._heard: dict[tuple[str, str, str], Heard] = {}
+        self._heard: dict[tuple[str, str, str], Transcribed] = {}
         self._rushes: list[Rush] = []
         self.refused: dict[str, Refused] = {}
         self.hosted: list[Hosted] = []
@@ -83,7 +83,7 @@ class Records:
         for line in text.split("\n"):
             self._take_line(line)
 
-    def heard(self, clip: Clip) -> Heard | None:
+    def heard(self, clip: Clip) -> Transcribed | None:
         """Return what was last heard in a clip."""
         return self._heard.get((clip.name, clip.sha256, clip.language))
 
@@ -92,7 +92,7 @@ class Records:
         wanted = {clip.sha256 for clip in clips}
         return next((rush for rush in reversed(self._rushes) if set(rush.texts) == wanted), None)
 
-    def add(self, record: Heard | Refused | Rush | Hosted) -> None:
+    def add(self, record: Transcribed | Refused | Rush | Hosted) -> None:
         """Keep a record, on disk before this returns.
 
         Raises:
@@ -115,9 +115,9 @@ class Records:
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
             return  # cut off when the benchmark was interrupted, or of another version: it is measured again
 
-    def _take(self, record: Heard | Refused | Rush | Hosted) -> None:
+    def _take(self, record: Transcribed | Refused | Rush | Hosted) -> None:
         match record:
-            case Heard():
+            case Transcribed():
                 self._heard[record.name, record.sha256, record.language] = record
             case Refused():
                 self.refused[record.language] = record

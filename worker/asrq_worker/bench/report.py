@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from asrq_worker.bench.manifest import Clip
 from asrq_worker.bench.normalise import DESCRIPTION, normalise
-from asrq_worker.bench.record import Heard, Records
+from asrq_worker.bench.record import Records, Transcribed
 from asrq_worker.bench.score import Errors, compare, percentile, total
 from asrq_worker.bench.target import Target
 
@@ -133,12 +133,12 @@ def summarise(target: Target, clips: Sequence[Clip], records: Records) -> Target
     )
 
 
-def _errors(clip: Clip, heard: Heard) -> Errors:
+def _errors(clip: Clip, heard: Transcribed) -> Errors:
     reference, text = clip.text or "", heard.result.text or ""
     return compare(normalise(reference, clip.language), normalise(text, clip.language))
 
 
-def _accuracy(pairs: Sequence[tuple[Clip, Heard]]) -> dict[str, Accuracy]:
+def _accuracy(pairs: Sequence[tuple[Clip, Transcribed]]) -> dict[str, Accuracy]:
     errors: dict[str, list[Errors]] = {}
     for clip, heard in pairs:
         if clip.text is not None:
@@ -182,7 +182,7 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def _clip(clip: Clip, heard: Heard) -> ClipReport:
+def _clip(clip: Clip, heard: Transcribed) -> ClipReport:
     result = heard.result
     return ClipReport(
         name=clip.name,

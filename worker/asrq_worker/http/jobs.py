@@ -22,13 +22,13 @@ from asrq_worker.http.openai import succeeded
 router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES)
 
 
-def own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:
+def _own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:
     """Return the id that a path names, if that job may be seen."""
     access.refuse_foreign(job_id, whose)
     return job_id
 
 
-JobId = Annotated[str, Depends(own_job)]
+JobId = Annotated[str, Depends(_own_job)]
 
 _MEDIA_TYPES: dict[formats.Format, str] = {
     "json": "application/json",

@@ -134,7 +134,7 @@ def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float
     """Build the engine of a backend from settings; `room_mb` says how much memory a second process of it may take."""
     return Engine(
         backend,
-        backend_config(settings, backend),
+        _backend_config(settings, backend),
         start_timeout_s=settings.engine_start_s,
         stall_s=settings.engine_stall_s,
         slowness=settings.engine_slowness,
@@ -143,7 +143,7 @@ def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float
     )
 
 
-def backend_config(settings: Settings, backend: str) -> BackendConfig:
+def _backend_config(settings: Settings, backend: str) -> BackendConfig:
     """Return what the backend needs to know of the settings."""
     return BackendConfig(
         model=settings.model_of(backend),

@@ -10,9 +10,9 @@ from typing import Any, cast
 from redis import Redis
 
 from asrq_jobs import keys
-from asrq_jobs.calls import STOPPED
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import AsrqError
+from asrq_jobs.presence import STOPPED
 from asrq_jobs.settings import Settings
 from asrq_worker.process import endpoint
 

@@ -45,7 +45,7 @@ def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) ->
         state,
         (
             Check("engine", not hanging, f"Hanging: {', '.join(hanging)}." if hanging else "No engine hangs."),
-            threads_run(ended),
+            _threads_run(ended),
         ),
     )
 
@@ -75,7 +75,7 @@ def worker_serves(
             Check("state", state == "ready", f"The worker is {state}."),
             Check("model", bool(able), model),
             Check("storage", blocked is None, blocked or "Audio can be kept."),
-            redis_answers(redis_error),
+            _redis_answers(redis_error),
         ),
     )
 
@@ -88,21 +88,21 @@ def reaper_lives(
     `silent_s` is the time since its last look, or since its start; `ended` names threads that should run and do not.
     """
     ok = silent_s <= patience_s or redis_error is not None
-    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."), threads_run(ended)))
+    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."), _threads_run(ended)))
 
 
 def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
     """Judge whether a reaper leads, or stands by to lead."""
     ok = state != "starting" and silent_s <= patience_s
     message = "It has not looked yet." if state == "starting" else f"The last look was {silent_s:.0f} s ago."
-    return Health(state, (Check("rounds", ok, message), redis_answers(redis_error)))
+    return Health(state, (Check("rounds", ok, message), _redis_answers(redis_error)))
 
 
-def threads_run(ended: Sequence[str]) -> Check:
+def _threads_run(ended: Sequence[str]) -> Check:
     """Judge the threads that the process cannot do without."""
     return Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run.")
 
 
-def redis_answers(error: str | None) -> Check:
+def _redis_answers(error: str | None) -> Check:
     """Judge Redis."""
     return Check("redis", error is None, error or "Redis answers.")

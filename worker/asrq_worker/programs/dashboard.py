@@ -3,7 +3,7 @@
 rq-dashboard 0.9 takes the serializer as an option, but several of its views forget it and unpickle, and one job hash
 that RQ cannot read makes a whole list fail. Its module-level `Job`, `Queue`, `Worker`, `requeue_job` and `from_url`
 are what all its views go through; here they are replaced by versions that read JSON alone. Its pages put what jobs
-say into HTML as it is; `escaped` changes their templates so that a file name stays text.
+say into HTML as it is; `_escaped` changes their templates so that a file name stays text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MENDS = (
 )
 
 
-class JsonJob(Job):
+class _JsonJob(Job):
     """A job read as JSON, even if the caller forgot the serializer; one that RQ cannot read is shown as such."""
 
     def __init__(self, id: str | None = None, connection: Redis | None = None, serializer: Any = None) -> None:  # noqa: A002  # RQ's name
@@ -80,35 +80,35 @@ class JsonJob(Job):
             return JobStatus.FAILED
 
 
-class JsonQueue(Queue):
+class _JsonQueue(Queue):
     """A queue whose jobs are read as JSON."""
 
-    job_class = JsonJob
+    job_class = _JsonJob
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["serializer"] = JSONSerializer
-        kwargs["job_class"] = JsonJob
+        kwargs["job_class"] = _JsonJob
         super().__init__(*args, **kwargs)
 
-    def fetch_job(self, job_id: str) -> JsonJob | None:
+    def fetch_job(self, job_id: str) -> _JsonJob | None:
         """Return a job that waits here, also apart from the lane that it belongs to; None if there is none."""
         try:
-            return cast("JsonJob", JsonJob.fetch(job_id, connection=self.connection, serializer=JSONSerializer))
+            return cast("_JsonJob", _JsonJob.fetch(job_id, connection=self.connection, serializer=JSONSerializer))
         except NoSuchJobError:
             return None
 
 
-class JsonWorker(Worker):
+class _JsonWorker(Worker):
     """A worker whose jobs are read as JSON."""
 
-    job_class = JsonJob
-    queue_class = JsonQueue
+    job_class = _JsonJob
+    queue_class = _JsonQueue
 
     @classmethod
-    def all(cls, connection: Redis | None = None, **kwargs: Any) -> list[JsonWorker]:  # type: ignore[override]  # RQ's has more optional parameters
+    def all(cls, connection: Redis | None = None, **kwargs: Any) -> list[_JsonWorker]:  # type: ignore[override]  # RQ's has more optional parameters
         """Return all workers."""
         kwargs["serializer"] = JSONSerializer
-        return cast("list[JsonWorker]", super().all(connection, **kwargs))
+        return cast("list[_JsonWorker]", super().all(connection, **kwargs))
 
 
 def create_app(settings: Settings) -> Flask:
@@ -126,7 +126,7 @@ def create_app(settings: Settings) -> Flask:
         raise ExtraMissingError("rq-dashboard is not installed.", hint=extras.hint("dashboard")) from None
 
     client = Client(settings)
-    web.Job, web.Queue, web.Worker = JsonJob, JsonQueue, JsonWorker
+    web.Job, web.Queue, web.Worker = _JsonJob, _JsonQueue, _JsonWorker
     web.config.serializer = JSONSerializer
     web.requeue_job = _requeue(client)
     web.from_url = lambda *_args, **_kwargs: (None, client.redis)
@@ -160,7 +160,7 @@ def create_app(settings: Settings) -> Flask:
     def escape(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = _POLICY
         if response.mimetype == "text/html":
-            response.set_data(escaped(response.get_data(as_text=True)))
+            response.set_data(_escaped(response.get_data(as_text=True)))
         return response
 
     @app.errorhandler(Exception)
@@ -180,7 +180,7 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def escaped(page: str) -> str:
+def _escaped(page: str) -> str:
     """Return a page of rq-dashboard whose templates escape what they insert, without the button that is closed."""
     for wrong, right in _MENDS:
         page = wrong.sub(right, page)

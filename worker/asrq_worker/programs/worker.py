@@ -17,9 +17,10 @@ from redis.exceptions import RedisError
 from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import __version__, keys
-from asrq_jobs.calls import STOPPED, canceled
+from asrq_jobs.calls import canceled
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import ShutdownError, StorageError
+from asrq_jobs.presence import STOPPED
 from asrq_jobs.result import WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.backends import registry

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from asrq_jobs.calls import STOPPED
 from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
+from asrq_jobs.presence import STOPPED
 from asrq_jobs.request import LANES, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.rq import ENDED, MAY_RUN

@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class _Row:
     """A kind of container. `read` says what a head of `HEAD` bytes, or fewer at the end, begins; None: nothing known.
 
     A file begins with a chunk of `opening`, and the next one where that, or one of `again`, comes behind sound, which
@@ -175,19 +175,19 @@ def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], Chunk | No
     return read
 
 
-ROWS: tuple[Row, ...] = (
-    Row(_avi, frozenset({b"AVI "})),
-    Row(_aiff, frozenset({b"FORM"})),
-    Row(_w64, frozenset({_W64_RIFF}), slack=8),
-    Row(_au, frozenset({b".snd"})),
-    Row(_caf, frozenset({b"caff"}), frozenset({b"data"})),
-    Row(_asf, frozenset({_ASF_HEADER}), frozenset({_ASF_DATA})),
-    Row(_flv, frozenset({b"FLV"}), frozenset({b"tag"}), slack=4),
-    Row(_voc, frozenset({_VOC}), frozenset({b"\1", b"\2", b"\x09"})),
-    Row(_rm, frozenset({b".RMF"}), frozenset({b"DATA"}), slack=18),
-    Row(
+ROWS: tuple[_Row, ...] = (
+    _Row(_avi, frozenset({b"AVI "})),
+    _Row(_aiff, frozenset({b"FORM"})),
+    _Row(_w64, frozenset({_W64_RIFF}), slack=8),
+    _Row(_au, frozenset({b".snd"})),
+    _Row(_caf, frozenset({b"caff"}), frozenset({b"data"})),
+    _Row(_asf, frozenset({_ASF_HEADER}), frozenset({_ASF_DATA})),
+    _Row(_flv, frozenset({b"FLV"}), frozenset({b"tag"}), slack=4),
+    _Row(_voc, frozenset({_VOC}), frozenset({b"\1", b"\2", b"\x09"})),
+    _Row(_rm, frozenset({b".RMF"}), frozenset({b"DATA"}), slack=18),
+    _Row(
         _mp4, _MP4, frozenset({b"mdat", b"moof"}), again=frozenset({b"ftyp"}), index=frozenset({b"moov"}), closed=False
     ),
-    Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0),
-    Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0),
+    _Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0),
+    _Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0),
 )

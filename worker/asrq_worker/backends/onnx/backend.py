@@ -41,7 +41,7 @@ _SMALLER = "Free memory, or use a smaller export, such as one in int8 (ASRQ_COMP
 
 
 @dataclass(frozen=True)
-class Family:
+class _Family:
     """A family of exports as onnx-asr names it.
 
     `files` are patterns of the names that a folder must hold, `{}` standing for the suffix of a number type. They
@@ -54,15 +54,15 @@ class Family:
     longest_chunk_s: float
 
 
-def _whisper(*files: str) -> Family:
-    return Family((*files, "vocab.json", _WHISPER_TOKENS), languages=None, longest_chunk_s=30.0)
+def _whisper(*files: str) -> _Family:
+    return _Family((*files, "vocab.json", _WHISPER_TOKENS), languages=None, longest_chunk_s=30.0)
 
 
-def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> Family:
+def _gigaam(version: str, name: str, vocabulary: str, *parts: str) -> _Family:
     weights = [f"{version}_{name}{part}{{}}.onnx" for part in parts]
     # Without its config.json, version 3 would get the features of version 2.
     config = () if version == "v2" else ("config.json",)
-    return Family((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
+    return _Family((*weights, vocabulary, *config), languages=frozenset({"ru"}), longest_chunk_s=25.0)
 
 
 _RNNT = ("_encoder", "_decoder", "_joint")

@@ -151,14 +151,14 @@ def _check(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
         raise ModelInvalidError(
             f"The model in {checkpoint.folder} was loaded as {type(model).__name__}, not as Qwen3-ASR."
         )
-    if invented := invented_weights(model.state_dict(), checkpoint.shapes):
+    if invented := _invented_weights(model.state_dict(), checkpoint.shapes):
         raise ModelInvalidError(
             f"The files in {checkpoint.folder} lack {len(invented)} of the model's weights, {invented[0]} among them.",
             hint="Fetch or copy it again.",
         )
 
 
-def invented_weights(state: Mapping[str, Tensor], stored: Mapping[str, object]) -> list[str]:
+def _invented_weights(state: Mapping[str, Tensor], stored: Mapping[str, object]) -> list[str]:
     """Return the names of a model's tensors that are neither stored nor tied to one that is."""
     filled = {tensor.data_ptr() for name, tensor in state.items() if name in stored}
     return [name for name, tensor in state.items() if name not in stored and tensor.data_ptr() not in filled]

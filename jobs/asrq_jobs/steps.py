@@ -1,0 +1,69 @@
+"""What the calls of the protocol are made of: steps, which the clients perform, and the end with what it returns.
+
+Each call is a generator. It yields steps, is sent the answer to each (or has the `QueueError` thrown in), and returns
+what the caller wants to know. `asrq_jobs.client` and `asrq_jobs.aio` perform the steps, one of them waiting, the other
+awaiting; neither knows more of the protocol than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from asrq_jobs.errors import QueueError
+from asrq_jobs.events import Entry
+from asrq_jobs.scripts import ScriptName
+
+T = TypeVar("T")
+Y = TypeVar("Y")
+
+
+@dataclass(frozen=True)
+class Script:
+    """Run a Lua script."""
+
+    name: ScriptName
+    keys: list[str]
+    args: list[str | int]
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """Run Lua scripts in one go; the answer to each is in a list, with a `QueueError` for one that Redis refused."""
+
+    each: list[Script]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Do nothing for a while."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The end of a call, with what it returns."""
+
+    value: T
+
+
+Command = tuple[str | bytes | int, ...]
+Step = Command | Script | Scripts | Pause
+Calls = Generator[Step, Any, T]
+Following = Generator[Step | Entry, Any, T]
+
+
+def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
+    """Hand in the answer to the last step, which may be a `QueueError`, and return the next step or the end."""
+    try:
+        return calls.throw(answer) if isinstance(answer, QueueError) else calls.send(answer)
+    except StopIteration as end:
+        return Done(end.value)
+
+
+def server_time() -> Calls[float]:
+    """Get the time by the clock of Redis, Unix s: that of a client may be wrong, and a job's waiting counts from it."""
+    answer: tuple[int, int] = yield ("TIME",)
+    return answer[0] + answer[1] / 1e6
