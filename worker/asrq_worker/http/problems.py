@@ -85,14 +85,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": 
 """How the routes declare it."""
 
 
-def _status_of(error: AsrqError) -> int:
+def status_of(error: AsrqError) -> int:
     """Return the status of an error."""
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), 500)
 
 
 def document(error: AsrqError, *, status: int | None = None, param: str | None = None) -> dict[str, Any]:
     """Return the body that tells of an error; `status` where the error alone does not say it."""
-    status = status or _status_of(error)
+    status = status or status_of(error)
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     info = error.info()
     wrong = Wrong(
@@ -103,7 +103,7 @@ def document(error: AsrqError, *, status: int | None = None, param: str | None =
 
 def answer(error: AsrqError, *, status: int | None = None, param: str | None = None) -> JSONResponse:
     """Return the answer that tells of an error, as `document`."""
-    status = status or _status_of(error)
+    status = status or status_of(error)
     later = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
     return JSONResponse(document(error, status=status, param=param), status, headers=later)
 
