@@ -136,6 +136,10 @@ class AsyncClient:
         """Put a failed or canceled job back into its lane, keeping its history."""
         await self._run(calls.retry(job_id))
 
+    async def erase(self, job_id: str) -> None:
+        """Remove all that Redis has of a job, whatever its state, and its upload unless another job may need it."""
+        await self._run(calls.erase(job_id))
+
     async def jobs(
         self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
     ) -> list[JobState]:

@@ -260,6 +260,28 @@ def retry(job_id: str) -> Calls[None]:
         )
 
 
+def erase(job_id: str) -> Calls[None]:
+    """Remove all that is stored of a job, whatever its state, and its upload unless another job may need it."""
+    lane = yield from lane_of(job_id)
+    named = [
+        keys.job(job_id),
+        keys.queue(lane),
+        keys.intermediate(lane),
+        *(keys.registry(kind, lane) for kind in ("wip", "scheduled", "finished", "failed", "canceled")),
+        keys.LEASES,
+        keys.result(job_id),
+        keys.events(job_id),
+        keys.attempts(job_id),
+        keys.chunks(job_id),
+        keys.cancel(job_id),
+        keys.rq_results(job_id),
+        keys.rq_executions(job_id),
+    ]
+    verdict: bytes = yield Script("erase", named, [job_id])
+    if verdict != b"erased":
+        raise missing(job_id)
+
+
 def lane_of(job_id: str) -> Calls[str]:
     """Get the lane of a job; batch if there is no such job."""
     origin: bytes | None = yield ("HGET", keys.job(job_id), rq.ORIGIN)

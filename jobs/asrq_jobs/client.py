@@ -167,6 +167,17 @@ class Client:
         """
         self._run(calls.retry(job_id))
 
+    def erase(self, job_id: str) -> None:
+        """Remove all that Redis has of a job, whatever its state: request, events, result, and what it has so far.
+
+        Its upload goes as well, unless another job may still need it. A worker that runs it stops, and writes nothing
+        of it any more.
+
+        Raises:
+            JobNotFoundError: there is no such job.
+        """
+        self._run(calls.erase(job_id))
+
     def jobs(
         self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
     ) -> list[JobState]:

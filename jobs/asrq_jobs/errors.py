@@ -531,7 +531,7 @@ class ShutdownError(AsrqError):
 
 
 class LeaseLostError(AsrqError):
-    """Another execution holds the job now; this one must not commit."""
+    """Another execution holds the job now, or it was erased; this one must not commit."""
 
     code = "lease_lost"
     stage: ClassVar[Stage] = "commit"

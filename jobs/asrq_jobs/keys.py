@@ -15,6 +15,7 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
                                                        without its id; cancel.lua copies it
     asrq:cancel:<id>           string  ASRQ_RESULT_TTL_S       cancel.lua, while the job runs
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
+    asrq:uses:<sha256>         hash    as the upload           submit.lua: ids of the jobs that may still need an upload
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
     asrq:limits                hash    none                    the worker at start: depth:<lane>, blob_ttl
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, what it
@@ -179,6 +180,11 @@ def command(command_id: str) -> str:
 def blob(sha256: str) -> str:
     """Uploaded audio bytes."""
     return f"asrq:blob:{sha256}"
+
+
+def uses(sha256: str) -> str:
+    """Jobs that may still need an upload."""
+    return f"asrq:uses:{sha256}"
 
 
 def http_pending(holder: str) -> str:

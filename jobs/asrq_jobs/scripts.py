@@ -19,7 +19,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "note", "pass_on", "purge",
+    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "erase", "note", "pass_on", "purge",
     "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 
@@ -30,6 +30,7 @@ _FLAGS: Final[Mapping[ScriptName, str]] = {
     "cancel": "'allow-oom'",  # ending jobs is what helps a server that is full
     "retry": "",
     "purge": "'allow-oom'",
+    "erase": "'allow-oom'",
     "digest": "'no-writes', 'allow-oom'",
 }
 """What clients run, with what a server has to know of each."""

@@ -56,6 +56,8 @@ class Caller:
                 case "purge":
                     ledger.purged.add(job_id)
                     self._client.purge(job_id)
+                case "erase":
+                    self._client.erase(job_id)
                 case "wait":
                     said = self._client.wait(job_id, timeout_s=_PATIENCE_S).status
                 case _:

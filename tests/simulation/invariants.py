@@ -34,7 +34,8 @@ class Broken(AssertionError):  # noqa: N818  # a finding about the program, not 
 class Ledger:
     """What a run has seen of its jobs so far, and of which of them less can be asked.
 
-    `tampered`: RQ's own tools have touched them; `purged`: removed on purpose; `doubled`: they ran, or had
+    `tampered`: RQ's own tools have touched them; `purged`: removed on purpose, at some time; `erased`: they are so now;
+    `doubled`: they ran, or had
     ended, while their ids stood in a list (put back as a slot was slow to begin them; canceled in transit), and wait
     once more.
     """
@@ -43,6 +44,7 @@ class Ledger:
     accepted: set[str] = field(default_factory=set)
     tampered: set[str] = field(default_factory=set)
     purged: set[str] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)
     texts: dict[str, str] = field(default_factory=dict)
     completed: dict[str, str] = field(default_factory=dict)
     ended: set[tuple[str, str]] = field(default_factory=set)
@@ -60,6 +62,14 @@ def after_step(
             yield f"{job_id}: it is held by {leases}"
         if before is not None and was is not None and was.status not in {"", "queued"} and before.places(job_id):
             ledger.doubled.add(job_id)
+        if script == "erase.lua" and was is not None and was.status and not job.status:
+            ledger.purged.add(job_id)
+            ledger.erased.add(job_id)
+            ledger.completed.pop(job_id, None)
+        if job.status:
+            ledger.erased.discard(job_id)
+        if job_id in ledger.erased - ledger.tampered:
+            yield from (f"{job_id}: {script}: it was erased, and {left}" for left in _left(ledger, job_id, job, after))
         if job_id not in ledger.tampered:
             yield from (f"{job_id}: {claim}" for claim in _of_job(ledger, job_id, job, after, now, settings))
         if was is not None and was.status != job.status and job_id not in ledger.tampered:
@@ -73,10 +83,25 @@ def after_step(
         yield from _of_order(ledger, before, after, script)
 
 
+def _left(ledger: Ledger, job_id: str, job: JobFacts, facts: Facts) -> Iterator[str]:
+    """What there is of a job that was erased. An id that stood in a list too many leads to nothing."""
+    checks = {
+        f"{facts.leases_of(job_id)} hold it": facts.leases_of(job_id),
+        "it has events": job.events,
+        "it has a result": job.result,
+        "it is marked to be canceled": job.cancel,
+        f"something has lifetimes {job.ttls}": any(ttl != -2 for ttl in job.ttls),
+        f"it stands in {facts.places(job_id)}": facts.places(job_id) and job_id not in ledger.doubled,
+        "it waits for a retry": job_id in facts.scheduled,
+        "it is registered as started": any(entry.startswith(f"{job_id}:") for entry in facts.started),
+    }
+    yield from (claim for claim, holds in checks.items() if holds)
+
+
 def _of_change(job_id: str, was: str, now: str, script: str) -> Iterator[str]:
     """Who may make what of a job."""
     scripts = {
-        "": {"purge.lua"},
+        "": {"purge.lua", "erase.lua"},
         "queued": {"submit.lua", "retry.lua", "enqueue_due.lua", "end_execution.lua"},
         "started": {"begin.lua"},
         "scheduled": {"end_execution.lua"},
@@ -85,8 +110,8 @@ def _of_change(job_id: str, was: str, now: str, script: str) -> Iterator[str]:
     if script not in scripts.get(now, {"end_execution.lua", "begin.lua", "cancel.lua"}):
         yield f"{job_id}: {script} makes it {now or 'vanish'}"
     if (
-        (ended and script not in {"retry.lua", "purge.lua"})
-        or (was == "finished")
+        (ended and script not in {"retry.lua", "purge.lua", "erase.lua"})
+        or (was == "finished" and script != "erase.lua")
         or (now == "started" and was != "queued")
     ):
         yield f"{job_id}: {script} makes it {now or 'vanish'}, and it was {was or 'not there'}"

@@ -181,7 +181,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "redis.pcall('ZADD', rq.registry('scheduled', lane), from_now(given.delay_s), id)\n  return 1",
         "return 1",
     ),
-    # note, cancel, retry, submit, expire, pass_on
+    # note, cancel, erase, retry, submit, expire, pass_on
     Mutant(
         "note is not fenced",
         "note",
@@ -189,6 +189,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "false",
         kind="woken",
     ),
+    Mutant("erase leaves the lease", "erase", "redis.call('ZREM', KEYS[9], lease)", "", kind="erased"),
+    Mutant("erase leaves the id in its lane", "erase", "redis.pcall('LREM', KEYS[2], 0, id)", "", kind="erased"),
     Mutant("retry forgets PERSIST", "retry", "redis.call('PERSIST', key)", "local _ = key"),
     Mutant("retry keeps the old result", "retry", "redis.call('DEL', KEYS[5], KEYS[7])", "redis.call('DEL', KEYS[5])"),
     Mutant(

@@ -21,7 +21,7 @@ FAULTS = (*CRASHES, *ANSWERS, *STANDSTILLS, *LOSSES, *CLOCKS)
 AHEAD_S = (0.0, 0.0, 3600.0, -3600.0, 8 * 86_400.0)
 """How far the clocks of hosts are ahead."""
 _WHERE = ("LMOVE", "begin", "note", "end_execution", "renew", "recover_dequeued")
-_STEPS = ("cancel", "cancel", "retry", "wait", "submit", "purge")
+_STEPS = ("cancel", "cancel", "retry", "wait", "submit", "purge", "erase")
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,15 @@ def _canceled(source: random.Random) -> Scenario:
     return Scenario((request,), scripts, tuple(clients), reapers=1, faults=faults, at=at, most_faults=most)
 
 
+def _erased(source: random.Random) -> Scenario:
+    """Erased while it waits, runs or has ended, submitted again under its id, and worked on by who was late."""
+    steps = tuple(Step(_wait(source), what) for what in ("erase", "submit", "erase")[: source.choice([1, 2, 2, 3])])
+    chunks = source.choice([(0.1,), (1.0, 1.0), (20.0,)])
+    ends = source.choice([(), ("bad",), ("again",)])
+    faults = source.choice([(), ("still",), ("still",), ("unheard",), CRASHES])
+    return _small(source, chunks, ends, steps, faults=faults, at=_at(source))
+
+
 def _short_of_time(source: random.Random) -> Scenario:
     """Jobs that may wait for a moment only, and one slot."""
     requests = tuple(job(number, queue_ttl_s=source.choice([1, 2, 4])) for number in range(source.choice([1, 2, 3])))
@@ -250,6 +259,7 @@ KINDS: Mapping[str, Callable[[random.Random], Scenario]] = {
     "unheard": _unheard,
     "killed": _killed,
     "canceled": _canceled,
+    "erased": _erased,
     "short of time": _short_of_time,
     "crowded": _crowded,
     "touched": _touched,

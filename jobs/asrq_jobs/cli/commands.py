@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "events": Command("asrq_jobs.cli.jobs:events", "Follow the events of a job.", "Submit"),
     "cancel": Command("asrq_jobs.cli.jobs:cancel", "Cancel jobs, waiting or running.", "Submit"),
     "retry": Command("asrq_jobs.cli.jobs:retry", "Queue failed or canceled jobs again.", "Submit"),
+    "erase": Command("asrq_jobs.cli.jobs:erase", "Erase jobs with their audio and text.", "Submit"),
     "list": Command("asrq_jobs.cli.jobs:list_jobs", "List the jobs of the queue.", "Submit"),
     "transcribe": Command(
         "asrq_worker.cli.transcribe:transcribe", "Transcribe here and now, without a queue.", "Run", "worker"

@@ -1,4 +1,4 @@
-"""Commands on jobs that are in the queue: status, list, cancel, retry, events."""
+"""Commands on jobs that are in the queue: status, list, cancel, retry, erase, events."""
 
 from __future__ import annotations
 
@@ -97,6 +97,22 @@ def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
 def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
     """Put failed or canceled jobs back into their lanes; their history and what was transcribed before are kept."""
     change(Client.retry, "queued", chosen(job_ids, filters, every=every), as_json=as_json)
+
+
+@click.command(epilog="\b\nExample:\n  asrq erase 3f2a…")
+@options.ids_argument
+@options.json_option
+def erase(job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Erase jobs in any state: nothing of them stays in Redis, neither text nor uploaded audio.
+
+    An upload that another job may still need stays. Files and URLs that jobs named are not touched.
+    """
+
+    def act(client: Client, job_id: str) -> None:
+        client.erase(job_id)
+        _report(job_id, "erased", as_json=as_json)
+
+    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
 
 
 @click.command(epilog="\b\nExample:\n  asrq events 3f2a… --json")

@@ -69,8 +69,12 @@ end
 asrq.tell(id, given.event)
 redis.pcall('HINCRBY', asrq.stats, outcome, 1)
 
-if outcome ~= 'completed' and outcome ~= 'canceled' then
+local uses = asrq.uses(given.blob)  -- who may need the upload, see erase.lua
+if outcome == 'completed' then
+  redis.pcall('HDEL', uses, id)
+elseif outcome ~= 'canceled' then
   redis.call('EXPIRE', given.blob, given.blob_ttl_s)
+  redis.pcall('EXPIRE', uses, given.blob_ttl_s)
 end
 
 if outcome == 'front' then

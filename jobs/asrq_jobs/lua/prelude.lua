@@ -37,6 +37,7 @@ function asrq.cancel(id) return 'asrq:cancel:' .. id end
 function asrq.chunks(id) return 'asrq:chunks:' .. id end
 function asrq.events(id) return 'asrq:events:' .. id end
 function asrq.result(id) return 'asrq:result:' .. id end
+function asrq.uses(blob) return 'asrq:uses:' .. string.sub(blob, 11) end  -- of asrq:blob:<sha256>
 
 -- Append an event, JSON text, to those of a job.
 function asrq.tell(id, event)
@@ -55,7 +56,7 @@ function rq.executions(id) return 'rq:executions:' .. id end
 local function rq_execution(id, execution) return 'rq:execution:' .. id .. ':' .. execution end
 local function rq_worker(worker) return 'rq:worker:' .. worker .. ':executions' end
 
--- Fields of a job's hash. waits_for and attempts_before are ours, and RQ ignores them.
+-- Fields of a job's hash. waits_for, attempts_before and cache_key are ours, and RQ ignores them.
 function rq.status(id) return redis.call('HGET', rq.job(id), 'status') end
 function rq.need(id) return redis.call('HGET', rq.job(id), 'waits_for') end
 function rq.attempts_before(id) return tonumber(redis.call('HGET', rq.job(id), 'attempts_before')) or 0 end
@@ -68,6 +69,7 @@ function rq.enqueued_at(id)
 end
 
 function rq.wait_for(id, need) redis.call('HSET', rq.job(id), 'waits_for', need) end
+function rq.cache_as(id, key) redis.call('HSET', rq.job(id), 'cache_key', key) end
 function rq.queue(id) redis.call('HSET', rq.job(id), 'status', 'queued', 'enqueued_at', now_iso) end
 function rq.schedule(id) redis.call('HSET', rq.job(id), 'status', 'scheduled') end
 function rq.finish(id) redis.call('HSET', rq.job(id), 'status', 'finished') end

@@ -2,7 +2,8 @@
 --
 -- Writes the job as RQ 3 would (JSON serializer) but for what is empty or RQ's default, which RQ reads as well where it is
 -- not there: many jobs may wait. Pushes its id to the lane's queue and appends the `queued`
--- event. The same id with the same request again changes nothing and reports the job as it is now.
+-- event. The same id with the same request again changes nothing and reports the job as it is now. asrq:uses:<sha256> (hash:
+-- ids) receives the id of a job that names an upload, for erase.lua.
 --
 -- KEYS[1]  rq:job:<id>              hash    the RQ job to write
 -- KEYS[2]  rq:queue:asrq-<lane>     list    the lane; ids are pushed at the tail
@@ -262,6 +263,9 @@ if given(doc.timeout_s, cjson.null) ~= cjson.null then
 end
 if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
+  local uses = 'asrq:uses:' .. audio.sha256
+  redis.pcall('HSET', uses, id, '')  -- a user of Redis that was given its rights before has not these
+  redis.pcall('EXPIRE', uses, limit('blob_ttl', 86400))
 end
 redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: if it has the wrong type, the job still gets its place
 redis.call('RPUSH', KEYS[2], id)

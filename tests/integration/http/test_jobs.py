@@ -76,6 +76,18 @@ def test_cancel_and_retry(http: httpx.Client, client: Client, scripted: Scripted
     assert error(http.post("/v1/jobs/nobody/cancel"), 404)
 
 
+def test_a_job_is_erased(http: httpx.Client, redis: Redis, scripted: ScriptedWorker) -> None:
+    answer = http.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "mine"})
+    assert answer.status_code == 202
+    execution = scripted.take()
+    erased = http.delete("/v1/jobs/mine")
+    assert (erased.status_code, erased.content) == (204, b"")
+    assert not [key for key in redis.scan_iter() if b"mine" in key or b"asrq:blob" in key]
+    with pytest.raises(AssertionError):
+        scripted.complete(execution, "too late")
+    assert error(http.delete("/v1/jobs/mine"), 404)["code"] == "job_not_found"
+
+
 def test_pages_of_jobs(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:
     for number in range(5):
         client.submit(AUDIO, id=f"b{number}")

@@ -85,6 +85,7 @@ def test_each_key_sees_its_own_jobs(who: As, client: Client) -> None:
         ("GET", "/events"),
         ("POST", "/cancel"),
         ("POST", "/retry"),
+        ("DELETE", ""),
     ):
         theirs = error(anna.request(method, f"/v1/jobs/boris-talk{path}"), 404)
         nobodys = error(anna.request(method, f"/v1/jobs/boris-none{path}"), 404)
@@ -125,6 +126,7 @@ def test_the_audio_of_a_day_is_used_up(who: As, redis: Redis, scripted: Scripted
     assert submit("three").status_code == 202  # 6 of 10 s are used
     redis.delete(keys.job("boris-three"))  # it counts for nothing, and its place is not kept forever
     done("boris-two", 6.0)
+    assert boris.delete("/v1/jobs/boris-two").status_code == 204  # what it cost has been counted
     assert error(submit("four"), 429)["code"] == "quota_exceeded"
     assert redis.smembers(keys.http_pending("boris")) == set()
     assert who("anna").post("/v1/jobs", files=FILES).status_code == 202

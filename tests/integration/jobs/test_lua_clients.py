@@ -415,6 +415,9 @@ def test_a_limit_that_is_none_is_not_heeded(server: Server, limit: str, kept: in
     server.put({"asrq:limits": {"blob_ttl": limit}, blob: "audio"})
     submit(server, audio={"kind": "blob", "sha256": "0" * 64, "bytes": 1})
     assert server.redis.ttl(blob) == pytest.approx(kept, abs=5)
+    uses = f"asrq:uses:{'0' * 64}"
+    assert server.redis.hkeys(uses) == ["job"]
+    assert server.redis.ttl(uses) == pytest.approx(kept, abs=5)
 
 
 def test_a_job_is_submitted_though_shared_keys_have_the_wrong_type(server: Server) -> None:

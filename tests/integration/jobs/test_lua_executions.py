@@ -166,6 +166,7 @@ HELD: State = {
     "asrq:events:<id>": [{"event": "started"}],
     "asrq:chunks:<id>": {"0-1": "text"},
     "asrq:blob:<sha256>": ("audio", 300),
+    "asrq:uses:<sha256>": ({"<id>": "", "other": ""}, 300),
 }
 LET_GO: State = {
     "asrq:leases": {"<lane>/<id>/other": 1030},
@@ -176,7 +177,8 @@ LET_GO: State = {
     "asrq:attempts:<id>": ["1", "2 ended"],
     "asrq:events:<id>": [{"event": "started"}, {"event": "event"}],
 }
-KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000)}
+KEPT: State = {"asrq:blob:<sha256>": ("audio", 2000), "asrq:uses:<sha256>": ({"<id>": "", "other": ""}, 2000)}
+NEEDED_NO_MORE: State = {"asrq:chunks:<id>": None, "asrq:uses:<sha256>": ({"other": ""}, 300)}
 ENDED: State = LET_GO | {
     "asrq:result:<id>": ("result", 600),
     "asrq:attempts:<id>": (["1", "2 ended"], 600),
@@ -230,7 +232,7 @@ def told(kind: str) -> State:
 @pytest.mark.parametrize(
     ("outcome", "changes"),
     [
-        ("completed", ENDED | ended_as("finished") | told("1") | {"asrq:chunks:<id>": None}),
+        ("completed", ENDED | ended_as("finished") | told("1") | NEEDED_NO_MORE),
         ("failed", ENDED | ended_as("failed") | told("2") | KEPT),
         ("canceled", ENDED | ended_as("canceled")),
     ],
@@ -465,7 +467,7 @@ ENTRY = "asrq:cache:<key>"
     ("lease", "entry", "leases", "useless", "answer"),
     [
         (OURS, None, {}, "", ["ours", ""]),
-        (OURS, OURS, {OURS: LATER}, "", ["ours", OURS]),
+        (OURS, OURS, {}, "", ["ours", OURS]),
         (OURS, "batch/other/1", {"batch/other/1": LATER}, "", ["busy", "batch/other/1"]),
         (OURS, "interactive/other/1", {"interactive/other/1": LATER}, "", ["busy", "interactive/other/1"]),
         (OURS, "batch/other/1", {"batch/other/1": 1}, "", ["ours", "batch/other/1"]),
@@ -478,7 +480,16 @@ ENTRY = "asrq:cache:<key>"
 def test_whose_result_may_serve_a_job(
     server: Server, lease: str, entry: str | None, leases: dict[str, float], useless: str, answer: list[str]
 ) -> None:
-    server.put(({ENTRY: entry} if entry else {}) | ({"asrq:leases": leases} if leases else {}))
+    server.put(({ENTRY: entry} if entry else {}) | {"asrq:leases": leases | {lease: LATER}})
     given = {"useless": useless} if useless else {}
     assert server.call("reuse", key="<key>", lease=lease, ttl_s=3600, **given) == answer
-    assert server.changed() == ({ENTRY: (lease, 3600)} if answer[0] == "ours" else {})
+    taken = {ENTRY: (lease, 3600), "rq:job:job": {"cache_key": "<key>"}}
+    assert server.changed() == (taken if answer[0] == "ours" else {})
+
+
+@pytest.mark.parametrize("entry", [None, "batch/other/1"])
+def test_who_has_lost_its_lease_makes_no_result_for_others(server: Server, entry: str | None) -> None:
+    """Its job was erased, or another execution has it."""
+    server.put({ENTRY: entry, "asrq:leases": {entry: 1}} if entry else {})
+    assert server.call("reuse", key="<key>", lease=OURS, ttl_s=3600) == ["ours", ""]
+    assert server.changed() == {}

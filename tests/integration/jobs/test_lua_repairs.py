@@ -53,6 +53,7 @@ WAITED: State = {
     "asrq:chunks:<id>": {"0-1": "text"},
     "asrq:cancel:<id>": "1",
     "asrq:blob:<sha256>": ("audio", 300),
+    "asrq:uses:<sha256>": ({"job": ""}, 300),
 }
 EXPIRED: State = {
     "rq:job:<id>": ({"status": "failed", "enqueued_at": "2026-01-01", "ended_at": NOW}, 600),
@@ -66,6 +67,7 @@ EXPIRED: State = {
     "asrq:cancel:<id>": None,
     "asrq:stats": {"expired": "1"},
     "asrq:blob:<sha256>": ("audio", 2000),
+    "asrq:uses:<sha256>": ({"job": ""}, 2000),
 }
 
 

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command
 
 from asrq_jobs import Client, keys
-from asrq_jobs.errors import CanceledError, SettingsError
+from asrq_jobs.errors import CanceledError, LeaseLostError, SettingsError
 from asrq_jobs.settings import Settings
 from asrq_worker.job.control import JobControl
 from asrq_worker.queue import commands
@@ -34,12 +34,12 @@ class Host:
         self.heard = threading.Semaphore(0)
         self.redis = redis
         self.keeper = LeaseKeeper(redis, lease_s=60)
-        self.policy, self.fleet, self.shutdown = Mock(), Mock(), Mock()
+        self.policy, self.fleet, self.shutdown, self.forget = Mock(), Mock(), Mock(), Mock()
         for told in (self.policy.look, self.fleet.enlist, self.fleet.unload, self.shutdown):
             told.side_effect = lambda *_: self.heard.release()
         slot = cast("Slot", Mock())
         slot.name = SLOT  # type: ignore[misc]  # a property of the real one
-        self.listener = CommandListener(redis, self.keeper, self.policy, self.fleet, [slot], self.shutdown)
+        self.listener = CommandListener(redis, self.keeper, self.policy, self.fleet, [slot], self.shutdown, self.forget)
 
     def hold(self, job_id: str) -> JobControl:
         """Let the host run a job."""
@@ -111,6 +111,19 @@ def test_a_message_is_a_hint_and_the_own_database_decides(redis: Redis, host: Ho
     redis.set(keys.cancel("job"), "1")
     say(redis, command="cancel", id="job")
     assert is_canceled(job)
+
+
+def test_what_was_erased_stops(client: Client, redis: Redis, host: Host) -> None:
+    """It has lost its lease, and what goes on after the end of a job ends as well."""
+    job = host.hold("job")
+    redis.hset(keys.job("job"), mapping={"status": "started", "origin": "asrq-batch"})
+    client.erase("job")
+    assert job.wake.wait(60)
+    with pytest.raises(LeaseLostError):
+        job.check()
+    say(redis, command="policy")  # in the same order: the rest has been looked at
+    assert host.heard.acquire(timeout=60)
+    host.forget.assert_called_once_with("job")
 
 
 def test_rq_stops_a_job(redis: Redis, host: Host) -> None:

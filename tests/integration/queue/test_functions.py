@@ -15,7 +15,7 @@ from asrq_worker.queue import functions
 from asrq_worker.reaper.reaper import Reaper
 
 OLDER = "#!lua name=asrq\nredis.register_function('asrq_submit', function() return 'older' end)"
-ALL = {f"asrq_{name}" for name in ("submit", "cancel", "retry", "purge", "digest")}
+ALL = {f"asrq_{name}" for name in ("submit", "cancel", "retry", "erase", "purge", "digest")}
 
 
 def _names(redis: Redis) -> set[str]:
@@ -74,6 +74,6 @@ def test_anything_else_is_an_error(error: Exception) -> None:
         functions.publish(Mock(function_list=Mock(side_effect=error)), replace=True)
 
 
-@pytest.mark.parametrize("name", ["submit", "cancel", "retry", "purge", "digest"])
+@pytest.mark.parametrize("name", ["submit", "cancel", "retry", "erase", "purge", "digest"])
 def test_what_clients_call_is_what_they_would_send(name: scripts.ScriptName) -> None:
     assert scripts.source(name) in scripts.library()

@@ -118,6 +118,13 @@ def test_a_job_from_its_submission_to_its_end(
             assert client.wait("fails", timeout_s=30).status == "failed"
             client.purge("fails")
             assert client.result("fails") is None
+            client.submit(blob, id="erased", prompt=f"until:{tmp_path / 'never'}")
+            for event in client.events("erased", timeout_s=30):
+                if event.type == "started":
+                    break
+            for job_id in ("erased", "runs", "waits"):
+                client.erase(job_id)
+            assert {state.id for state in client.jobs()} == {"good"}
             assert len(client.workers()) == 1
         finally:
             reaper.close()
@@ -262,11 +269,11 @@ CLIENT_ALONE: list[Command] = [
     *((write[0], key, *write[1:]) for key in OF_WORKERS for write in WRITES),
     *(("COPY", source, keys.result("x")) for source in (keys.blob("x"), keys.events("x"), keys.job("x"))),
     ("COPY", keys.result("y"), keys.result("x")), ("RENAME", keys.blob("x"), keys.result("x")),
-    ("COPY", keys.CANCELED, keys.blob("x")), ("ZREM", keys.LEASES, "x"), ("ZREM", keys.registry("wip", "batch"), "x"),
-    ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.blob("x")), ("DEL", keys.queue("batch")),
+    ("COPY", keys.CANCELED, keys.blob("x")), ("DEL", keys.LEASES), ("ZREM", keys.HOSTS, "x"),
+    ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.queue("batch")),
     ("SET", keys.job("x"), "{}"), ("SREM", keys.RQ_QUEUES, "x"), ("XTRIM", keys.events("x"), "MAXLEN", 0),
     ("HGETALL", keys.aside("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
-    ("HGETALL", keys.chunks("x")), ("GET", keys.cache("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
+    ("HGETALL", keys.chunks("x")), ("SUBSCRIBE", keys.CONTROL), ("SCAN", 0), ("INFO",),
     ("BLMOVE", keys.queue("batch"), keys.queue("batch"), "LEFT", "RIGHT", 0),
 ]  # fmt: skip
 

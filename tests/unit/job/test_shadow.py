@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from queue import SimpleQueue
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.messages import Loaded
+from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import InferenceJob, Transcription
 from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, word_error_rate
@@ -51,10 +55,10 @@ def test_it_is_the_least_number_of_edits(left: list[str], right: list[str]) -> N
     assert word_error_rate(" ".join(left), " ".join(right)) == expected
 
 
-def _follows(shadow: Shadow) -> bool:
+def _follows(shadow: Shadow, path: Path = Path("a.f32")) -> bool:
     """Whether the shadow takes a job over."""
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"))
-    decoded = DecodedAudio(Path("a.f32"), 0, (), "wav", "pcm", 16_000, 1, ())
+    decoded = DecodedAudio(path, 0, (), "wav", "pcm", 16_000, 1, ())
     identity = Identity("fake", "1", "fake", None, "cpu", "none")
     served = Transcription(Loaded(identity, Capabilities(frozenset()), 0.0, 0.0), (), (), ())
     return shadow.follow(InferenceJob(request, JobControl(), _Nowhere()), decoded, served, "fake")
@@ -76,6 +80,32 @@ def test_nor_does_one_for_which_the_system_has_no_thread(monkeypatch: pytest.Mon
     monkeypatch.setattr(threading.Thread, "start", none_left)
     assert [_follows(shadow), _follows(shadow)] == [False, False]  # and is not taken for busy
     shadow.close()
+
+
+def test_a_shadow_leaves_a_job_that_was_erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, recorded = threading.Event(), SimpleQueue[Comparison]()
+
+    def never_ready(_berth: object, control: JobControl, *, within_s: float) -> None:
+        del within_s
+        begun.set()
+        control.wake.wait(60)
+        control.check()
+
+    monkeypatch.setattr(inference, "ready", never_ready)
+    fleet = Mock(at_work=lambda _backend: nullcontext())
+    shadow = Shadow(fleet, recorded.put, chunk_s=28.0, start_s=1.0)
+    audio = tmp_path / "a.f32"
+    audio.write_bytes(b"audio")
+    assert _follows(shadow, audio)
+    assert begun.wait(60)
+    shadow.forget("another")
+    assert audio.exists()
+    assert not _follows(shadow), "it goes on"
+    shadow.forget("job")
+    assert recorded.get(timeout=60).code == "lease_lost"
+    shadow.close()
+    assert not audio.exists()
+    shadow.forget("job")
 
 
 def _no_engine(name: str) -> Engine:

@@ -119,6 +119,17 @@ class Gateway:
                 self.abandon(job_id)
             raise
 
+    async def erase(self, job_id: str, whose: Holder | None) -> None:
+        """Erase a job. What it has cost its holder of the day's audio stays counted.
+
+        Raises:
+            JobNotFoundError: there is none.
+            QueueError: Redis cannot be reached.
+        """
+        if whose:
+            await self._quota.settle(whose)
+        await self.client.erase(job_id)
+
     def abandon(self, job_id: str) -> None:
         """Cancel a job that nobody waits for any more, after the request."""
         task = asyncio.ensure_future(self._cancel(job_id))

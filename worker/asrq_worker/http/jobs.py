@@ -1,4 +1,4 @@
-"""Jobs, for clients that do not wait: submit, look, follow, cancel, retry."""
+"""Jobs, for clients that do not wait: submit, look, follow, cancel, retry, erase."""
 
 from __future__ import annotations
 
@@ -211,3 +211,9 @@ async def retry(gateway: OurGateway, job_id: JobId) -> JobState:
     """Put a failed or canceled job back into its lane."""
     await gateway.client.retry(job_id)
     return await gateway.client.state(job_id)
+
+
+@router.delete("/{job_id}", status_code=204)
+async def erase(gateway: OurGateway, job_id: JobId, whose: KeyHolder) -> None:
+    """Erase a job, whatever its state: its text, its events, and its audio unless another job needs that."""
+    await gateway.erase(job_id, whose)

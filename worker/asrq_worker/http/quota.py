@@ -29,15 +29,23 @@ class Quota:
         """
         if whose.audio_s is None:
             return
-        today = keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
-        for member in await self._ask("SMEMBERS", keys.http_pending(whose.name)):
-            await self._count(whose, member.decode(), today)
-        used = float(await self._ask("GET", today) or 0)
+        used = float(await self._ask("GET", await self.settle(whose)) or 0)
         if used >= whose.audio_s:
             raise QuotaError(
                 f"The audio of this key for today is used up ({used:.0f} of {whose.audio_s:.0f} s).",
                 hint="It is a day's by UTC: come back after midnight.",
             )
+
+    async def settle(self, whose: Holder) -> str:
+        """Count what has ended since the last look; return where it is counted.
+
+        Raises:
+            QueueError: Redis cannot be reached.
+        """
+        today = keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
+        for member in await self._ask("SMEMBERS", keys.http_pending(whose.name)):
+            await self._count(whose, member.decode(), today)
+        return today
 
     async def expect(self, whose: Holder, job_id: str) -> None:
         """Have a new job counted once it has ended."""

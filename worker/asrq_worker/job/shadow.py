@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from asrq_jobs.errors import AsrqError, ShutdownError
+from asrq_jobs.errors import AsrqError, LeaseLostError, ShutdownError
 from asrq_jobs.events import Event
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.backends.base import Transcript
@@ -57,6 +57,7 @@ class Shadow:
         self._lock = threading.Lock()
         self._control: JobControl | None = None
         """Of the job that runs."""
+        self._job_id = ""
         self._closed = False
         self._thread: Supervised | None = None
 
@@ -65,7 +66,7 @@ class Shadow:
         with self._lock:
             if self._control is not None or self._closed:
                 return False
-            self._control = JobControl()
+            self._control, self._job_id = JobControl(), job.request.id
             shadowed = InferenceJob(job.request, self._control, _Nowhere())
             hear = functools.partial(self._hear, shadowed, decoded, served, backend)
             self._thread = Supervised("shadow", hear, ends=True)
@@ -75,6 +76,12 @@ class Shadow:
                 self._control = None
                 return False
         return True
+
+    def forget(self, job_id: str) -> None:
+        """Stop if it is this job that runs: it was erased, and its audio is not to stay."""
+        with self._lock:
+            if self._control is not None and self._job_id == job_id:
+                self._control.stop(LeaseLostError("The job was erased."))
 
     def close(self) -> None:
         """Stop the running comparison and wait for its end, unless that takes long."""

@@ -108,6 +108,10 @@ class Transcriber:
             _log.error("backend.not_loaded", backend=self._settings.backend, code=error.code, fallback=fallback)
             return self.fleet.enlist(fallback).engine.wait_ready(self._settings.engine_start_s)
 
+    def forget(self, job_id: str) -> None:
+        """End what still goes on about a job after its end: it was erased."""
+        self._shadow.forget(job_id)
+
     def close(self) -> None:
         """End the children, wait until they are gone, and remove the spool."""
         self._shadow.close()

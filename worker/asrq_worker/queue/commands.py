@@ -1,7 +1,7 @@
 """Listens for commands to this host: ours on `asrq:control`, RQ's on the channel of each slot.
 
-Redis delivers messages to all of its databases. One on `asrq:control` is a hint to look into our own: at the mark of a
-job, at the policy, at the command that it names. A slot's name is its own, and so is its channel.
+Redis delivers messages to all of its databases. One on `asrq:control` is a hint to look into our own: at the lease and
+the mark of a job, at the policy, at the command that it names. A slot's name is its own, and so is its channel.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ class CommandListener:
         fleet: Fleet,
         slots: Iterable[Slot],
         shutdown: Callable[[], None],
+        forget: Callable[[str], None],
     ) -> None:
+        """`forget` ends what goes on about a job after its end."""
         self._redis = redis
         self._keeper = keeper
         self._policy = policy
         self._fleet = fleet
         self._slots = {PUBSUB_CHANNEL_TEMPLATE % slot.name: slot for slot in slots}
         self._shutdown = shutdown
+        self._forget = forget
         self.loop = Loop("commands", self._listen, keeper.outage, _log)
 
     def start(self) -> None:
@@ -88,8 +91,10 @@ class CommandListener:
             self._policy.look()
         elif command == "cancel":
             job_id = str(hint["id"])
-            if self._keeper.wanted(job_id) and self._redis.exists(keys.cancel(job_id)):
-                self._keeper.cancel(job_id)
+            if self._keeper.wanted(job_id):
+                self._keeper.keep()
+            if not self._redis.exists(keys.job(job_id)):  # erased
+                self._forget(job_id)
         elif command in {"load", "unload"}:
             text = cast("bytes | None", self._redis.get(keys.command(str(hint["id"]))))
             if text is not None:

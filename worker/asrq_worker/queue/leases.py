@@ -111,7 +111,9 @@ class LeaseKeeper:
         for (execution, control), (holds, canceled) in zip(held.items(), found, strict=True):
             # It may have ended between the copy and the call, and with it its lease.
             if not holds and execution in self.held():
-                control.stop(LeaseLostError("The lease of this execution has lapsed; another one has the job."))
+                control.stop(
+                    LeaseLostError("The lease of this execution is gone: another one has the job, or it was erased.")
+                )
             if canceled:
                 control.stop(CanceledError("Canceled while it ran."))
 

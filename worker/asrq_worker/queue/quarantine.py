@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.client import Pipeline
+from redis.exceptions import ResponseError, WatchError
 
 from asrq_jobs import keys, rq
 from asrq_jobs.errors import AsrqError, MalformedJobError
@@ -64,12 +66,29 @@ def refuse(
 ) -> None:
     """Fail the job in one transaction; of what was written only the beginning stays, in its hash as `refused`.
 
-    `lapsed` is the execution that held it, if there was one.
+    `lapsed` is the execution that held it, if there was one. A job that was erased since `raw` was read stays so.
     """
-    now, job = clock.ask(redis), JobHash.read(raw)
-    ending = endings.of_job(Result.from_error(error.info(), job_id), settings, at=now)
+    ending = endings.of_job(Result.from_error(error.info(), job_id), settings, at=clock.ask(redis))
+    with redis.pipeline(transaction=True) as pipe:
+        while True:
+            pipe.watch(keys.job(job_id))  # type: ignore[no-untyped-call]  # redis-py's gap
+            if raw and not pipe.exists(keys.job(job_id)):
+                return
+            pipe.multi()
+            _fill(pipe, job_id, lane, raw, error, ending)
+            if lapsed is not None:
+                forget(pipe, lapsed)
+            with suppress(WatchError):
+                # Shared keys may have the wrong type, too: this job has ended all the same.
+                pipe.execute(raise_on_error=False)
+                return
+
+
+def _fill(
+    pipe: Pipeline, job_id: str, lane: str, raw: dict[bytes, bytes], error: AsrqError, ending: endings.Ending
+) -> None:
+    now, job = ending.event.at, JobHash.read(raw)
     assert ending.result is not None  # noqa: S101  # a job that ends has one
-    pipe = redis.pipeline(transaction=True)
     pipe.delete(*(key(job_id) for key in _OWN))  # of any type
     pipe.hset(
         keys.job(job_id),
@@ -82,8 +101,5 @@ def refuse(
     pipe.set(keys.result(job_id), ending.result.to_json(), ex=ending.ttl_s)
     pipe.xadd(keys.events(job_id), {"event": ending.event.to_json()})
     pipe.hincrby(keys.STATS, "refused", 1)
-    if lapsed is not None:
-        forget(pipe, lapsed)
     for key in (keys.job(job_id), keys.events(job_id)):
         pipe.expire(key, ending.ttl_s)
-    pipe.execute(raise_on_error=False)  # shared keys may have the wrong type, too: this job has ended all the same

@@ -206,8 +206,8 @@ class Slot(SimpleWorker):
             control.stop(CanceledError("Canceled before it ran."))
         wanted = self._keeper.hold(execution, control)
         try:
-            if wanted and self._marked(job_id):  # the message came between `begin` and `hold`
-                control.stop(CanceledError("Canceled as it began."))
+            if wanted:  # a message came between `begin` and `hold`
+                self._look_again()
             journal = RedisJournal(self._redis, execution, self._settings, begun.now)
             ending = self._task.run(context, control, journal)
             try:
@@ -250,13 +250,12 @@ class Slot(SimpleWorker):
         now = clock.ask(self._redis)
         return expire(self._redis, request, self._settings, created_at=JobHash.read(raw).created_at, now=now)
 
-    def _marked(self, job_id: str) -> bool:
-        """Whether a job is to be canceled; while Redis is away, the lease keeper will find out."""
+    def _look_again(self) -> None:
+        """Stop what is to be canceled, or was erased; while Redis is away, the lease keeper will find out."""
         try:
-            return bool(self._redis.exists(keys.cancel(job_id)))
+            self._keeper.keep()
         except (RedisError, OSError) as error:
             self._keeper.outage.failed(error)
-            return False
 
     def _refuse(self, execution: Execution, raw: dict[bytes, bytes], error: AsrqError) -> None:
         _log.warning("job.refused", id=execution.job_id, lane=self.lane, code=error.code)

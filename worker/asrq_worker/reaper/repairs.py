@@ -47,6 +47,7 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
             done = _return(redis, keys.waiting(lane, subject), keys.queue(lane))
         case "renewed":
             done = redis.expire(keys.blob(subject), settings.blob_ttl_s)
+            redis.expire(keys.uses(subject), settings.blob_ttl_s)
         case "forgotten":
             done = _forget_execution(redis, subject)
         case "workers":

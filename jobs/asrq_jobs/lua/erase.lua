@@ -1,0 +1,79 @@
+-- Erase one job, whatever its state: all that is stored of it, and its upload unless another job may still need that. A
+-- worker that runs it has lost its lease, and with it the right to write anything of it.
+--
+-- KEYS[1]   rq:job:<id>                        hash    the job
+-- KEYS[2]   rq:queue:asrq-<lane>               list    the lane it may wait in
+-- KEYS[3]   rq:queue:asrq-<lane>:intermediate  list    ids between dequeue and start
+-- KEYS[4]   rq:wip:asrq-<lane>                 zset    RQ's registry of started jobs
+-- KEYS[5]   rq:scheduled:asrq-<lane>           zset    retries that wait for their time
+-- KEYS[6]   rq:finished:asrq-<lane>            zset    RQ's registry of finished jobs
+-- KEYS[7]   rq:failed:asrq-<lane>              zset    RQ's registry of failed jobs
+-- KEYS[8]   rq:canceled:asrq-<lane>            zset    RQ's registry of canceled jobs
+-- KEYS[9]   asrq:leases                        zset    the job's leases are removed
+-- KEYS[10]  asrq:result:<id>                   string
+-- KEYS[11]  asrq:events:<id>                   stream
+-- KEYS[12]  asrq:attempts:<id>                 list
+-- KEYS[13]  asrq:chunks:<id>                   hash
+-- KEYS[14]  asrq:cancel:<id>                   string
+-- KEYS[15]  rq:results:<id>                    stream  RQ's results
+-- KEYS[16]  rq:executions:<id>                 zset    RQ's executions of the job
+-- ARGV[1]   id
+--
+-- The upload is asrq:blob:<sha256>, by the job's meta; asrq:uses:<sha256> names the jobs that may need it, of which those
+-- do that are there, name it, and have not finished. The entry asrq:cache:<key>, by the job's cache_key, is removed if it
+-- names this job. A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
+-- What all jobs share (lanes, registries) is written with pcall: spoilt by somebody, it must not keep a job from being
+-- erased.
+-- Returns "erased", or "missing" if nothing was there.
+
+local id = ARGV[1]
+local status, meta, need, worker, cached = unpack(redis.call('HMGET', KEYS[1],
+  'status', 'meta', 'waits_for', 'worker_name', 'cache_key'))
+local sha256 = string.match(meta or '', '"blob":"(%x+)"')
+local uses, used = 'asrq:uses:' .. (sha256 or ''), false
+for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do
+  if other ~= id then
+    local found = redis.pcall('HMGET', 'rq:job:' .. other, 'status', 'meta')
+    used = found[1] and found[1] ~= 'finished' and string.find(found[2] or '', sha256, 1, true)
+    if used then
+      break
+    end
+    redis.call('HDEL', uses, other)
+  end
+end
+
+local found = redis.call('DEL', KEYS[1], unpack(KEYS, 10))
+for at = 5, 8 do
+  found = found + (tonumber(redis.pcall('ZREM', KEYS[at], id)) or 0)
+end
+if status == 'queued' or status == 'started' then  -- one that runs may stand in its lane, too: put back as it was begun
+  redis.pcall('LREM', KEYS[2], 0, id)
+  redis.pcall('LREM', KEYS[3], 0, id)
+  if need then
+    redis.pcall('LREM', KEYS[2] .. '@' .. need, 0, id)
+  end
+end
+for _, lease in ipairs(redis.pcall('ZRANGE', KEYS[9], 0, -1)) do
+  if string.find(lease, '/' .. id .. '/', 1, true) then
+    local execution = id .. ':' .. string.match(lease, '[^/]*$')
+    redis.call('ZREM', KEYS[9], lease)
+    redis.call('DEL', 'rq:execution:' .. execution)
+    redis.pcall('ZREM', KEYS[4], execution)
+    redis.pcall('SREM', 'rq:worker:' .. (worker or '') .. ':executions', execution)
+    found = found + 1
+  end
+end
+local entry = cached and redis.call('GET', 'asrq:cache:' .. cached)
+if entry and string.find(entry, '/' .. id .. '/', 1, true) then
+  redis.call('DEL', 'asrq:cache:' .. cached)
+end
+if sha256 and used then
+  redis.call('HDEL', uses, id)
+elseif sha256 then
+  redis.call('DEL', 'asrq:blob:' .. sha256, uses)
+end
+if found == 0 then
+  return 'missing'
+end
+redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. id .. '"}')
+return 'erased'
