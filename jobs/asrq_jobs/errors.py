@@ -258,9 +258,10 @@ class FetchError(AsrqError):
 
 
 class QueueError(AsrqError):
-    """Talking to Redis failed, or the queue refused."""
+    """Talking to Redis failed, or the queue refused. `retry_after_s`: when to try again, if that is known."""
 
     stage: ClassVar[Stage] = "queue"
+    retry_after_s: int | None = None
 
 
 class QueueUnreachableError(QueueError):

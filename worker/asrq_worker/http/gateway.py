@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.types import Receive
 
 from asrq_jobs.aio import AsyncClient
-from asrq_jobs.errors import AsrqError
+from asrq_jobs.errors import AsrqError, QueueFullError
 from asrq_jobs.request import JOB_ID_PATTERN, BlobAudio, Lane, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -24,6 +24,7 @@ from asrq_worker.http import access, models
 from asrq_worker.http.access import Holder
 from asrq_worker.http.lanes import Lanes
 from asrq_worker.http.quota import Quota
+from asrq_worker.http.room import Room
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
@@ -66,6 +67,7 @@ class Gateway:
         self.client = AsyncClient(settings)
         self.lanes = Lanes(self.client)
         self._quota = Quota(self.client)
+        self._room = Room(self.client)
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -92,7 +94,11 @@ class Gateway:
         wanted = None if model is None else models.chosen(model, names, workers)
         source = audio if isinstance(audio, UrlAudio) else await self._store(audio)
         lane = manner.x_asrq_lane or self._lane(source)
-        submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+        try:
+            submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+        except QueueFullError as error:
+            error.retry_after_s = await self._room.expected_s(lane)
+            raise
         if whose and submitted.created:  # one that is asked for again has been counted
             await self._quota.expect(whose, job_id)
         return submitted

@@ -25,6 +25,7 @@ from asrq_jobs.errors import (
     NoRoomError,
     NotServedError,
     PoisonedError,
+    QueueError,
     QueueFullError,
     QueueRefusedError,
     QueueUnreachableError,
@@ -59,7 +60,7 @@ STATUSES: dict[type[AsrqError], int] = {
 }
 """Of an error and what derives from it; of any other 500."""
 RETRY_AFTER_S = 10
-"""When a client that was turned away for now may try again: a full lane has room with the next job that ends."""
+"""When a client that was turned away for now may try again, where nothing more is known."""
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -104,7 +105,8 @@ def document(error: AsrqError, *, status: int | None = None, param: str | None =
 def answer(error: AsrqError, *, status: int | None = None, param: str | None = None) -> JSONResponse:
     """Return the answer that tells of an error, as `document`."""
     status = status or status_of(error)
-    later = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
+    known = error.retry_after_s if isinstance(error, QueueError) else None
+    later = {"Retry-After": str(known or RETRY_AFTER_S)} if status in {429, 503} else None
     return JSONResponse(document(error, status=status, param=param), status, headers=later)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asrq_jobs import keys
@@ -31,10 +31,12 @@ class Quota:
             return
         used = float(await self._ask("GET", await self.settle(whose)) or 0)
         if used >= whose.audio_s:
-            raise QuotaError(
+            used_up = QuotaError(
                 f"The audio of this key for today is used up ({used:.0f} of {whose.audio_s:.0f} s).",
                 hint="It is a day's by UTC: come back after midnight.",
             )
+            used_up.retry_after_s = _until_midnight_s(datetime.now(UTC))
+            raise used_up
 
     async def settle(self, whose: Holder) -> str:
         """Count what has ended since the last look; return where it is counted.
@@ -70,3 +72,9 @@ class Quota:
     async def _ask(self, *command: str | float) -> Any:
         with queue_errors(self._client.settings):
             return await self._client.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+
+
+def _until_midnight_s(now: datetime) -> int:
+    """Return the seconds that are left of a day, at least 1."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return max(1, round((midnight - now).total_seconds()))
