@@ -112,7 +112,7 @@ def erase(job_ids: tuple[str, ...], as_json: bool) -> None:
         client.erase(job_id)
         _report(job_id, "erased", as_json=as_json)
 
-    failure.finish(any_failed=each(job_ids, act, as_json=as_json))
+    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
 
 
 @click.command(epilog="\b\nExample:\n  asrq events 3f2a… --json")

@@ -10,7 +10,7 @@ from redis import Redis
 from asrq_jobs import keys
 from asrq_jobs.aio import AsyncClient
 from asrq_jobs.settings import Settings
-from asrq_worker.http.room import Room
+from asrq_worker.http.lanes import Lanes
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from asrq_worker.http.room import Room
         (200, 10.0, 10, 20),  # 1 job a second: 200 s for all
         (20, 10.0, 100, 1),
         (10_000, 10.0, 10, 60),
-        (200, 61.0, 0, 60),  # it stands still
+        (200, 61.0, 0, None),  # it stands still
         (200, 10.0, 0, None),  # perhaps it does
         (200, 121.0, 10, None),  # it may have been empty meanwhile
     ],
@@ -32,12 +32,12 @@ def test_it_is_known_from_the_second_look_on(
     async def look() -> list[int | None]:
         nonlocal now
         async with AsyncClient(Settings(redis_url=valkey_url)) as client:
-            room = Room(client, lambda: now)
-            found = [await room.expected_s("batch")]
+            lanes = Lanes(client, lambda: now)
+            found = [await lanes.room_in_s("batch")]
             redis.hincrby(keys.STATS, keys.completed_of("batch"), completed)
             redis.hincrbyfloat(keys.STATS, keys.audio_of("batch"), 30.0 * completed)
             now += elapsed_s
-            return [*found, await room.expected_s("batch")]
+            return [*found, await lanes.room_in_s("batch")]
 
     redis.rpush(keys.queue("batch"), *range(waiting))
     redis.hset(keys.STATS, mapping={keys.completed_of("batch"): 5, keys.audio_of("batch"): 150.0})
@@ -49,6 +49,6 @@ def test_where_it_may_not_look_it_says_so(redis: Redis, valkey_url: str) -> None
 
     async def look() -> int | None:
         async with AsyncClient(Settings(redis_url=valkey_url)) as client:
-            return await Room(client).expected_s("batch")
+            return await Lanes(client).room_in_s("batch")
 
     assert asyncio.run(look()) is None

@@ -314,7 +314,7 @@ def test_a_function_does_no_more_than_who_calls_it(server: Server, denied: Calla
         assert redis.fcall("asrq_cancel", len(named), *named, "mine", "forged", "{}", 100, 100) == b"canceled"
         assert redis.get(keys.result("theirs")) == b"text"
         with pytest.raises(ResponseError, match=r"can't access|No permissions"):
-            redis.fcall("asrq_purge", 7, keys.job("none"), keys.LEASES, *[keys.LIMITS] * 5, "x")
+            redis.fcall("asrq_purge", 7, keys.job("none"), keys.WEBHOOKS, *[keys.LIMITS] * 5, "x")
         assert redis.hgetall(keys.LIMITS) == {b"depth:batch": b"9"}
     assert denied() != [], "the server keeps a list of what it refused"
 

@@ -24,7 +24,6 @@ from asrq_worker.http import access, models
 from asrq_worker.http.access import Holder
 from asrq_worker.http.lanes import Lanes
 from asrq_worker.http.quota import Quota
-from asrq_worker.http.room import Room
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
@@ -67,7 +66,6 @@ class Gateway:
         self.client = AsyncClient(settings)
         self.lanes = Lanes(self.client)
         self._quota = Quota(self.client)
-        self._room = Room(self.client)
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -97,7 +95,7 @@ class Gateway:
         try:
             submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
         except QueueFullError as error:
-            error.retry_after_s = await self._room.expected_s(lane)
+            error.retry_after_s = await self.lanes.room_in_s(lane)
             raise
         if whose and submitted.created:  # one that is asked for again has been counted
             await self._quota.expect(whose, job_id)

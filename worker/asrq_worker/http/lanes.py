@@ -12,11 +12,17 @@ from pydantic import BaseModel, Field
 from asrq_jobs import keys
 from asrq_jobs.aio import AsyncClient
 from asrq_jobs.connection import queue_errors
+from asrq_jobs.errors import QueueError
 from asrq_jobs.request import LANES, Lane
 from asrq_worker.monitor.backlog import BacklogEstimate, LaneFacts
 
 _FORGOTTEN_S = 120.0
 """After so long without a look the lanes may have been empty, which says nothing of their pace."""
+
+_PART = 0.1
+"""Of a lane that is to be done before a client comes back: for one place alone, all would come back at once."""
+_LEAST_S, _MOST_S = 1, 60
+"""OpenAI's clients heed no longer time."""
 
 
 class LaneState(BaseModel):
@@ -66,6 +72,17 @@ class Lanes:
         return {
             lane: self._state(now, lane, [next(answers) for _ in range(3 + len(mine))]) for lane, mine in lists.items()
         }
+
+    async def room_in_s(self, lane: Lane) -> int | None:
+        """Return in how many seconds a tenth of what waits in a lane will have been done, from 1 to 60.
+
+        None if that is not known: at the first look, or where this user of Redis may not look.
+        """
+        try:
+            drain_s = (await self.look())[lane].drain_s
+        except QueueError:
+            return None
+        return None if drain_s is None else round(min(max(drain_s * _PART, _LEAST_S), _MOST_S))
 
     def _state(self, now: float, lane: Lane, answers: list[Any]) -> LaneState:
         (audio_s, jobs), running, *waiting = answers

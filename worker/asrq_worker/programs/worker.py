@@ -107,7 +107,13 @@ class Worker:
             keeper=self._keeper,
         )
         self._commands = CommandListener(
-            self._redis, self._keeper, self._policy, self._transcriber.fleet, self._slots, shutdown, self._transcriber.forget
+            self._redis,
+            self._keeper,
+            self._policy,
+            self._transcriber.fleet,
+            self._slots,
+            shutdown,
+            self._transcriber.forget,
         )
 
     @property
