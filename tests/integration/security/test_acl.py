@@ -269,7 +269,7 @@ CLIENT_ALONE: list[Command] = [
     *((write[0], key, *write[1:]) for key in OF_WORKERS for write in WRITES),
     *(("COPY", source, keys.result("x")) for source in (keys.blob("x"), keys.events("x"), keys.job("x"))),
     ("COPY", keys.result("y"), keys.result("x")), ("RENAME", keys.blob("x"), keys.result("x")),
-    ("COPY", keys.CANCELED, keys.blob("x")), ("DEL", keys.LEASES), ("ZREM", keys.HOSTS, "x"),
+    ("COPY", keys.CANCELED, keys.blob("x")), ("DEL", keys.LEASES), ("ZREM", keys.WEBHOOKS, "x"),
     ("DEL", keys.LIMITS), ("EXPIRE", keys.LIMITS, 1), ("DEL", keys.queue("batch")),
     ("SET", keys.job("x"), "{}"), ("SREM", keys.RQ_QUEUES, "x"), ("XTRIM", keys.events("x"), "MAXLEN", 0),
     ("HGETALL", keys.aside("x")), ("ZRANGE", keys.WEBHOOKS, 0, -1), ("XRANGE", keys.SHADOW, "-", "+"),
