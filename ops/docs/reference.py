@@ -81,8 +81,8 @@ again may help), `stage` (of the job's life) and often `hint` (what to do).
 """
 
 _METRICS = """\
-A worker or reaper with a port for them (`ASRQ_METRICS_PORT`) serves these metrics at `/metrics`, in Prometheus' text
-format. A series appears once there is something to report: `asrq_fallbacks_total` with the first fallback. What to
+A worker, reaper or gateway with a port for them (`ASRQ_METRICS_PORT`) serves its metrics at `/metrics`, in Prometheus'
+text format. A series appears once there is something to report: `asrq_fallbacks_total` with the first fallback. What to
 watch, and what to do about it: [monitor](../how-to/monitor.md).
 """
 

@@ -1,10 +1,11 @@
-"""A real Prometheus scrapes a real worker and reaper: every panel and every rule is answered by data."""
+"""A real Prometheus scrapes a real worker, reaper and gateway: every panel and every rule is answered by data."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from conftest import REPO, free_port
 from integration.monitor.asking import fetch
 from support.needs import missing
-from support.processes import Process, worker
+from support.processes import Process, ended, worker
 from support.waiting import until
 
 from asrq_jobs import Client
@@ -111,15 +113,17 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("smi")
 def test_every_panel_and_rule_on_a_real_prometheus(client: Client, valkey_url: str, data: Path, tmp_path: Path) -> None:
-    ports = {"asrq-worker": free_port(), "asrq-reaper": free_port()}
+    ports = {"asrq-worker": free_port(), "asrq-reaper": free_port(), "asrq-http": free_port()}
     reaper_settings = {"ASRQ_REDIS_URL": valkey_url, "ASRQ_REAPER_INTERVAL_S": "0.2"}
     reaper = Process("reaper", "--metrics-port", str(ports["asrq-reaper"]), env=reaper_settings)
     try:
         reaper.wait_for("monitor.listening")
         with (
             worker(valkey_url, lanes="interactive:1,batch:1", metrics_port=ports["asrq-worker"]) as running,
+            _gateway(valkey_url, ports["asrq-http"]) as address,
             prometheus(tmp_path, ports) as prom,
         ):
+            assert httpx.get(f"{address}/v1/models").status_code == 200
             blob = client.upload(data / "hello-en.flac")
             gate = tmp_path / "gate"
             jobs = [
@@ -150,6 +154,22 @@ def test_every_panel_and_rule_on_a_real_prometheus(client: Client, valkey_url: s
             reaper.process.wait(60)
 
 
+@contextmanager
+def _gateway(redis_url: str, metrics_port: int) -> Iterator[str]:
+    port = free_port()
+    command = ("http", "--port", str(port), "--metrics-port", str(metrics_port))
+    with ended(Process(*command, env={"ASRQ_REDIS_URL": redis_url})) as running:
+        running.wait_for("monitor.listening")
+        until(lambda: _answers(port))
+        yield f"http://127.0.0.1:{port}"
+        assert running.end() == 0
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _every_panel_has_data(prom: Prometheus) -> None:
     queries = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
     assert len(queries) > 30
@@ -168,7 +188,7 @@ def _the_values_are_right(prom: Prometheus, *, audio_s: float) -> None:
         (found,) = prom.query(query)
         return float(found["value"][1])
 
-    assert value('sum(asrq_attempts_total{outcome="completed"})') == 3
+    until(lambda: value('sum(asrq_attempts_total{outcome="completed"})') == 3)  # with the next look at the worker
     assert value('asrq_attempts_total{outcome="failed",code="inference_failed",lane="batch",backend="fake"}') == 1
     assert value("sum(asrq_audio_seconds_total)") == pytest.approx(3 * audio_s)
     assert value('asrq_queue_wait_seconds_count{lane="interactive"}') == 1
@@ -176,6 +196,7 @@ def _the_values_are_right(prom: Prometheus, *, audio_s: float) -> None:
     assert value('asrq_backend_outcomes_total{backend="fake",code=""}') == 3
     assert value('asrq_queue_events_total{event="completed"}') == 3
     assert value('asrq_lane_jobs{lane="batch",state="dead"}') == 1
+    assert value('asrq_http_requests_total{route="/v1/models",status="200"}') == 1
     assert value('asrq_lane_jobs{lane="batch",state="running"}') == 1
     assert value('asrq_lane_backlog_audio_seconds{lane="batch"}') == pytest.approx(audio_s, rel=0.01)
     assert value('sum(asrq_leases{lane="batch"})') == 1

@@ -23,8 +23,8 @@ from asrq_worker.process import endpoint
 def http(port: int, host: str, metrics_port: int | None) -> None:
     """Serve OpenAI's API for transcriptions from the queue at ASRQ_REDIS_URL, until Ctrl-C or SIGTERM.
 
-    Prints its address. Any number may run: what a request asks for is a job in the queue, and no gateway holds
-    anything of it.
+    Prints its address, which is also a page for people. Any number may run: what a request asks for is a job in the
+    queue, and no gateway holds anything of it.
     """
     from asrq_worker.http.service import GatewayMonitor, serving
     from asrq_worker.monitor.server import listening
@@ -42,6 +42,8 @@ def http(port: int, host: str, metrics_port: int | None) -> None:
         serving(config, host, port, monitor.metrics) as bound,
     ):
         shutdown.started()
-        printing.say(f"http://{endpoint.written(host, bound)}")
+        address = f"http://{endpoint.written(host, bound)}"
+        printing.say(address)
+        failure.note(f"open {address} in a browser; OpenAI's clients take {address}/v1.")
         failure.note("ready; Ctrl-C stops.")
         shutdown.wait()
