@@ -7,11 +7,12 @@ ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,http,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 
-.PHONY: help demo test simulate chaos soak lint docs locks pictures bench bench-systems clean
+.PHONY: help demo test unit simulate chaos soak lint docs locks pictures bench bench-systems clean
 
 help:
 	@echo "make demo [AUDIO=talk.mp3]  transcribe a sample (or your file) through a real queue"
 	@echo "make test                   run the whole test suite"
+	@echo "make unit                   run the tests that start no program and need no server"
 	@echo "make simulate SECONDS=60    try schedules of clients, workers and reapers until one breaks something; SEED=7 shows one"
 	@echo "make chaos SECONDS=60       kill workers, children, reapers and the server at random; SEED=1 chooses how,"
 	@echo "                            BACKEND=whisper takes tiny.en instead of the fake backend, SERVER=redis redis-server"
@@ -27,9 +28,12 @@ demo: .venv/.run
 	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
 
 # Thousands of processes start: each would compile asrq again where this is set, as in many images.
-test: export PYTHONDONTWRITEBYTECODE =
+test unit: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev
 	$(BIN)/pytest -n auto --lua-coverage
+
+unit: .venv/.dev
+	$(BIN)/pytest -n auto tests/unit
 
 simulate: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m simulation.explore --seconds $(or $(SECONDS),60) \
@@ -42,12 +46,13 @@ chaos: .venv/.dev
 soak: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600)
 
+# A cache for each platform: mypy checks all again after another's.
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --no-warn-unreachable
-	$(BIN)/mypy --platform darwin --no-warn-unreachable
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 --no-warn-unreachable
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin --no-warn-unreachable
 	$(BIN)/lint-imports
 	$(BIN)/python ops/docs/reference.py --check
 

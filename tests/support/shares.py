@@ -14,9 +14,9 @@ _VARIANT = re.compile(r"(tests/conformance/test_backend\.py)::\w+\[(fake|whisper
 
 
 def processes() -> int:
-    """How many there are with `-n auto`: one more than there are cores for us, as tests also wait."""
+    """How many there are with `-n auto`: two more than there are cores for us, as tests mostly wait."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 1
+    return cores + 2
 
 
 def share(nodeid: str) -> str:

@@ -12,7 +12,6 @@ from asrq_worker.bench.score import Errors
 from systems import report
 from systems.__main__ import options, tuned
 from systems.audio import Collected
-from systems.contender import Contender, install
 from systems.measurement import Measured
 from systems.phases import Killed, Loaded, Stretch
 
@@ -70,11 +69,3 @@ def test_quick_is_one_round_of_few_clips() -> None:
 def test_the_batch_is_the_fastest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("systems.__main__.best_batch", lambda *_: {2: 5.0, 4: 3.0, 8: 4.0})
     assert tuned(Collected([], [], [], []), {}, cast("Redis", None), tmp_path) == 4
-
-
-def test_what_cannot_be_installed_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    reason = install(Contender("no such system", (), "", packages=("no-such-system",)), tmp_path)
-    assert reason is not None
-    assert "no-such-system" in reason
-    assert install(Contender("nothing to install", (), ""), tmp_path) is None

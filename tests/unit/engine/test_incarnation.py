@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError, MalformedOutputError, ModelMissingError
-from asrq_worker.backends.base import BackendConfig, Capabilities, Identity, Transcript
+from asrq_worker.backends.base import (
+    SAMPLE_RATE,
+    BackendConfig,
+    Capabilities,
+    ChunkOptions,
+    Identity,
+    Transcript,
+)
 from asrq_worker.engine import incarnation, messages
 from asrq_worker.engine.incarnation import BatchDone, Incarnation, Limits
 from asrq_worker.engine.messages import ChunkRef, Loaded
@@ -72,6 +79,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(incarnation, "time", clock)
     return clock
+
+
+@pytest.fixture
+def ref() -> Ref:
+    """Make a reference to so many seconds of a file that nobody reads."""
+    return lambda seconds=1: ChunkRef(Path("a.f32"), 0, seconds * SAMPLE_RATE, ChunkOptions("en"))
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pytest
 from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Identity, Transcript
-from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.job.checkpoints import Checkpoints, name
 
@@ -155,19 +154,6 @@ def test_a_model_that_was_replaced_in_its_folder_is_another(tmp_path: Path) -> N
     look()
     assert len(set(found)) == len(found)
     assert fingerprint(IDENTITY, config, (), [folder]) == found[-1]
-
-
-def test_an_engine_tells_its_fingerprint(tmp_path: Path) -> None:
-    """What it does not tell, nobody could know of it."""
-    told = []
-    for options in ({}, {"max_batch": 2}, {"delay": 0.0}):
-        engine = Engine("fake", BackendConfig("m", tmp_path, options=options))
-        engine.start()
-        try:
-            told.append(engine.wait_ready(30).fingerprint)
-        finally:
-            engine.close()
-    assert told[0] == told[1] != told[2]
 
 
 def test_names_tell_the_place(decoded: DecodedAudio) -> None:

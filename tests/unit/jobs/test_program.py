@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import click
 import pytest
 
-from asrq_jobs import errors, extras
+from asrq_jobs import errors
 from asrq_jobs.cli import cli, exit_codes, failure, main
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
 from asrq_jobs.errors import AsrqError
@@ -39,54 +37,6 @@ def test_help_lists_every_command_under_its_section(capsys: pytest.CaptureFixtur
         assert entry.summary in text
     for code, meaning in exit_codes.MEANINGS.items():
         assert f"{code:<4} {meaning}" in text
-
-
-def test_help_loads_nothing_heavy() -> None:
-    program = (
-        "import sys\nfrom asrq_jobs.cli import main\nmain(['--help'])\n"
-        "print([name for name in ('pydantic', 'redis', 'rich', 'numpy', 'rq', 'asrq_worker') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True, timeout=30
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_python_runs_it_by_the_name_of_the_package() -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "asrq_jobs", *arguments]
-        return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=30)
-
-    assert run("--help").stdout.startswith("Usage: asrq ")
-    assert run("no-such-command").returncode == exit_codes.USAGE
-
-
-@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.extra])
-def test_help_of_a_workers_command_needs_no_extra(name: str) -> None:
-    program = (
-        "import sys\n"
-        "for name in ('numpy', 'rq', 'av', 'faster_whisper', 'psutil', 'flask'):\n    sys.modules[name] = None\n"
-        f"from asrq_jobs.cli import main\nsys.exit(main([{name!r}, '--help']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False, timeout=30
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_missing_extra_is_a_sentence_with_what_to_install() -> None:
-    """In a process of its own: here, other tests have imported what needs it."""
-    program = (
-        "import sys; sys.modules['rq'] = None; from asrq_jobs.cli import main; sys.exit(main(['reaper', '--once']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False, timeout=30
-    )
-    assert done.returncode == exit_codes.FAILED
-    assert done.stderr == (
-        "asrq: error: asrq reaper needs packages that are not installed (rq). [extra_missing]\n"
-        f"  hint: {extras.hint('worker')}\n"
-    )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.life import State
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending, EndVerdict
+from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process import supervision
@@ -50,6 +51,7 @@ def failed(verdict: EndVerdict | None, error: Any) -> Ending:
 @pytest.fixture
 def monitor(monkeypatch: pytest.MonkeyPatch) -> WorkerMonitor:
     monkeypatch.setattr(supervision, "_all", WeakSet())  # what other tests had die in this process is not its affair
+    monkeypatch.setattr(RedisProbe, "_ask", lambda _probe: None)
     return WorkerMonitor(Metrics(), Settings())
 
 

@@ -23,9 +23,9 @@ def test_tests_that_share_fixtures_stay_together(test: str, share: str) -> None:
     assert shares.share(test) == share
 
 
-def test_there_are_as_many_processes_as_cores_for_us_and_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_two_processes_more_than_cores_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 7}, raising=False)
-    assert shares.processes() == 3
+    assert shares.processes() == 4
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    assert shares.processes() == 17
+    assert shares.processes() == 18

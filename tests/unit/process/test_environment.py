@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import psutil
 import pytest
 
-from asrq_worker.audio.decode_process import DecodeProcess
-from asrq_worker.backends.base import BackendConfig
-from asrq_worker.engine.engine import Engine
 from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, handed_on
 
 NEEDED = {
@@ -65,23 +58,3 @@ def test_each_gets_what_it_needs(patterns: tuple[str, ...], expected: dict[str, 
 def test_no_pattern_gives_a_setting_away() -> None:
     names = {f"ASRQ_{name}" for name in ("REDIS_URL", "MODEL_DIR", "LOG_LEVEL")}
     assert handed_on(*TO_COMPUTE, *TO_REACH_OTHERS, environment=dict.fromkeys(names, "")) == {}
-
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only there a test can look into a process's environment")
-def test_those_that_compute_have_one_setting_for_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine of the one-shot runner, of a worker or of a bridge: whatever this process was given."""
-    for number, name in enumerate(THREADS):
-        monkeypatch.setenv(name, str(5 + number))
-    engine, decoder = Engine("fake", BackendConfig("m", tmp_path, cpu_threads=2)), DecodeProcess(lambda _process: None)
-    engine.start()
-    try:
-        engine.wait_ready(30)
-        computing, decoding = psutil.Process(engine.pid).environ(), psutil.Process(decoder.pid).environ()
-    finally:
-        engine.close()
-        decoder.kill()
-    assert {computing[name] for name in THREADS} == {"2"}
-    assert {decoding[name] for name in THREADS} == {"1"}

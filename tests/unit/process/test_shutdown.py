@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -55,16 +54,6 @@ def test_a_second_signal_hurries() -> None:
             assert not watched.hurry.is_set()
             signal.raise_signal(signal.SIGTERM)
         assert watched.hurry.is_set()
-
-
-def test_what_a_command_has_loaded_is_not_searched_for_garbage_as_it_ends() -> None:
-    """That takes longer than everything else that a worker does at its end."""
-    program = (
-        "import gc; from asrq_jobs.settings import Settings; from asrq_worker.cli.running import stopped_by_signals\n"
-        "with stopped_by_signals(Settings()): assert not gc.get_freeze_count()\n"
-        "assert gc.get_freeze_count()"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_flag_that_another_thread_sets_ends_the_wait() -> None:

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import numpy as np
 import pytest
+from integration.job.journals import Notes
 from support.waiting import soon
-from unit.job.journals import Notes
 
 from asrq_jobs.errors import (
     AudioUnreadableError,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.job.journals import Notes
+from integration.job.journals import Notes
 
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.request import PathAudio, Request

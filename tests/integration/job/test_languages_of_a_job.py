@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.job.journals import Notes
+from integration.job.journals import Notes
 
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker.audio.decoder import DecodedAudio

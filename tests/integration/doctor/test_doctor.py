@@ -1,0 +1,76 @@
+"""`asrq doctor` with a real engine, and with a Redis that is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrq_jobs.settings import Settings
+from asrq_worker.doctor import host, queue
+from asrq_worker.doctor.check import Check
+from asrq_worker.doctor.examination import examine
+
+
+def test_a_queue_that_is_away_fails_and_the_other_checks_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judged(name: str) -> Any:
+        return lambda *_: Check(name, "ok", "Fine.")
+
+    monkeypatch.setenv("ASRQ_REDIS_URL", "redis://:geheim@127.0.0.1:1/0")
+    monkeypatch.setenv("ASRQ_MODEL", "tony")
+    monkeypatch.setattr(host, "_decoder", judged("decoder"))
+    found = {check.name: check for check in examine()}
+    assert found["redis"].status == "fail"
+    assert "geheim" not in found["redis"].message
+    assert "ASRQ_REDIS_URL" in (found["redis"].fix or "")
+    assert found["model"].status == "fail"
+    assert (found["model"].fix or "").startswith("Did you mean tiny? Known names: tiny.en, tiny, base.en,")
+    assert "engine" not in found
+    assert found["decoder"].status == found["disk"].status == "ok"
+
+
+def test_a_host_without_whisper_needs_no_whisper_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASRQ_BACKEND", "fake")
+    monkeypatch.setenv("ASRQ_MODEL", "fake")
+    monkeypatch.setenv("ASRQ_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
+    found = [(check.name, check.status) for check in examine()]
+    assert ("engine", "ok") in found
+    assert "model" not in dict(found)
+
+
+def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASRQ_BACKEND", "fake")
+    monkeypatch.setenv("ASRQ_MODEL", "fake")
+    monkeypatch.setenv("ASRQ_FALLBACK", "whisper")
+    monkeypatch.setenv("ASRQ_WHISPER_MODEL", str(tmp_path / "none"))
+    found = [(check.name, check.status) for check in examine()]
+    assert ("engine", "ok") in found
+    assert ("model", "fail") in found
+
+
+@pytest.mark.parametrize("question", ["persistence", "eviction", "workers", "reaper", "judge_shared_keys", "webhooks"])
+def test_a_question_to_redis_that_fails_is_not_the_last(
+    valkey_url: str, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Settings(redis_url=valkey_url)
+    whole = [check.name for check in queue.examine(config)]
+
+    def broken(*_: object, **__: object) -> Check:
+        raise ValueError("what the server says cannot be understood")
+
+    monkeypatch.setattr(queue, question, broken)
+    found = list(queue.examine(config))
+    assert [check.name for check in found] == whole
+    asked = question.removeprefix("judge_")
+    assert [check.name.replace(" ", "_") for check in found if check.status == "fail"] == [asked]
+
+
+def test_a_server_that_goes_meanwhile_is_asked_no_more(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> Check:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(queue, "workers", gone)
+    found = list(queue.examine(Settings(redis_url=valkey_url)))
+    assert [(check.name, check.status) for check in found[-2:]] == [("eviction", "ok"), ("redis", "fail")]
