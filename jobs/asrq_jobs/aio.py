@@ -85,7 +85,7 @@ class AsyncClient:
     # Following
 
     async def state(self, job_id: str) -> JobState:
-        """Return where the job stands."""
+        """Return the state of a job."""
         return await self._run(calls.state(job_id))
 
     async def result(self, job_id: str) -> Result | None:

@@ -104,7 +104,7 @@ def _submitted(raw: bytes) -> Submitted | AsrqError:
 
 
 def state(job_id: str) -> Calls[JobState]:
-    """Look where a job stands; `JobNotFoundError` if there is none."""
+    """Get the state of a job; `JobNotFoundError` if there is none."""
     raw: dict[bytes, bytes] = yield ("HGETALL", keys.job(job_id))
     outcome = yield from result(job_id)
     if not raw:

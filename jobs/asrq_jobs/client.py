@@ -97,7 +97,7 @@ class Client:
     # Following
 
     def state(self, job_id: str) -> JobState:
-        """Return where the job stands.
+        """Return the state of a job.
 
         Raises:
             JobNotFoundError: there is no such job.

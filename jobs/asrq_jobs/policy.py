@@ -73,7 +73,7 @@ class Policy(BaseModel):
         return Policy(backend=serving, fallback=self.fallback)
 
     def shadow_of(self, request: Request, served: str) -> str | None:
-        """The backend that is to hear a job too, after `served` has; not itself, whatever brought the job there."""
+        """The backend that is to hear a job too, after `served` has; not itself, even if it served by fallback."""
         shadow = self.shadow
         if shadow is None or shadow.backend == served or request.backend is not None:
             return None

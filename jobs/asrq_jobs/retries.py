@@ -1,8 +1,8 @@
 """One layer of retries for commands to Redis, limited in time.
 
 redis-py's own are nested: a command is tried again, and so is the connection inside each of its tries, and the health
-check inside that. A server that accepts and says nothing would be waited for thirty-six times. Here only the outermost
-call tries again.
+check inside that. A server that accepts connections and never answers would be tried thirty-six times. Here only the
+outermost call tries again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a client can know of who serves its jobs: the backends that come with asrq, and what workers report."""
+"""What a client can know of the backends that serve its jobs: those that come with asrq, and what workers report."""
 
 from __future__ import annotations
 

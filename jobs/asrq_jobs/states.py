@@ -1,4 +1,4 @@
-"""Where a job stands, in the protocol's words, and what it means that there is no job or no result."""
+"""The states of jobs, in the protocol's words, and what it means that there is no job or no result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Submitted(BaseModel):
 
 
 class JobState(BaseModel):
-    """Where a job stands now.
+    """The state of a job.
 
     `position` is its place among those that wait, from 1; with `at_least` it is there or later, in the middle of a long
     lane. `waits_for` is what a worker must be able to do if it waits apart from its lane, for a worker that can do it.

@@ -1,4 +1,4 @@
-"""Doing the same to several jobs: one that fails does not keep the others from their turn."""
+"""Do the same to several jobs: if one fails, the others still get their turn."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _shown(error: Exception) -> AsrqError:
 
 
 def say(error: AsrqError, *, about: str | None = None) -> None:
-    """Print an error to stderr as people read it; `about` names the file or job that it concerns."""
+    """Print an error to stderr for people; `about` names the file or job that it concerns."""
     label = Styled("asrq: error:", fg="red", bold=True)
     printing.say(label, f" {_naming(about, error.message)} ", Styled(f"[{error.code}]", dim=True), err=True)
     if error.hint:

@@ -1,1 +1,1 @@
-"""The bridge: this machine as a warm child process of a desktop application, JSON lines instead of a queue."""
+"""The bridge: a warm child process of a desktop application, JSON lines instead of a queue."""

@@ -1,4 +1,4 @@
-"""The bridge itself: obeys the lines of the application, until it closes the pipe, says so, or a signal comes."""
+"""The bridge itself: does what the application's lines say, until the pipe closes, it is told to end, or a signal comes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CLOSE_S = 1.5
 
 
 class Bridge:
-    """One machine, and the application at the other end of the pipe."""
+    """A transcriber, and the application at the other end of the pipe."""
 
     def __init__(self, settings: Settings, stdio: Stdio, stop: Flag) -> None:
         """`stop` ends the bridge; the bridge sets it as well."""

@@ -63,7 +63,7 @@ def demo(audio: Path | None, model: str | None, as_json: bool) -> None:
             if isinstance(url, Exception):
                 raise url
             failure.note(f"ready at {url}; submitting {(audio or _SAMPLE).name}.")
-            # What knows nothing else is not asked to tell languages.
+            # A model for English alone is not asked to detect the language.
             language = "en" if config.model_of(config.backend).endswith(".en") else languages.AUTO
             served = config.model_copy(update={"redis_url": url})
             result = _run(served, audio or _SAMPLE, language, watch=not as_json)

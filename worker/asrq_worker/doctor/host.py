@@ -99,7 +99,7 @@ def _decoder(config: Settings) -> Check:
 
 
 def kept(confined: frozenset[str]) -> str:
-    """Say from what a decoder is kept by these means (audio/confinement.py)."""
+    """Say what a decoder is kept from (audio/confinement.py)."""
     if "seccomp" in confined:
         return f"without network, other programs or other files ({', '.join(sorted(confined))})"
     if confined:

@@ -113,7 +113,7 @@ def eviction(info: dict[str, Any]) -> Check:
 
 
 def workers(there: Mapping[str, Mapping[str, Any]]) -> Check:
-    """Judge whether anybody takes jobs, by what the workers that are there announced last."""
+    """Judge whether any worker takes jobs, by the last status of each that is there."""
     if absence := nobody(there):
         blocked = any(status["state"] == "blocked" for status in there.values())
         start, fix = "Start one: asrq worker (or everything: asrq up).", "Let them write: they go on by themselves."
@@ -156,7 +156,7 @@ def judge_shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) ->
 
 
 def webhooks(overdue: int, since: float) -> Check:
-    """Judge the deliveries that nobody took in time, the first of which has been due `since` then (Unix s)."""
+    """Judge the deliveries that no courier took in time; the first has been due `since` then (Unix s)."""
     if not overdue:
         return Check("webhooks", "ok", "No webhook waits for a reaper to deliver it.")
     when = datetime.fromtimestamp(since).astimezone().isoformat(sep=" ", timespec="minutes")

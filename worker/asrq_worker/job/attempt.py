@@ -1,4 +1,4 @@
-"""One attempt at a job: run the pipeline, then say what is to become of the job."""
+"""One attempt at a job: run the pipeline, then decide how the job goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which result may serve a later job: one of the same audio, asked for the same, heard by the same means."""
+"""Which result may serve a later job: one of the same audio, with the same request, made by the same engine."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ class JobControl:
     The running side calls `check` often, in all that it waits for; the watching side calls `stop` and `moving`.
     `wake` is set by `stop`, so that waits can end early.
 
-    To wait is to move: how long a job may wait for bytes, a decoder or the engine is for those to say who wait for it,
-    with an error of its own. What does not move is a thread that hangs.
+    To wait is to move: how long a job may wait for bytes, a decoder or the engine is decided where it waits, with an
+    error of its own. Only a thread that hangs does not move.
     """
 
     def __init__(self, *, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:

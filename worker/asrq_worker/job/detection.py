@@ -2,7 +2,7 @@
 
 A model that hears a second of speech guesses: of 26 short Russian utterances, each on its own, `base` took three for
 Polish, French and Arabic. So stretches are the observations of a hidden Markov chain whose states are languages, and
-the likeliest path through it is taken (Viterbi, 1967): a recording has a language, whoever leaves it pays, and a change
+the likeliest path through it is taken (Viterbi, 1967): a recording has a language, leaving it has a cost, and a change
 needs more evidence than a short or unsure stretch has.
 """
 

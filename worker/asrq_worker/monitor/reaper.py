@@ -1,4 +1,4 @@
-"""What a reaper tells: what it did and, if it leads, the state of the lanes."""
+"""The metrics and health of a reaper: its repairs and, if it leads, the state of the lanes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of one process: counted as things happen, or read when somebody asks."""
+"""The metrics of one process: counted as things happen, or read at a scrape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker tells of itself: what its jobs came to, how its engines are, whether it lives and serves."""
+"""The metrics and health of a worker: how its jobs ended, the state of its engines, whether it lives and serves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RECOVERY_S = 60.0  # beyond the time that a load may take: for ending the old p
 
 
 class WorkerMonitor:
-    """Is told what happens (`ended`, `served`), and looks at the rest when somebody asks (`watch` says at what)."""
+    """Is told what happens (`ended`, `served`), and reads the rest when it is asked (`watch` says what)."""
 
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self.metrics = metrics
@@ -48,7 +48,7 @@ class WorkerMonitor:
         fleet: Fleet,
         keeper: LeaseKeeper,
     ) -> None:
-        """Say what to look at; before that nothing may ask. the functions return what is so now."""
+        """Say what to read; nothing may be asked before. The functions return the present state."""
         self._state, self._blocked, self._policy = state, blocked, policy
         self._fleet, self._keeper = fleet, keeper
         read = self.metrics.read

@@ -131,7 +131,7 @@ def create_app(settings: Settings) -> Flask:
     web.requeue_job = _requeue(client)
     web.from_url = lambda *_args, **_kwargs: (None, client.redis)
 
-    app = Flask(rq_dashboard.__name__)  # whose folder of static files the pages name
+    app = Flask(rq_dashboard.__name__)  # its folder of static files is named in the pages
     app.config["RQ_DASHBOARD_REDIS_URL"] = settings.redis_url
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
     web.setup_rq_connection(app)

@@ -1,4 +1,4 @@
-"""The one-shot runner: the same machine without a queue, for files named on the command line."""
+"""The one-shot runner: a worker's transcriber without a queue, for files named on the command line."""
 
 from __future__ import annotations
 

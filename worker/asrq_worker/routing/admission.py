@@ -37,7 +37,7 @@ def admit(request: Request, served: Identity, can: Capabilities) -> ChunkOptions
 
 
 def refuse_webhook(request: Request, *, enabled: bool) -> None:
-    """Refuse a job that wants an announcement which nobody would make.
+    """Refuse a job with a webhook that would not be delivered.
 
     Raises:
         UrlNotAllowedError: it names a webhook, and they are not enabled.

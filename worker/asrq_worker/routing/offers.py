@@ -1,4 +1,4 @@
-"""Which worker can serve a job: pure decisions from what a job needs and what workers say of themselves."""
+"""Which worker can serve a job: pure decisions from the needs of jobs and the offers of workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ANYTHING = Capabilities(
 
 
 class Offer(BaseModel):
-    """A backend of a worker, as it announces it in `asrq:hosts`.
+    """A backend of a worker, as the worker registers it in `asrq:hosts`.
 
     `capabilities` are None until it was first loaded: it may be able to do anything. `on_request`: it serves only jobs
     that ask for it by name. `error`: why it cannot be loaded.
@@ -161,7 +161,7 @@ def _reason(need: Need, offer: Offer) -> AsrqError | None:
 
 
 class Registration(BaseModel):
-    """What a worker announces in `asrq:hosts`, as far as it says which jobs it can serve."""
+    """The entry of a worker in `asrq:hosts`, as far as it says which jobs it can serve."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -170,7 +170,7 @@ class Registration(BaseModel):
 
     @classmethod
     def read(cls, announced: bytes | str) -> Registration | None:
-        """Parse an announcement; None if it is none: anybody may have written it."""
+        """Parse an entry; None if it is malformed: others may have written it."""
         try:
             read = cls.model_validate_json(announced)
             parse_lanes(read.lanes)

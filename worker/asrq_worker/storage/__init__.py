@@ -1,1 +1,1 @@
-"""Where audio is kept while it is worked on, and what becomes of it where nothing can be kept."""
+"""Where audio is kept while it is worked on, and what happens if it cannot be kept."""

@@ -1,4 +1,4 @@
-"""What is said of a folder that a program has to write to and cannot, and of audio that cannot be kept there."""
+"""Errors for a folder that cannot be written to, and for audio that cannot be kept there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refused(folder: Path, error: OSError, *, what: str, instead: str) -> Storage
 
 @contextmanager
 def reading(folder: Path, *, what: str, instead: str) -> Iterator[None]:
-    """Turn what the system says against looking into a folder into our error; the arguments are those of `refused`.
+    """Turn the system's error for looking into a folder into ours; the arguments are those of `refused`.
 
     Raises:
         StorageError: this user cannot see what is there.
@@ -83,7 +83,7 @@ def temporary() -> Path:
 
 
 def refusal(error: OSError) -> StorageError | NoRoomError:
-    """Return our error for what the system says against writing, or reading what was written."""
+    """Return our error for the system's error at writing, or at reading what was written."""
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return NoRoomError(f"There is no room for the audio: {reason}.")
@@ -92,7 +92,7 @@ def refusal(error: OSError) -> StorageError | NoRoomError:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn what the system says against writing into our errors.
+    """Turn the system's errors at writing into ours.
 
     Raises:
         NoRoomError: there is no room left: on the disk, for this user, or for so large a file.

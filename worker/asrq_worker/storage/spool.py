@@ -30,7 +30,7 @@ class Spool:
     """A folder of mode 0700 that lives as long as its owner, and not much longer. Thread-safe.
 
     Its owner holds a lock on it, which the system releases even after SIGKILL; so the next spool in the same place
-    knows which ones were left behind, whatever has become of their process ids, and removes them. One that somebody
+    knows which ones were left behind, even if their process ids are in use again, and removes them. One that somebody
     removes under its owner is made again.
     """
 

@@ -1,4 +1,4 @@
-"""Whether a process can write what its jobs need written, and what becomes of a job that met that it cannot.
+"""Whether a process can write what its jobs need written, and what happens to a job that finds that it cannot.
 
 A disk that is full, read-only or gone is the host's affair: its worker takes nothing until it can write again, and
 gives back what it took. A job that needs more room than a usable disk has is the job's affair.
@@ -60,7 +60,7 @@ class StorageWatch:
         return self._problem
 
     def failed(self, error: StorageError | NoRoomError) -> AsrqError:
-        """Return what a job has failed of that met this error and has removed what it wrote.
+        """Return the error of a job that met this one and has removed what it wrote.
 
         NoRoomError if there is room for others now, and it had more than all of them have: this job needs too much.
         Otherwise StorageError; then there is a `problem` for a moment at least, longer each time, until a job has

@@ -1,7 +1,7 @@
 """Structured logs on stderr: one event a line with its fields, as JSON or, on a terminal, for reading.
 
 Transcripts, prompts, paths and URLs are never fields, nor are the messages of exceptions, which may quote them.
-Whatever the fields hold, a line is one line, and says nothing to the terminal that shows it.
+A line stays one line and sends no controls to a terminal, even if its fields hold some.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Error reports to Sentry, when a DSN is set: only defects, and never what users say or where their files are.
 
-An event is put together anew from what it may hold; whatever else the SDK gathers, now or in a later version, stays
-here.
+An event is built from a list of what it may hold; anything else that the SDK gathers, now or in a later version, is
+not sent.
 """
 
 from __future__ import annotations
