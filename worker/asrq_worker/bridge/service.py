@@ -1,4 +1,4 @@
-"""The bridge: does what the lines of the application say, until the pipe closes, it is told to end, or a signal comes."""
+"""The bridge: does what the application says, until the pipe closes, the bridge is ended, or a signal comes."""
 
 from __future__ import annotations
 
