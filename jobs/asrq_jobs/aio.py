@@ -107,7 +107,7 @@ class AsyncClient:
             step = steps.advance(following, await self._perform(step))
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
-        """Wait until the job ends and return its result, whatever its status; rides out outages."""
+        """Wait until the job ends and return its result, also of a job that failed; rides out outages."""
         return await self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
 
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Client:
             step = steps.advance(following, self._perform(step))
 
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
-        """Wait until the job ends and return its result, whatever its status. Rides out outages as `events` does.
+        """Wait until the job ends and return its result, also of a job that failed. Rides out outages as `events` does.
 
         Raises:
             JobNotFoundError: there is no such job, or its result has expired.
@@ -168,7 +168,7 @@ class Client:
         self._run(calls.retry(job_id))
 
     def erase(self, job_id: str) -> None:
-        """Remove all that Redis has of a job, whatever its state: request, events, result, and what it has so far.
+        """Remove all that Redis has of a job in any state: request, events, result, and what it has so far.
 
         Its upload goes as well, unless another job may still need it. A worker that runs it stops, and writes nothing
         of it any more.

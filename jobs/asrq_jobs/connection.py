@@ -137,12 +137,12 @@ def _advice(text: str, settings: Settings) -> str | None:
 
 
 def in_short(error: Exception) -> str:
-    """Return what a log says of an error of redis-py: why a server cannot serve now, or its kind. It quotes nobody."""
+    """Return the text for a log of an error of redis-py: why the server cannot serve now, or the kind of error."""
     return str(error).partition(" script:")[0] if _cannot_serve(error) else type(error).__name__
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether to wait is of use: Redis is away or cannot serve now, rather than that it turns us or a command away."""
+    """Whether waiting may help: Redis is away or cannot serve now, rather than that it refuses us or a command."""
     return not _turns_us_away(error) and (isinstance(error, _AWAY) or _cannot_serve(error))
 
 

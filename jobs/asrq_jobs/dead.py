@@ -1,4 +1,4 @@
-"""Dead letters: jobs that have failed for good, kept with their history until somebody retries or purges them.
+"""Dead letters: jobs that have failed for good, kept with their history until they are retried or purged.
 
 Calls as in `asrq_jobs.steps`.
 """

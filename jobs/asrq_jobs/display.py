@@ -1,4 +1,4 @@
-"""Text on its way to people: what strangers wrote can neither command a terminal, nor forge a line, nor hide.
+"""Text on its way to people: text of strangers can neither command a terminal, nor forge a line, nor hide.
 
 File names, ids, messages and transcripts come from anybody. Shown as they are, an escape sequence changes the terminal,
 a bidirectional control reorders what is read (CVE-2021-42574), a line separator begins a line that nobody wrote, and
@@ -28,7 +28,7 @@ _KEYCAPS = frozenset("#*0123456789©®")
 
 
 def visible(text: str) -> str:
-    """Return text for one line of a terminal or log: whatever could do harm there is shown as a Python escape."""
+    """Return text for one line of a terminal or log: characters that could do harm are shown as Python escapes."""
     return _escaped(text, kept="")
 
 

@@ -130,7 +130,7 @@ def events(job_id: str, as_json: bool) -> None:
 
 
 def change(act: Callable[[Client, str], None], outcome: str, job_ids: Sequence[str], *, as_json: bool) -> None:
-    """Do something to each job, and say what has become of it."""
+    """Do something to each job, and print its new state."""
 
     def one(client: Client, job_id: str) -> None:
         act(client, job_id)
@@ -208,7 +208,7 @@ def short(moment: str | None, *, now: datetime) -> str:
 
 
 def _warn_of_absence(client: Client) -> None:
-    """Say on stderr if nobody is there to do the work, as far as we may know."""
+    """Say on stderr if no worker or reaper runs, as far as this user may know."""
     try:
         if absence := nobody(client.workers()):
             failure.note(f"{absence}.")

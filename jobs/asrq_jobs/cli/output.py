@@ -25,7 +25,7 @@ _ALONE = frozenset({"srt", "vtt", "tsv"})
 class Form:
     """How results are shown: whether as JSON lines or in a format on stdout, and in which folder as files, if in any.
 
-    `several` says that there is more than one, `terminal` that somebody reads them.
+    `several` says that there is more than one, `terminal` that they go to a terminal.
     """
 
     form: Format
@@ -88,8 +88,8 @@ class _Ended:
 class ResultWriter:
     """Takes results in any order. A file is written at once; output on stdout keeps the order of the inputs.
 
-    It is printed as soon as what is before it is there, or with `hold` only when all is over: where bars move on the
-    same terminal. `taken` counts results; `any_failed` says whether one was a failure, or could not be written.
+    It is printed as soon as all before it has come, or with `hold` only at the end, if bars move on the same
+    terminal. `taken` counts results; `any_failed` says whether one was a failure, or could not be written.
     """
 
     def __init__(self, form: Form, names: Sequence[str], *, by_id: bool = False, hold: bool = False) -> None:

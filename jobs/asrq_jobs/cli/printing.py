@@ -1,4 +1,4 @@
-"""Where `asrq` writes: the one way to a terminal or a pipe, so that nothing of what strangers wrote gets there raw.
+"""The one way from `asrq` to a terminal or a pipe, so that no text of strangers gets there raw.
 
 Lines for people pass `display`. Transcripts do so on a terminal, and are exact in a pipe or file. JSON is exact, with
 JSON's own escapes. Nothing else in the program writes to standard output or standard error.
@@ -39,10 +39,10 @@ class Styled:
 
 
 def say(*parts: str | Styled, err: bool = False) -> None:
-    """Print one line for people; it stays one line whatever its parts hold.
+    """Print one line for people; line breaks in its parts are shown as escapes.
 
     Raises:
-        OutputError: standard output cannot be written to. What standard error does not take stays unsaid.
+        OutputError: standard output cannot be written to. Errors of standard error are ignored.
     """
     _write("".join(map(_styled, parts)) + "\n", err=err, color=colour.wanted(sys.stderr if err else sys.stdout))
 

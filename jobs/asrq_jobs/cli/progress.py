@@ -131,7 +131,7 @@ def _moved(view: View, event: Event) -> View:
 
 
 def described(view: View, *, now: float) -> str:
-    """Return what stands beside a bar at a time: the stage, for how long it has waited or run, and what is left."""
+    """Return the text beside a bar at a time: the stage, for how long it has waited or run, and what is left."""
     parts = [view.detail]
     if view.since is not None and not view.ended:
         parts.append(_minutes(now - view.since))

@@ -1,4 +1,4 @@
-"""The three standard streams, whatever they are: closed, full, of another encoding."""
+"""The three standard streams, which may be closed, full, or of another encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`asrq submit`: audio into the queue, and transcripts out of it with `--wait`."""
+"""`asrq submit`: puts audio into the queue, and with `--wait` prints the transcripts."""
 
 from __future__ import annotations
 

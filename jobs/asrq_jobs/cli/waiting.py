@@ -1,4 +1,4 @@
-"""Waiting for jobs: shows how they run where someone watches, and hands over their results."""
+"""Waiting for jobs: shows their progress on a terminal, and hands over their results."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def waiting(
     """Wait for the jobs of inputs; an interruption keeps what is done, and says how to go on.
 
     `names` is what people call the inputs: file names or, with `by_id`, the ids themselves. Bars show how far each job
-    is where someone watches: with a terminal on stderr, and nothing but text on stdout.
+    is if stderr is a terminal and stdout gets nothing but text.
     """
     watched = sys.stderr.isatty() and not form.json_lines
     bars = Bars(dict(zip(reversed(job_ids), reversed(names), strict=True))) if watched else None

@@ -1,4 +1,4 @@
-"""What the command line says of the workers that a job asks for, before it is submitted."""
+"""Checks before a submission whether there are workers for the job."""
 
 from __future__ import annotations
 
