@@ -78,7 +78,7 @@ def test_clients_need_no_home_and_no_name(nobody: Run, valkey_url: str, data: Pa
     asked("cancel", job_id)
 
 
-def test_the_policy_is_changed_by_whoever_has_no_name(nobody: Run, valkey_url: str, redis: Redis) -> None:
+def test_the_policy_is_changed_by_a_user_without_a_name(nobody: Run, valkey_url: str, redis: Redis) -> None:
     for change in (("set", "whisper"), ("rollback",)):
         done = nobody("backend", *change, ASRQ_REDIS_URL=valkey_url)
         assert done.returncode == 0, done

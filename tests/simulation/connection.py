@@ -147,7 +147,7 @@ class _Stepwise(UnixDomainSocketConnection):
         if not self._answers:
             try:
                 self._answers.extend(self._step(self._waiting.popleft()))
-            except BaseException:  # also the end of the actor: whoever has the connection next starts afresh
+            except BaseException:  # also the end of the actor: the next user of the connection starts afresh
                 self.disconnect()
                 raise
         answer = self._answers.popleft()

@@ -1,4 +1,4 @@
-"""A deterministic scheduler: actors are greenlets, one goes at a time, and whoever chooses decides which.
+"""A deterministic scheduler: actors are greenlets; one runs at a time, and a chooser decides which.
 
 An actor goes on until it wants to do something that others can see (a command to Redis) or waits for something. There
 it hands over, and the chooser says who is next: another actor, or the clock. Nothing else decides anything, so that
@@ -67,7 +67,7 @@ class Actor:
     light: greenlet = field(default_factory=greenlet)
 
     def begin_under(self, main: greenlet) -> None:
-        """Be ready to go; when it ends, `main` goes on, whoever made it."""
+        """Be ready to run; when it ends, `main` goes on."""
         self.light = greenlet(self._main, parent=main)
 
     @property

@@ -22,7 +22,7 @@
 -- The upload is asrq:blob:<sha256>, by the job's meta; asrq:uses:<sha256> names the jobs that may need it, of which those
 -- do that are there, name it, and have not finished. The entry asrq:cache:<key>, by the job's cache_key, is removed if it
 -- names this job. A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
--- What all jobs share (lanes, registries) is written with pcall: spoilt by somebody, it must not keep a job from being
+-- Shared keys (lanes, registries) are written with pcall: one of the wrong type must not keep a job from being
 -- erased.
 -- Returns "erased", or "missing" if nothing was there.
 

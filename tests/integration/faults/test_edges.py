@@ -1,4 +1,4 @@
-"""Where the code that keeps jobs safe meets what should not be: defects, foreign hands, a queue that is away."""
+"""Where the code that keeps jobs safe meets faults: defects, keys of the wrong type, a queue that is away."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def test_one_job_that_redis_refuses_does_not_keep_the_others_from_being_recovere
     assert reaper.run_once().recovered == ()
 
 
-def test_a_dry_run_tells_a_spoilt_job_and_leaves_it(redis: Redis, settings: Settings) -> None:
+def test_a_dry_run_tells_a_job_of_the_wrong_type_and_leaves_it(redis: Redis, settings: Settings) -> None:
     redis.set(keys.job("odd"), "a string")
     redis.zadd(keys.LEASES, {"batch/odd/first": 1.0})
     assert Reaper(redis, settings).run_once(dry_run=True).refused == ("odd",)

@@ -1,4 +1,4 @@
-"""What a foreign hand has spoilt: a job ends for what is wrong with itself, and never for what all jobs share."""
+"""Keys of the wrong type: a job ends because of its own, never because of shared ones."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_what_is_unsure_is_said(member: Member, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", range(6))
-def test_whoever_resumes_it_comes_to_the_same(member: Member, tmp_path: Path, kept: int) -> None:
+def test_resumed_it_comes_to_the_same(member: Member, tmp_path: Path, kept: int) -> None:
     """An attempt that ended after any of its pieces."""
     decoded = recording(
         tmp_path, (0, 12, QUIET), (15, 17, LOUD), (20, 28, QUIET), (29, 30, QUIET), (31, 41, LOUD), (44, 56, LOUD)

@@ -98,7 +98,7 @@ def test_a_job_whose_lease_has_lapsed_is_canceled(server: Server, status: str) -
 
 @pytest.mark.parametrize("spoilt", LANES)
 def test_a_job_that_waits_is_canceled_though_shared_keys_have_the_wrong_type(server: Server, spoilt: str) -> None:
-    """Both places of a job that waits cannot be spoilt: it would be in neither."""
+    """One place of a waiting job has the right type: otherwise it would be in neither."""
     shared = (spoilt, "rq:canceled:asrq-<lane>", "asrq:stats")
     (place,) = set(LANES) - {spoilt}
     waits: State = {"rq:queue:asrq-<lane>": ["job"], "rq:scheduled:asrq-<lane>": {"job": 1}}

@@ -66,7 +66,7 @@ def test_a_lane_that_is_not_its_own_is_not_searched(server: Server) -> None:
     assert server.changed() == {"rq:job:<id>": None}
 
 
-def test_what_all_jobs_share_may_be_spoilt(server: Server) -> None:
+def test_shared_keys_may_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate", "asrq:leases", *REGISTRIES)
     server.put(job("queued") | dict.fromkeys(shared, "spoilt"))
     assert erase(server) == "erased"

@@ -336,7 +336,7 @@ def test_an_execution_without_a_lease_ends_nothing(server: Server) -> None:
     assert server.changed() == {}
 
 
-def test_an_execution_without_a_lease_ends_nothing_though_the_events_are_spoilt(server: Server) -> None:
+def test_an_execution_without_a_lease_ends_nothing_though_the_events_have_the_wrong_type(server: Server) -> None:
     server.put(HELD | {"asrq:leases": {"<lane>/<id>/other": 1030}, "asrq:events:<id>": "spoilt"})
     assert end(server, "retry") == 0
     assert server.changed() == {}
@@ -413,7 +413,7 @@ def test_what_does_not_wait_is_not_passed_on(server: Server, job: State | None) 
     assert server.changed() == {"rq:queue:asrq-<lane>:intermediate": ["other"]}
 
 
-def test_what_all_share_may_be_spoilt_when_a_job_is_passed_on(server: Server) -> None:
+def test_shared_keys_may_have_the_wrong_type_when_a_job_is_passed_on(server: Server) -> None:
     """Then it is on no list that anybody knows, and the reaper finds it."""
     shared = ("rq:queue:asrq-<lane>@<need>", "rq:queues")
     server.put(DEQUEUED | dict.fromkeys(shared, "spoilt"))

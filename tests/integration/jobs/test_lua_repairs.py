@@ -91,7 +91,7 @@ def test_a_job_that_waited_for_too_long_ends(server: Server, delivery: str | Non
 
 
 def test_a_job_that_a_slot_has_taken_too_late_ends(server: Server) -> None:
-    """What else stands in its lane, where it may stand twice, is dropped by whoever takes it."""
+    """Other entries of it in its lane are dropped when they are taken."""
     server.put(WAITED | {"rq:queue:asrq-<lane>:intermediate": ["other", "<id>"]})
     assert expire(server) == 1
     expected = EXPIRED | {"rq:queue:asrq-<lane>:intermediate": ["other"]}
@@ -272,7 +272,7 @@ def test_a_delivery_is_settled_once(server: Server, counter: str | None, changes
     assert server.changed() == changes
 
 
-def test_a_delivery_is_settled_though_the_counters_are_spoilt(server: Server) -> None:
+def test_a_delivery_is_settled_though_the_counters_have_the_wrong_type(server: Server) -> None:
     server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "spoilt"})
     assert settle(server, "webhooks_delivered") == 1
     assert server.changed() == {"asrq:webhooks": {"other": 1}}

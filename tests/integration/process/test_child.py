@@ -55,7 +55,7 @@ def test_a_child_that_nobody_can_listen_to_does_not_stay(monkeypatch: pytest.Mon
 def test_a_child_that_cannot_be_killed_is_left_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As one that sleeps in the kernel: nothing sees it end, and it must not keep whoever closes it."""
+    """As one that sleeps in the kernel: nothing sees it end, and it must not block the caller of `close`."""
     (tmp_path / "deaf.py").write_text("import time; time.sleep(600)", encoding="utf-8")
     ended: queue.SimpleQueue[int] = queue.SimpleQueue()
     child = Child("deaf", on_message=lambda message: None, on_exit=ended.put)

@@ -29,7 +29,7 @@ def _called(redis: Redis, command: str) -> int:
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_it_is_loaded_once_and_is_that_of_whoever_started_last(redis: Redis, valkey_url: str, protocol: int) -> None:
+def test_it_is_loaded_once_and_is_that_of_the_last_to_start(redis: Redis, valkey_url: str, protocol: int) -> None:
     with Redis.from_url(f"{valkey_url}?protocol={protocol}") as worker:
         worker.function_load(OLDER)
         assert functions.publish(worker, replace=False)

@@ -1,4 +1,4 @@
-"""The keys that all jobs share, spoilt: what the reaper, the leases, the scripts and the doctor make of it."""
+"""Shared keys with the wrong types: what the reaper, the leases, the scripts and the doctor make of it."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_host_starts_where_all_types_are_wrong_and_serves_when_there_is_room(r
     assert redis.smembers(keys.RQ_WORKERS) == set()
 
 
-def test_a_cancel_reaches_a_job_though_the_leases_are_spoilt(redis: Redis, client: Client) -> None:
+def test_a_cancel_reaches_a_job_though_the_leases_have_the_wrong_type(redis: Redis, client: Client) -> None:
     client.submit(AUDIO, id="job")
     redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     execution = Execution("job", "first", "batch", "host.batch.1")
@@ -169,7 +169,7 @@ def test_a_cancel_reaches_a_job_though_the_leases_are_spoilt(redis: Redis, clien
         control.check()
 
 
-def test_a_trial_is_judged_though_its_outcomes_were_spoilt(redis: Redis) -> None:
+def test_a_trial_is_judged_though_its_outcomes_had_the_wrong_type(redis: Redis) -> None:
     assert policy.write(redis, None, Policy(backend="whisper", canary=Share(backend="qwen", share=0.5)), reason="test")
     key, now = keys.outcomes("qwen"), time.time() + 2
     redis.set(key, "rubbish")

@@ -247,7 +247,7 @@ def test_a_try_under_way_does_not_keep_the_courier_from_ending(
 
 
 @pytest.mark.usefixtures("at_work")
-def test_a_counter_that_somebody_spoilt_repeats_no_delivery(redis: Redis, receiver: Receiver) -> None:
+def test_a_counter_of_the_wrong_type_repeats_no_delivery(redis: Redis, receiver: Receiver) -> None:
     redis.set(keys.STATS, "spoilt")
     leave(redis, receiver.url)
     assert receiver.came.acquire(timeout=60)

@@ -269,7 +269,7 @@ def test_one_odd_key_does_not_keep_the_others_from_being_repaired(
 
 
 @pytest.mark.parametrize("place", [keys.intermediate("batch"), keys.registry("scheduled", "batch")])
-def test_a_job_that_a_foreign_hand_has_spoilt_ends(client: Client, redis: Redis, rounds: Rounds, place: str) -> None:
+def test_a_job_with_a_key_of_the_wrong_type_ends(client: Client, redis: Redis, rounds: Rounds, place: str) -> None:
     redis.set(keys.job("odd"), "a string")
     if place == keys.intermediate("batch"):
         redis.rpush(place, "odd")

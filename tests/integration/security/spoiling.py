@@ -1,4 +1,4 @@
-"""What tests of spoilt keys do: spoil them, and run a reaper that is soon sure of its doubts."""
+"""What tests of keys of the wrong type do: write them, and run a reaper that is soon sure of its doubts."""
 
 from __future__ import annotations
 

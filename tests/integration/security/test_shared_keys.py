@@ -41,7 +41,7 @@ def defects(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("key", shared_keys.TYPES)
-def test_one_spoilt_key_costs_no_job(
+def test_one_key_of_the_wrong_type_costs_no_job(
     client: Client, service: Worker, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
     lane: Lane = "interactive" if "interactive" in key else "batch"

@@ -1,4 +1,4 @@
-"""Stopping is the same whoever does it: a terminal, a service manager, a container engine."""
+"""Stopping is the same from a terminal, a service manager and a container engine."""
 
 from __future__ import annotations
 

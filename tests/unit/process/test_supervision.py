@@ -15,7 +15,7 @@ from asrq_worker.process.supervision import Supervised, wait_while_busy, wind_do
 
 @pytest.fixture
 def told() -> Iterator[list[AsrqError]]:
-    """What whoever ends the process is told."""
+    """What the code that ends the process is told."""
     failures: list[AsrqError] = []
     supervision.on_failure(failures.append)
     yield failures

@@ -86,7 +86,7 @@ def test_whatever_is_removed_inside_a_living_owner_keeps_its_folder(tmp_path: Pa
             assert spool.path.is_dir()
 
 
-def test_one_that_cannot_be_made_is_told_to_whoever_needs_it(tmp_path: Path) -> None:
+def test_one_that_cannot_be_made_is_told_to_its_next_user(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with Spool(tmp_path / "file" / "spool") as spool:
         with pytest.raises(StorageError):

@@ -1,6 +1,6 @@
 """Guards: whether samples are fit for a model, and whether what it made of them can be true. Pure, for any backend.
 
-A finding never changes a text: it is said in `warnings[]`, and whoever called decides what to try next.
+A finding never changes a text: it is said in `warnings[]`, and the caller decides what to try next.
 """
 
 from __future__ import annotations

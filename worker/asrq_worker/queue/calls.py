@@ -133,7 +133,7 @@ def renew(redis: Redis, held: Iterable[tuple[str, str, bool]], *, lease_s: float
 def reuse(
     redis: Redis, key: str, lease: str, *, ttl_s: int, useless: str | None
 ) -> tuple[Literal["busy", "ended", "ours"], str | None]:
-    """Ask who makes or has made the text with a `cache_key`; returns that with the lease of whoever it is."""
+    """Ask who makes or has made the text with a `cache_key`; returns that with the lease of that execution."""
     answer = _call(redis, "reuse", key=key, lease=lease, ttl_s=ttl_s, useless=useless)
     verdict, other = cast("tuple[bytes, bytes]", answer)
     return cast("Literal['busy', 'ended', 'ours']", verdict.decode()), _text(other) or None
