@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from asrq_jobs.dead import DeadLetter
     from asrq_jobs.errors import AsrqError, ErrorInfo
     from asrq_jobs.events import Event
-    from asrq_jobs.request import BlobAudio, PathAudio, Request, UrlAudio
+    from asrq_jobs.live import AsyncLive, Live
+    from asrq_jobs.request import BlobAudio, LiveAudio, PathAudio, Request, UrlAudio
     from asrq_jobs.result import Result, Segment, Word
     from asrq_jobs.settings import Settings
     from asrq_jobs.states import JobState, Submitted
@@ -26,21 +27,24 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `asrq --help` and programs that need one name stay quick.
 _HOMES = {
-    "AsrqError": "errors", "AsyncClient": "aio", "BlobAudio": "request", "Client": "client", "DeadLetter": "dead",
-    "ErrorInfo": "errors", "Event": "events", "JobState": "states", "PathAudio": "request", "Request": "request",
-    "Result": "result", "Segment": "result", "Settings": "settings", "Submitted": "states", "UrlAudio": "request",
-    "Word": "result",
+    "AsrqError": "errors", "AsyncClient": "aio", "AsyncLive": "live", "BlobAudio": "request", "Client": "client",
+    "DeadLetter": "dead", "ErrorInfo": "errors", "Event": "events", "JobState": "states", "Live": "live",
+    "LiveAudio": "request", "PathAudio": "request", "Request": "request", "Result": "result", "Segment": "result",
+    "Settings": "settings", "Submitted": "states", "UrlAudio": "request", "Word": "result",
 }  # fmt: skip
 
 __all__ = [
     "AsrqError",
     "AsyncClient",
+    "AsyncLive",
     "BlobAudio",
     "Client",
     "DeadLetter",
     "ErrorInfo",
     "Event",
     "JobState",
+    "Live",
+    "LiveAudio",
     "PathAudio",
     "Request",
     "Result",

@@ -19,7 +19,8 @@ from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
 from asrq_jobs.events import Entry, Event
-from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
+from asrq_jobs.live import AsyncLive, Frames
+from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
@@ -81,6 +82,29 @@ class AsyncClient:
         while group := list(islice(rest, AT_ONCE)):
             for answer in await self._run(calls.submit_many(group)):
                 yield answer
+
+    async def live(
+        self,
+        *,
+        encoding: Encoding = "pcm_s16le",
+        sample_rate: int = 16_000,
+        channels: int = 1,
+        max_s: int | None = None,
+        id: str | None = None,  # noqa: A002  # the protocol's word
+        lane: Lane = "interactive",
+        **options: Any,
+    ) -> AsyncLive:
+        """Submit a job whose sound is handed over while it is recorded; options are the fields of `asrq.request/1`.
+
+        With the `id` of a job that this, or another program, has begun with the same options, go on after its last
+        frame.
+        """
+        audio = {"kind": "live", "encoding": encoding, "sample_rate": sample_rate, "channels": channels, "max_s": max_s}
+        request = Request.build(id=id or uuid.uuid4().hex, audio=audio, lane=lane, **options)
+        live = AsyncLive(self, Frames.of(request), self._run)
+        if not (await self.submit_request(request)).created:
+            await live.resume()
+        return live
 
     # Following
 

@@ -161,6 +161,21 @@ def result(job_id: str) -> Calls[Result | None]:
     return _parsed(job_id, text) if text else None
 
 
+def riding_out(
+    step: Command | Script, retry_s: float, *, deadline: float = inf, now: Callable[[], float] = time.monotonic
+) -> Calls[Any]:
+    """Do what may be repeated, again and again while Redis is away: for `retry_s`, and not beyond the deadline."""
+    give_up, pause = now() + retry_s, _FIRST_PAUSE_S
+    while True:
+        try:
+            return (yield step)
+        except QueueError as error:
+            if not error.retryable or now() + pause > min(give_up, deadline):
+                raise
+        yield Pause(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
 def follow(
     job_id: str,
     settings: Settings,
@@ -179,15 +194,7 @@ def follow(
     longest_s = min(_BLOCK_S, settings.redis_timeout_s / 2)
 
     def patiently(step: Command) -> Calls[Any]:
-        give_up, pause = now() + settings.redis_retry_s, _FIRST_PAUSE_S
-        while True:
-            try:
-                return (yield step)
-            except QueueError as error:
-                if not error.retryable or now() + pause > min(give_up, deadline):
-                    raise
-            yield Pause(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        return riding_out(step, settings.redis_retry_s, deadline=deadline, now=now)
 
     while True:
         left = min(longest_s, deadline - now())
@@ -221,7 +228,7 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     at = yield from server_time()
     outcome = canceled(job_id, completed_at=iso(at))
     event = Event(type="canceled", at=at)
-    args: list[str | int] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
+    args: list[str | int | bytes] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
     raw: bytes = yield Script("cancel", _keys(job_id, lane, "scheduled", keys.STATS), args)
     verdict = raw.decode()
     if verdict == "missing":

@@ -19,7 +19,8 @@ from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
 from asrq_jobs.events import Entry, Event
-from asrq_jobs.request import Audio, BlobAudio, Lane, Request, UrlAudio
+from asrq_jobs.live import Frames, Live
+from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
@@ -93,6 +94,33 @@ class Client:
         rest = iter(requests)
         while group := list(islice(rest, AT_ONCE)):
             yield from self._run(calls.submit_many(group))
+
+    def live(
+        self,
+        *,
+        encoding: Encoding = "pcm_s16le",
+        sample_rate: int = 16_000,
+        channels: int = 1,
+        max_s: int | None = None,
+        id: str | None = None,  # noqa: A002  # the protocol's word
+        lane: Lane = "interactive",
+        **options: Any,
+    ) -> Live:
+        """Submit a job whose sound is handed over while it is recorded; options are the fields of `asrq.request/1`.
+
+        With the `id` of a job that this, or another program, has begun with the same options, go on after its last
+        frame.
+
+        Raises:
+            RequestError: the options do not fit.
+            QueueError: the queue is full, the id is taken, the job has ended, or Redis cannot be reached.
+        """
+        audio = {"kind": "live", "encoding": encoding, "sample_rate": sample_rate, "channels": channels, "max_s": max_s}
+        request = Request.build(id=id or uuid.uuid4().hex, audio=audio, lane=lane, **options)
+        live = Live(self, Frames.of(request), self._run)
+        if not (self.submit_request(request)).created:
+            live.resume()
+        return live
 
     # Following
 

@@ -31,6 +31,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── QueueAuthError           queue_auth
     │   ├── QueueRefusedError        queue_refused       (retryable: Redis is loading, read-only or full)
     │   ├── QueueFullError           queue_full          (retryable)
+    │   ├── TooFastError             too_fast            (retryable)
     │   ├── QuotaError               quota_exceeded      (retryable)
     │   ├── JobConflictError         job_conflict
     │   ├── JobNotFoundError         job_not_found
@@ -293,6 +294,14 @@ class QueueFullError(QueueError):
     code = "queue_full"
     retryable = True
     default_hint = "Try again later, or use the other lane."
+
+
+class TooFastError(QueueError):
+    """Frames of a live job come faster than they may."""
+
+    code = "too_fast"
+    retryable = True
+    default_hint = "Append the same frame again in a second."
 
 
 class QuotaError(QueueError):

@@ -14,6 +14,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:canceled              string  none                    the worker: the result of a job canceled while it waited,
                                                        without its id; cancel.lua copies it
     asrq:cancel:<id>           string  ASRQ_RESULT_TTL_S       cancel.lua, while the job runs
+    asrq:live:<id>             stream  a week                  append.lua: frames of a live job, entry ids are their
+                                                       numbers; goes when the job ends, unless it fails
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:uses:<sha256>         hash    as the upload           submit.lua: ids of the jobs that may still need an upload
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
@@ -170,6 +172,11 @@ def attempts(job_id: str) -> str:
 def cancel(job_id: str) -> str:
     """Mark that a running job is to be canceled."""
     return f"asrq:cancel:{job_id}"
+
+
+def live(job_id: str) -> str:
+    """Frames of a live job's sound."""
+    return f"asrq:live:{job_id}"
 
 
 def command(command_id: str) -> str:

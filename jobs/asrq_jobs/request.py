@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -18,6 +19,9 @@ JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 Lane = Literal["interactive", "batch"]
 LANES: tuple[Lane, ...] = ("interactive", "batch")
 Task = Literal["transcribe", "translate"]
+Encoding = Literal["pcm_s16le", "pcm_f32le"]
+WIDTHS: Final[Mapping[Encoding, int]] = {"pcm_s16le": 2, "pcm_f32le": 4}
+"""Bytes of a sample of one channel."""
 
 
 def _number(value: object) -> object:
@@ -58,7 +62,28 @@ class UrlAudio(_Document):
     url: str = Field(min_length=1, max_length=4096)
 
 
-Audio = Annotated[BlobAudio | PathAudio | UrlAudio, Field(discriminator="kind")]
+class LiveAudio(_Document):
+    """Sound that is still being recorded: raw PCM, appended to `asrq:live:<id>` in frames until an end mark."""
+
+    kind: Literal["live"] = "live"
+    encoding: Encoding = Field(
+        description="Of a sample: 16-bit integers, or 32-bit floats from -1 to 1; little-endian."
+    )
+    sample_rate: Whole = Field(ge=8000, le=48_000, description="In Hz.")
+    channels: Whole = Field(ge=1, le=2, description="Interleaved.")
+    max_s: Whole | None = Field(
+        default=None, ge=1, le=86_400, description="Longest recording, in seconds; null: the operator's limit."
+    )
+
+    @property
+    def width(self) -> int:
+        """Bytes of a sample of all channels."""
+        return WIDTHS[self.encoding] * self.channels
+
+
+Stored = BlobAudio | PathAudio | UrlAudio
+"""Audio that is all there before a worker begins."""
+Audio = Annotated[BlobAudio | PathAudio | UrlAudio | LiveAudio, Field(discriminator="kind")]
 
 
 class Request(_Document):

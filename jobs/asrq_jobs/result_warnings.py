@@ -7,6 +7,7 @@ MEANINGS: dict[str, str] = {
     "corrupt_media": "parts of the file are damaged and were left out",
     "other_tracks": "the file has other audio tracks, which were not transcribed; --track N takes another one",
     "non_finite_samples": "some samples are not numbers and were taken for silence",
+    "live_interrupted": "the recording broke off: nothing more came, so this is what had come",
     "no_speech": "no speech was found in it, or in a part of it",
     "invented": "text that nobody can have said in its place was left out",
     "language_unsure": "the language is a guess, or that of a part is: say which it is with --language",

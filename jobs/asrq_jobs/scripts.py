@@ -19,14 +19,16 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "erase", "note", "pass_on", "purge",
-    "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
+    "append", "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "erase", "note", "pass_on",
+    "purge", "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
 ]  # fmt: skip
 
+Arg = str | int | bytes
 LIBRARY: Final = "asrq"
 _WAYS: Final = 3
 _FLAGS: Final[Mapping[ScriptName, str]] = {
     "submit": "",
+    "append": "",
     "cancel": "'allow-oom'",  # ending jobs is what helps a server that is full
     "retry": "",
     "purge": "'allow-oom'",
@@ -62,7 +64,7 @@ def library() -> str:
     return f"#!lua name={LIBRARY}\n" + "".join(functions)
 
 
-def ways(name: ScriptName, keys: Sequence[str], args: Sequence[str | int]) -> Iterator[tuple[str | int, ...]]:
+def ways(name: ScriptName, keys: Sequence[str], args: Sequence[Arg]) -> Iterator[tuple[Arg, ...]]:
     """Yield the commands that run a script, each for a server that refused the one before (see `refused`)."""
     given = (len(keys), *keys, *args)
     yield ("FCALL", f"{LIBRARY}_{name}", *given)
@@ -89,8 +91,8 @@ def refused(errors: Sequence[ResponseError]) -> None:
 
 
 def ways_of_all(
-    calls: Sequence[tuple[ScriptName, Sequence[str], Sequence[str | int]]],
-) -> Generator[list[tuple[str | int, ...]], list[Any], list[Any]]:
+    calls: Sequence[tuple[ScriptName, Sequence[str], Sequence[Arg]]],
+) -> Generator[list[tuple[Arg, ...]], list[Any], list[Any]]:
     """Yield commands that run scripts, to be sent at once; is sent their answers, and returns the last of each.
 
     What a server refused because of the way in which it was asked comes again in the next one (see `ways`). Errors are

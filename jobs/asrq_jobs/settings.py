@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     decoder_stall_s: Seconds = Field(
         default=30.0, description="A decoder that makes no progress for this long is killed."
     )
+    live_idle_s: Seconds = Field(
+        default=60.0, description="A recording that nothing is added to for this long ends with what it has."
+    )
     chunk_s: float = Field(
         default=28.0, ge=5, le=30, description="Speech is cut at pauses into chunks of at most this."
     )

@@ -25,7 +25,7 @@ class Script:
 
     name: ScriptName
     keys: list[str]
-    args: list[str | int]
+    args: list[str | int | bytes]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@
 --
 -- Returns "canceled" (no worker has it, and it has ended), "requested" (it runs; its worker has been told), "ended" (it had
 -- ended before) or "missing".
--- It also reads asrq:leases and asrq:canceled. A job whose lease has lapsed ends here; its result is what keeps its
+-- It also removes asrq:live:<id>, and reads asrq:leases and asrq:canceled. A job whose lease has lapsed ends here; its result is what keeps its
 -- execution, should its worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own
 -- tools call canceled while an execution holds it runs. The status of a canceled job keeps it from
 -- beginning, wherever its id still is.
@@ -75,6 +75,7 @@ else
 end
 redis.call('EXPIRE', KEYS[7], ARGV[4])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
+redis.pcall('DEL', 'asrq:live:' .. ARGV[1])  -- pcall: a user of Redis that was given its rights before has not this one
 redis.call('EXPIRE', KEYS[6], ARGV[4])
 redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)
 return 'canceled'

@@ -13,7 +13,7 @@
 -- delay_s     seconds until a retry is due
 -- ttl_s       seconds to keep job, result, events, attempts and registry entry, if the job ends
 -- blob        key of the uploaded audio
--- blob_ttl_s  seconds to keep it from now on, unless the job ends well
+-- blob_ttl_s  seconds to keep it from now on, and the sound of a live job, unless the job ends well: then that sound goes
 -- execution   id of the execution; this and the next two of one that holds the job
 -- worker      RQ worker name
 -- lapsed_by   left out by the holder itself; of the reaper, the Unix time by which the lease must have lapsed
@@ -75,6 +75,10 @@ if outcome == 'completed' then
 elseif outcome ~= 'canceled' then
   redis.call('EXPIRE', given.blob, given.blob_ttl_s)
   redis.pcall('EXPIRE', uses, given.blob_ttl_s)
+  redis.call('EXPIRE', asrq.live(id), given.blob_ttl_s)
+end
+if outcome == 'completed' or outcome == 'canceled' then
+  redis.call('DEL', asrq.live(id))
 end
 
 if outcome == 'front' then

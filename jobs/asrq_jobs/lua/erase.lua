@@ -19,6 +19,7 @@
 -- KEYS[16]  rq:executions:<id>                 zset    RQ's executions of the job
 -- ARGV[1]   id
 --
+-- The sound of a live job, asrq:live:<id>, goes as well.
 -- The upload is asrq:blob:<sha256>, by the job's meta; asrq:uses:<sha256> names the jobs that may need it, of which those
 -- do that are there, name it, and have not finished. The entry asrq:cache:<key>, by the job's cache_key, is removed if it
 -- names this job. A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
@@ -43,6 +44,7 @@ for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do
 end
 
 local found = redis.call('DEL', KEYS[1], unpack(KEYS, 10))
+redis.pcall('DEL', 'asrq:live:' .. id)
 for at = 5, 8 do
   found = found + (tonumber(redis.pcall('ZREM', KEYS[at], id)) or 0)
 end

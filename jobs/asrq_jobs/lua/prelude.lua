@@ -36,6 +36,7 @@ function asrq.cache(key) return 'asrq:cache:' .. key end
 function asrq.cancel(id) return 'asrq:cancel:' .. id end
 function asrq.chunks(id) return 'asrq:chunks:' .. id end
 function asrq.events(id) return 'asrq:events:' .. id end
+function asrq.live(id) return 'asrq:live:' .. id end
 function asrq.result(id) return 'asrq:result:' .. id end
 function asrq.uses(blob) return 'asrq:uses:' .. string.sub(blob, 11) end  -- of asrq:blob:<sha256>
 

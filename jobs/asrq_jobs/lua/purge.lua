@@ -10,6 +10,7 @@
 -- KEYS[7]  rq:results:<id>        stream  RQ's results
 -- ARGV[1]  id
 --
+-- It also removes asrq:live:<id>.
 -- Returns "purged", "missing", or the status of a job that has not failed.
 
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -21,4 +22,5 @@ if not status then
   return listed == 1 and 'purged' or 'missing'
 end
 redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
+redis.pcall('DEL', 'asrq:live:' .. ARGV[1])  -- pcall: a user of Redis that was given its rights before has not this one
 return 'purged'

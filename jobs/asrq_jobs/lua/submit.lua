@@ -151,8 +151,9 @@ if doc.id ~= id or given(doc.lane, 'batch') ~= lane then
   return invalid('The id and lane of the request differ from those it is submitted under.')
 end
 local audio = doc.audio
-if type(audio) ~= 'table' or (audio.kind ~= 'blob' and audio.kind ~= 'path' and audio.kind ~= 'url') then
-  return invalid('Field \'audio.kind\': must be blob, path or url.')
+if type(audio) ~= 'table' or
+  (audio.kind ~= 'blob' and audio.kind ~= 'path' and audio.kind ~= 'url' and audio.kind ~= 'live') then
+  return invalid('Field \'audio.kind\': must be blob, path, url or live.')
 end
 if audio.kind == 'blob' then
   if type(audio.sha256) ~= 'string' or #audio.sha256 ~= 64 or string.find(audio.sha256, '[^0-9a-f]') then
@@ -160,6 +161,19 @@ if audio.kind == 'blob' then
   end
   if given(audio.name, cjson.null) ~= cjson.null and not is_text(audio.name, 0, 255) then
     return invalid('Field \'audio.name\': must be text of at most 255 characters, or null.')
+  end
+elseif audio.kind == 'live' then
+  if audio.encoding ~= 'pcm_s16le' and audio.encoding ~= 'pcm_f32le' then
+    return invalid('Field \'audio.encoding\': must be pcm_s16le or pcm_f32le.')
+  end
+  if not is_whole(audio.sample_rate, 48000) or audio.sample_rate < 8000 then
+    return invalid('Field \'audio.sample_rate\': must be a whole number from 8000 to 48000.')
+  end
+  if not is_whole(audio.channels, 2) then
+    return invalid('Field \'audio.channels\': must be 1 or 2.')
+  end
+  if given(audio.max_s, cjson.null) ~= cjson.null and not is_whole(audio.max_s, 86400) then
+    return invalid('Field \'audio.max_s\': must be a whole number from 1 to 86400, or null.')
   end
 elseif not is_text(audio[audio.kind], 1, 4096) then
   return invalid('Field \'audio.' .. audio.kind .. '\': must be text of 1 to 4096 characters.')
@@ -242,6 +256,8 @@ if audio.kind == 'path' then
 elseif audio.kind == 'url' then
   name = string.match(string.match(audio.url, '^[^?#]*'), '^.*[^/]') or ''
   name = string.match(name, '^.*[/@](.*)$') or name
+elseif audio.kind == 'live' then
+  name = 'live'
 end
 if not name or name == '' then
   name = audio.kind
@@ -251,6 +267,11 @@ end
 local meta = {request_sha1 = fingerprint, blob = audio.kind == 'blob' and audio.sha256 or nil,
   queue_ttl_s = doc.queue_ttl_s ~= cjson.null and doc.queue_ttl_s or nil}
 local clock = redis.call('TIME')
+if audio.kind == 'live' then  -- what append.lua has to know
+  local width = (audio.encoding == 'pcm_s16le' and 2 or 4) * audio.channels
+  meta.live = {width = width, rate = width * audio.sample_rate, since = tonumber(clock[1]),
+    max_s = audio.max_s ~= cjson.null and audio.max_s or nil}
+end
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
 redis.call('HSET', KEYS[1],

@@ -28,7 +28,8 @@ def documented(part: str, row: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("part", "script", "row"),
-    [("Submitting", "submit", "KEYS 1 to 7"), ("Cancelling", "cancel", "KEYS 1 to 10"),
+    [("Submitting", "submit", "KEYS 1 to 7"), ("Live audio", "append", "KEYS 1 to 4"),
+     ("Cancelling", "cancel", "KEYS 1 to 10"),
      ("Retrying by hand", "retry", "KEYS 1 to 9")],
 )  # fmt: skip
 def test_keys_are_those_of_the_scripts(part: str, script: str, row: str) -> None:
@@ -62,9 +63,10 @@ def test_every_request_field_is_described() -> None:
 
 def test_the_examples_are_documents() -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)\n```", TEXT, re.DOTALL) if "\n{" not in text]
-    request, result, error = examples
+    request, live, result, error = examples
     request["audio"]["sha256"] = "0" * 64
     assert Request.parse(json.loads(Request.parse(request).to_json())) == Request.parse(request)
+    assert Request.parse(request | {"audio": live}).to_json()
     assert Result.model_validate(result).document() == result
     assert set(error) == {"code", "message", "retryable", "stage", "hint"}
 

@@ -15,7 +15,7 @@ from asrq_worker.queue import functions
 from asrq_worker.reaper.reaper import Reaper
 
 OLDER = "#!lua name=asrq\nredis.register_function('asrq_submit', function() return 'older' end)"
-ALL = {f"asrq_{name}" for name in ("submit", "cancel", "retry", "erase", "purge", "digest")}
+ALL = {f"asrq_{name}" for name in ("submit", "append", "cancel", "retry", "erase", "purge", "digest")}
 
 
 def _names(redis: Redis) -> set[str]:

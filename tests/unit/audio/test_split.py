@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrq_worker.audio.split import Piece, split, split_again
+from asrq_worker.audio.split import Piece, likely, split, split_again
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 LONGEST_S = 28.0
@@ -107,3 +107,20 @@ def test_speech_without_a_pause_is_cut_at_its_quietest_place() -> None:
 def test_speech_without_a_pause_is_cut_into_as_few_pieces_as_possible(length_s: float) -> None:
     pieces = split(seconds((0, length_s)), longest_s=LONGEST_S, read=hum)
     assert len(pieces) == -(-round(length_s * 1000) // round(LONGEST_S * 1000))
+
+
+@given(speech(), st.data())
+def test_what_a_long_silence_has_closed_is_heard_before_the_end(spans: list[Span], data: st.DataObject) -> None:
+    known = data.draw(st.integers(0, len(spans)))
+    until = spans[known][0] if known < len(spans) else (spans[-1][1] if spans else 0)
+    pieces = split(spans, longest_s=LONGEST_S, read=hum)
+    early = likely(spans[:known], until, longest_s=LONGEST_S, read=hum)
+    closed = [(end, start) for (_, end), (start, _) in pairwise([*spans[:known], (until, until)])]
+    last = max((end for end, start in closed if start - end >= 2 * SAMPLE_RATE), default=0)
+    assert [piece for piece in early if piece.stop <= last] == [piece for piece in pieces if piece.stop <= last]
+
+
+def test_enough_speech_for_another_piece_lets_one_be_heard() -> None:
+    spans = seconds(*((10.0 * n, 10.0 * n + 9.5) for n in range(6)))
+    assert likely(spans[:4], spans[3][1], longest_s=LONGEST_S, read=hum) == []
+    assert likely(spans[:5], spans[4][1], longest_s=LONGEST_S, read=hum) == [Piece(spans[0][0], spans[1][1])]

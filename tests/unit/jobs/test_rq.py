@@ -19,7 +19,7 @@ from asrq_jobs.timestamp import iso
 
 SOURCES = sorted(path for room in ("jobs/asrq_jobs", "worker/asrq_worker") for path in (REPO / room).rglob("*.py"))
 LUA = REPO / "jobs/asrq_jobs/lua"
-OF_CLIENTS = {"submit", "cancel", "retry", "purge", "digest"}
+OF_CLIENTS = {"append", "submit", "cancel", "retry", "erase", "purge", "digest"}
 FIELDS = {"enqueued_at", "last_heartbeat", "attempts_before", "return_value", "exc_string", "success_callback_name"}
 """Names of fields that RQ or our part of its hashes has, and nothing else."""
 

@@ -4,9 +4,16 @@ Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (pr
 
     in    {"op":"decode","track","max_s","memory_mb","cpu_s","cpu_share"}, with two open files
           (process/handover.py): the media, the output
+          {"op":"live","encoding","sample_rate","channels","max_s","memory_mb","cpu_s","cpu_share"}, with two open
+          files: raw sound that is being recorded, the output
+          {"op":"more","bytes","end"}             the length of the raw sound by now, and whether that is all
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
           {"op":"done","samples","spans","vad_s","container","codec","sample_rate","channels","track","tracks","warnings"}
+          {"op":"done"}                           to live
+          {"op":"done","samples","spans","until"} to more: the speech that will not change, and where at the earliest
+                                                  other speech begins
+          {"op":"done","samples","spans","warnings"}  to the last of these: all speech
           {"op":"error","error"}                  an ErrorInfo document; without "ready" before it, the end
 
 `track` is a number from 1, or null: tracks.py chooses. The output gets the samples as raw little-endian float32, 16 kHz
@@ -23,9 +30,10 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from asrq_jobs import extras
@@ -39,6 +47,7 @@ from asrq_worker.process.serve import Message, serve
 from asrq_worker.storage.disk import write_all, writing
 
 if TYPE_CHECKING:  # at run time the packages it needs may be missing
+    from asrq_worker.audio.growing import Growing
     from asrq_worker.audio.media import Media
 with suppress(ModuleNotFoundError):  # Windows has none
     import resource
@@ -54,7 +63,7 @@ _SLACK = 1 << 20  # bytes
 def make_handler(send: Send) -> Handle:
     """Load FFmpeg and the speech detector, say so, and return what decodes one file."""
     try:
-        from asrq_worker.audio import media, speech
+        from asrq_worker.audio import growing, media, speech
     except ImportError as error:
         missing = ExtraMissingError(f"Decoding needs the package {error.name}.", hint=extras.hint("worker"))
         send({"op": "error", "error": missing.info().model_dump()})
@@ -69,16 +78,17 @@ def make_handler(send: Send) -> Handle:
         processor = _Processor(message["cpu_s"], message["cpu_share"])
         progress = _Progress(send, lambda: processor.allow(work.seconds))
 
-        def write(samples: Samples) -> None:
-            with writing():
-                write_all(out, samples.astype("<f4", copy=False).tobytes())
-
         def hear(choose: tracks.Choose) -> _Heard:
             with writing():
                 out.seek(0)
                 out.truncate()
             decoded = media.decode(
-                source, choose=choose, work=work, longest_s=message["max_s"], write=write, on_progress=progress.at
+                source,
+                choose=choose,
+                work=work,
+                longest_s=message["max_s"],
+                write=partial(_write, out),
+                on_progress=progress.at,
             )
             began = time.perf_counter()
             with writing():
@@ -89,12 +99,18 @@ def make_handler(send: Send) -> Handle:
         done = {"op": "done", "spans": heard.spans, "vad_s": heard.vad_s} | asdict(heard.media)
         send(done | {"warnings": [*heard.media.warnings, *(["other_tracks"] if others else [])]})
 
+    live = _Live(send, growing.Growing)
+
     def handle(message: Message) -> None:
-        given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
-        _limit(message["memory_mb"] << 20, int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
         try:
-            with os.fdopen(given, "rb") as source, os.fdopen(to_fill, "rb+", buffering=0) as out:
-                decode(message, source, out)
+            match message["op"]:
+                case "live":
+                    live.begin(message)
+                case "more":
+                    live.more(message)
+                case _:
+                    with _files_of(message) as (source, out):
+                        decode(message, source, out)
         except AsrqError as error:
             send({"op": "error", "error": error.info().model_dump()})
         except MemoryError:
@@ -119,6 +135,54 @@ class _Heard:
     media: Media
     spans: list[tuple[int, int]]
     vad_s: float
+
+
+class _Live:
+    """The recording that this process works on, if there is one."""
+
+    def __init__(self, send: Send, growing: type[Growing]) -> None:
+        self._send = send
+        self._growing = growing
+        self._opened = ExitStack()
+        self._recordings: list[Growing] = []
+
+    def begin(self, message: Message) -> None:
+        """Take another one."""
+        self._opened.close()
+        source, out = self._opened.enter_context(_files_of(message))
+        recording = self._growing(
+            source,
+            out,
+            encoding=message["encoding"],
+            sample_rate=message["sample_rate"],
+            channels=message["channels"],
+            longest_s=message["max_s"],
+            write=partial(_write, out),
+            on_progress=_Processor(message["cpu_s"], message["cpu_share"]).allow,
+        )
+        self._recordings = [recording]
+        self._send({"op": "done"})
+
+    def more(self, message: Message) -> None:
+        """Go on with it."""
+        (recording,) = self._recordings
+        with writing():
+            if not message["end"]:
+                spans, until = recording.take(message["bytes"])
+                self._send({"op": "done", "samples": recording.samples, "spans": spans, "until": until})
+                return
+            spans = recording.end(message["bytes"])
+        broken = ["non_finite_samples"] if recording.broken else []
+        self._send({"op": "done", "samples": recording.samples, "spans": spans, "warnings": broken})
+        self._opened.close()
+
+
+@contextmanager
+def _files_of(message: Message) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
+    _limit(message["memory_mb"] << 20, int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
+    with os.fdopen(given, "rb") as source, os.fdopen(to_fill, "rb+", buffering=0) as out:
+        yield source, out
 
 
 class _Progress:
@@ -151,6 +215,11 @@ class _Processor:
         """Move the limit on, so many seconds of sound being decoded."""
         if sys.platform != "win32":
             _set_limit(resource.RLIMIT_CPU, int(self._least_s + self._share * seconds) + 1)
+
+
+def _write(out: BinaryIO, samples: Samples) -> None:
+    with writing():
+        write_all(out, samples.astype("<f4", copy=False).tobytes())
 
 
 def _limit(memory: int, file_size: int) -> None:

@@ -96,7 +96,7 @@ class DecodeProcess:
         check: Callable[[], None],
         stall_s: float,
     ) -> Message:
-        """Send one request and its open files (see `decode_child`); return its `done` message.
+        """Send one request, and open files if it takes any (see `decode_child`); return its `done` message.
 
         `check` is called five times a second; what it raises passes on, and leaves a busy process behind.
 
@@ -106,7 +106,7 @@ class DecodeProcess:
             DecoderCrashedError: the process died.
         """
         self.sound = False
-        self.files += 1
+        self.files += bool(files)
         self._child.send(request, files)  # if it is gone, its `exit` message waits for us
         heard = time.monotonic()
         while True:

@@ -31,9 +31,32 @@ _FILES = 200  # then a decoder is replaced, so that leaks of native code stay sm
 log = logging.getLogger(__name__)
 
 
+class Sound:
+    """Audio at 16 kHz mono. `path` holds `samples` little-endian float32 values; `spans` is the speech in samples."""
+
+    path: Path
+    samples: int
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.samples / SAMPLE_RATE
+
+    def read(self, start: int, stop: int) -> Samples:
+        """Return the samples from `start` to `stop`, float32 of shape (stop - start,).
+
+        Raises:
+            StorageError: the file is gone.
+        """
+        with writing():
+            samples = np.fromfile(self.path, dtype="<f4", count=stop - start, offset=start * 4)
+        return samples.astype(np.float32, copy=False)
+
+
 @dataclass(frozen=True)
-class DecodedAudio:
-    """Audio at 16 kHz mono. `path` holds `samples` little-endian float32 values; `spans` is the speech in samples.
+class DecodedAudio(Sound):
+    """Audio that is decoded as a whole.
 
     `container`, `codec`, `sample_rate` (Hz) and `channels` describe the source, of whose `tracks` it is number `track`.
     `warnings`: truncated_media, corrupt_media, non_finite_samples, other_tracks.
@@ -52,21 +75,6 @@ class DecodedAudio:
     vad_s: float = 0.0
     """Seconds that it took to find the speech."""
 
-    @property
-    def seconds(self) -> float:
-        """Length in seconds."""
-        return self.samples / SAMPLE_RATE
-
-    def read(self, start: int, stop: int) -> Samples:
-        """Return the samples from `start` to `stop`, float32 of shape (stop - start,).
-
-        Raises:
-            StorageError: the file is gone.
-        """
-        with writing():
-            samples = np.fromfile(self.path, dtype="<f4", count=stop - start, offset=start * 4)
-        return samples.astype(np.float32, copy=False)
-
 
 class DecoderPool:
     """Decoder processes, each for one file at a time. Thread-safe."""
@@ -78,12 +86,13 @@ class DecoderPool:
         of the audio.
         """
         self._count = count
-        self._stall_s = stall_s
-        self._limits = {"memory_mb": memory_mb, "max_s": max_s, "cpu_s": _CPU_S, "cpu_share": _CPU_SHARE}
+        self.stall_s = stall_s
+        self.limits = {"memory_mb": memory_mb, "max_s": max_s, "cpu_s": _CPU_S, "cpu_share": _CPU_SHARE}
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._all: set[DecodeProcess] = set()
         self._idle: list[DecodeProcess] = []
+        self._aside: list[DecodeProcess] = []
         self._line = Line(count)
         self._replacements: list[Supervised] = []
         self._busy = 0
@@ -177,11 +186,11 @@ class DecoderPool:
             files = source.fileno(), out.fileno()
             try:
                 done = decoder.run(
-                    {"op": "decode", "track": track, **self._limits},
+                    {"op": "decode", "track": track, **self.limits},
                     files,
                     on_progress=on_progress,
                     check=check,
-                    stall_s=self._stall_s,
+                    stall_s=self.stall_s,
                 )
             except DecoderCrashedError:
                 if self._closed.is_set():
@@ -202,6 +211,48 @@ class DecoderPool:
         )
 
     @contextmanager
+    def aside(self) -> Iterator[DecodeProcess]:
+        """Lend a decoder beside those of the pool: sound that comes as slowly as it is spoken would keep files waiting.
+
+        It is kept for the next one, unless something is raised.
+
+        Raises:
+            DecoderError: it does not start.
+            ShutdownError: the pool was closed.
+        """
+        with self._changed:
+            kept = [decoder for decoder in self._aside if not decoder.gone]
+            self._aside = kept[1:]
+        decoder = kept[0] if kept else self._begun()
+        keep = False
+        try:
+            yield decoder
+            with self._changed:
+                if keep := self._fit(decoder):
+                    self._aside.append(decoder)
+        except DecoderCrashedError:
+            if self._closed.is_set():
+                raise ShutdownError("The worker is stopping.") from None
+            raise
+        finally:
+            if not keep:
+                self._drop(decoder)
+
+    def _begun(self) -> DecodeProcess:
+        fresh = self._launch()
+        try:
+            fresh.wait_ready()
+            if self._closed.is_set():
+                raise ShutdownError("The worker is stopping.")
+        except AsrqError:
+            self._drop(fresh)
+            raise
+        return fresh
+
+    def _fit(self, decoder: DecodeProcess) -> bool:
+        return decoder.sound and not decoder.gone and decoder.files < _FILES and not self._closed.is_set()
+
+    @contextmanager
     def _turn(self, check: Callable[[], None], urgent: bool) -> Iterator[DecodeProcess]:
         decoder, caller = self._acquire(check, urgent)
         try:
@@ -210,8 +261,7 @@ class DecoderPool:
             with self._changed:
                 self._busy -= 1
                 self._line.give_back(caller)
-                fit = decoder.sound and not decoder.gone and decoder.files < _FILES
-                keep = fit and not self._closed.is_set()
+                keep = self._fit(decoder)
                 if keep:
                     self._idle.append(decoder)
                 self._changed.notify_all()

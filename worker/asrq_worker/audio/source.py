@@ -17,7 +17,7 @@ from asrq_jobs.errors import (
     AudioUnreadableError,
     BlobMissingError,
 )
-from asrq_jobs.request import Audio, BlobAudio, PathAudio, UrlAudio
+from asrq_jobs.request import BlobAudio, PathAudio, Stored, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
 from asrq_worker.audio.roots import Roots
@@ -72,7 +72,7 @@ class Source:
         )
         self._most = settings.max_audio_mb << 20
 
-    def fetch(self, audio: Audio, check: Check) -> LocalAudio:
+    def fetch(self, audio: Stored, check: Check) -> LocalAudio:
         """Return the audio as a file. `check` is called at least four times a second, as far as
         the file system answers; what it raises passes on.
 

@@ -6,7 +6,7 @@ speech not for seconds. So it starts afresh every few seconds. What that changed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -22,9 +22,11 @@ _SPEECH = 0.5  # the probability from which on speech begins
 _NO_SPEECH = 0.35  # below, it ends
 _PAUSE = 10 * _FRAME  # 0.3 s: a place to cut at
 _PAD = SAMPLE_RATE // 4  # losing speech is worse than keeping silence
-_BLOCK = 120 * SAMPLE_RATE  # bounds memory, and is under a second's work
+BLOCK = 120 * SAMPLE_RATE
+"""Samples that are looked at together: bounds memory, and is under a second's work."""
 _EDGE = SAMPLE_RATE  # Russian clips: 1.3 points of the word error rate
-_OVERLAP = 5 * SAMPLE_RATE  # heard before and after a block: pauses and paddings there are known whole
+OVERLAP = 5 * SAMPLE_RATE
+"""Samples that are heard before and after a block: pauses and paddings there are known whole."""
 _LEVEL = 0.999  # of the amplitudes; a click does not hide how quiet the rest is
 _FAINT = 0.02
 _USUAL = 0.2
@@ -45,20 +47,31 @@ def find(file: BinaryIO, samples: int, *, on_block: Callable[[], None]) -> list[
     audio.
     """
     spans: list[Span] = []
-    for start in range(0, samples, _BLOCK):
-        stop = min(start + _BLOCK, samples)
-        low, high = max(0, start - _OVERLAP), min(samples, stop + _OVERLAP)
-        file.seek(low * 4)
-        block = np.frombuffer(file.read((high - low) * 4), dtype="<f4")
-        for span in _in_block(block):
-            inside = max(low + span[0], start), min(low + span[1], stop)
-            if inside[0] >= inside[1]:
-                continue
-            if spans and inside[0] == start == spans[-1][1]:  # speech that goes on across the border
-                inside = spans.pop()[0], inside[1]
-            spans.append(inside)
+    for start in range(0, samples, BLOCK):
+        low, block = read_block(file, start, samples)
+        take_in(spans, _in_block(block), low, start)
         on_block()
     return keep_edges(spans, samples)
+
+
+def read_block(file: BinaryIO, start: int, samples: int) -> tuple[int, Samples]:
+    """Return where a block of `samples` begins to be heard that begins at `start`, and what is heard."""
+    low, high = max(0, start - OVERLAP), min(samples, start + BLOCK + OVERLAP)
+    file.seek(low * 4)
+    return low, np.frombuffer(file.read((high - low) * 4), dtype="<f4")
+
+
+def take_in(spans: list[Span], found: Iterable[Span], low: int, start: int) -> None:
+    """Add to the spans of the blocks before what was found in samples from `low` on, of which the block has those from
+    `start` on."""
+    stop = start + BLOCK
+    for span in found:
+        inside = max(low + span[0], start), min(low + span[1], stop)
+        if inside[0] >= inside[1]:
+            continue
+        if spans and inside[0] == start == spans[-1][1]:  # speech that goes on across the border
+            inside = spans.pop()[0], inside[1]
+        spans.append(inside)
 
 
 def keep_edges(spans: list[Span], samples: int) -> list[Span]:
@@ -68,24 +81,39 @@ def keep_edges(spans: list[Span], samples: int) -> list[Span]:
     """
     if not spans:
         return spans
-    (first, _), (_, last) = spans[0], spans[-1]
-    if first <= _EDGE:
-        spans[0] = (0, spans[0][1])
-    if samples - last <= _EDGE:
+    keep_beginning(spans)
+    if samples - spans[-1][1] <= _EDGE:
         spans[-1] = (spans[-1][0], samples)
     return spans
 
 
+def keep_beginning(spans: list[Span]) -> list[Span]:
+    """Do so with the first span."""
+    if spans and spans[0][0] <= _EDGE:
+        spans[0] = (0, spans[0][1])
+    return spans
+
+
 def _in_block(block: Samples) -> list[Span]:
+    gain = gain_of(block)
+    return spans_of(windows(block, gain), len(block)) if gain else []
+
+
+def gain_of(block: Samples) -> float:
+    """Return by what samples are multiplied before they are judged: 1 as a rule, 0 where nothing but zeros is.
+
+    The detector hears nothing at -60 dBFS, where models still understand.
+    """
     level = float(np.quantile(np.abs(block), _LEVEL))
     if level == 0:
         level = float(np.abs(block).max())
-    if level == 0:
-        return []
-    if not _FAINT < level < 1:  # the detector hears nothing at -60 dBFS, where models still understand
-        block = np.clip(block * np.float32(_USUAL / level), -1, 1)
-    spans = [(start * _FRAME, stop * _FRAME) for start, stop in voiced(_probabilities(block))]
-    return _padded(spans, len(block))
+    return 1.0 if _FAINT < level < 1 else _USUAL / level if level else 0.0
+
+
+def spans_of(judged: Sequence[NDArray[np.float32]], samples: int) -> list[Span]:
+    """Return the speech in a block of so many samples, padded, by what `windows` made of it."""
+    spans = [(start * _FRAME, stop * _FRAME) for start, stop in voiced(np.concatenate(judged))]
+    return _padded(spans, samples)
 
 
 def voiced(probabilities: NDArray[np.float32]) -> list[Span]:
@@ -107,15 +135,23 @@ def voiced(probabilities: NDArray[np.float32]) -> list[Span]:
     return spans if start is None else [*spans, (start, len(probabilities))]
 
 
-def _probabilities(block: Samples) -> NDArray[np.float32]:
-    """Return how probable speech is in each frame of a block of shape (n,), the last filled up with silence."""
+def windows(block: Samples, gain: float, known: Sequence[NDArray[np.float32]] = ()) -> list[NDArray[np.float32]]:
+    """Return how probable speech is in each frame of a block of shape (n,), the last filled up with silence: window by
+    window, of which `known` are the first, if they were judged before."""
     model, padded = get_vad_model(), np.pad(block, (0, -len(block) % _FRAME))
-    found = []
-    for start in range(0, len(padded), _WINDOW):
+    found = list(known)
+    for start in range(len(found) * _WINDOW, len(padded), _WINDOW):
         low = max(0, start - _RUN_IN)
         window = padded[low : start + _WINDOW].copy()  # the model writes to it
+        if gain != 1:
+            window = np.clip(window * np.float32(gain), -1, 1)
         found.append(model(window).ravel()[(start - low) // _FRAME :])
-    return np.concatenate(found)
+    return found
+
+
+def whole_windows(samples: int) -> int:
+    """Return how many windows of a block of so many samples stay as they are, whatever follows."""
+    return samples // _WINDOW
 
 
 def _padded(spans: list[Span], samples: int) -> list[Span]:

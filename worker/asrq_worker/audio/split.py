@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +53,36 @@ def split(spans: Sequence[Span], *, longest_s: float, read: Read) -> list[Piece]
     """
     longest = int(longest_s * SAMPLE_RATE)
     pieces: list[Piece] = []
+    for run, _ in _runs(spans, 0, longest, read):
+        pieces += _pack(run, longest)
+    return pieces
+
+
+def _runs(spans: Sequence[Span], until: int, longest: int, read: Read) -> Iterator[tuple[list[_Unit], bool]]:
+    """Yield the units of speech without a long silence, and whether one follows, speech going on at `until` at best."""
     run: list[_Unit] = []
     for start, stop in spans:
         gap = start - run[-1].stop if run else 0
         if gap >= _SILENCE:
-            pieces += _pack(run, longest)
+            yield run, True
             run = []
         run += _cut(start, stop, gap / SAMPLE_RATE + _PAUSE, longest, read)
-    return pieces + _pack(run, longest)
+    if run:
+        yield run, until - run[-1].stop >= _SILENCE
+
+
+def likely(spans: Sequence[Span], until: int, *, longest_s: float, read: Read) -> list[Piece]:
+    """Return pieces into which `split` will pack these spans and any that begin at `until` or later.
+
+    Where no long silence has closed them yet, they are those that enough speech for a whole piece follows: what comes
+    may still change the plan, and does so seldom. The arguments are otherwise those of `split`.
+    """
+    longest = int(longest_s * SAMPLE_RATE)
+    pieces: list[Piece] = []
+    for run, closed in _runs(spans, until, longest, read):
+        packed = _pack(run, longest)
+        pieces += [piece for piece in packed if closed or run[-1].stop - piece.stop >= longest]
+    return pieces
 
 
 def split_again(piece: Piece, spans: Sequence[Span], *, read: Read) -> list[Piece]:

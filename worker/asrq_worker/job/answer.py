@@ -28,11 +28,11 @@ def completed(
     decoded: DecodedAudio,
     served: Served,
     *,
-    fetch_s: float,
-    decode_s: float,
+    fetch_s: float | None,
+    decode_s: float | None,
     total_s: float,
 ) -> Result:
-    """Return the result of a job that was served."""
+    """Return the result of a job that was served; times that are None are not told: they are those of a recording."""
     heard = served.heard
     merged = merge(heard.chunks, word_timestamps=request.word_timestamps)
     warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
@@ -65,9 +65,9 @@ def completed(
         ),
         timings=Timings(
             model_load_s=round(heard.loaded.load_s, 4),
-            decode_s=round(decode_s, 4),
-            fetch_s=round(fetch_s, 4),
-            vad_s=round(decoded.vad_s, 4),
+            decode_s=_rounded(decode_s),
+            fetch_s=_rounded(fetch_s),
+            vad_s=_rounded(None if decode_s is None else decoded.vad_s),
             inference_s=round(sum(done.inference_s for done in heard.work), 4),
             total_s=round(total_s, 4),
             rtfx=round(decoded.seconds / total_s, 2),
@@ -92,6 +92,10 @@ def reused(earlier: Result, request: Request, local: LocalAudio, *, total_s: flo
             "cached": True,
         }
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
 
 
 def _mean(values: Iterable[float]) -> float | None:

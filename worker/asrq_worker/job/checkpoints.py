@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 from asrq_jobs.events import Event
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.decoder import Sound
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import ChunkOptions, Samples, Transcript
 
@@ -26,12 +26,12 @@ class Kept(Protocol):
 class Checkpoints:
     """Those of one job on one engine."""
 
-    def __init__(self, kept: Kept, decoded: DecodedAudio, fingerprint: str) -> None:
-        """`fingerprint` is the engine's (`engine.fingerprint`)."""
+    def __init__(self, kept: Kept, decoded: Sound, fingerprint: str, *, expected: bool = True) -> None:
+        """`fingerprint` is the engine's (`engine.fingerprint`); `expected`: there may be any."""
         self._kept = kept
         self._decoded = decoded
         self._fingerprint = fingerprint
-        self._finished = kept.load() if decoded.spans else {}
+        self._finished = kept.load() if expected else {}
         places = filter(None, map(_PLACE.fullmatch, self._finished))
         self._places = {Piece(int(place[1]), int(place[2])) for place in places}
 

@@ -16,7 +16,8 @@ from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOf
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.decoder import Sound
+from asrq_worker.audio.live import Recording
 from asrq_worker.audio.split import Piece, Span, split, split_again
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
@@ -93,14 +94,17 @@ def ready(member: Member, control: JobControl, *, within_s: float) -> Loaded:
 
 def transcribe(
     job: InferenceJob,
-    decoded: DecodedAudio,
+    sound: Sound,
     member: Member,
     loaded: Loaded,
     *,
     chunk_s: float,
     stand_in: bool = False,
 ) -> Transcription:
-    """Transcribe decoded audio on one engine; `stand_in`: another backend is there to take over.
+    """Transcribe audio on one engine; `stand_in`: another backend is there to take over.
+
+    Of a recording that goes on, what will probably be a piece is heard meanwhile. After its end it is as any other, but
+    for the pieces that are done.
 
     An engine that is past its deadlines for a while, and neither works nor ends, is not waited for.
 
@@ -109,10 +113,13 @@ def transcribe(
     """
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
-    hearing = _Hearing(job, decoded, member, loaded, options)
+    hearing = _Hearing(job, sound, member, loaded, options)
+    hear_out = functools.partial(_hear_out, hearing, job.control, member, stand_in=stand_in)
     try:
-        for _ in hearing.rounds(split(decoded.spans, longest_s=longest_s, read=decoded.read)):
-            _hear_out(hearing, job.control, member, stand_in=stand_in)
+        if isinstance(sound, Recording):
+            hear_out(_Meanwhile(sound, hearing, longest_s))
+        for _ in hearing.rounds(split(sound.spans, longest_s=longest_s, read=sound.read)):
+            hear_out()
     finally:
         member.scheduler.cancel(hearing.flow)
     pieces = sorted(hearing.done, key=lambda piece: piece.start)
@@ -120,19 +127,50 @@ def transcribe(
     return Transcription(loaded, chunks, tuple(hearing.work), (*hearing.warnings, *_findings(chunks, options)))
 
 
-def _hear_out(hearing: _Hearing, control: JobControl, member: Member, *, stand_in: bool) -> None:
+class _Meanwhile:
+    """Has the pieces of a recording heard while it goes on."""
+
+    def __init__(self, recording: Recording, hearing: _Hearing, longest_s: float) -> None:
+        self._recording = recording
+        self._hearing = hearing
+        self._longest_s = longest_s
+        self.look()
+
+    @property
+    def over(self) -> bool:
+        """Whether the recording has ended."""
+        return self._recording.ended
+
+    def grow(self) -> None:
+        """Wait for more of it, for a moment."""
+        if self._recording.grow(_POLL_S):
+            self.look()
+
+    def look(self) -> None:
+        """Begin what can be."""
+        if not self.over:
+            self._hearing.begin_early(self._recording.likely_pieces(longest_s=self._longest_s))
+
+
+def _hear_out(
+    hearing: _Hearing, control: JobControl, member: Member, meanwhile: _Meanwhile | None = None, *, stand_in: bool
+) -> None:
+    """Wait until all that was begun is heard; or, `meanwhile`, until the recording has ended."""
     hung = 0
     if hearing.pending:
         hearing.tell()  # or the wait for the engine would look like decoding
-    while hearing.pending:
+    while not meanwhile.over if meanwhile else hearing.pending:
         control.check()
         if stand_in and member.engine.failures.lasting:
             raise EngineUnavailableError(f"The engine of the backend {member.name} does not come back.")
         # Counted in looks: a host that was suspended has not looked meanwhile.
-        hung = 0 if member.scheduler.alive(hearing.flow) else hung + 1
+        hung = 0 if meanwhile or member.scheduler.alive(hearing.flow) else hung + 1
         if hung > _HUNG:
             raise EngineUnavailableError(f"The engine of the backend {member.name} hangs and cannot be killed.")
-        settled, _ = wait_for(hearing.pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        if meanwhile:
+            meanwhile.grow()
+        timeout_s = 0 if meanwhile else _POLL_S
+        settled, _ = wait_for(hearing.pending, timeout=timeout_s, return_when=FIRST_COMPLETED)
         hearing.tell_steps()
         for future in settled:
             control.moved()
@@ -142,15 +180,16 @@ def _hear_out(hearing: _Hearing, control: JobControl, member: Member, *, stand_i
 class _Hearing:
     """The pieces of one job on their way through one engine."""
 
-    def __init__(
-        self, job: InferenceJob, decoded: DecodedAudio, member: Member, loaded: Loaded, options: ChunkOptions
-    ) -> None:
+    def __init__(self, job: InferenceJob, sound: Sound, member: Member, loaded: Loaded, options: ChunkOptions) -> None:
         self._job = job
-        self._decoded = decoded
+        self._sound = sound
         self._berth = member
         self._options = options
         self._known = loaded.capabilities.languages
-        self._checkpoints = Checkpoints(job.journal, decoded, loaded.fingerprint)
+        self._checkpoints = Checkpoints(
+            job.journal, sound, loaded.fingerprint, expected=bool(sound.spans) or isinstance(sound, Recording)
+        )
+        self._early: dict[Piece, None] = {}
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
@@ -166,14 +205,14 @@ class _Hearing:
         Where no language is asked for, a piece is heard in the one that the model finds there. So in a recording in one
         language each is heard once; only those that were taken for another, or may hold two, are heard again.
         """
-        self._begin(pieces, self._options)
+        self._begin(self._without_early(pieces), self._options)
         yield
         if self._options.language is not None or not self._known:
             return
         whole, self.done = self.done, {}
         self.progress.counts = self.progress.tells = False
         for piece in detection.mixed(whole, self._known, self._options.languages):
-            self._begin(_stretches(piece, self._decoded.spans), self._options)
+            self._begin(_stretches(piece, self._sound.spans), self._options)
         yield
         settled = detection.settle(whole, self.done, self._known, self._options.languages)
         self.done = dict(settled.kept)
@@ -187,6 +226,24 @@ class _Hearing:
                 self.done[piece] = replace(heard, language_probability=probability)
         if settled.unsure:
             self.warnings["language_unsure"] = None
+
+    def begin_early(self, pieces: Iterable[Piece]) -> None:
+        """Have pieces of a recording that goes on transcribed, each once."""
+        fresh = [piece for piece in pieces if piece not in self._early]
+        self._early |= dict.fromkeys(fresh)
+        self._begin(fresh, self._options)
+
+    def _without_early(self, pieces: Iterable[Piece]) -> list[Piece]:
+        """Forget what was begun early and is none of the pieces after all; return those that were not."""
+        pieces = list(pieces)
+        kept = self._early.keys() & set(pieces)
+
+        def wanted(part: Piece) -> bool:
+            return any(piece.start <= part.start and part.stop <= piece.stop for piece in kept)
+
+        self.done = {part: heard for part, heard in self.done.items() if wanted(part)}
+        self.pending = {future: (part, asked) for future, (part, asked) in self.pending.items() if wanted(part)}
+        return [piece for piece in pieces if piece not in kept]
 
     def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""
@@ -234,7 +291,7 @@ class _Hearing:
 
     def _submit(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone]:
         on_step = functools.partial(self._note_step, piece)
-        lane, path = self._job.request.lane, self._decoded.path
+        lane, path = self._job.request.lane, self._sound.path
         task = ChunkTask(self.flow, lane, path, piece.start, piece.stop, options, on_step)
         return self._berth.scheduler.submit(task)
 
@@ -246,7 +303,7 @@ class _Hearing:
         self._begin(self._parts(piece), options)
 
     def _parts(self, piece: Piece) -> list[Piece]:
-        return split_again(piece, self._decoded.spans, read=self._decoded.read)
+        return split_again(piece, self._sound.spans, read=self._sound.read)
 
     def _finished_in_part(self, piece: Piece, options: ChunkOptions) -> bool:
         """Whether an earlier attempt cut a piece and finished some of it."""

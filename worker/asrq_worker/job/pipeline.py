@@ -13,16 +13,18 @@ from asrq_jobs.errors import (
     AsrqError,
     AudioUnreadableError,
     EngineUnavailableError,
+    InvalidRequestError,
     NoRoomError,
     SetupError,
     StorageError,
 )
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
-from asrq_jobs.request import Request, UrlAudio
+from asrq_jobs.request import LiveAudio, Request, UrlAudio
 from asrq_jobs.result import Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecodedAudio, DecoderPool, Sound
+from asrq_worker.audio.live import Recording, Recordings
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.messages import Loaded
@@ -63,8 +65,11 @@ class Pipeline:
         *,
         storage: StorageWatch,
         webhooks: bool,
+        recordings: Recordings | None = None,
     ) -> None:
         """`policy` returns the one in force; `observe` is told how each backend did on each job.
+
+        `recordings` opens those of live jobs; None: there are no such jobs.
 
         `storage` says what becomes of a job that could not write; `webhooks` says whether jobs may name one.
         """
@@ -73,6 +78,7 @@ class Pipeline:
         self._settings = settings
         self._spool = spool
         self._source = source
+        self._recordings = recordings
         self._decoders = decoders
         self._fleet = fleet
         self._policy = policy
@@ -98,6 +104,8 @@ class Pipeline:
         policy = self._policy()
         chosen = route(request, policy, self._fleet.offers(policy), self._fleet.usable)
         engine = self._fleet.enlist(chosen.candidates[0]).engine  # it loads while the audio is fetched
+        if isinstance(request.audio, LiveAudio):
+            return self._dictated(InferenceJob(request, control, journal), request.audio, chosen, began=began)
         if isinstance(request.audio, UrlAudio):
             journal.event(Event(type="progress", at=time.time(), stage="fetch"))
         local = self._source.fetch(request.audio, control.check)
@@ -113,7 +121,7 @@ class Pipeline:
         job, taken_over = InferenceJob(request, control, journal), False
         try:
             if request.timeout_s is None:
-                control.limit(600.0 + self._settings.job_slowness * decoded.seconds)
+                control.limit(self._limit_s(decoded.seconds))
             served = self._serve(job, decoded, chosen)
             shadow = self._policy().shadow_of(request, served.heard.loaded.identity.backend)
             if shadow is not None:
@@ -127,6 +135,25 @@ class Pipeline:
             key = None
         result = answer.completed(request, local, decoded, served, fetch_s=fetch_s, decode_s=decode_s, total_s=total_s)
         return result.model_copy(update={"cache_key": key})
+
+    def _dictated(self, job: InferenceJob, audio: LiveAudio, chosen: Route, *, began: float) -> Result:
+        """Transcribe a recording that goes on. No other job is served by it, or compared with a shadow."""
+        if self._recordings is None:
+            raise InvalidRequestError("There is no Redis here to take live audio from.")
+
+        def on_end(recording: Recording) -> None:
+            if job.request.timeout_s is None:
+                elapsed_s = time.monotonic() - began
+                job.control.limit(elapsed_s + self._limit_s(recording.seconds))
+
+        with self._recordings.open(job.request.id, audio, job.control.check, on_end) as recording:
+            served = self._serve(job, recording, chosen)
+            local, decoded = recording.whole()
+        total_s = time.monotonic() - began
+        return answer.completed(job.request, local, decoded, served, fetch_s=None, decode_s=None, total_s=total_s)
+
+    def _limit_s(self, audio_s: float) -> float:
+        return 600.0 + self._settings.job_slowness * audio_s
 
     def failure(self, request: Request, error: AsrqError) -> Result:
         """Return the result of a request that ended with an error: canceled, or failed."""
@@ -181,13 +208,13 @@ class Pipeline:
         stand_in = len(chosen.candidates) > 1
         return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
 
-    def _serve(self, job: InferenceJob, decoded: DecodedAudio, chosen: Route) -> Served:
+    def _serve(self, job: InferenceJob, sound: Sound, chosen: Route) -> Served:
         first, wanted = chosen.refused, chosen.wanted
         because = None if chosen.candidates[0] == wanted else EngineUnavailableError.code
         for name in chosen.candidates:
             rest = chosen.candidates[chosen.candidates.index(name) + 1 :]
             try:
-                heard = self._try(job, decoded, name, rest)
+                heard = self._try(job, sound, name, rest)
             except AsrqError as error:
                 if not rest and first is not None and (cannot(error) or isinstance(error, SetupError)):
                     raise first from error  # that the fallback is not installed is not what the user asked about
@@ -206,11 +233,11 @@ class Pipeline:
                 return Served(heard, None if name == wanted else wanted, because if name != wanted else None)
         raise AssertionError("a route has at least one candidate, and the last one returns or raises")
 
-    def _try(self, job: InferenceJob, decoded: DecodedAudio, name: str, rest: tuple[str, ...]) -> Transcription:
+    def _try(self, job: InferenceJob, sound: Sound, name: str, rest: tuple[str, ...]) -> Transcription:
         """Serve a job on one backend."""
         with self._fleet.at_work(name) as member:
             try:
-                return self._hear(job, decoded, member, self._loaded(job, member, rest), rest)
+                return self._hear(job, sound, member, self._loaded(job, member, rest), rest)
             except AsrqError as error:
                 reports.capture(error, job_id=job.request.id, lane=job.request.lane, backend=name)
                 raise
@@ -221,7 +248,7 @@ class Pipeline:
         return inference.ready(member, job.control, within_s=self._settings.engine_start_s)
 
     def _hear(
-        self, job: InferenceJob, decoded: DecodedAudio, member: Member, loaded: Loaded, rest: tuple[str, ...]
+        self, job: InferenceJob, sound: Sound, member: Member, loaded: Loaded, rest: tuple[str, ...]
     ) -> Transcription:
         """Have a loaded backend hear the audio.
 
@@ -236,7 +263,7 @@ class Pipeline:
             try:
                 heard = inference.transcribe(
                     job,
-                    decoded,
+                    sound,
                     member,
                     loaded,
                     chunk_s=self._settings.chunk_s,
@@ -251,7 +278,7 @@ class Pipeline:
                 raise
             if heard.work:
                 call.succeeded()
-                rtfx = decoded.seconds / max(time.monotonic() - began, 1e-3)
+                rtfx = None if isinstance(sound, Recording) else sound.seconds / max(time.monotonic() - began, 1e-3)
                 self._observe(member.name, BackendOutcome(at=time.time(), rtfx=rtfx))
         return heard
 

@@ -12,6 +12,7 @@ from asrq_jobs.errors import EngineError, SetupError, StorageError
 from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.live import Feeds, Recordings
 from asrq_worker.audio.source import Source, Uploads
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.engine import Engine
@@ -32,7 +33,8 @@ _ROOM_OF_A_SLOT = 60 * SAMPLE_RATE * 4  # bytes: a minute of decoded audio; what
 class Transcriber:
     """Builds the parts from settings and owns their life.
 
-    `uploads` reads what clients of a queue have uploaded; without a queue (one-shot use) jobs name files, anywhere.
+    `uploads` reads what clients of a queue have uploaded, and `feeds` what they record; without a queue (one-shot use)
+    jobs name files, anywhere.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Transcriber:
         settings: Settings,
         *,
         uploads: Uploads | None = None,
+        feeds: Feeds | None = None,
         policy: Callable[[], Policy] | None = None,
         observe: Observe = lambda _backend, _outcome: None,
         compare: Callable[[Comparison], None] = lambda _comparison: None,
@@ -78,6 +81,7 @@ class Transcriber:
             observe,
             storage=self.storage,
             webhooks=uploads is not None and settings.webhook_secret is not None,
+            recordings=feeds and Recordings(feeds, self.spool, self.decoders, idle_s=settings.live_idle_s),
         )
 
     def start(self) -> None:

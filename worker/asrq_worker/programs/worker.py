@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from redis import Redis
@@ -39,6 +40,7 @@ from asrq_worker.process.supervision import wait_while_busy, within
 from asrq_worker.queue import clock, functions, shared_keys
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
+from asrq_worker.queue.live import LiveFeed
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import ride_out
 from asrq_worker.queue.policy_watch import PolicyWatch
@@ -79,6 +81,7 @@ class Worker:
         self._transcriber = Transcriber(
             settings,
             uploads=Uploads(self._redis, settings),
+            feeds=partial(LiveFeed, self._redis),
             policy=self._policy.current,
             observe=self._observe,
             compare=self._compare,
@@ -222,7 +225,12 @@ class Worker:
 
     def _limits(self) -> dict[FieldT, EncodableT]:
         depths = {f"depth:{lane}": self._settings.lane_depth for lane in self._settings.slots}
-        return {name: str(value) for name, value in (depths | {"blob_ttl": self._settings.blob_ttl_s}).items()}
+        own = {
+            "blob_ttl": self._settings.blob_ttl_s,
+            "live_bytes": self._settings.max_audio_mb << 20,
+            "live_s": self._settings.max_audio_s,
+        }
+        return {name: str(value) for name, value in (depths | own).items()}
 
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:
