@@ -1,6 +1,6 @@
 """Takes from this process what a decoder never needs: sockets, other programs, other processes, any file not yet open.
 
-FFmpeg is C and reads what strangers send. What breaks it must not reach the network, a shell or the files of the
+FFmpeg is C and reads what strangers send. An exploit of it must not reach the network, a shell or the files of the
 worker's user. Linux does this for any process that asks, in containers too, in two ways that overlap. seccomp refuses
 system calls by number, to all threads. Landlock refuses what would read or change a file by its name, and signals to
 other processes, on any machine; it says nothing to threads that run already, and older kernels lack it. The numbers

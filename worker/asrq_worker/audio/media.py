@@ -55,7 +55,7 @@ def decode(
 ) -> Media:
     """Decode the track of an open file that `choose` takes, and `write` it: float32 of shape (n,), mono, 16 kHz.
 
-    Each sample lies where a player would play it: sound that begins late, and what is missing in between, is preceded
+    Each sample is where a player would play it: sound that begins late, and what is missing in between, is preceded
     by silence. `work` counts what it takes. `on_progress` gets the seconds decoded so far, often. What decodes of a
     damaged file is used, with a warning. Playlists and other files that only name media elsewhere are refused: FFmpeg
     may open nothing but this file.
@@ -203,7 +203,7 @@ def _decode_track(
 
 
 class _Sound:
-    """Puts pieces where they belong. `heard`: there was a frame; `holes`: what is damaged lies before or between
+    """Puts pieces where they belong. `heard`: there was a frame; `holes`: damage is before or between
     frames; `damaged`: what came since the last one is; `gaps`: time stamps jumped."""
 
     def __init__(self, output: Output, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Where decoded samples go. Runs in the decoder process only."""
+"""The output of decoded samples. Runs in the decoder process only."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Packets:
         self.left_over = last is not None and not self._part.known and last.pos is not None and self._behind(last)
 
     def _behind(self, packet: Any) -> bool:
-        """Return whether more than a tag and padding lies behind a packet, as far as it says where it is."""
+        """Return whether more than a tag and padding follows a packet, if it says where it is."""
         if packet is None or packet.pos is None:
             return True
         return self._content.is_more_than_a_tag(self._part.start + packet.pos + packet.size)

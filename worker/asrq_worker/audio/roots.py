@@ -2,7 +2,7 @@
 
 A name says what a file is only at the moment it is followed. So it is followed once: first as people mean it, with its
 links, to learn where it leads; then, where that is allowed, part by part and through no link at all (O_NOFOLLOW,
-open(2)). What somebody swaps in between is a link, and is refused.
+open(2)). A file swapped in between is a link, and is refused.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Roots:
 
 
 def _open(path: Path) -> int:
-    """Open what lies there itself, not what a link in the path leads to."""
+    """Open the file at this very path, not the target of a link in it."""
     if not _BY_PARTS:
         return _open_and_look(path)
     folder = os.open(path.anchor, _FOLDER)

@@ -34,7 +34,7 @@ Uploads = Callable[[str], Iterator[bytes]]
 @dataclass(frozen=True)
 class LocalAudio:
     """An open file that can be decoded. `bytes` and `sha256` are what was read of it, `name` is for people; `ours` is
-    where it lies in our spool, None for one that stays, which others may write to."""
+    its path in our spool, None for one that stays, which others may write to."""
 
     file: BinaryIO
     bytes: int

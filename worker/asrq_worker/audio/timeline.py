@@ -12,7 +12,7 @@ _RESTART_S = 1.0  # back by more than this: another recording was appended
 _SLACK = 1.1  # a stated length is wrong by less than this,
 _SLACK_S = 10.0  # or this
 
-# In these, zero is where a player begins; in all others, the first time stamp is, whatever it says.
+# In these, zero is where a player begins; in all others, the first time stamp is, at any value.
 _BEGIN_AT_ZERO = frozenset({"avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"})
 _LATEST_S = 60.0  # and later than this, such a file is a piece of something that ran before it
 # Broadcasts: clocks of different programmes follow each other, and only short jumps are losses.

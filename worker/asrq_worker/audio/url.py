@@ -46,8 +46,8 @@ def file_name(url: str) -> str | None:
 def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes]:
     """Yield the content in blocks. Close the generator if you leave early.
 
-    The network is read in a thread of its own, so that `check` is called five times a second whatever the network
-    does. Every scheme that leads to files of this host is refused, listed or not, and so are chains of URLs
+    The network is read in a thread of its own, so that `check` is called five times a second even if the network
+    hangs. Every scheme that leads to files of this host is refused, listed or not, and so are chains of URLs
     (simplecache::file:///etc/passwd): files have rules of their own.
 
     Raises:

@@ -10,7 +10,7 @@ from asrq_jobs.errors import AudioUnreadableError
 
 _RATES = range(1000, 4_000_001)  # Hz: below, nobody is understood; above, nothing records
 
-# What is allowed: some seconds' work whatever is in the file, eight channels at 48 kHz for as long as it lasts, and
+# What is allowed: some seconds' work for any file, eight channels at 48 kHz for as long as it lasts, and
 # what a file can hold that is large itself: without loss, a byte is one to four values.
 _FOR_ANY = 1 << 28
 _FOR_A_SECOND = 8 * 48_000

@@ -40,7 +40,7 @@ def _installed(name: str) -> type[Backend]:
         raise SettingsError(f"There is no backend {name!r}.", hint=f"Backends: {', '.join(names())}.")
     try:
         found = point.load()
-    except Exception as error:  # noqa: BLE001  # whatever somebody else's module raises
+    except Exception as error:  # noqa: BLE001  # another project's module may raise anything
         raise SettingsError(
             f"The backend {name} is installed, but {point.value} cannot be imported: {error}.",
             hint="Install its package again, or choose another backend.",

@@ -46,7 +46,7 @@ class Errors:
 
 
 def compare(reference: str, heard: str) -> Errors:
-    """Count the errors in a normalised text by jiwer's alignment; whatever is heard in an empty reference is wrong."""
+    """Count the errors in a normalised text by jiwer's alignment; any word is wrong where the reference is empty."""
     by_word = jiwer.process_words(reference, heard)
     by_character = jiwer.process_characters(reference, heard)
     return Errors(

@@ -63,7 +63,7 @@ class Bridge:
         try:
             self._transcriber.start()
             loaded = self._transcriber.wait_ready()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the application must hear of it
+        except Exception as error:  # noqa: BLE001  # the application must hear of any failure
             if not self._stop.is_set():
                 self._failure = error if isinstance(error, AsrqError) else _defect("start", error)
                 self._stop.set()

@@ -29,7 +29,7 @@ _KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS)
 def parts(file: BinaryIO) -> list[Part]:
     """Return the parts of a file, at least one; a file of a kind that is not known here is one.
 
-    What lies behind the last one belongs to it, but for tags, and for zeros where its structure says that it ended.
+    Bytes behind the last one belong to it, but for tags, and for zeros where its structure says that it ended.
     """
     size, at = without_tags(file, file.seek(0, os.SEEK_END)), 0
     content = Content(file, size)

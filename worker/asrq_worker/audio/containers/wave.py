@@ -50,7 +50,7 @@ def _with_samples(content: Content, start: int, body: int, length: int, *, open_
 
 
 def _closed(content: Content, start: int, at: int) -> Part | None:
-    """Return the part whose samples end at `at`, if what lies behind is chunks, a tag, padding or nothing."""
+    """Return the part whose samples end at `at`, if what follows is chunks, a tag, padding or nothing."""
     place, size = at, content.size
     for _ in range(MOST_WITHOUT_SOUND):
         header = content.read(place, 12)

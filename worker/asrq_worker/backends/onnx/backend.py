@@ -200,7 +200,7 @@ def _checked_files(folder: Path, kind: str, suffix: str | None) -> list[Path]:
 
 
 def _weights(files: Sequence[Path]) -> set[Path]:
-    """Return the models among the files of an export, and what lies beside them under their names and longer ones."""
+    """Return the models among the files of an export, and the files beside them whose names begin with theirs."""
     models = [path for path in files if path.suffix == ".onnx"]
     return {beside for model in models for beside in model.parent.glob(f"{model.name}*")}
 

@@ -112,7 +112,7 @@ def together(clips: Sequence[Steps[T]], serve: Serve) -> list[T | Exception]:
             asked[number] = go_on()
         except StopIteration as end:
             found[number] = end.value
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other clips go on
+        except Exception as error:  # noqa: BLE001  # the other clips go on
             found[number] = error
 
     for number, clip in enumerate(clips):
