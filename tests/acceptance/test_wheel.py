@@ -44,7 +44,12 @@ def _run(*command: object, **env: str) -> str:
 
 def test_it_holds_both_packages_their_scripts_and_nothing_of_the_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("asrq_jobs/lua/submit.lua", "asrq_jobs/py.typed", "asrq_worker/data/demo.ogg"):
+    for wanted in (
+        "asrq_jobs/lua/submit.lua",
+        "asrq_jobs/py.typed",
+        "asrq_worker/data/demo.ogg",
+        "asrq_worker/http/static/main.js",
+    ):
         assert wanted in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"asrq_jobs", "asrq_worker", "asrq"}
 

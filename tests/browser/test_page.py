@@ -190,6 +190,21 @@ def test_a_waiting_job_can_be_canceled(page: Page, redis: Redis, data: Path) -> 
     assert redis.llen(keys.queue("interactive")) == 1
 
 
+def test_a_job_can_be_deleted_from_the_server(page: Page, scripted: ScriptedWorker, redis: Redis, data: Path) -> None:
+    choose(page, data / "hello-en.flac")
+    execution = scripted.take()
+    scripted.complete(execution, "Good morning.", segments=SAID)
+    mine = row(page, "hello-en.flac")
+    done(mine)
+    for answer in ("dismiss", "accept"):
+        expect(mine).to_be_visible()
+        page.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
+        mine.get_by_role("button", name="Delete: hello-en.flac").click()
+    expect(mine).to_have_count(0)
+    assert not redis.exists(keys.job(execution.job_id), keys.result(execution.job_id))
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
+
+
 def test_names_and_texts_are_text_and_not_markup(page: Page, scripted: ScriptedWorker) -> None:
     choose(page, {"name": f"{HOSTILE}.mp3", "mimeType": "audio/mpeg", "buffer": b"sound"})
     scripted.complete(scripted.take(), "text", segments=SAID)
@@ -254,6 +269,7 @@ def test_a_recording_from_the_microphone(page: Page, scripted: ScriptedWorker, r
 
 
 def test_the_keyboard_alone_does_it_all(page: Page, scripted: ScriptedWorker, data: Path) -> None:
+    page.on("filechooser", lambda chooser: None)  # Playwright listens from now on, not from the key on
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Choose files")).to_be_focused()
     with page.expect_file_chooser() as asked:

@@ -31,8 +31,8 @@ export class Row {
     this.sound = new Sound(this.element, name, (seconds) => this.transcript.mark(seconds));
     this.transcript = new Transcript(this.#at("lines"), (seconds) => this.sound.play(seconds));
     if (file) this.sound.load(file);
-    for (const [button, act] of [["cancel", this.cancel], ["retry", this.retry], ["remove", this.remove]]) {
-      this.#at(button).addEventListener("click", () => act.call(this));
+    for (const button of ["cancel", "retry", "remove", "erase"]) {
+      this.#at(button).addEventListener("click", () => this[button]());
       this.#at(button).setAttribute("aria-label", `${this.#at(button).textContent}: ${name}`);
     }
     for (const button of this.element.querySelectorAll("[data-format]")) {
@@ -88,10 +88,24 @@ export class Row {
     });
   }
 
+  /** Take it from the page; the job stays where it is. */
   remove() {
     this.#stop.abort();
     this.sound.forget();
     this.page.remove(this);
+  }
+
+  /** Have the server forget it, too. */
+  erase() {
+    if (!confirm(`Delete ${this.name} from the server, with its text and audio?`)) return undefined;
+    return this.#attempt(async () => {
+      try {
+        await ask(`v1/jobs/${this.id}`, { method: "DELETE" });
+      } catch (error) {
+        if (error.status !== 404) throw error;
+      }
+      this.remove();
+    });
   }
 
   async #send() {
@@ -193,6 +207,7 @@ export class Row {
     this.#at("cancel").hidden = over;
     this.#at("retry").hidden = !["failed", "canceled"].includes(phase) || (this.id === null && !this.file);
     this.#at("remove").hidden = !over;
+    this.#at("erase").hidden = !over || this.id === null;
     this.#at("downloads").hidden = phase !== "completed";
     this.transcript.show(result?.segments ?? lines(this.state), result?.language);
     this.sound.needed(!this.transcript.list.hidden);
