@@ -165,10 +165,16 @@ class AsyncClient:
         await self._run(calls.erase(job_id))
 
     async def jobs(
-        self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
+        self,
+        status: Status | None = None,
+        *,
+        lane: Lane | None = None,
+        most: int = 100,
+        after: str | None = None,
+        tag: str | None = None,
     ) -> list[JobState]:
-        """Return jobs, those that wait first: `most` of each lane and status; `after`: those that follow this one."""
-        return await self._run(listing.jobs(status, lane=lane, most=most, after=after))
+        """Return jobs, those that wait first: `most` of each lane and status, with a `tag`, after the job `after`."""
+        return await self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag))
 
     # Dead letters
 

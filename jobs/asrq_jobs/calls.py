@@ -28,7 +28,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
-from asrq_jobs.rq import FROM_RQ, JobHash
+from asrq_jobs.rq import FROM_RQ, JobHash, Labels
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Submitted, missing, without_result
 from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Scripts, server_time
@@ -110,10 +110,18 @@ def state(job_id: str) -> Calls[JobState]:
     if not raw:
         if outcome is None:
             raise missing(job_id)
-        return JobState(id=job_id, status=outcome.status, attempt=len(outcome.attempts), error=outcome.error)
+        return JobState(
+            id=job_id,
+            status=outcome.status,
+            attempt=len(outcome.attempts),
+            error=outcome.error,
+            metadata=outcome.metadata,
+            tags=outcome.tags,
+        )
     job = JobHash.read(raw)
     place = (yield from _place(job_id, job.lane, job.waits_for)) if job.status == "queued" else _Place()
     attempts: int = yield ("LLEN", keys.attempts(job_id))
+    labels = job.labels
     return JobState(
         id=job_id,
         status=FROM_RQ.get(job.status or "", "queued"),
@@ -128,6 +136,8 @@ def state(job_id: str) -> Calls[JobState]:
         started_at=job.started_at,
         ended_at=job.ended_at,
         error=outcome.error if outcome else None,
+        metadata=labels.metadata,
+        tags=labels.tags,
     )
 
 
@@ -226,8 +236,10 @@ def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
     at = yield from server_time()
-    outcome = canceled(job_id, completed_at=iso(at))
-    event = Event(type="canceled", at=at)
+    data: bytes | None = yield ("HGET", keys.job(job_id), rq.DATA)
+    labels = Labels.of(data or b"")
+    outcome = canceled(job_id, completed_at=iso(at)).model_copy(update=labels.model_dump())
+    event = Event(type="canceled", at=at, metadata=labels.metadata or None, tags=labels.tags or None)
     args: list[str | int | bytes] = [job_id, outcome.to_json(), event.to_json(), ttl_s, int(at) + ttl_s]
     raw: bytes = yield Script("cancel", _keys(job_id, lane, "scheduled", keys.STATS), args)
     verdict = raw.decode()

@@ -207,16 +207,23 @@ class Client:
         self._run(calls.erase(job_id))
 
     def jobs(
-        self, status: Status | None = None, *, lane: Lane | None = None, most: int = 100, after: str | None = None
+        self,
+        status: Status | None = None,
+        *,
+        lane: Lane | None = None,
+        most: int = 100,
+        after: str | None = None,
+        tag: str | None = None,
     ) -> list[JobState]:
         """Return jobs, those that wait first: `most` of each lane and status.
 
-        With `after` those that follow this job in its lane and status, which need not be given.
+        With `after` those that follow this job in its lane and status, which need not be given; with `tag` only those
+        that have it.
 
         Raises:
             JobNotFoundError: there is no job `after` any more, and no status is given.
         """
-        return self._run(listing.jobs(status, lane=lane, most=most, after=after))
+        return self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag))
 
     # Dead letters
 

@@ -38,6 +38,8 @@ class Event(BaseModel):
     step: str | None = None
     fallback_from: str | None = None
     error: ErrorInfo | None = None
+    metadata: dict[str, str] | None = None
+    tags: tuple[str, ...] | None = None
 
     @property
     def terminal(self) -> bool:

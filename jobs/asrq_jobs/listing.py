@@ -18,12 +18,17 @@ _COMMANDS: dict[Order, tuple[str, str]] = {
     "newest": ("ZREVRANK", "ZREVRANGE"),
 }
 """How to find a place, and how to get a range."""
+_PAGE = 100
+_PAGES = 1000  # at most so many are gone through for a tag, of each lane and status
 
 
-def jobs(status: Status | None, *, lane: Lane | None, most: int, after: str | None) -> Calls[list[JobState]]:
+def jobs(
+    status: Status | None, *, lane: Lane | None, most: int, after: str | None, tag: str | None = None
+) -> Calls[list[JobState]]:
     """Look at jobs, `most` of each lane and status; with `after`, those that follow this job in its lane and status.
 
-    One that is not there any more, such as the head of a lane that a worker has taken, is followed by all that are.
+    With `tag` only those that have it. One that is not there any more, such as the head of a lane that a worker has
+    taken, is followed by all that are.
     """
     if after is not None:
         status = status or (yield from state(after)).status
@@ -31,12 +36,28 @@ def jobs(status: Status | None, *, lane: Lane | None, most: int, after: str | No
     found: list[JobState] = []
     for each in (lane,) if lane else LANES:
         for wanted in (status,) if status else STATUSES:
-            for job_id in (yield from _ids(each, wanted, most, after)):
-                try:
-                    found.append((yield from state(job_id)))
-                except JobNotFoundError:  # it has expired between the two looks
-                    continue
+            found += yield from _of_place(each, wanted, most, after, tag)
     return found
+
+
+def _of_place(lane: Lane, status: Status, most: int, after: str | None, tag: str | None) -> Calls[list[JobState]]:
+    size = most if tag is None else max(most, _PAGE)
+    found: dict[str, JobState] = {}
+    for _ in range(1 if tag is None else _PAGES):
+        page = yield from _ids(lane, status, size, after)
+        for job_id in page:
+            try:
+                job = yield from state(job_id)
+            except JobNotFoundError:  # it has expired between the two looks
+                continue
+            if tag is None or tag in job.tags:
+                found[job_id] = job
+            if len(found) == most:
+                return list(found.values())
+        if len(page) < size:
+            break
+        after = page[-1]
+    return list(found.values())
 
 
 def _ids(lane: Lane, status: Status, most: int, after: str | None) -> Calls[list[str]]:

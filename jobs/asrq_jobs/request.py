@@ -35,6 +35,11 @@ Whole = Annotated[int, BeforeValidator(_number)]
 """A number without a fraction; 90.0 is one, as JSON does not tell it from 90."""
 
 
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^,\x00-\x1f\x7f]+$")]
+"""A word to find jobs by; without commas, which separate tags in forms, and control characters."""
+_METADATA_BYTES = 4096
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -146,7 +151,23 @@ class Request(_Document):
         description="Further attempts after a retryable failure; null: the worker's setting.",
     )
 
+    metadata: dict[str, str] = Field(
+        default={},
+        description="Texts by name that come back with the result, at most 4096 bytes as JSON; not used otherwise.",
+    )
+    tags: tuple[Tag, ...] = Field(
+        default=(), max_length=20, description="Words to find the job by; they come back like metadata."
+    )
+
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    @field_validator("metadata")
+    @classmethod
+    def _small(cls, value: dict[str, str]) -> dict[str, str]:
+        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        if size > _METADATA_BYTES:
+            raise ValueError(f"must have at most {_METADATA_BYTES} bytes as JSON, and has {size}")
+        return value
 
     @field_validator("language")
     @classmethod

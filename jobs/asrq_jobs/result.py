@@ -137,6 +137,8 @@ class Result(_Document):
     truncated: bool = False
     warnings: tuple[str, ...] = ()
     error: ErrorInfo | None = None
+    metadata: dict[str, str] = Field(default={}, description="As in the request.")
+    tags: tuple[str, ...] = Field(default=(), description="As in the request.")
     created_at: str | None = None
     started_at: str | None = None
     completed_at: str | None = None

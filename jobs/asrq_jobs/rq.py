@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import BaseModel, ConfigDict
 from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import keys
@@ -40,6 +41,7 @@ ORIGIN: Final = "origin"
 WORKER: Final = "worker_name"
 ENQUEUED_AT: Final = "enqueued_at"
 ENDED_AT: Final = "ended_at"
+DATA: Final = "data"
 DESCRIPTION: Final = "description"
 META: Final = "meta"
 """Fields of a job's hash that are read one by one."""
@@ -48,6 +50,25 @@ RUNS_THINGS: Final = (
     "dependency_ids", "group_id", "repeats_left", "rate_limit_key",
 )  # fmt: skip
 """Fields with which a job asks RQ for more than to call its function."""
+
+
+class Labels(BaseModel):
+    """The fields of a request that only its client reads."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    metadata: dict[str, str] = {}
+    tags: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: bytes) -> Labels:
+        """Read what a job's hash holds under `data`; nothing if submit.lua did not write it."""
+        try:
+            _, _, (request,), _ = json.loads(data)
+            return cls.model_validate(request)
+        except (ValueError, TypeError, RecursionError):  # a ValidationError is a ValueError
+            return cls()
+
 
 _SUCCESSFUL, _FAILED = "1", "2"
 
@@ -70,6 +91,11 @@ class JobHash:
     started_at: str | None
     ended_at: str | None
     attempts_before: int
+
+    @property
+    def labels(self) -> Labels:
+        """What its request says only for the client that wrote it; nothing where it cannot be read."""
+        return Labels.of(self.data)
 
     @classmethod
     def read(cls, raw: Mapping[bytes, bytes]) -> JobHash:

@@ -26,8 +26,9 @@ class Submitted(BaseModel):
 class JobState(BaseModel):
     """The state of a job.
 
-    `position` is its place among those that wait, from 1; with `at_least` it is there or later, in the middle of a long
-    lane. `waits_for` is what a worker must be able to do if it waits apart from its lane, for a worker that can do it.
+    `metadata` and `tags` are those of its request. `position` is its place among those that wait, from 1; with
+    `at_least` it is there or later, in the middle of a long lane. `waits_for` is what a worker must be able to do if it
+    waits apart from its lane, for a worker that can do it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,8 @@ class JobState(BaseModel):
     started_at: str | None = None
     ended_at: str | None = None
     error: ErrorInfo | None = None
+    metadata: dict[str, str] = {}
+    tags: tuple[str, ...] = ()
 
 
 def missing(job_id: str) -> JobNotFoundError:

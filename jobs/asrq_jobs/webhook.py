@@ -28,11 +28,13 @@ class Payload(BaseModel):
     id: str = Field(description="Of the job; its result is at asrq:result:<id>.")
     status: Literal["completed", "failed"]
     code: str | None = Field(default=None, description="Of the error, if it failed.")
+    metadata: dict[str, str] = Field(default={}, description="As in the request; absent if there is none.")
+    tags: tuple[str, ...] = Field(default=(), description="As in the request; absent if there is none.")
     at: float = Field(description="When it ended, Unix s: the same in every try, so id and at tell a repetition.")
 
     def to_json(self) -> str:
-        """Return the document as compact JSON text."""
-        return self.model_dump_json()
+        """Return the document as compact JSON text, without the labels that the request did not have."""
+        return self.model_dump_json(exclude={name for name in ("metadata", "tags") if not getattr(self, name)})
 
 
 class Delivery(BaseModel):

@@ -97,7 +97,8 @@ def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> N
         "submit", audio, "--id", "mine", "--lane", "interactive", "--language", "Russian", "--model", "base",
         "--backend", "whisper", "--task", "translate", "--word-timestamps", "--prompt", "Привет",
         "--hotwords", "Wien, Graz", "--hotwords", "Linz", "--timeout", "60", "--retries", "0", "--track", "2",
-        "--queue-ttl", "600", "--webhook", "https://app.example/asrq",
+        "--queue-ttl", "600", "--webhook", "https://app.example/asrq", "--tag", "night", "--tag", "Ночь 1",
+        "--metadata", "order=4711", "--metadata", "query=a=b",
     )  # fmt: skip
     request = json.loads(client.redis.hget(keys.job("mine"), "data"))[2][0]
     audio_sent = request.pop("audio")
@@ -105,8 +106,12 @@ def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> N
         "schema": "asrq.request/1", "id": "mine", "lane": "interactive", "task": "translate", "language": "ru",
         "backend": "whisper", "model": "base", "word_timestamps": True, "prompt": "Привет",
         "hotwords": ["Wien", "Graz", "Linz"], "timeout_s": 60, "retries": 0, "track": 2,
-        "queue_ttl_s": 600, "webhook": "https://app.example/asrq",
+        "queue_ttl_s": 600, "webhook": "https://app.example/asrq", "tags": ["night", "Ночь 1"],
+        "metadata": {"order": "4711", "query": "a=b"},
     }  # fmt: skip
+    listed = asrq("list", "--tag", "Ночь 1", "--json")
+    assert [(job["id"], job["metadata"]) for job in lines(listed.stdout)] == [("mine", request["metadata"])]
+    assert lines(asrq("list", "--tag", "day", "--json").stdout) == []
     assert audio_sent["kind"] == "blob"
     assert client.redis.get(keys.blob(audio_sent["sha256"])) == audio.read_bytes()
 

@@ -50,6 +50,7 @@ def status(job_ids: tuple[str, ...], as_json: bool) -> None:
     metavar="ID",
     help="Go on after this job, in its lane and state: the last one of a page. Default: from the beginning.",
 )
+@click.option("--tag", metavar="WORD", help="Only jobs that were submitted with this tag; default: all.")
 @failure_options
 @options.json_option
 def list_jobs(
@@ -59,6 +60,7 @@ def list_jobs(
     after: str | None,
     code: str | None,
     older_than_s: float | None,
+    tag: str | None,
     as_json: bool,
 ) -> None:
     """List the jobs of the queue, waiting ones first; also says if no worker takes jobs or no reaper runs.
@@ -69,12 +71,14 @@ def list_jobs(
     by_failure = code is not None or older_than_s is not None
     if by_failure and (state not in {None, "failed"} or after is not None):
         raise UsageError("Only failed jobs have an error code.", hint="Leave out --state, or --code and --older-than.")
+    if by_failure and tag is not None:
+        raise UsageError("--tag does not go with --code or --older-than.", hint="Use --state failed with --tag.")
     with Client(configuration.load()) as client:
         if by_failure:
             letters = client.dead_letters(lane=lane, code=code, older_than_s=older_than_s, most=most)
             found = [client.state(letter.id) for letter in letters]
         else:
-            found = client.jobs(state, lane=lane, most=most, after=after)
+            found = client.jobs(state, lane=lane, most=most, after=after, tag=tag)
         _show(found, as_json=as_json)
         if not as_json:
             _warn_of_absence(client)

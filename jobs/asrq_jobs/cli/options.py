@@ -208,6 +208,21 @@ def queue_options(command: Decorated) -> Decorated:
             help="Only a worker with this model (tiny.en, base, …) takes the job, likewise; default: any.",
         ),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; default: batch."),
+        click.option(
+            "--tag",
+            "tags",
+            multiple=True,
+            callback=_several,
+            metavar="WORD",
+            help="Word to find the job by, which comes back with its result; may be repeated. Default: none.",
+        ),
+        click.option(
+            "--metadata",
+            multiple=True,
+            callback=_pairs,
+            metavar="NAME=TEXT",
+            help="Text that comes back with the result; may be repeated. Default: none.",
+        ),
     ):
         command = option(command)
     return command
@@ -216,6 +231,18 @@ def queue_options(command: Decorated) -> Decorated:
 def given(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that were given on the command line: the others keep the request's defaults."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _several(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001  # click's signature
+    return list(values) or None
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    pairs = [value.partition("=") for value in values]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise click.BadParameter(f"{name!r} is not NAME=TEXT.", context, parameter)
+    return {name: text for name, _, text in pairs} or None
 
 
 def _split(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001  # click's signature

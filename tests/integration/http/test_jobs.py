@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from integration.http.test_requests import FILES, error
@@ -44,10 +46,32 @@ def test_a_url_in_json(http: httpx.Client, client: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"json": {"url": "https://host/a", "metadata": {"order": "4711"}, "tags": ["night", "late"]}},
+        {"data": {"metadata": '{"order": "4711"}', "tags": "night, late,"}, "files": FILES},
+    ],
+    ids=["json", "form"],
+)
+def test_what_a_client_says_for_itself_comes_back_and_finds_the_job(
+    http: httpx.Client, client: Client, body: dict[str, Any]
+) -> None:
+    client.submit(AUDIO, id="other", tags=["day"])
+    job_id = http.post("/v1/jobs", **body).json()["id"]
+    assert http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "canceled"
+    for document in (http.get(f"/v1/jobs/{job_id}").json(), http.get(f"/v1/jobs/{job_id}/result").json()):
+        assert (document["metadata"], document["tags"]) == ({"order": "4711"}, ["night", "late"])
+    assert [job["id"] for job in http.get("/v1/jobs", params={"tag": "night"}).json()["data"]] == [job_id]
+
+
+@pytest.mark.parametrize(
     ("body", "param"),
     [
         ({"json": {"url": "https://host/a", "path": "/etc/passwd"}}, "path"),
         ({"json": {"task": "sing"}}, "task"),
+        ({"json": {"url": "https://host/a", "tags": ["a,b"]}}, "tags.0"),
+        ({"json": {"url": "https://host/a", "metadata": {"order": 1}}}, "metadata.order"),
+        ({"data": {"metadata": "order=1"}, "files": FILES}, "metadata"),
         ({"json": []}, "body"),
         ({"json": {}}, None),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrq_jobs.errors import CanceledError, EngineCrashedError, PoisonedError
+from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
@@ -16,6 +17,9 @@ CRASHED = EngineCrashedError("Gone.").info()
 EARLIER = Attempt(number=1, worker="w", started_at=iso(1.0), ended_at=iso(2.0), error=CRASHED)
 LAST = Attempt(number=2, worker="w", started_at=iso(3.0))
 WORKER = WorkerInfo(name="w", host="h", pid=1, version="0")
+REQUEST = Request.build(
+    id="job", audio=PathAudio(path="/a.wav"), webhook="https://example.org/", metadata={"order": "4711"}, tags=["night"]
+)
 COMPLETED = Result(id="job", status="completed", text="said", timings=Timings(rtfx=9.0, total_s=1.0))
 FAILED = Result.from_error(PoisonedError("Poison.").info(), "job", task="translate")
 CANCELED = Result.from_error(CanceledError("Canceled.").info(), "job")
@@ -27,11 +31,12 @@ CANCELED = Result.from_error(CanceledError("Canceled.").info(), "job")
 def test_what_a_job_ends_with_agrees(result: Result, status: str, ttl_s: int) -> None:
     last = ending.closed(LAST, at=AT, error=result.error)
     ended = ending.of_job(
-        result, SETTINGS, at=AT, webhook="https://example.org/", earlier=[EARLIER], attempt=last,
+        result, SETTINGS, at=AT, request=REQUEST, earlier=[EARLIER], attempt=last,
         queue_wait_s=0.5, worker=WORKER, created_at=iso(0.0),
     )  # fmt: skip
     assert (ended.verdict, ended.event.type, ended.ttl_s, ended.attempt) == (status, status, ttl_s, last)
     assert (ended.event.at, ended.event.attempt, ended.event.error) == (AT, 2, result.error)
+    assert (ended.event.metadata, ended.event.tags) == ({"order": "4711"}, ("night",))
     assert ended.event.rtfx == result.timings.rtfx
     assert ended.result == result.model_copy(
         update={
@@ -41,6 +46,8 @@ def test_what_a_job_ends_with_agrees(result: Result, status: str, ttl_s: int) ->
             "created_at": iso(0.0),
             "started_at": iso(3.0),
             "completed_at": iso(AT),
+            "metadata": {"order": "4711"},
+            "tags": ("night",),
         }
     )
     assert (last.ended_at, last.error) == (iso(AT), result.error)
@@ -51,6 +58,14 @@ def test_a_job_that_no_attempt_ended_has_only_the_earlier_ones() -> None:
     assert ended.result is not None
     assert (ended.attempt, ended.event.attempt, ended.result.started_at) == (None, None, None)
     assert (ended.result.attempts, ended.result.task) == ((EARLIER,), "translate")
+    assert (ended.result.metadata, ended.event.metadata, ended.event.tags) == ({}, None, None)
+
+
+def test_a_result_that_is_used_again_has_the_labels_of_the_job_that_asks() -> None:
+    earlier = COMPLETED.model_copy(update={"metadata": {"order": "1"}, "tags": ("day",), "cached": True})
+    ended = ending.of_job(earlier, SETTINGS, at=AT, request=REQUEST)
+    assert ended.result is not None
+    assert (ended.result.text, ended.result.metadata, ended.result.tags) == ("said", {"order": "4711"}, ("night",))
 
 
 @pytest.mark.parametrize(
@@ -67,11 +82,13 @@ def test_a_job_that_no_attempt_ended_has_only_the_earlier_ones() -> None:
 def test_a_webhook_is_told_of_what_it_is_for(
     result: Result, settings: Settings, webhook: str | None, told: tuple[str, str | None] | None
 ) -> None:
-    delivery = ending.of_job(result, settings, at=AT, webhook=webhook).delivery
+    request = REQUEST.model_copy(update={"webhook": webhook})
+    delivery = ending.of_job(result, settings, at=AT, request=request).delivery
     assert (delivery and (delivery.payload.status, delivery.payload.code)) == told
     if delivery:
         assert (delivery.url, delivery.tries) == ("https://example.org/", 0)
         assert (delivery.payload.id, delivery.payload.at) == ("job", AT)
+        assert (delivery.payload.metadata, delivery.payload.tags) == ({"order": "4711"}, ("night",))
 
 
 @pytest.mark.parametrize("counts", [True, False])

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from conftest import REPO
 
-from asrq_jobs import keys, rq
+from asrq_jobs import keys, rq, scripts
 from asrq_jobs.errors import CanceledError, EngineCrashedError
 from asrq_jobs.result import Result
 from asrq_jobs.timestamp import iso
 
 SOURCES = sorted(path for room in ("jobs/asrq_jobs", "worker/asrq_worker") for path in (REPO / room).rglob("*.py"))
 LUA = REPO / "jobs/asrq_jobs/lua"
-OF_CLIENTS = {"append", "submit", "cancel", "retry", "erase", "purge", "digest"}
+OF_CLIENTS = scripts._FLAGS.keys()
 FIELDS = {"enqueued_at", "last_heartbeat", "attempts_before", "return_value", "exc_string", "success_callback_name"}
 """Names of fields that RQ or our part of its hashes has, and nothing else."""
 
@@ -42,8 +42,8 @@ def test_one_module_names_keys_and_one_what_rq_holds_under_its_own() -> None:
 
 
 def test_of_the_scripts_of_workers_only_their_beginning_knows_keys_and_fields() -> None:
-    scripts = {path.stem: path.read_text(encoding="utf-8") for path in LUA.glob("*.lua") if path.stem not in OF_CLIENTS}
-    code = {name: re.sub(r"--.*", "", text) for name, text in scripts.items()}
+    plain = {path.stem: path.read_text(encoding="utf-8") for path in LUA.glob("*.lua") if path.stem not in OF_CLIENTS}
+    code = {name: re.sub(r"--.*", "", text) for name, text in plain.items()}
     known = re.compile(r"'(rq|asrq):|'(status|worker_name|waits_for|" + "|".join(FIELDS) + ")'")
     assert {name for name, text in code.items() if known.search(text)} == {"prelude"}
     assert {name for name, text in code.items() if re.search(r"\bKEYS\b|\bARGV\b", text)} == {"prelude"}
@@ -63,6 +63,24 @@ def test_a_hash_is_read_whatever_stands_in_it() -> None:
 @pytest.mark.parametrize("before", ["", "-1", "x", "1.5", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT TWO}"])
 def test_attempts_before_that_are_no_number_are_none(before: str) -> None:
     assert rq.JobHash.read({b"attempts_before": before.encode()}).attempts_before == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ('["f",null,[{"id":"a","metadata":{"order":"4711"},"tags":["night"]}],{}]', ({"order": "4711"}, ("night",))),
+        ('["f",null,[{"id":"a"}],{}]', ({}, ())),
+        ('["f",null,[{"tags":"night"}],{}]', ({}, ())),
+        ('["f",null,[],{}]', ({}, ())),
+        ('["f",null,7,{}]', ({}, ())),
+        ("7", ({}, ())),
+        ("\xff", ({}, ())),
+        ("[" * 100_000, ({}, ())),
+    ],
+)
+def test_labels_are_read_whatever_stands_there(data: str, found: tuple[dict[str, str], tuple[str, ...]]) -> None:
+    labels = rq.JobHash.read({b"data": data.encode("latin-1")}).labels
+    assert (labels.metadata, labels.tags) == found
 
 
 def test_a_job_that_was_refused_is_one_that_failed() -> None:

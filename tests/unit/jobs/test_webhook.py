@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 
 import pytest
 
@@ -41,3 +42,11 @@ def test_what_was_not_signed_so_is_refused(secret: str, header: str, body: bytes
 
 def test_the_notice_tells_that_a_job_ended_and_not_what_was_said() -> None:
     assert BODY == b'{"schema":"asrq.webhook/1","id":"a","status":"completed","code":null,"at":1.5}'
+
+
+def test_the_payload_has_what_the_request_says_for_its_client() -> None:
+    labelled = Payload(id="a", status="failed", code="expired", metadata={"order": "4711"}, tags=("night",), at=1.5)
+    assert json.loads(labelled.to_json()) == {
+        "schema": "asrq.webhook/1", "id": "a", "status": "failed", "code": "expired", "metadata": {"order": "4711"},
+        "tags": ["night"], "at": 1.5,
+    }  # fmt: skip

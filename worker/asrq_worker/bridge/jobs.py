@@ -217,7 +217,9 @@ class Jobs:
             job.stop(reason)
         else:
             failure = self._pipeline.failure(job.request, reason)
-            ending = endings.of_job(failure, self._settings, at=time.time(), created_at=job.accepted_at)
+            ending = endings.of_job(
+                failure, self._settings, at=time.time(), request=job.request, created_at=job.accepted_at
+            )
             assert ending.result is not None  # noqa: S101  # a job that ends has one
             self._end(job, ending.result)
             _log.info("job.not_begun", id=job_id, lane=job.request.lane, code=reason.code)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from asrq_jobs import formats
 from asrq_jobs.errors import InvalidRequestError, JobStateError
-from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Task, UrlAudio
+from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Tag, Task, UrlAudio
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
 from asrq_worker.http import access, problems, sse
 from asrq_worker.http.access import Holder
@@ -45,6 +46,18 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}}
 
 
+def _object(value: object) -> object:
+    """Read an object from a form, which has only texts; what is no JSON is refused as what it is."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
+
+
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
 class Order(BaseModel):
     """What a job is to do. The fields are those of `asrq.request/1`."""
 
@@ -59,6 +72,12 @@ class Order(BaseModel):
     prompt: str | None = Field(default=None, max_length=4000)
     hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
     word_timestamps: bool = False
+    metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
+        default={}, description="Texts that come back with the result; in a form as JSON."
+    )
+    tags: Annotated[tuple[Tag, ...], BeforeValidator(_words)] = Field(
+        default=(), max_length=20, description="Words to find the job by; in a form separated by commas."
+    )
 
 
 class Upload(Order):
@@ -128,8 +147,8 @@ async def _submit(
         raise InvalidRequestError("A job needs either a file, in a form, or a url.")
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
-    words = tuple(word.strip() for word in order.hotwords.split(",") if word.strip())
-    options = order.model_dump(include={"task", "language", "prompt", "word_timestamps"})
+    words = _words(order.hotwords)
+    options = order.model_dump(include={"task", "language", "prompt", "word_timestamps", "metadata", "tags"})
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
 
@@ -140,10 +159,12 @@ async def list_jobs(
     state: Annotated[Status | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(pattern=r"^(interactive|batch)\.[a-z]{1,10}\.[A-Za-z0-9_-]{1,64}$")] = None,
+    tag: Annotated[str | None, Query(description="Only jobs with this tag.")] = None,
 ) -> Listing:
     """List jobs: those that wait first, then those that run, then those that have ended, newest first.
 
-    With a key a page has only its own jobs among those that it went through: it may be shorter than `limit`, or empty.
+    With a key a page has only its own jobs among those that it went through, and with a tag only those that have it: it
+    may be shorter than `limit`, or empty.
     """
     places: list[tuple[Lane, Status]] = [(lane, each) for each in STATUSES for lane in LANES if state in {None, each}]
     after: str | None = None
@@ -157,7 +178,8 @@ async def list_jobs(
     left = limit
     for lane, status in places:
         page = await gateway.client.jobs(status, lane=lane, most=left, after=after)
-        found += [job for job in page if whose is None or whose.owns(job.id)]
+        own = (job for job in page if whose is None or whose.owns(job.id))
+        found += [job for job in own if tag is None or tag in job.tags]
         left, after = left - len(page), None
         if left == 0:
             return Listing(data=found, next=f"{lane}.{status}.{page[-1].id}")

@@ -92,7 +92,7 @@ class Task:
             result,
             self._settings,
             at=now,
-            webhook=context.request.webhook,
+            request=context.request,
             earlier=context.attempts[:-1],
             attempt=attempt,
             queue_wait_s=context.queue_wait_s,

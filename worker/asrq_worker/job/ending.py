@@ -8,6 +8,7 @@ from typing import Literal
 
 from asrq_jobs.errors import ErrorInfo
 from asrq_jobs.events import Event
+from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
@@ -43,7 +44,7 @@ def of_job(
     settings: Settings,
     *,
     at: float,
-    webhook: str | None = None,
+    request: Request | None = None,
     earlier: Sequence[Attempt] = (),
     attempt: Attempt | None = None,
     queue_wait_s: float | None = None,
@@ -56,7 +57,7 @@ def of_job(
         result: what came of it, with `status`, `task` and `error`; the rest of this function's arguments completes it.
         settings: how long it is kept, and whether webhooks are delivered.
         at: when it ended, Unix s.
-        webhook: what the request names.
+        request: what the client asked for, and wants back with the result; None where it cannot be read.
         earlier: the attempts before the last one, or all if none has just ended.
         attempt: the attempt that ends the job, closed.
         queue_wait_s: how long the job had waited for that attempt.
@@ -71,6 +72,8 @@ def of_job(
             "created_at": created_at,
             "started_at": attempt.started_at if attempt else None,
             "completed_at": iso(at),
+            "metadata": request.metadata if request else {},
+            "tags": request.tags if request else (),
         }
     )
     event = Event(
@@ -79,13 +82,15 @@ def of_job(
         attempt=attempt.number if attempt else None,
         rtfx=whole.timings.rtfx if whole.status == "completed" else None,
         error=whole.error,
+        metadata=whole.metadata or None,
+        tags=whole.tags or None,
     )
     return Ending(
         whole.status,
         event,
         attempt,
         whole,
-        _delivery(whole, webhook, at=at) if settings.webhook_secret else None,
+        _delivery(whole, request.webhook, at=at) if request and settings.webhook_secret else None,
         ttl_s=settings.failure_ttl_s if whole.status == "failed" else settings.result_ttl_s,
     )
 
@@ -109,4 +114,5 @@ def _delivery(result: Result, webhook: str | None, *, at: float) -> Delivery | N
     if webhook is None or result.status == "canceled":
         return None
     code = result.error.code if result.error else None
-    return Delivery(url=webhook, payload=Payload(id=result.id, status=result.status, code=code, at=at))
+    payload = Payload(id=result.id, status=result.status, code=code, metadata=result.metadata, tags=result.tags, at=at)
+    return Delivery(url=webhook, payload=payload)

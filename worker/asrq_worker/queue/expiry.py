@@ -31,7 +31,7 @@ def expire(redis: Redis, request: Request, settings: Settings, *, created_at: st
         Result.from_error(error, request.id, task=request.task),
         settings,
         at=now,
-        webhook=request.webhook,
+        request=request,
         earlier=attempts_of(redis, request.id),
         created_at=created_at,
     )

@@ -213,7 +213,7 @@ def lost(
         Result.from_error(info, execution.job_id, task=request.task),
         settings,
         at=now,
-        webhook=request.webhook,
+        request=request,
         earlier=attempts[:-1],
         attempt=last,
         created_at=created_at,
