@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -24,7 +25,7 @@ from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudi
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
-from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step, Store
 
 T = TypeVar("T")
 
@@ -58,7 +59,11 @@ class AsyncClient:
     async def upload(self, audio: bytes | Path, *, name: str | None = None) -> BlobAudio:
         """Store audio under its sha256, once; uploading the same bytes again only renews their time to live."""
         data, blob = await asyncio.to_thread(uploads.prepare, audio, name, max_mb=self.settings.max_audio_mb)
-        return await self._run(calls.upload(data, blob, self.settings.blob_ttl_s))
+        return await self.upload_file(BytesIO(data), blob)
+
+    async def upload_file(self, file: BinaryIO, blob: BlobAudio) -> BlobAudio:
+        """Store audio that has been read, measured and hashed, as `upload`; of the file only a part is in memory."""
+        return await self._run(calls.upload(file, blob, self.settings.blob_ttl_s))
 
     async def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
         """Submit a job; options are the fields of `asrq.request/1`."""
@@ -206,20 +211,43 @@ class AsyncClient:
         return step.value
 
     async def _perform(self, step: Step | Entry) -> Any:
-        match step:
-            case Entry():
-                return None
-            case Pause():
-                return await asyncio.sleep(step.seconds)
+        if isinstance(step, Entry | Pause):
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+            return None
         try:
             with queue_errors(self.settings):
-                if isinstance(step, Scripts):
-                    return await self._perform_scripts(step)
-                if isinstance(step, Script):
-                    return await self._perform_script(step)
-                return await self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
+                match step:
+                    case Scripts():
+                        return await self._perform_scripts(step)
+                    case Script():
+                        return await self._perform_script(step)
+                    case Store():
+                        return await self._store(step)
+                    case _:
+                        return await self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
         except QueueError as error:
             return error
+
+    async def _store(self, step: Store) -> Any:
+        pool = self.redis.connection_pool
+        connection = await pool.get_connection()
+
+        async def send() -> Any:
+            parts = step.parts()
+            while part := await asyncio.to_thread(next, parts, b""):
+                await connection.send_packed_command(part, check_health=False)
+            return await connection.read_response()
+
+        try:
+            return await connection.retry.call_with_retry(send, lambda _error: connection.disconnect(nowait=True))
+        except ResponseError:
+            raise
+        except BaseException:  # half a command has been sent
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
 
     async def _perform_script(self, script: Script) -> Any:
         errors: list[ResponseError] = []

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from asrq_jobs import events, keys, rq
 from asrq_jobs.errors import (
@@ -31,11 +31,10 @@ from asrq_jobs.result import Result
 from asrq_jobs.rq import FROM_RQ, JobHash, Labels
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Submitted, missing, without_result
-from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Scripts, server_time
+from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Scripts, Store, parts, server_time
 from asrq_jobs.timestamp import iso
 
 _BLOCK_S = 2.0
-_PART_BYTES = 1 << 20
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _NEAR = 1000  # places from either end of a list that are told exactly: a longer search would take Redis milliseconds
@@ -43,26 +42,27 @@ AT_ONCE = 500
 """Submissions in one round trip: a server answers others between two of them."""
 
 
-def upload(audio: bytes, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
+def upload(audio: BinaryIO, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
     """Store audio, unless it is there: then it only lives longer.
 
     A client that may upload may store anything under any hash. So what is there is compared by digests, part by part.
     """
     key = keys.blob(blob.sha256)
-    if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio))):
-        yield ("SET", key, audio, "EX", ttl_s)
+    if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio, blob.bytes))):
+        yield Store(key, audio, blob.bytes, ttl_s)
     return blob
 
 
-def _holds(key: str, audio: bytes) -> Calls[bool]:
+def _holds(key: str, audio: BinaryIO, size: int) -> Calls[bool]:
     try:
-        if (yield ("STRLEN", key)) != len(audio):
+        if (yield ("STRLEN", key)) != size:
             return False
-        for first in range(0, len(audio), _PART_BYTES):
-            part = audio[first : first + _PART_BYTES]
+        first = 0
+        for part in parts(audio, size):
             digest: bytes = yield Script("digest", [key], [first, first + len(part) - 1])
             if digest.decode() != hashlib.sha1(part, usedforsecurity=False).hexdigest():
                 return False
+            first += len(part)
     except (QueueAuthError, QueueRefusedError):  # no string, or this user may not read it: what we write is right
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudi
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
-from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step
+from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step, Store
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ class Client:
             QueueError: Redis cannot be reached or refuses.
         """
         data, blob = uploads.prepare(audio, name, max_mb=self.settings.max_audio_mb)
-        return self._run(calls.upload(data, blob, self.settings.blob_ttl_s))
+        return self._run(calls.upload(BytesIO(data), blob, self.settings.blob_ttl_s))
 
     def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
         """Submit a job; options are the fields of `asrq.request/1`.
@@ -263,21 +264,42 @@ class Client:
         return step.value
 
     def _perform(self, step: Step | Entry) -> Any:
-        match step:
-            case Entry():
-                return None
-            case Pause():
+        if isinstance(step, Entry | Pause):
+            if isinstance(step, Pause):
                 time.sleep(step.seconds)
-                return None
+            return None
         try:
             with queue_errors(self.settings):
-                if isinstance(step, Scripts):
-                    return self._perform_scripts(step)
-                if isinstance(step, Script):
-                    return self._perform_script(step)
-                return self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
+                match step:
+                    case Scripts():
+                        return self._perform_scripts(step)
+                    case Script():
+                        return self._perform_script(step)
+                    case Store():
+                        return self._store(step)
+                    case _:
+                        return self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
         except QueueError as error:
             return error
+
+    def _store(self, step: Store) -> Any:
+        pool = self.redis.connection_pool
+        connection = pool.get_connection()
+
+        def send() -> Any:
+            for part in step.parts():
+                connection.send_packed_command([part], check_health=False)
+            return connection.read_response()
+
+        try:
+            return connection.retry.call_with_retry(send, lambda _error: connection.disconnect())
+        except ResponseError:
+            raise
+        except BaseException:  # half a command has been sent
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     def _perform_script(self, script: Script) -> Any:
         errors: list[ResponseError] = []

@@ -216,6 +216,12 @@ class Settings(BaseSettings):
         default=2.0, ge=0, description="Uploads to `asrq http` of up to so much go to the lane `interactive`."
     )
 
+    http_store: str | None = Field(
+        default=None,
+        description="Folder that the workers share, or an address such as s3://bucket/audio, for uploads to "
+        "`asrq http` above 64 MiB; none: Redis holds all.",
+    )
+
     # Seeing inside
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged."

@@ -7,13 +7,15 @@ awaiting; neither knows more of the protocol than that.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
-from asrq_jobs.errors import QueueError
+from asrq_jobs.errors import QueueError, StorageError
 from asrq_jobs.events import Entry
 from asrq_jobs.scripts import ScriptName
+
+_PART_BYTES = 1 << 20
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -36,6 +38,28 @@ class Scripts:
 
 
 @dataclass(frozen=True)
+class Store:
+    """Write a string from a file, of which no more than a part is ever in memory."""
+
+    key: str
+    file: BinaryIO
+    bytes: int
+    ttl_s: int
+
+    def parts(self) -> Iterator[bytes]:
+        """Yield the command in RESP: https://redis.io/docs/latest/develop/reference/protocol-spec/.
+
+        Raises:
+            StorageError: the file cannot be read again.
+        """
+        words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (b"SET", self.key.encode()))
+        yield b"*5\r\n%b$%d\r\n" % (words, self.bytes)
+        yield from parts(self.file, self.bytes)
+        ttl = str(self.ttl_s).encode()
+        yield b"\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(ttl), ttl)
+
+
+@dataclass(frozen=True)
 class Pause:
     """Do nothing for a while."""
 
@@ -50,7 +74,7 @@ class Done(Generic[T]):
 
 
 Command = tuple[str | bytes | int, ...]
-Step = Command | Script | Scripts | Pause
+Step = Command | Script | Scripts | Store | Pause
 Calls = Generator[Step, Any, T]
 Following = Generator[Step | Entry, Any, T]
 
@@ -61,6 +85,24 @@ def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
         return calls.throw(answer) if isinstance(answer, QueueError) else calls.send(answer)
     except StopIteration as end:
         return Done(end.value)
+
+
+def parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes of a file in parts of at most a MiB.
+
+    Raises:
+        StorageError: it cannot be read, or has become shorter.
+    """
+    try:
+        file.seek(0)
+        while size:
+            part = file.read(min(size, _PART_BYTES))
+            if not part:
+                raise StorageError("The audio has become shorter while it was sent.")
+            yield part
+            size -= len(part)
+    except OSError as error:
+        raise StorageError(f"The audio cannot be read again: {error.strerror or error}.") from None
 
 
 def server_time() -> Calls[float]:

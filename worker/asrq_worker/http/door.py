@@ -38,6 +38,7 @@ _log = Log("asrq.http")
 _ID_HEADER = "X-Request-Id"
 _KEPT = "/v1/"  # what is below it needs a key
 _FORM_BYTES = 1 << 20  # what may stand in a form beside the audio
+_HEAD_BYTES = 1 << 15  # of all headers
 _SILENT_S = 60.0  # an upload that brings nothing for so long is given up
 _GONE = 499  # as nginx logs it
 
@@ -152,6 +153,8 @@ class Door:
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host and origin not in self._origins:
             return problems.answer(InvalidRequestError("Pages of other sites may not call this."), status=403)
+        if sum(len(name) + len(value) for name, value in headers.raw) > _HEAD_BYTES:
+            return problems.answer(InvalidRequestError("The head of the request is too long."), status=431)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._longest:
             return problems.answer(self._too_large())

@@ -15,15 +15,17 @@ from starlette.datastructures import UploadFile
 from starlette.types import Receive
 
 from asrq_jobs.aio import AsyncClient
-from asrq_jobs.errors import AsrqError, QueueFullError
-from asrq_jobs.request import JOB_ID_PATTERN, BlobAudio, Lane, UrlAudio
+from asrq_jobs.errors import AsrqError, AudioEmptyError, AudioTooLargeError, QueueFullError
+from asrq_jobs.request import JOB_ID_PATTERN, Audio, BlobAudio, Lane, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
-from asrq_worker.http import access, models
+from asrq_worker.http import access, models, store
 from asrq_worker.http.access import Holder
 from asrq_worker.http.lanes import Lanes
 from asrq_worker.http.quota import Quota
+from asrq_worker.http.store import Store, keep_swept
+from asrq_worker.http.uploads import Incoming
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
@@ -31,7 +33,9 @@ _log = Log("asrq.http")
 T = TypeVar("T")
 
 JOB_HEADER = "X-Asrq-Job"
-_UPLOADS_AT_ONCE = 2  # of files that are in memory on their way from the spool to Redis
+
+
+_REDIS_HOLDS = 512 << 20  # bytes of a string
 
 
 class ClientGoneError(Exception):
@@ -62,15 +66,23 @@ class Gateway:
     """For the tasks of one event loop."""
 
     def __init__(self, settings: Settings) -> None:
+        """Begin.
+
+        Raises:
+            SettingsError: the store cannot be used.
+        """
         self.settings = settings
+        self._store = Store(settings.http_store) if settings.http_store else None
         self.client = AsyncClient(settings)
         self.lanes = Lanes(self.client)
+        self._sweeping = asyncio.ensure_future(keep_swept(self._store, self.client)) if self._store else None
         self._quota = Quota(self.client)
-        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
         """Finish what goes on after requests, and close the connections."""
+        if self._sweeping:
+            self._sweeping.cancel()
         await asyncio.gather(*self._afterwards, return_exceptions=True)
         await self.client.close()
 
@@ -90,7 +102,7 @@ class Gateway:
         names = self.settings.http_names
         workers = {} if model is None or model in names else await self.client.workers()
         wanted = None if model is None else models.chosen(model, names, workers)
-        source = audio if isinstance(audio, UrlAudio) else await self._store(audio)
+        source = audio if isinstance(audio, UrlAudio) else await self._stored(audio, job_id)
         lane = manner.x_asrq_lane or self._lane(source)
         try:
             submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
@@ -101,13 +113,23 @@ class Gateway:
             await self._quota.expect(whose, job_id)
         return submitted
 
-    def _lane(self, audio: BlobAudio | UrlAudio) -> Lane:
+    def _lane(self, audio: Audio) -> Lane:
         small = isinstance(audio, BlobAudio) and audio.bytes <= self.settings.http_interactive_mb * 2**20
         return "interactive" if small else "batch"
 
-    async def _store(self, file: UploadFile) -> BlobAudio:
-        async with self._uploads:
-            return await self.client.upload(await file.read(), name=_shown(file.filename))
+    async def _stored(self, file: UploadFile, job_id: str) -> Audio:
+        incoming, name = cast("Incoming", file.file), _shown(file.filename)
+        if incoming.size == 0:
+            raise AudioEmptyError(f"{name or 'The audio'} is empty (0 bytes).")
+        if self._store and incoming.size > store.ABOVE:
+            return await asyncio.to_thread(self._store.put, job_id, incoming, name)
+        if incoming.size > _REDIS_HOLDS:
+            raise AudioTooLargeError(
+                f"{name or 'The upload'} has more than {_REDIS_HOLDS >> 20} MiB, which is the limit of Redis.",
+                hint="Send compressed audio (opus, mp3), or ask the operator to set ASRQ_HTTP_STORE.",
+            )
+        blob = BlobAudio(sha256=incoming.sha256, bytes=incoming.size, name=name)
+        return await self.client.upload_file(incoming.reader, blob)
 
     async def outcome(self, request: Request, job_id: str, *, comes_back: bool) -> Result:
         """Wait for the end of a job. A client that goes away cancels it unless it `comes_back`.
@@ -133,6 +155,8 @@ class Gateway:
         if whose:
             await self._quota.settle(whose)
         await self.client.erase(job_id)
+        if self._store:
+            await asyncio.to_thread(self._store.erase, job_id)
 
     def abandon(self, job_id: str) -> None:
         """Cancel a job that nobody waits for any more, after the request."""

@@ -19,8 +19,9 @@ from asrq_worker.http import access, problems, sse
 from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.openai import succeeded
+from asrq_worker.http.uploads import UploadRoute
 
-router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES)
+router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES, route_class=UploadRoute)
 
 
 def _own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:

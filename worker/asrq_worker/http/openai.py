@@ -15,8 +15,9 @@ from asrq_jobs.result import Result
 from asrq_jobs.states import missing
 from asrq_worker.http import models, problems, sse
 from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, Manner, OurGateway, key_holder
+from asrq_worker.http.uploads import UploadRoute
 
-router = APIRouter(prefix="/v1", responses=problems.RESPONSES)
+router = APIRouter(prefix="/v1", responses=problems.RESPONSES, route_class=UploadRoute)
 
 Form_ = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["segment", "word"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ import uvicorn
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
 from asrq_worker.http.app import create_app
+from asrq_worker.http.connections import Connection
+from asrq_worker.http.store import Store
 from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import endpoint
@@ -45,7 +46,10 @@ def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = 
 
     Raises:
         InUseError: the address cannot be listened on.
+        SettingsError: the store, or the file of keys, cannot be used.
     """
+    if settings.http_store:
+        Store(settings.http_store)  # what is wrong with it is to be said now
     try:
         listener = socket.create_server((host, port), family=endpoint.family(host), backlog=_REQUESTS)
     except OSError as error:
@@ -53,14 +57,13 @@ def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = 
             f"Cannot listen on {endpoint.written(host, port)}: {error.strerror}.",
             hint="Choose another port; 0 takes a free one.",
         ) from None
-    if settings.spool_dir is not None:
-        tempfile.tempdir = str(settings.spool_dir)  # where uploads lie while they come in
     config = uvicorn.Config(
         create_app(settings, metrics or Metrics()),
         log_config=None,
         access_log=False,
         server_header=False,
         limit_concurrency=_REQUESTS,
+        http=Connection,
         timeout_graceful_shutdown=int(settings.grace_s),
     )
     server = uvicorn.Server(config)

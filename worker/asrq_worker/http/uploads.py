@@ -1,0 +1,119 @@
+"""Uploads on their way in: written to the spool as they come, and hashed meanwhile; never whole in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+from fastapi.routing import APIRoute
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asrq_jobs.errors import NoRoomError, StorageError
+from asrq_worker.http import problems
+from asrq_worker.storage.disk import writing
+
+_IN_MEMORY = 1 << 20  # bytes of an upload; what is longer is written to the spool
+_MULTIPART = "multipart/form-data"
+
+
+class Incoming:
+    """A file that is written from the beginning to the end, hashed on the way, and read afterwards."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Keep it in `folder`, by default where the system keeps temporary files."""
+        self._digest = hashlib.sha256()
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY, dir=folder)  # noqa: SIM115  # closed with the form
+        self.size = 0
+        """Bytes that were written."""
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of what was written."""
+        return self._digest.hexdigest()
+
+    @property
+    def reader(self) -> BinaryIO:
+        """The file, to read from."""
+        return cast("BinaryIO", self._file)
+
+    def write(self, data: bytes) -> int:
+        """Write more.
+
+        Raises:
+            RefusedError: there is no room for it.
+        """
+        self._digest.update(data)
+        self.size += len(data)
+        try:
+            with writing():
+                return self._file.write(data)
+        except (StorageError, NoRoomError) as error:
+            raise problems.RefusedError(error, problems.status_of(error)) from None
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on."""
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        """Go to a place."""
+        return self._file.seek(offset)
+
+    def close(self) -> None:
+        """Let go of it: nothing of it stays."""
+        self._file.close()
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, with files of ours."""
+
+    def __init__(self, request: Request, folder: Path | None, **limits: Any) -> None:
+        super().__init__(request.headers, request.stream(), **limits)
+        self._folder = folder
+        self._incoming: list[Incoming] = []
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file is not None:
+            self._current_part.file.file.close()
+            incoming = Incoming(self._folder)
+            self._incoming.append(incoming)
+            self._current_part.file.file = cast("BinaryIO", incoming)
+
+    async def parse(self) -> FormData:
+        try:
+            return await super().parse()
+        except BaseException:
+            for incoming in self._incoming:
+                incoming.close()
+            raise
+
+
+class _Request(Request):
+    async def _get_form(self, **limits: Any) -> FormData:
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self._form is None and kind == _MULTIPART:
+            try:
+                self._form = await _Parser(self, self.app.state.gateway.settings.spool_dir, **limits).parse()
+            except MultiPartException as error:
+                raise HTTPException(400, error.message) from None
+        return await super()._get_form(**limits)
+
+
+class UploadRoute(APIRoute):
+    """A route that takes forms with files."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what handles a request."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            return await handle(_Request(request.scope, request.receive))
+
+        return handler
