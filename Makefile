@@ -33,7 +33,7 @@ test: .venv/.dev
 	$(BIN)/pytest -n auto --lua-coverage
 
 unit: .venv/.dev
-	$(BIN)/pytest -n auto tests/unit
+	$(BIN)/pytest -n auto --hypothesis-profile few tests/unit
 
 simulate: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m simulation.explore --seconds $(or $(SECONDS),60) \

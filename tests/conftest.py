@@ -24,6 +24,7 @@ REPO = Path(__file__).resolve().parent.parent
 
 # How long an example takes, and to make one, is the machine's affair.
 hypothesis.settings.register_profile("asrq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("asrq"), max_examples=20)  # make unit
 hypothesis.settings.load_profile("asrq")
 
 

@@ -185,7 +185,7 @@ def test_what_always_holds(
         assert len(batch) == 1 or sum(chunk.seconds for chunk in batch) <= audio_s
         assert len(running) < parallel
         assert not any(chunk.suspect for chunk in running)
-        assert len({chunk.kind for chunk in batch}) == 1
+        assert len({chunk.options for chunk in batch}) == 1
         if any(chunk.suspect for chunk in batch):
             assert len(batch) == 1
             assert not running
