@@ -14,8 +14,8 @@ import pytest
 from asrq_worker.backends.base import BackendConfig, ChunkOptions
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.ladder import Step
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.engine.out_of_memory import Step
 from asrq_worker.engine.scheduler import Scheduler
 
 MakeEngine = Callable[..., Engine]

@@ -29,13 +29,12 @@ from asrq_jobs.errors import (
     ShutdownError,
     StorageError,
 )
-from asrq_worker.backends.base import BackendConfig, Transcript
-from asrq_worker.engine import incarnation
+from asrq_worker.backends.base import BackendConfig, Capabilities, Identity, Transcript
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import Failures, State
-from asrq_worker.engine.messages import ChunkRef
-from asrq_worker.process.child import Child
-from asrq_worker.process.restart import describe_exit, restart_pause_s
+from asrq_worker.engine.messages import ChunkRef, Loaded
+from asrq_worker.engine.state import Failures, State
+from asrq_worker.process import supervisor
+from asrq_worker.process.child import Child, describe_exit
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
@@ -215,7 +214,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
     """The host is out of memory or processes for a while, after the engine had served."""
     engine = make_engine()
     engine.wait_ready(30)
-    start, tries = incarnation.Child, []
+    start, tries = supervisor.Child, []
 
     def short_of_processes(*given: Any, **more: Any) -> Child:
         tries.append(1)
@@ -223,7 +222,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
             raise OSError("Resource temporarily unavailable")
         return start(*given, **more)
 
-    monkeypatch.setattr(incarnation, "Child", short_of_processes)
+    monkeypatch.setattr(supervisor, "Child", short_of_processes)
     psutil.Process(engine.pid).kill()
     with pytest.raises(EngineCrashedError):
         engine.submit([ref("hang")]).result(10)
@@ -283,7 +282,7 @@ def test_a_suspended_host_does_not_look_like_a_hang(make_engine: MakeEngine, ref
         from pathlib import Path
         from asrq_worker.backends.base import BackendConfig, ChunkOptions
         from asrq_worker.engine.engine import Engine
-        from asrq_worker.engine.messages import ChunkRef
+        from asrq_worker.engine.messages import ChunkRef, Loaded
         engine = Engine("fake", BackendConfig("fake", Path()), stall_s=1.0, slowness=0.1)
         engine.start()
         engine.wait_ready(30)
@@ -329,20 +328,22 @@ def test_a_killed_parent_leaves_no_child() -> None:
     assert not alive or child.status() == psutil.STATUS_ZOMBIE  # a container without an init reaps nothing
 
 
-def test_the_pause_before_a_restart_doubles_up_to_its_limit() -> None:
-    assert [restart_pause_s(failures) for failures in range(1, 9)] == [0, 1, 2, 4, 8, 16, 30, 30]
+def test_the_pause_before_a_restart_doubles_up_to_its_limit(tmp_path: Path) -> None:
+    engine, died = Engine("fake", BackendConfig("fake", tmp_path)), EngineCrashedError("It died.")
+    engine.loaded = Loaded(Identity("fake", "1", "fake", None, "cpu", "none"), Capabilities(frozenset()), 1.0, 1.0)
+    assert [engine.failed(died, None) for _ in range(8)] == [0, 1, 2, 4, 8, 16, 30, 30]
 
 
 def test_a_failure_lasts_when_the_process_after_the_restarted_one_does_not_load_either() -> None:
     failures = Failures()
     lasting = []
-    for _ in range(3):
-        failures.note(EngineCrashedError("It died."), has_loaded=True)
+    for number in (1, 2, 3):
+        failures.note(EngineCrashedError("It died."), number, has_loaded=True)
         lasting.append(failures.lasting)
     assert lasting == [False, False, True]
     failures.loaded()
     assert not failures.lasting
-    failures.note(ModelMissingError("It is not here."), has_loaded=False)
+    failures.note(ModelMissingError("It is not here."), 1, has_loaded=False)
     assert failures.lasting
 
 

@@ -16,10 +16,11 @@ from support.waiting import until
 from asrq_jobs.errors import EngineCrashedError
 from asrq_worker.backends.base import Transcript
 from asrq_worker.engine import engine as engine_module
-from asrq_worker.engine import incarnation
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import NEVER, State, Wear
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.engine.recycling import NEVER, Recycling
+from asrq_worker.engine.state import State
+from asrq_worker.process import supervisor
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.child import Child
 
@@ -39,23 +40,23 @@ def transcribes(engine: Engine, ref: ChunkRef) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("wear", "served", "reason"),
+    ("recycling", "served", "reason"),
     [
         (NEVER, {"batches": 10**9, "rss_mb": 10**6, "fresh_mb": 100}, None),
-        (Wear(max_batches=5), {"batches": 4, "rss_mb": 10**6, "fresh_mb": 100}, None),
-        (Wear(max_batches=5), {"batches": 5, "rss_mb": 100, "fresh_mb": 100}, "batches"),
-        (Wear(max_rss_mb=200), {"batches": 10**9, "rss_mb": 200, "fresh_mb": 100}, None),
-        (Wear(max_rss_mb=200), {"batches": 0, "rss_mb": 201, "fresh_mb": 100}, "memory"),
-        (Wear(max_rss_mb=200), {"batches": 9, "rss_mb": 300, "fresh_mb": 201}, None),
+        (Recycling(max_batches=5), {"batches": 4, "rss_mb": 10**6, "fresh_mb": 100}, None),
+        (Recycling(max_batches=5), {"batches": 5, "rss_mb": 100, "fresh_mb": 100}, "batches"),
+        (Recycling(max_rss_mb=200), {"batches": 10**9, "rss_mb": 200, "fresh_mb": 100}, None),
+        (Recycling(max_rss_mb=200), {"batches": 0, "rss_mb": 201, "fresh_mb": 100}, "memory"),
+        (Recycling(max_rss_mb=200), {"batches": 9, "rss_mb": 300, "fresh_mb": 201}, None),
     ],
 )
-def test_when_a_process_is_worn(wear: Wear, served: dict[str, int], reason: str | None) -> None:
-    assert wear.reached(**served) == reason
+def test_when_a_process_has_served_enough(recycling: Recycling, served: dict[str, int], reason: str | None) -> None:
+    assert recycling.due(**served) == reason
 
 
 def test_the_next_process_is_warm_before_the_old_one_goes(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
     """The old one still works on a batch when the new one takes over; both serve, nothing fails, nothing waits."""
-    engine = make_engine(parallel=2, wear=Wear(max_batches=3))
+    engine = make_engine(parallel=2, recycling=Recycling(max_batches=3))
     engine.wait_ready(30)
     old = engine.pid
     heard = interruptions(engine)
@@ -78,7 +79,7 @@ def test_the_next_process_is_warm_before_the_old_one_goes(make_engine: MakeEngin
 
 
 def test_a_process_that_grew_too_large_is_replaced(make_engine: MakeEngine, ref: Ref) -> None:
-    engine = make_engine(wear=Wear(max_rss_mb=160))
+    engine = make_engine(recycling=Recycling(max_rss_mb=160))
     engine.wait_ready(30)
     old = engine.pid
     assert transcribes(engine, ref())
@@ -93,7 +94,7 @@ def test_a_process_that_grew_too_large_is_replaced(make_engine: MakeEngine, ref:
 def test_where_there_is_no_room_for_two_the_old_one_ends_first(
     make_engine: MakeEngine, ref: Ref, tmp_path: Path
 ) -> None:
-    engine = make_engine(parallel=2, wear=Wear(max_batches=1), room_mb=lambda: 1)
+    engine = make_engine(parallel=2, recycling=Recycling(max_batches=1), room_mb=lambda: 1)
     engine.wait_ready(30)
     old = engine.pid
     in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
@@ -116,7 +117,7 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     monkeypatch.setattr(engine_module, "_REPLACEMENTS", Backoff(0.2, 300.0))
     loads = tmp_path / "loads"
     loads.touch()
-    engine = make_engine(f"crash-unless:{loads}", wear=Wear(max_batches=1))
+    engine = make_engine(f"crash-unless:{loads}", recycling=Recycling(max_batches=1))
     engine.wait_ready(30)
     loads.unlink()
     old, heard = engine.pid, interruptions(engine)
@@ -134,10 +135,10 @@ def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
     make_engine: MakeEngine, ref: Ref, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_REPLACEMENTS", Backoff(0.05, 300.0))
-    engine = make_engine(wear=Wear(max_batches=1))
+    engine = make_engine(recycling=Recycling(max_batches=1))
     engine.wait_ready(30)
     old, heard = engine.pid, interruptions(engine)
-    start, tries = incarnation.Child, []
+    start, tries = supervisor.Child, []
 
     def short_of_processes(*given: Any, **more: Any) -> Child:
         tries.append(time.monotonic())
@@ -145,7 +146,7 @@ def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
             raise OSError("Resource temporarily unavailable")
         return start(*given, **more)
 
-    monkeypatch.setattr(incarnation, "Child", short_of_processes)
+    monkeypatch.setattr(supervisor, "Child", short_of_processes)
     assert transcribes(engine, ref())
     until(lambda: engine.pid != old)
     pauses = [later - earlier for earlier, later in pairwise(tries)]
@@ -164,7 +165,7 @@ def test_an_idle_engine_is_renewed_at_once_and_a_process_that_is_gone_is_not_ren
 ) -> None:
     engine = make_engine()
     engine.wait_ready(30)
-    old = engine.submit([ref()]).result(10).incarnation
+    old = engine.submit([ref()]).result(10).process
     engine.renew(old, "out_of_memory")
     until(lambda: engine.pid not in {None, old.pid})
     engine.wait_ready(30)
@@ -179,7 +180,7 @@ def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
 ) -> None:
     loads = tmp_path / "loads"
     loads.touch()
-    engine = make_engine(f"until:{loads}", parallel=2, wear=Wear(max_batches=2))
+    engine = make_engine(f"until:{loads}", parallel=2, recycling=Recycling(max_batches=2))
     engine.wait_ready(30)
     old = engine.pid
     lost = engine.submit([ref("hang")])
@@ -200,7 +201,7 @@ def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
 def test_closing_ends_every_process(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
     loads = tmp_path / "loads"
     loads.touch()
-    engine = make_engine(f"until:{loads}", wear=Wear(max_batches=1))
+    engine = make_engine(f"until:{loads}", recycling=Recycling(max_batches=1))
     engine.wait_ready(30)
     loads.unlink()
     assert transcribes(engine, ref())
@@ -213,7 +214,7 @@ def test_closing_ends_every_process(make_engine: MakeEngine, ref: Ref, tmp_path:
 
 
 def test_replaced_again_and_again_under_load(make_engine: MakeEngine, ref: Ref) -> None:
-    engine = make_engine(parallel=4, wear=Wear(max_batches=20))
+    engine = make_engine(parallel=4, recycling=Recycling(max_batches=20))
     engine.wait_ready(30)
     pids = {engine.pid}
     deadline = time.monotonic() + 20
@@ -225,4 +226,4 @@ def test_replaced_again_and_again_under_load(make_engine: MakeEngine, ref: Ref) 
         pids.add(engine.pid)
         assert time.monotonic() < deadline
     assert engine.restarts == 0
-    until(lambda: len(list(engine._processes)) == 1)
+    until(lambda: len(engine.processes) == 1)

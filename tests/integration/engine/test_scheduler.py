@@ -26,10 +26,10 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.engine.chunks import ChunkDone
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.incarnation import BatchDone
-from asrq_worker.engine.ladder import Step
-from asrq_worker.engine.life import Wear
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.engine.out_of_memory import Step
+from asrq_worker.engine.process import BatchDone
+from asrq_worker.engine.recycling import Recycling
 from asrq_worker.engine.scheduler import Scheduler
 
 MakeEngine = Callable[..., Engine]
@@ -400,7 +400,7 @@ def test_an_engine_is_replaced_though_work_never_ceases(
     make_scheduler: MakeScheduler, flood: Callable[..., Flood]
 ) -> None:
     """Where there is no room for two it takes nothing until the next one has loaded, and nothing fails."""
-    scheduler = make_scheduler(parallel=2, wear=Wear(max_batches=20), room_mb=lambda: 0)
+    scheduler = make_scheduler(parallel=2, recycling=Recycling(max_batches=20), room_mb=lambda: 0)
     ends = flood(scheduler, lane="interactive", jobs=6).ends
     until(lambda: scheduler._engine.replacements["batches"] == 2)
     assert len(ends) >= 2 * 20

@@ -140,7 +140,8 @@ def test_stopped_while_it_starts_leaves_no_server_that_takes_jobs(
 def test_a_server_that_was_left_behind_makes_way_for_the_next(tmp_path: Path) -> None:
     """As where the system does not end it with its keeper: two must not write the same files."""
     keeper = EmbeddedValkey(data=tmp_path)
-    url = keeper.start()
+    keeper.start()
+    url = keeper.url
     with Redis.from_url(url) as redis:
         redis.set("key", "value")
         port = redis.connection_pool.connection_kwargs["port"]

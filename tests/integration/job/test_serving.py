@@ -30,7 +30,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
-from asrq_worker.backends.breaker import State
+from asrq_worker.engine.breaker import State
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference

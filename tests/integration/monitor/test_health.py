@@ -74,7 +74,8 @@ def test_a_worker_is_ready_when_it_is_warm_and_not_when_its_engine_is_down_or_it
 def test_an_outage_of_the_queue_makes_worker_and_reaper_unready_and_not_unhealthy(tmp_path: Path) -> None:
     queue_port, worker_port, reaper_port = free_port(), free_port(), free_port()
     valkey = EmbeddedValkey(data=tmp_path / "valkey", port=queue_port)
-    url = valkey.start()
+    valkey.start()
+    url = valkey.url
     reaper = Process("reaper", "--metrics-port", str(reaper_port), env={"ASRQ_REDIS_URL": url})
     try:
         with worker(url, lanes="batch:1", metrics_port=worker_port) as running:

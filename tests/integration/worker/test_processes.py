@@ -179,7 +179,8 @@ def test_an_outage_of_the_queue_is_ridden_out(data: Path, tmp_path: Path) -> Non
     """Valkey goes away while a job runs and comes back with its data: the job ends once, by the same attempt."""
     gate, kept = tmp_path / "gate", tmp_path / "valkey"
     valkey = EmbeddedValkey(data=kept)
-    url = valkey.start()
+    valkey.start()
+    url = valkey.url
     port = urlsplit(url).port or 0
     with Client(Settings(redis_url=url)) as client, worker(url, lanes="batch:1", lease_s=30) as running:
         job = client.submit_file(data / "hello-en.flac", prompt=f"until:{gate}")

@@ -8,7 +8,6 @@ import pytest
 
 from asrq_jobs.errors import AsrqError, InUseError, QueueUnreachableError, StorageError
 from asrq_worker.embedded.failure import explain
-from asrq_worker.process.restart import failures_in_a_row
 
 LOG = """\
 15612:M 28 Nov 2026 21:33:13.648 # WARNING Memory overcommit must be enabled! See sysctl.conf: or reboot.
@@ -69,7 +68,3 @@ def test_a_temporary_folder_is_chosen_otherwise() -> None:
 def test_one_that_says_nothing() -> None:
     error = explain("", -9, data=Path("/data"), passing=False, port=81, binary=Path("/bin/valkey-server"))
     assert "signal SIGKILL" in error.message
-
-
-def test_only_a_process_that_lasts_ends_the_row_of_failures() -> None:
-    assert [failures_in_a_row(0, 0.1), failures_in_a_row(3, 29.0), failures_in_a_row(3, 31.0)] == [1, 4, 1]

@@ -11,7 +11,7 @@ from asrq_jobs.errors import EngineCrashedError, ShutdownError
 from asrq_jobs.policy import Policy, Share
 from asrq_worker.engine import fleet as fleet_module
 from asrq_worker.engine.fleet import Fleet, Member
-from asrq_worker.engine.life import Failures, State
+from asrq_worker.engine.state import Failures, State
 
 
 class FakeEngine:
@@ -126,8 +126,8 @@ def test_an_engine_that_does_not_load_again_is_not_used_until_it_does(
 ) -> None:
     fleet.enlist("qwen")
     failures = engines["qwen"].failures
-    for usable in (True, True, False, False):
-        failures.note(EngineCrashedError("It died."), has_loaded=True)
+    for in_a_row, usable in enumerate((True, True, False, False), start=1):
+        failures.note(EngineCrashedError("It died."), in_a_row, has_loaded=True)
         assert fleet.usable("qwen") == usable
     failures.loaded()
     assert fleet.usable("qwen")

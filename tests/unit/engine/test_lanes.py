@@ -20,10 +20,10 @@ from asrq_jobs.errors import AsrqError
 from asrq_worker.backends.base import SAMPLE_RATE, Capabilities, ChunkOptions, Identity, Transcript
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.incarnation import BatchDone
-from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef, Loaded
+from asrq_worker.engine.process import BatchDone
 from asrq_worker.engine.scheduler import Scheduler
+from asrq_worker.engine.state import State
 
 PARALLEL, MAX_BATCH, SLOTS, BATCH_S = 2, 8, 6, 2.0
 CLIP_S = 5.0

@@ -16,9 +16,9 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Attempt, Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker.backends.breaker import CircuitBreaker
+from asrq_worker.engine.breaker import CircuitBreaker
 from asrq_worker.engine.fleet import Fleet
-from asrq_worker.engine.life import State
+from asrq_worker.engine.state import State
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.monitor.redis_probe import RedisProbe

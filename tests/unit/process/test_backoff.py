@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrq_worker.process.backoff import Backoff
-from asrq_worker.process.restart import restart_pause_s
+from asrq_worker.process.supervisor import RESTARTS
 
 BACKOFF = Backoff(0.5, 6.0)
 
@@ -16,7 +16,7 @@ def test_pauses_double_up_to_their_limit() -> None:
 
 def test_what_fails_for_days_is_tried_on() -> None:
     assert BACKOFF.pause_s(100_000) == 6
-    assert restart_pause_s(100_000) == 30
+    assert RESTARTS.pause_s(100_000) == 30
 
 
 @pytest.mark.parametrize("failures", [1, 2, 6, 100])

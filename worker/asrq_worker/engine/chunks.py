@@ -10,8 +10,8 @@ from pathlib import Path
 
 from asrq_jobs.errors import AsrqError, PoisonedError
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
-from asrq_worker.engine.incarnation import Incarnation
-from asrq_worker.engine.ladder import Step
+from asrq_worker.engine.out_of_memory import Step
+from asrq_worker.engine.process import EngineProcess
 from asrq_worker.engine.turns import Waiting
 
 Tell = Callable[[], None]
@@ -25,7 +25,7 @@ def _unheard(_step: Step) -> None:
 class ChunkTask:
     """A chunk of a job: samples [start, stop) of a file of raw float32 little-endian mono 16 kHz.
 
-    `on_step` is told, in a thread of the engine's, of each step of the ladder that is taken for it.
+    `on_step` is told, in a thread of the engine's, of each step that is taken for it because memory ran out.
     """
 
     flow: str
@@ -64,7 +64,7 @@ class Item:
     dispatched: float = 0.0
     kills: int = 0
     retries: int = 0
-    short_in: Incarnation | None = None
+    short_in: EngineProcess | None = None
     """The process in whose memory it first did not fit."""
     settled: bool = False
 

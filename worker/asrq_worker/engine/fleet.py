@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from asrq_jobs.errors import AsrqError, ShutdownError
 from asrq_jobs.policy import Policy
-from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.backends.device import free_memory_mb
+from asrq_worker.engine.breaker import CircuitBreaker
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.engine.scheduler import Scheduler
+from asrq_worker.engine.state import State
 from asrq_worker.routing.offers import Offer
 from asrq_worker.telemetry.logs import Log
 

@@ -3,7 +3,7 @@
 When the engine dies, whatever was in flight becomes suspect and runs again alone, so that the chunk that kills the
 engine is found, and only its own job fails: after `max_kills` lone kills it is poisoned. Waiting chunks wait.
 
-When memory runs out, it goes down the ladder (`ladder`), but for cutting a chunk in two: who submitted it does that.
+When memory runs out, it does what `out_of_memory` decides, but for cutting a chunk in two: who submitted it does that.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from asrq_worker.backends.base import SAMPLE_RATE, WARM_UP_S, Transcript
 from asrq_worker.engine.batching import Limits, admitted, next_batch
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
 from asrq_worker.engine.engine import Engine
-from asrq_worker.engine.incarnation import BatchDone, Incarnation
-from asrq_worker.engine.ladder import Allowance, Step, next_step
-from asrq_worker.engine.life import State
 from asrq_worker.engine.messages import ChunkRef
+from asrq_worker.engine.out_of_memory import Allowance, Step, next_step
 from asrq_worker.engine.pace import Pace
+from asrq_worker.engine.process import BatchDone, EngineProcess
+from asrq_worker.engine.state import State
 from asrq_worker.engine.turns import BatchKey, Turns, Waiting
 from asrq_worker.process.supervision import Supervised
 
@@ -57,7 +57,7 @@ class Scheduler:
         self._batch_allowance = Allowance()
         self._parallel_allowance = Allowance()
         self.steps: Counter[Step] = Counter()
-        """How often each step of the ladder was taken."""
+        """How often each step was taken because memory ran out."""
         self._turns = Turns()
         self._number = 0
         self._closing = False
@@ -216,7 +216,7 @@ class Scheduler:
             self._pace.note(running.items[0].waiting.batch_key, audio_s=total, took_s=done.inference_s)
         for item, outcome in zip(running.items, done.items, strict=True):
             if isinstance(outcome, OutOfMemoryError):
-                settle += self._step_down(item, running, outcome, done.incarnation)
+                settle += self._step_down(item, running, outcome, done.process)
             elif isinstance(outcome, AsrqError):
                 settle.append(item.fail(outcome))
             else:
@@ -225,7 +225,7 @@ class Scheduler:
                 settle.append(item.succeed(outcome, inference_s=share, batch_size=size, idle_s=idle_s / size))
         return settle
 
-    def _step_down(self, item: Item, running: Running, error: OutOfMemoryError, process: Incarnation) -> list[Tell]:
+    def _step_down(self, item: Item, running: Running, error: OutOfMemoryError, process: EngineProcess) -> list[Tell]:
         if item.settled:
             return []
         size, seconds = len(running.items), item.waiting.seconds

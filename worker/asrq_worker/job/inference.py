@@ -23,8 +23,8 @@ from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.fleet import Member
-from asrq_worker.engine.ladder import Step, can_be_split
 from asrq_worker.engine.messages import Loaded
+from asrq_worker.engine.out_of_memory import Step, can_be_split
 from asrq_worker.job import detection
 from asrq_worker.job.checkpoints import Checkpoints, Kept
 from asrq_worker.job.control import JobControl

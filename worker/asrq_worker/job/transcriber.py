@@ -17,8 +17,8 @@ from asrq_worker.audio.source import Source, Uploads
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
-from asrq_worker.engine.life import Wear, plenty
 from asrq_worker.engine.messages import Loaded
+from asrq_worker.engine.recycling import Recycling, plenty
 from asrq_worker.job.pipeline import Observe, Pipeline
 from asrq_worker.job.shadow import Comparison, Shadow
 from asrq_worker.storage.spool import Spool
@@ -146,7 +146,7 @@ def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float
         start_timeout_s=settings.engine_start_s,
         stall_s=settings.engine_stall_s,
         slowness=settings.engine_slowness,
-        wear=Wear(settings.engine_max_batches, settings.engine_max_rss_mb),
+        recycling=Recycling(settings.engine_max_batches, settings.engine_max_rss_mb),
         room_mb=room_mb,
     )
 

@@ -10,10 +10,10 @@ from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError
 from asrq_jobs.policy import Policy
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.backends.breaker import State as CircuitState
+from asrq_worker.engine.breaker import State as CircuitState
 from asrq_worker.engine.fleet import Fleet, Member
-from asrq_worker.engine.ladder import Step
-from asrq_worker.engine.life import State
+from asrq_worker.engine.out_of_memory import Step
+from asrq_worker.engine.state import State
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending
 from asrq_worker.monitor import catalogue, health

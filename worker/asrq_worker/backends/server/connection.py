@@ -1,4 +1,4 @@
-"""Requests to one inference server: pooled connections, limits of time and size, retries, a circuit breaker.
+"""Requests to one inference server: pooled connections, limits of time and size, retries.
 
 The limit of time is one of the clock. Limits on single reads, which is all that a blocking client offers, are
 never reached by a server that sends a byte now and then; so the requests run on an event loop, where anything
@@ -19,7 +19,6 @@ import httpx
 
 from asrq_jobs import __version__
 from asrq_jobs.errors import AsrqError, MalformedOutputError, ServerFailedError, ServerUnreachableError
-from asrq_worker.backends.breaker import CircuitBreaker
 from asrq_worker.backends.server import retry
 from asrq_worker.backends.server.options import Options
 
@@ -46,11 +45,9 @@ class Connection:
         self,
         options: Options,
         *,
-        breaker: CircuitBreaker | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._options = options
-        self._breaker = breaker or CircuitBreaker()
         self._jitter = jitter
         headers = {"User-Agent": f"asrq/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
         if options.api_key:
@@ -70,7 +67,7 @@ class Connection:
         """Send a request; `content` are `httpx.Request`'s `data`, `files` or `json`.
 
         Raises:
-            ServerUnreachableError: no connection, it broke, or no answer in time; or the breaker is open.
+            ServerUnreachableError: no connection, it broke, or no answer in time.
             ServerFailedError: it answered that it cannot serve now, again and again.
             MalformedOutputError: the answer is too large, or not encoded as it says.
         """
@@ -94,7 +91,6 @@ class Connection:
             async with asyncio.timeout(limit_s) as limit:
                 return await self._again_and_again(method, path, content, limit.when() or 0.0)
         except TimeoutError:
-            self._breaker.failed()
             raise ServerUnreachableError(
                 f"The inference server {self._options.url} did not answer within {limit_s:g} s.",
                 hint="Check its load; give it more time with ASRQ_SERVER_TIMEOUT_S, or less at once.",
@@ -102,18 +98,12 @@ class Connection:
 
     async def _again_and_again(self, method: str, path: str, content: dict[str, Any], deadline: float) -> Answer:
         failures = 0
-        failure: AsrqError | None = None
-        while call := self._breaker.begin():
+        while True:
+            failure: AsrqError
             asked_s = None
             try:
-                with call:
-                    answer = await self._once(method, path, content)
-                    if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
-                        call.failed()
-                    else:
-                        call.succeeded()
+                answer = await self._once(method, path, content)
             except httpx.TransportError as error:
-                self._breaker.failed()
                 failure = ServerUnreachableError(
                     f"The inference server {self._options.url} cannot be reached: {str(error) or type(error).__name__}."
                 )
@@ -125,12 +115,8 @@ class Connection:
             failures += 1
             pause_s = retry.pause_s(failures, asked_s, self._jitter())
             if failures > retry.RETRIES or asyncio.get_running_loop().time() + pause_s >= deadline:
-                break
+                raise failure
             await asyncio.sleep(pause_s)
-        raise failure or ServerUnreachableError(
-            f"The inference server {self._options.url} failed again and again; "
-            f"it is tried again in {self._breaker.pause_left_s():.0f} s."
-        )
 
     async def _once(self, method: str, path: str, content: dict[str, Any]) -> Answer:
         try:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asrq_worker.backends.breaker import CircuitBreaker, State
+from asrq_worker.engine.breaker import CircuitBreaker, State
 from asrq_worker.process.backoff import Backoff
 
 

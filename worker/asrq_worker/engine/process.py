@@ -1,10 +1,9 @@
-"""One process that holds the model, from its start to its end: what it has loaded, what it works on, until when."""
+"""One process that holds the model: what it has loaded, what it works on, until when."""
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -16,16 +15,10 @@ from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
 from asrq_worker.engine.messages import ChunkRef, Loaded, Message
-from asrq_worker.process.child import Child
+from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
-from asrq_worker.process.restart import describe_exit
+from asrq_worker.process.supervisor import ChildProcess, Supervisor
 from asrq_worker.telemetry import reports
-
-OVERSLEPT_S = 1.0
-"""A watchdog that wakes this much late was stopped itself (a suspended host): the process gets another chance."""
-STUCK_S = 5.0
-"""How long after a deadline the watchdog may take to act, and the system to end a process that it has killed."""
-
 
 SLOWER = 10.0
 """A batch may be so many times slower than the slowest so far, for each second of audio…"""
@@ -52,8 +45,8 @@ class BatchDone:
 
     items: tuple[Transcript | AsrqError, ...]
     inference_s: float
-    incarnation: Incarnation
-    """The process that did it."""
+    process: EngineProcess
+    """That did it."""
     idle_s: float = 0.0
 
 
@@ -67,56 +60,42 @@ class _Batch:
     deadline: float = 0.0
 
 
-class Incarnation:
-    """Everything but `send` and `close` is for holders of the lock given to it, which must be re-entrant."""
+class EngineProcess(ChildProcess):
+    """A process of an engine. `send`, too, is called without the lock."""
 
     def __init__(
         self,
+        supervisor: Supervisor[EngineProcess],
         backend: str,
         config: BackendConfig,
         limits: Limits,
         *,
-        lock: threading.Condition,
-        on_loaded: Callable[[Incarnation], None],
-        on_done: Callable[[], None],
-        on_end: Callable[[Incarnation, AsrqError], None],
+        on_done: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start the process and have it load. The callbacks are called in its reader thread, with the lock held.
+        """Start the process and have it load; `on_done` is called with the lock held after each batch.
 
         Raises:
             EngineCrashedError: no memory or no process slot for it now.
         """
         self._backend = backend
         self._limits = limits
-        self._lock = lock
-        self._on_loaded = on_loaded
         self._on_done = on_done
-        self._on_end = on_end
         self._batches: dict[int, _Batch] = {}
         self._number = 0
-        self._reason: AsrqError | None = None
-        self._killed_at = math.inf
-        self._started = time.monotonic()
         self._load_took_s = 0.0
-        self._load_deadline = self._started + limits.start_s
+        self._slowest = 0.0
         self.loaded: Loaded | None = None
         self.batches_done = 0
-        self._slowest = 0.0
         self.fresh_mb = 0
         others = TO_REACH_OTHERS if config.download or backend == "server" else ()
         env = handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
         if not config.download:
             env["HF_HUB_OFFLINE"] = "1"
         try:
-            self._child = Child("asrq_worker.engine.child", on_message=self._on_message, on_exit=self._on_exit, env=env)
+            super().__init__(supervisor, "asrq_worker.engine.child", start_s=limits.start_s, env=env)
         except OSError as error:
             raise EngineCrashedError(f"The engine process could not be started: {error}.") from error
         self._child.send(messages.load(backend, config))
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child.pid
 
     @property
     def on_gpu(self) -> bool:
@@ -158,49 +137,20 @@ class Incarnation:
 
     def send(self, number: int, chunks: Sequence[ChunkRef]) -> None:
         """Send a batch, without the lock: a process that does not read holds the sender up until it is killed."""
-        self._child.send(messages.batch(number, chunks))  # if it is gone, `_on_exit` fails the future
+        self._child.send(messages.batch(number, chunks))  # if it is gone, `on_gone` fails the future
 
-    def deadline(self) -> float:
-        """Return when, on the monotonic clock, something will be overdue; infinity: nothing is awaited."""
-        if self._reason is not None:  # about to be reaped
-            return math.inf
-        if self.loaded is None:
-            return self._load_deadline
+    def work_deadline(self) -> float:
+        """Return when the first batch will be late."""
         return min((batch.deadline for batch in self._batches.values()), default=math.inf)
 
-    def stuck(self, now: float) -> bool:
-        """Whether something is long overdue: a deadline, or its end (a driver that hangs keeps even the killed)."""
-        return now > min(self.deadline(), self._killed_at) + STUCK_S
+    def extend(self, now: float) -> None:
+        """Give a load its time anew, and each batch as long as one without audio may take."""
+        super().extend(now)
+        for batch in self._batches.values():
+            batch.deadline = max(batch.deadline, now + self._limits.stall_s)
 
-    def enforce(self, now: float) -> bool:
-        """Kill the process if something is overdue, and say whether; a caller much too late gives it more time."""
-        due = self.deadline()
-        if now - due > OVERSLEPT_S:
-            self._load_deadline = now + self._limits.start_s
-            for batch in self._batches.values():
-                batch.deadline = max(batch.deadline, now + self._limits.stall_s)
-        elif now >= due:
-            self.kill(self._overdue(now))
-            return True
-        return False
-
-    def kill(self, reason: AsrqError) -> None:
-        """End it; what is in flight fails with the reason."""
-        self._reason = self._reason or reason
-        self._killed_at = min(self._killed_at, time.monotonic())
-        self._child.kill()
-
-    def close(self) -> None:
-        """After `kill`: wait, without the lock, until it is gone."""
-        self._child.close()
-
-    def _slowness(self) -> float:
-        """Return how many seconds a second of audio may take."""
-        if self.batches_done < MEASURED_BATCHES:
-            return self._limits.slowness
-        return min(self._limits.slowness, SLOWER * self._slowest)
-
-    def _overdue(self, now: float) -> AsrqError:
+    def late(self, now: float) -> AsrqError:
+        """Return what took too long."""
         if self.loaded is None:
             return EngineTimeoutError(f"The model was not loaded within {self._limits.start_s:g} s.")
         batch = next(batch for batch in self._batches.values() if batch.deadline <= now)
@@ -208,18 +158,29 @@ class Incarnation:
             f"The engine did not finish {batch.size} chunk(s) of {batch.seconds:.1f} s in time and was killed."
         )
 
+    def on_death(self, code: int) -> AsrqError:
+        """Return how it died."""
+        return EngineCrashedError(f"The engine process died ({describe_exit(code)}).")
+
+    def _slowness(self) -> float:
+        """Return how many seconds a second of audio may take."""
+        if self.batches_done < MEASURED_BATCHES:
+            return self._limits.slowness
+        return min(self._limits.slowness, SLOWER * self._slowest)
+
     # The child's reader thread
 
-    def _on_message(self, message: Message) -> None:
+    def on_message(self, message: Message) -> None:
+        """Take what the child says."""
         match message.get("op"):
             case "loaded":
                 with self._lock:
-                    if self._reason is not None:  # too late
+                    if self.reason is not None:  # too late
                         return
                     self.loaded = messages.read_loaded(message)
                     self.fresh_mb = self.memory_mb()
-                    self._load_took_s = time.monotonic() - self._started
-                    self._on_loaded(self)
+                    self._load_took_s = time.monotonic() - self.started_at
+                    self.has_become_ready()
             case "failed":
                 with self._lock:
                     self.kill(messages.read_failed(message))
@@ -236,11 +197,11 @@ class Incarnation:
             case "log":
                 logging.getLogger(message["logger"]).log(message["level"], "%s", message["message"])
 
-    def _on_exit(self, code: int) -> None:
+    def on_gone(self) -> None:
+        """Fail what was in flight."""
+        assert self.reason is not None  # noqa: S101  # it is gone
         with self._lock:
             lost, self._batches = list(self._batches.values()), {}
-            self._reason = self._reason or EngineCrashedError(f"The engine process died ({describe_exit(code)}).")
-            self._on_end(self, self._reason)
         for batch in lost:
-            batch.future.set_exception(self._reason)
-        reports.capture(self._reason, backend=self._backend)
+            batch.future.set_exception(self.reason)
+        reports.capture(self.reason, backend=self._backend)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrq_worker.engine.ladder import GROW_EVERY_S, SHORTEST_S, Allowance, Step, can_be_split, next_step
+from asrq_worker.engine.out_of_memory import GROW_EVERY_S, SHORTEST_S, Allowance, Step, can_be_split, next_step
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_it_comes_to_an_end(batch: int, alone: bool, seconds: float) -> None:
                 restarted = True
             case Step.GIVE_UP:
                 return
-    raise AssertionError("the ladder has no end")
+    raise AssertionError("the steps have no end")
 
 
 def test_what_did_not_fit_is_halved_and_grows_back_one_by_one() -> None:

@@ -15,7 +15,7 @@ GROW_EVERY_S = 30.0
 
 
 class Step(StrEnum):
-    """A step of the ladder, under the name it has in events."""
+    """A step, under the name it has in events."""
 
     HALVE = "batch_halved"
     """Half the batch; in the end the chunk with nothing else in flight."""
