@@ -222,6 +222,12 @@ def test_each_thing_that_is_amiss_counts(server: Server, name: str | None) -> No
     assert server.changed() == ({name: (held[name][0], 600)} if name else {"rq:queue:asrq-<lane>": ["next"]})
 
 
+def test_a_job_that_has_ended_leaves_its_lane_though_it_was_seen_in_no_other_list(server: Server) -> None:
+    server.put({"rq:job:<id>": ({"status": "failed"}, 500), "rq:queue:asrq-<lane>": ["<id>", "next", "<id>"]})
+    assert server.call("reconcile", **JOB, now=1000, execution="made-up", ttl_s=600) == 1
+    assert server.changed() == {"rq:queue:asrq-<lane>": ["next"]}
+
+
 def test_what_is_left_of_a_job_that_is_no_more_is_removed(server: Server) -> None:
     server.put(LEFT)
     assert reconcile(server) == 1
