@@ -30,7 +30,7 @@ def http(port: int, host: str, metrics_port: int | None) -> None:
     from asrq_worker.monitor.server import listening
 
     config = configuration.load(metrics_port=metrics_port)
-    monitor = GatewayMonitor()
+    monitor = GatewayMonitor(config)
     if config.http_keys is None and not endpoint.is_private(host):
         raise SettingsError(
             f"Anyone who can reach {host} could use the queue.",

@@ -14,7 +14,8 @@ from asrq_jobs.settings import Settings
 from asrq_worker.http.app import create_app
 from asrq_worker.http.connections import Connection
 from asrq_worker.http.store import Store
-from asrq_worker.monitor.health import Health
+from asrq_worker.monitor.health import Health, gateway_serves
+from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import endpoint
 from asrq_worker.process.supervision import Supervised
@@ -25,19 +26,23 @@ _REQUESTS = 1000  # at a time, uploads and waits; more are told to come back
 
 
 class GatewayMonitor:
-    """What a gateway tells at its metrics port: it is alive and ready as long as it answers."""
+    """What a gateway tells at its metrics port: it is alive as long as it answers, and ready while Redis does."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.metrics = Metrics()
+        self._probe = RedisProbe(settings)
 
     def alive(self) -> Health:
         """Return that it is."""
         return Health("ready", ())
 
-    ready = alive
+    def ready(self) -> Health:
+        """Judge whether requests can become jobs."""
+        return gateway_serves(self._probe.error())
 
     def close(self) -> None:
-        """Nothing is to be closed."""
+        """Close the connection to Redis."""
+        self._probe.close()
 
 
 @contextmanager

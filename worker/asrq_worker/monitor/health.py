@@ -103,6 +103,11 @@ def _threads_run(ended: Sequence[str]) -> Check:
     return Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run.")
 
 
+def gateway_serves(redis_error: str | None) -> Health:
+    """Judge whether a gateway can make jobs of requests; `redis_error` says why Redis does not answer, if so."""
+    return Health("ready", (_redis_answers(redis_error),))
+
+
 def _redis_answers(error: str | None) -> Check:
     """Judge Redis."""
     return Check("redis", error is None, error or "Redis answers.")
