@@ -1,0 +1,105 @@
+"""`asrq dictate`: raw sound from standard input, handed over as it comes, to text."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, get_args
+
+import click
+
+from asrq_jobs import configuration
+from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli.interruption import interruptible
+from asrq_jobs.cli.output import ResultWriter, choose
+from asrq_jobs.cli.printing import Styled
+from asrq_jobs.client import Client
+from asrq_jobs.errors import AsrqError, AudioTooLongError, JobStateError, UsageError
+from asrq_jobs.live import Live
+from asrq_jobs.request import Encoding
+from asrq_jobs.result import Result
+
+_PIECE = 1 << 15  # bytes at most: what is there is taken at once
+
+_EPILOG = """\b
+Examples:
+  arecord -q -t raw -f S16_LE -r 16000 -c 1 | asrq dictate --stdin
+  asrq dictate --stdin --rate 48000 --channels 2 < sound.raw
+  ffmpeg -v error -f pulse -i default -f s16le -ar 16000 -ac 1 - | asrq dictate --stdin --language ru > note.txt
+
+\b
+Ctrl-C ends the recording and prints what was said; a second one cancels the job.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--stdin", "from_stdin", is_flag=True, help="Take raw samples from standard input.")
+@click.option("--rate", type=click.IntRange(8000, 48_000), default=16_000, show_default=True, help="Samples a second.")
+@click.option(
+    "--encoding", type=click.Choice(get_args(Encoding)), default="pcm_s16le", show_default=True, help="Of a sample."
+)
+@click.option("--channels", type=click.IntRange(1, 2), default=1, show_default=True, help="Interleaved.")
+@click.option("--language", metavar="CODE", help="ru, pt-BR, English, …, or auto to detect it; default: auto.")
+@click.option("--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling; default: none.")
+@options.json_option
+def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_json: bool, **fields: Any) -> None:
+    """Transcribe speech while it is spoken.
+
+    On a terminal, text is shown as it comes. Standard output gets the final text alone, or with --json the result.
+    """
+    if not from_stdin:
+        raise UsageError(
+            "It is not said where the sound comes from.", hint="Add --stdin, and pipe raw samples into it."
+        )
+    if sys.stdin.isatty():
+        raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
+    shown = choose(None, as_json=as_json, folder=None, several=False)
+    with Client(configuration.load()) as client, interruptible():
+        live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
+        if sys.stderr.isatty() and not as_json:
+            threading.Thread(target=_show, args=(live,), daemon=True).start()
+        result = _recorded(live)
+    writer = ResultWriter(shown, ["the recording"])
+    writer.put(0, result)
+    writer.flush()
+    failure.finish(any_failed=writer.any_failed)
+
+
+def _recorded(live: Live) -> Result:
+    try:
+        with suppress(KeyboardInterrupt):
+            _record(live)
+        with suppress(JobStateError):  # the job has ended before: its result says how
+            live.end()
+        return live.wait()
+    except KeyboardInterrupt:
+        with suppress(JobStateError):
+            live.cancel()
+        failure.note("canceled.")
+        raise
+
+
+def _record(live: Live) -> None:
+    try:
+        for sound in _pieces():
+            live.append(sound)
+    except AudioTooLongError as error:
+        failure.note(f"the recording ends here. {error}")
+    except JobStateError:  # as above
+        pass
+
+
+def _pieces() -> Iterator[bytes]:
+    """Yield what comes from standard input, without waiting for more than there is."""
+    while sound := os.read(sys.stdin.fileno(), _PIECE):
+        yield sound
+
+
+def _show(live: Live) -> None:
+    with suppress(AsrqError):  # whoever waits for the result is told
+        for event in live.events():
+            if event.type == "chunk" and event.text:
+                printing.say(Styled(event.text, dim=True), err=True)

@@ -1,0 +1,77 @@
+"""`asrq dictate`: sound goes in through a pipe, and the text comes out, also where somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import Asrq
+from support.processes import PROGRAM, worker
+from support.speaking import file_of, spoken
+from support.waiting import until
+
+from asrq_jobs import Client, keys
+
+SOUND = spoken("hello-en", "hello-ru")
+
+
+def dictating(client: Client) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the program and give it the sound, whose pipe stays open; return it and its job."""
+    program = subprocess.Popen(
+        [PROGRAM, "dictate", "--stdin", "--language", "en"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert program.stdin is not None
+    program.stdin.write(SOUND)
+    program.stdin.flush()
+    until(client.jobs)
+    (job,) = client.jobs()
+    until(lambda: _heard(client, job.id) == len(SOUND))
+    return program, job.id
+
+
+def _heard(client: Client, job_id: str) -> int:
+    found = client.redis.xrevrange(keys.live(job_id), count=1)
+    return int(found[0][1][b"to"]) if found else 0
+
+
+def test_only_the_final_text_is_printed(client: Client, valkey_url: str, asrq: Asrq) -> None:
+    with worker(valkey_url, lanes="interactive:1"):
+        said = asrq("dictate", "--stdin", "--language", "en", stdin=SOUND)
+        told = asrq("dictate", "--stdin", "--language", "en", "--json", stdin=SOUND)
+        file = client.wait(client.submit(client.upload(file_of(SOUND)), lane="interactive", language="en").id)
+    assert (said.returncode, " ".join(said.stdout.split()), said.stderr) == (0, file.text, "")
+    assert json.loads(told.stdout)["text"] == file.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_an_interruption_ends_the_recording_and_gives_what_was_said(client: Client, valkey_url: str) -> None:
+    with worker(valkey_url, lanes="interactive:1"):
+        program, job_id = dictating(client)
+        program.send_signal(signal.SIGINT)
+        output, _ = program.communicate(timeout=60)
+    assert program.returncode == 0
+    assert " ".join(output.decode().split()) == client.wait(job_id).text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_a_second_interruption_cancels(client: Client) -> None:
+    program, job_id = dictating(client)
+    program.send_signal(signal.SIGINT)
+    until(lambda: b"end" in client.redis.xrevrange(keys.live(job_id), count=1)[0][1])
+    program.send_signal(signal.SIGINT)
+    output, _ = program.communicate(timeout=60)
+    assert (program.returncode, output) == (130, b"")
+    assert client.state(job_id).status == "canceled"
+
+
+def test_it_is_said_where_sound_comes_from(client: Client, asrq: Asrq) -> None:
+    done = asrq("dictate")
+    assert done.returncode == 2
+    assert "--stdin" in done.stderr
+    assert client.jobs() == []
