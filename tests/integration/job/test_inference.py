@@ -173,3 +173,25 @@ def test_what_fits_in_no_way_fails_with_the_code(member: Member, decoded: Decode
     assert {"chunk_split", "engine_restarted"} < set(told)
     assert told[-1] == "given_up"
     assert hear(member, decoded, Notes()).chunks, "the engine serves the next job"
+
+
+@pytest.mark.parametrize("prompt", [None, "oom-over:12"])
+def test_what_was_heard_early_and_is_no_piece_after_all_is_not_heard_twice(
+    member: Member, decoded: DecodedAudio, prompt: str | None
+) -> None:
+    """Before the end of a recording another cut looked likely, so one piece may hold another, or overlap it."""
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
+    options = ChunkOptions(language="en", prompt=prompt)
+    job, loaded = InferenceJob(request, JobControl(), Notes()), member.engine.wait_ready(30)
+    hearing = inference._Hearing(job, decoded, member, loaded, options)
+    places = [(0.5, 9.0), (0.5, 19.0), (19.6, 26.0)]
+    first, whole, rest = (Piece(round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE)) for start, stop in places)
+    hearing.begin_early([first, whole])
+    inference._hear_out(hearing, job.control, member, stand_in=False)
+    hearing.begin_early([first, whole, Piece(whole.start, rest.stop)])
+    for _ in hearing.rounds([whole, rest]):
+        inference._hear_out(hearing, job.control, member, stand_in=False)
+    covered = sorted((piece.start, piece.stop) for piece in hearing.done)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(covered))
+    assert (covered[0][0], covered[-1][1]) == (whole.start, rest.stop)
+    assert (covered == [(whole.start, whole.stop), (rest.start, rest.stop)]) == (prompt is None)

@@ -234,15 +234,14 @@ class _Hearing:
         self._begin(fresh, self._options)
 
     def _without_early(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """Forget what was begun early and is none of the pieces after all; return those that were not."""
+        """Forget what was begun early and is none of the pieces after all; return those that were not begun."""
         pieces = list(pieces)
-        kept = self._early.keys() & set(pieces)
-
-        def wanted(part: Piece) -> bool:
-            return any(piece.start <= part.start and part.stop <= piece.stop for piece in kept)
-
-        self.done = {part: heard for part, heard in self.done.items() if wanted(part)}
-        self.pending = {future: (part, asked) for future, (part, asked) in self.pending.items() if wanted(part)}
+        kept, strays = self._early.keys() & set(pieces), self._early.keys() - set(pieces)
+        if strays:
+            if "chunk_split" in self.warnings:  # who knows of which a part is
+                kept = set()
+            self.done = {piece: heard for piece, heard in self.done.items() if piece in kept}
+            self.pending = {future: begun for future, begun in self.pending.items() if begun[0] in kept}
         return [piece for piece in pieces if piece not in kept]
 
     def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
