@@ -39,6 +39,7 @@ MAY_RUN: Final = frozenset({"queued", "scheduled", "started", "failed"})
 STATUS: Final = "status"
 ORIGIN: Final = "origin"
 WORKER: Final = "worker_name"
+CREATED_AT: Final = "created_at"
 ENQUEUED_AT: Final = "enqueued_at"
 ENDED_AT: Final = "ended_at"
 DATA: Final = "data"
@@ -112,7 +113,7 @@ class JobHash:
             description=text(DESCRIPTION),
             worker=text(WORKER),
             waits_for=text("waits_for"),
-            created_at=text("created_at"),
+            created_at=text(CREATED_AT),
             enqueued_at=text(ENQUEUED_AT),
             started_at=text("started_at"),
             ended_at=text(ENDED_AT),
@@ -126,7 +127,7 @@ def refused_job(lane: str, code: str, *, kept: bytes, at: float) -> dict[FieldT,
     `kept` is what stays of that which somebody had written instead of a request.
     """
     return {
-        "created_at": iso(at),
+        CREATED_AT: iso(at),
         ENQUEUED_AT: iso(at),
         ENDED_AT: iso(at),
         "data": json.dumps([keys.FUNCTION, None, [{"refused": code}], {}]),

@@ -28,8 +28,8 @@ class Payload(BaseModel):
     id: str = Field(description="Of the job; its result is at asrq:result:<id>.")
     status: Literal["completed", "failed"]
     code: str | None = Field(default=None, description="Of the error, if it failed.")
-    metadata: dict[str, str] = Field(default={}, description="As in the request; absent if there is none.")
-    tags: tuple[str, ...] = Field(default=(), description="As in the request; absent if there is none.")
+    metadata: dict[str, str] = Field(default={}, description="As in the request; absent if none, or the job is gone.")
+    tags: tuple[str, ...] = Field(default=(), description="As in the request; absent if none, or the job is gone.")
     at: float = Field(description="When it ended, Unix s: the same in every try, so id and at tell a repetition.")
 
     def to_json(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -10,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, exceptions
 from redis.commands.core import Script
 from support.waiting import until
 
-from asrq_jobs import keys, scripts
+from asrq_jobs import Client, PathAudio, keys, scripts
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
 from asrq_worker.queue import calls
@@ -151,6 +153,67 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver
     assert bodies == {Payload(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
     for body, signature in receiver.got:
         assert verify(SECRET, signature, body, now=redis.time()[0])
+
+
+LABELS = {"metadata": {"order": "4711"}, "tags": ["night"]}
+AUDIO = PathAudio(path="/clip.wav")
+
+
+def delivered(redis: Redis, receiver: Receiver) -> dict[str, Any]:
+    """What is told of a job "a" that ended just now."""
+    payload = Payload(id="a", status="failed", at=redis.time()[0] + 1.0)
+    redis.zadd(keys.WEBHOOKS, {Delivery(url=receiver.url, payload=payload).model_dump_json(): 0})
+    with Courier(redis, settings()):
+        assert receiver.came.acquire(timeout=60)
+        until(lambda: not left(redis))
+    return dict(json.loads(receiver.got[-1][0]))
+
+
+def labels(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: told[name] for name in ("metadata", "tags") if name in told}
+
+
+def test_labels_come_from_the_job_and_go_with_it(client: Client, redis: Redis, receiver: Receiver) -> None:
+    client.submit(AUDIO, id="a", **LABELS)
+    assert labels(delivered(redis, receiver)) == LABELS
+    client.erase("a")
+    assert labels(delivered(redis, receiver)) == {}
+    client.submit(AUDIO, id="a")
+    assert labels(delivered(redis, receiver)) == {}
+
+
+def test_labels_of_a_later_job_under_the_same_id_are_not_told(client: Client, redis: Redis, receiver: Receiver) -> None:
+    leave(redis, receiver.url)  # ended long ago
+    client.submit(AUDIO, id="a", **LABELS)
+    with Courier(redis, settings()):
+        assert receiver.came.acquire(timeout=60)
+    assert labels(json.loads(receiver.got[0][0])) == {}
+
+
+def test_a_job_that_is_spoilt_is_announced_without_labels(redis: Redis, receiver: Receiver) -> None:
+    redis.set(keys.job("a"), "spoilt")
+    assert labels(delivered(redis, receiver)) == {}
+
+
+def test_an_outage_while_labels_are_read_is_no_try(
+    redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[Exception] = [exceptions.ResponseError("MASTERDOWN"), exceptions.ConnectionError("away")]
+    read = redis.hmget
+
+    def read_or_fail(*names: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return read(*names)
+
+    monkeypatch.setattr(redis, "hmget", read_or_fail)
+    leave(redis, receiver.url)
+    with Courier(redis, settings()):
+        for remaining in (1, 0):
+            until(lambda: len(failures) == remaining and left(redis)[0][1] > 0)  # noqa: B023  # called at once
+            assert [delivery.tries for delivery, _ in left(redis)] == [0]
+            make_due(redis)
+        assert receiver.came.acquire(timeout=60)
 
 
 @pytest.mark.usefixtures("at_work")

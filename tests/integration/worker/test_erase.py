@@ -97,6 +97,22 @@ def test_of_a_running_job_that_cannot_write_afterwards(
     assert redis.zcard(keys.LEASES) == 0
 
 
+def test_what_waits_for_its_webhook_holds_no_words_of_the_client(
+    client: Client, redis: Redis, audio: bytes, valkey_url: str
+) -> None:
+    with worker(valkey_url, lanes="batch:1", webhook_secret="s"):  # noqa: S106  # of this test; nobody delivers
+        blob = client.upload(audio, name=NAME)
+        client.submit(
+            blob, id="job", webhook="https://app.example/", metadata={"order": "anna 4711"}, tags=["late shift"]
+        )
+        text = client.wait("job", timeout_s=60).text or ""
+        words = (text, "order", "anna 4711", "late shift")
+        assert set(words) <= set(traces(redis, audio, *words)), "they would be found"
+        client.erase("job")
+        until(lambda: not traces(redis, audio, *words))
+    assert redis.zcard(keys.WEBHOOKS) == 1
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_the_audio_of_another_job_stays(
     client: Client, redis: Redis, audio: bytes, valkey_url: str, failed: bool

@@ -88,7 +88,7 @@ def test_a_webhook_is_told_of_what_it_is_for(
     if delivery:
         assert (delivery.url, delivery.tries) == ("https://example.org/", 0)
         assert (delivery.payload.id, delivery.payload.at) == ("job", AT)
-        assert (delivery.payload.metadata, delivery.payload.tags) == ({"order": "4711"}, ("night",))
+        assert "4711" not in delivery.model_dump_json()
 
 
 @pytest.mark.parametrize("counts", [True, False])

@@ -114,5 +114,5 @@ def _delivery(result: Result, webhook: str | None, *, at: float) -> Delivery | N
     if webhook is None or result.status == "canceled":
         return None
     code = result.error.code if result.error else None
-    payload = Payload(id=result.id, status=result.status, code=code, metadata=result.metadata, tags=result.tags, at=at)
+    payload = Payload(id=result.id, status=result.status, code=code, at=at)
     return Delivery(url=webhook, payload=payload)

@@ -16,11 +16,13 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import __version__, keys
+from asrq_jobs import __version__, keys, rq
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, sign
+from asrq_jobs.timestamp import iso
+from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, sign
 from asrq_worker.audio import web
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervision import wait_while_busy
@@ -114,15 +116,19 @@ class Courier:
         self._settle(raw, delivery, failure)
 
     def _post(self, delivery: Delivery, now: float) -> str | None:
-        """Try once; return why it failed, or None."""
+        """Try once; return why it failed, or None.
+
+        Raises:
+            redis.exceptions.RedisError: Redis does not answer; it was not tried.
+        """
         assert self._secret is not None  # noqa: S101  # `__enter__` looked
-        body = delivery.payload.to_json().encode()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"asrq/{__version__}",
-            SIGNATURE_HEADER: sign(self._secret.get_secret_value(), body, at=now),
-        }
         try:
+            body = self._labelled(delivery.payload).to_json().encode()
+            headers = {
+                "Content-Type": "application/json",
+                "User-Agent": f"asrq/{__version__}",
+                SIGNATURE_HEADER: sign(self._secret.get_secret_value(), body, at=now),
+            }
             parts = web.parse(delivery.url, ("https", "http"))
             connection = web.connect(parts, self._private_hosts, timeout_s=_TIMEOUT_S)
             try:
@@ -131,6 +137,8 @@ class Courier:
                     status = connection.getresponse().status
             finally:
                 connection.close()
+        except RedisError:  # no fault of the receiver
+            raise
         except AsrqError as error:
             return error.code
         except (OSError, ValueError, http.client.HTTPException) as error:
@@ -140,6 +148,19 @@ class Courier:
             reports.capture(error)
             return type(error).__name__
         return None if 200 <= status < 300 else str(status)
+
+    def _labelled(self, payload: Payload) -> Payload:
+        """Return it with the metadata and tags of its job; with none if that is gone, though its id be used again."""
+        try:
+            found: list[bytes | None] = self._redis.hmget(keys.job(payload.id), rq.CREATED_AT, rq.DATA)
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):  # spoilt by somebody; anything else is an outage
+                raise
+            found = [None, None]
+        created_at, data = found
+        same = created_at is not None and created_at.decode(errors="replace") <= iso(payload.at)
+        labels = rq.Labels.of(data) if same and data else rq.Labels()
+        return payload.model_copy(update={"metadata": labels.metadata, "tags": labels.tags})
 
     def _settle(self, raw: bytes, delivery: Delivery, failure: str | None) -> None:
         tried = delivery.model_copy(update={"tries": delivery.tries + 1})
