@@ -23,13 +23,14 @@ from support.needs import missing
 
 from asrq_jobs import plugins
 from asrq_jobs.settings import PREFIX, Settings, groups
+from asrq_worker.http import access
 
 BASE = "docker-compose.yml"
 GPU, QWEN, SEEING = (f"ops/compose/{name}.yml" for name in ("gpu", "qwen", "observability"))
 TOGETHER = [(BASE,), (BASE, GPU), (BASE, GPU, QWEN), (BASE, SEEING), (BASE, GPU, QWEN, SEEING)]
 EXAMPLE = REPO / "ops" / "compose" / "compose.env.example"
 KNOWN = {f"{PREFIX}{name.upper()}" for names in groups().values() for name in names}
-OURS = re.compile(r"worker(-\d)?|reaper|dashboard")
+OURS = re.compile(r"worker(-\d)?|reaper|gateway|dashboard")
 DOCKERFILE = (REPO / "ops" / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
 
@@ -46,7 +47,7 @@ def merged(files: tuple[str, ...]) -> dict[str, Any]:
         missing("docker-compose")
     environment = {"PATH": os.environ["PATH"]} | {
         f"{name}_PASSWORD": "s3cret"
-        for name in ("REDIS_WORKER", "REDIS_REAPER", "REDIS_DASHBOARD", "DASHBOARD", "GRAFANA")
+        for name in ("REDIS_CLIENT", "REDIS_WORKER", "REDIS_REAPER", "REDIS_DASHBOARD", "DASHBOARD", "GRAFANA")
     }
     named = [word for file in files for word in ("--file", file)]
     command = [program, *named, "--profile", "*", "config", "--format", "json"]
@@ -117,7 +118,7 @@ def test_nothing_is_open_to_the_network_by_default(files: tuple[str, ...]) -> No
 @pytest.mark.parametrize("files", TOGETHER)
 def test_each_has_a_redis_user_of_its_own_and_no_other_password(files: tuple[str, ...]) -> None:
     for name, service in ours(files).items():
-        user = name.partition("-")[0]
+        user = "client" if name == "gateway" else name.partition("-")[0]
         assert service["environment"]["ASRQ_REDIS_URL"] == f"redis://{user}:s3cret@redis:6379/0"
         assert service["depends_on"] == {"redis": {"condition": "service_healthy", "required": True}}
         others = {variable for variable in service["environment"] if variable.endswith("PASSWORD")}
@@ -129,15 +130,41 @@ def test_what_is_mounted_is_in_the_repository(files: tuple[str, ...]) -> None:
     for service in services(files).values():
         for volume in service.get("volumes", []):
             path = Path(volume.get("source", REPO))
-            made = {REPO / "audio", REPO / "ops" / "redis" / "users.acl"}
+            made = {REPO / "audio", REPO / "ops" / "redis" / "users.acl", REPO / "ops" / "compose" / "keys.toml"}
             if volume["type"] == "bind" and path not in made:
                 assert path.exists(), path
                 assert volume["read_only"], path
 
 
-def test_the_worker_has_time_to_drain() -> None:
-    worker = services((BASE,))["worker"]
-    assert seconds(worker["stop_grace_period"]) >= float(worker["environment"]["ASRQ_GRACE_S"]) + 15
+@pytest.mark.parametrize("name", ["worker", "gateway"])
+def test_what_is_at_work_has_time_to_end(name: str) -> None:
+    service = services((BASE,))[name]
+    assert seconds(service["stop_grace_period"]) >= float(service["environment"]["ASRQ_GRACE_S"]) + 15
+
+
+def test_the_gateway_asks_for_keys_and_has_room_for_uploads() -> None:
+    gateway = services((BASE,))["gateway"]
+    mounts = {volume["target"]: volume for volume in gateway["volumes"]}
+    keys = mounts[gateway["environment"]["ASRQ_HTTP_KEYS"]]
+    assert (keys["source"], keys["read_only"]) == (str(REPO / "ops" / "compose" / "keys.toml"), True)
+    assert mounts["/spool"]["type"] == "volume"
+    assert "ASRQ_SPOOL_DIR=/spool" in STAGES["worker"]
+
+
+def test_prometheus_asks_what_has_metrics() -> None:
+    jobs = yaml.safe_load((REPO / "ops" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    asked = {
+        (name, str(found["port"]))
+        for job in jobs["scrape_configs"]
+        for found in job["dns_sd_configs"]
+        for name in found["names"]
+    }
+    measured = {
+        (name, service["environment"]["ASRQ_METRICS_PORT"])
+        for name, service in ours((BASE, SEEING)).items()
+        if "ASRQ_METRICS_PORT" in service["environment"]
+    }
+    assert asked == measured
 
 
 def test_redis_keeps_what_it_is_given() -> None:
@@ -183,7 +210,7 @@ def test_the_examples_name_every_variable_and_only_known_settings() -> None:
     wanted = {
         name for file in TOGETHER[-1] for name in re.findall(r"\$\{(\w+)", (REPO / file).read_text(encoding="utf-8"))
     }
-    assert given - {"REDIS_CLIENT_PASSWORD"} == wanted
+    assert given - {"HTTP_KEY"} == wanted
     for example in ("compose/asrq.env.example", "systemd/asrq.env.example"):
         text = (REPO / "ops" / example).read_text(encoding="utf-8")
         assert set(re.findall(r"^(?:# )?([A-Z_]+)=", text, re.MULTILINE)) <= KNOWN
@@ -235,5 +262,8 @@ def test_passwords_are_made_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for user, password in passwords.items():
         assert f"user {user.lower()} on #{hashlib.sha256(password.encode()).hexdigest()} " in acl
     assert "PASSWORD" not in acl  # every placeholder was filled
+    (key,) = re.findall(r"^HTTP_KEY=(.{32})$", made.read_text(encoding="utf-8"), re.MULTILINE)
+    holders = access.read(tmp_path / "compose" / "keys.toml")
+    assert access.holder(f"Bearer {key}", holders).name == "client"
     assert make(tmp_path) == 1
     assert "there already" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import cast
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -152,7 +153,7 @@ class Courier:
     def _labelled(self, payload: Payload) -> Payload:
         """Return it with the metadata and tags of its job; with none if that is gone, though its id be used again."""
         try:
-            found: list[bytes | None] = self._redis.hmget(keys.job(payload.id), rq.CREATED_AT, rq.DATA)
+            found = cast("list[bytes | None]", self._redis.hmget(keys.job(payload.id), rq.CREATED_AT, rq.DATA))
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):  # spoilt by somebody; anything else is an outage
                 raise
