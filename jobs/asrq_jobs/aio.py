@@ -231,7 +231,7 @@ class AsyncClient:
 
     async def _store(self, step: Store) -> Any:
         pool = self.redis.connection_pool
-        connection = await pool.get_connection()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's gap
 
         async def send() -> Any:
             parts = step.parts()

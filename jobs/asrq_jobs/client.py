@@ -288,15 +288,15 @@ class Client:
 
         def send() -> Any:
             for part in step.parts():
-                connection.send_packed_command([part], check_health=False)
+                connection.send_packed_command([part], check_health=False)  # type: ignore[no-untyped-call]  # redis-py's gap
             return connection.read_response()
 
         try:
-            return connection.retry.call_with_retry(send, lambda _error: connection.disconnect())
+            return connection.retry.call_with_retry(send, lambda _error: connection.disconnect())  # type: ignore[no-untyped-call]  # redis-py's gap
         except ResponseError:
             raise
         except BaseException:  # half a command has been sent
-            connection.disconnect()
+            connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's gap
             raise
         finally:
             pool.release(connection)

@@ -71,7 +71,8 @@ def _check_backends(settings: Settings) -> None:
         if serves and isinstance(timeout_s, float) and timeout_s >= settings.engine_stall_s:
             name = plugins.setting_name(backend or "", "timeout_s")
             raise SettingsError(
-                f"Settings: {name} must be below engine_stall_s, or the engine is taken for hung: lower it."
+                f"Settings: {name} must be below engine_stall_s, or the engine is taken for hung.",
+                hint=f"Lower {name}, or raise engine_stall_s.",
             )
 
 

@@ -43,7 +43,8 @@ class Store:
 
     key: str
     file: BinaryIO
-    bytes: int
+    size: int
+    """Bytes."""
     ttl_s: int
 
     def parts(self) -> Iterator[bytes]:
@@ -53,8 +54,8 @@ class Store:
             StorageError: the file cannot be read again.
         """
         words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (b"SET", self.key.encode()))
-        yield b"*5\r\n%b$%d\r\n" % (words, self.bytes)
-        yield from parts(self.file, self.bytes)
+        yield b"*5\r\n%b$%d\r\n" % (words, self.size)
+        yield from parts(self.file, self.size)
         ttl = str(self.ttl_s).encode()
         yield b"\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(ttl), ttl)
 

@@ -27,7 +27,8 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come: the whole head, or only a part of it."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        begun = self.cycle is not None  # as uvicorn has it at first
+        if begun and not self.cycle.response_complete:
             self._stop_waiting()
         elif not self.transport.is_closing():
             self._wait()

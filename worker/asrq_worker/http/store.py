@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,8 @@ def _written(info: dict[str, Any]) -> float | None:
         found = info.get(field)
         if isinstance(found, int | float):
             return float(found)
-        if hasattr(found, "timestamp"):
-            return float(found.timestamp())
+        if isinstance(found, datetime):
+            return found.timestamp()
     return None
 
 

@@ -29,7 +29,7 @@ class Incoming:
     def __init__(self, folder: Path | None) -> None:
         """Keep it in `folder`, by default where the system keeps temporary files."""
         self._digest = hashlib.sha256()
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY, dir=folder)  # noqa: SIM115  # closed with the form
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder) if folder else None)  # noqa: SIM115  # closed with the form
         self.size = 0
         """Bytes that were written."""
 

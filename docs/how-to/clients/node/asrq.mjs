@@ -55,6 +55,7 @@ const FOR_PEOPLE = {
   "The server cannot be reached. Check the network and the address.": "queue_unreachable",
   "The server is starting or out of memory. Try again in a moment.": "queue_refused",
   "The server has too much to do. Try again in a moment.": "queue_full",
+  "The sound came faster than the server takes it. Try again in a moment.": "too_fast",
   "It takes longer than you wanted to wait.": "wait_timeout",
   "The server refuses this user or password. Check the settings.": "queue_auth",
   "The server is not set up for this. Ask its operator.":

@@ -67,6 +67,7 @@ impl Error {
             "queue_unreachable" => "The server cannot be reached. Check the network and the address.",
             "queue_refused" => "The server is starting or out of memory. Try again in a moment.",
             "queue_full" => "The server has too much to do. Try again in a moment.",
+            "too_fast" => "The sound came faster than the server takes it. Try again in a moment.",
             "wait_timeout" => "It takes longer than you wanted to wait.",
             "queue_auth" => "The server refuses this user or password. Check the settings.",
             "model_missing" | "model_invalid" | "device_unavailable" | "extra_missing" | "invalid_settings"
