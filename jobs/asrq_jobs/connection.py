@@ -35,6 +35,7 @@ _CANNOT_SERVE = (
     redis.exceptions.TryAgainError,
 )
 _CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
+_ANY_NUMBER = 2**31  # of connections: who waits for a job keeps one, and redis-py 7 and later stop at 100
 _UNTRUSTED = (
     "Name the authority with ?ssl_ca_certs=, and the host as its certificate does: docs/how-to/secure-redis.md."
 )
@@ -43,19 +44,14 @@ _TLS = "A port that speaks TLS wants rediss:// in place of redis://."
 _NO_DATABASE = "Take database 0, or another of those that `databases` in redis.conf allows (16, if it says nothing)."
 
 
-def connect(settings: Settings, *, retry_s: float = 1.0, max_connections: int | None = None) -> Redis:
+def connect(settings: Settings, *, retry_s: float = 1.0) -> Redis:
     """Return a client; nothing is sent before its first command.
 
     Each command is tried again with exponential backoff for `retry_s` seconds, and at least once, when the connection
     is refused, drops or times out, the operating system reports a network error, or the server has become a
     replica; 0: it is not. So one that is not answered at all takes at most twice `redis_timeout_s`.
     """
-    return Redis.from_url(
-        settings.redis_url,
-        **_options(settings),
-        max_connections=max_connections,
-        retry=Retry(retry_s, _BACKOFF, _RETRIED),
-    )
+    return Redis.from_url(settings.redis_url, **_options(settings), retry=Retry(retry_s, _BACKOFF, _RETRIED))
 
 
 def connect_async(settings: Settings, *, retry_s: float = 1.0) -> asyncio.Redis:
@@ -70,6 +66,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "socket_timeout": settings.redis_timeout_s,
         "socket_connect_timeout": settings.redis_timeout_s,
         "health_check_interval": 30,
+        "max_connections": _ANY_NUMBER,
         "encoding_errors": "surrogateescape",  # a name read as text is written as the same bytes
     }
 
