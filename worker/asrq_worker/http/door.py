@@ -7,8 +7,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -65,7 +64,7 @@ class Door:
         request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["holder"] = None
-        began, status = time.monotonic(), 0
+        began, status, counted = time.monotonic(), 0, ExitStack()
 
         async def told(message: Message) -> None:
             nonlocal status
@@ -77,6 +76,8 @@ class Door:
                     out[JOB_HEADER] = job
                 if scope["path"].startswith(_KEPT):
                     out["Cache-Control"] = "no-store"  # what was said is in no cache
+            elif not message.get("more_body", False):
+                counted.close()  # before the client can know that it may ask again
             await send(message)
 
         try:
@@ -86,8 +87,8 @@ class Door:
             if refused:
                 await refused(scope, receive, told)
             else:
-                with self._one_more(state["holder"]):
-                    await self._app(scope, self._limited(receive), told)
+                self._count(state["holder"], counted)
+                await self._app(scope, self._limited(receive), told)
         except UnauthorizedError as error:
             answer = problems.answer(error)
             answer.headers["WWW-Authenticate"] = "Bearer"
@@ -102,30 +103,32 @@ class Door:
             if status == 0:
                 await problems.answer(InternalError("A defect; the log of asrq http has more."))(scope, receive, told)
         finally:
-            route = getattr(scope.get("route"), "path", None)
-            seconds = time.monotonic() - began
-            self._metrics.count(catalogue.HTTP_REQUESTS, route=route or "", status=str(status or _GONE))
-            self._metrics.observe(catalogue.HTTP_SECONDS, seconds, route=route or "")
-            _log.info(
-                "http.request",
-                request=request_id,
-                method=scope["method"],
-                route=route,
-                status=status or _GONE,
-                job=state.get("job"),
-                key=state["holder"] and state["holder"].name,
-                seconds=round(seconds, 3),
-            )
+            counted.close()
+            self._note(scope, request_id, status or _GONE, time.monotonic() - began)
 
-    @contextmanager
-    def _one_more(self, whose: Holder | None) -> Iterator[None]:
-        """Count a request of the holder of a key while the block runs.
+    def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        """Write into log and metrics what became of a request."""
+        state, route = scope["state"], getattr(scope.get("route"), "path", None)
+        self._metrics.count(catalogue.HTTP_REQUESTS, route=route or "", status=str(status))
+        self._metrics.observe(catalogue.HTTP_SECONDS, seconds, route=route or "")
+        _log.info(
+            "http.request",
+            request=request_id,
+            method=scope["method"],
+            route=route,
+            status=status,
+            job=state.get("job"),
+            key=state["holder"] and state["holder"].name,
+            seconds=round(seconds, 3),
+        )
+
+    def _count(self, whose: Holder | None, until: ExitStack) -> None:
+        """Count a request of the holder of a key, until `until` is closed.
 
         Raises:
             QuotaError: there are as many already as there may be.
         """
         if whose is None:
-            yield
             return
         if whose.requests is not None and self._running[whose.name] >= whose.requests:
             raise QuotaError(
@@ -133,10 +136,7 @@ class Door:
                 hint="Wait for one of them to be answered.",
             )
         self._running[whose.name] += 1
-        try:
-            yield
-        finally:
-            self._running[whose.name] -= 1
+        until.callback(self._running.subtract, [whose.name])
 
     def _refused(self, headers: Headers) -> Response | None:
         """Return the answer for a request whose headers say that it may not come in."""
