@@ -131,7 +131,7 @@ class Asrq(Protocol):
     """Runs the installed `asrq` program."""
 
     def __call__(
-        self, *arguments: object, stdin: bytes | None = None, timeout: float = 60
+        self, *arguments: object, stdin: bytes | None = None, timeout: float = 150
     ) -> subprocess.CompletedProcess[str]:
         """Run to its end; stdout and stderr are decoded as UTF-8, neither is a terminal."""
 
@@ -143,7 +143,7 @@ def asrq() -> Asrq:
     if program is None:
         missing("the program asrq (pip install -e .)")
 
-    def run(*arguments: object, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, stdin: bytes | None = None, timeout: float = 150) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [program, *map(str, arguments)], input=stdin or b"", capture_output=True, timeout=timeout, check=False
         )

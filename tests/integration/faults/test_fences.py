@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import cast
 
@@ -282,18 +283,22 @@ def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt_and_no_cancel
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the mark of a cancel cannot be looked at, the keeper finds it at its next turn."""
-    begin, gate = Execution.begin, Gate()
+    begin, gate, of_slots = Execution.begin, Gate(), set[int]()
 
-    def away(*_: object, **__: object) -> None:
-        raise RedisConnectionError("away")
+    def keep_unless_a_slot_asks(self: LeaseKeeper) -> None:
+        if threading.get_ident() in of_slots:
+            raise RedisConnectionError("away")
+        keep(self)
 
     def begin_and_lose_the_connection(self: Execution, redis: Redis, *, lease_s: float) -> Begun:
         begun = begin(self, redis, lease_s=lease_s)
         assert client.cancel(self.job_id) == "requested"
         assert not host.keeper.wanted(self.job_id)
-        monkeypatch.setattr(client.redis, "exists", away)
+        of_slots.add(threading.get_ident())
         return begun
 
+    keep = LeaseKeeper.keep
+    monkeypatch.setattr(LeaseKeeper, "keep", keep_unless_a_slot_asks)
     monkeypatch.setattr(Execution, "begin", begin_and_lose_the_connection)
     with serving(client.redis, settings, gate) as host:
         client.submit(AUDIO, id="job")
