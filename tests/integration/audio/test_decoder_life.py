@@ -307,12 +307,12 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_processor_time_without_sound_is_the_files_fault(
     single: DecoderPool, encode: Encode, data: Path, tmp_path: Path
 ) -> None:
-    generous = dict(single._limits)
-    single._limits.update(cpu_s=0, cpu_share=0)
+    generous = dict(single.limits)
+    single.limits.update(cpu_s=0, cpu_share=0)
     with pytest.raises(AudioUnreadableError, match="processor time") as raised:
         decodes(single, encode("long.wav", hiss(600), codec="pcm_s16le"), tmp_path)
     assert not raised.value.retryable
-    single._limits.update(generous)
+    single.limits.update(generous)
     assert decodes(single, data / "hello-en.flac", tmp_path).spans
 
 

@@ -49,12 +49,12 @@ BREAKS = {
     ".batch.1": ("asrq_worker.queue.slot", "Slot", "_take", *WORKER),
     "monitor": ("asrq_worker.monitor.server", "_Server", "service_actions", *WORKER),
     "reaper": ("asrq_worker.reaper.reaper", "Reaper", "run_once", "reaper"),
-    "courier": ("asrq_worker.reaper.courier", "Courier", "_claim", "reaper"),
+    "courier": ("asrq_worker.reaper.courier", "calls", "claim_webhook", "reaper"),
 }
 
 
 class Breaking(Process):
-    """An `asrq` process one of whose methods ends its thread as soon as the file `broken` is there."""
+    """An `asrq` process one of whose functions ends its thread as soon as the file `broken` is there."""
 
     def __init__(self, *arguments: str, env: dict[str, str]) -> None:
         super().__init__("-c", BREAKING, *arguments, env=env, program=sys.executable)
