@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ Clips = dict[str, Samples]
 
 @pytest.fixture
 def terse(tiny_qwen: Path, tmp_path: Path, request: pytest.FixtureRequest) -> QwenBackend:
-    """A backend, without an aligner, that may say no more than so many tokens."""
-    terse = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path, options={"max_tokens": request.param}))
+    """A backend, without an aligner, that may say no more than so many tokens: fewer than an operator may choose."""
+    terse = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path))
+    terse._options = replace(terse._options, max_tokens=request.param)
     terse.load()
     return terse
 
@@ -116,7 +118,7 @@ def test_an_answer_at_the_token_limit_splits_the_chunk(terse: QwenBackend, clips
 
 @pytest.mark.parametrize("terse", [2, 12], indirect=True)
 def test_what_is_still_too_long_says_so(terse: QwenBackend, clips: Clips) -> None:
-    limit = terse.config.options["max_tokens"]
+    limit = terse._options.max_tokens
     transcript = heard(terse, clips["en01"])
     assert transcript.truncated
     assert transcript.warnings == ("truncated",)
