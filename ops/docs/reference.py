@@ -51,7 +51,8 @@ terminal, a pipe or a file, unless `--json` or `--format` asks for something els
 line on stdout and nothing else; an error that ends a command is then also a line
 `{"error": {code, message, retryable, stage, hint}}`. Every failure is one sentence with a code on stderr, and often a
 hint; so is what a result warns of, unless the document itself is printed. On a terminal and in logs, control characters
-and other tricks in file names, ids and transcripts are shown as escapes; pipes, files and JSON are exact.
+and other tricks in file names, ids and transcripts are shown as escapes, and so they are
+in lines that name files or jobs, wherever these go; transcripts in pipes and files are exact, and so is JSON.
 """
 
 _FORMATS = """\

@@ -31,7 +31,7 @@ Examples:
   ffmpeg -v error -f pulse -i default -f s16le -ar 16000 -ac 1 - | asrq dictate --stdin --language ru > note.txt
 
 \b
-Ctrl-C ends the recording and prints what was said; a second one cancels the job.
+Ctrl-C ends the recording and prints what was said; a second one cancels the job. SIGTERM and SIGHUP do as Ctrl-C does.
 """
 
 
@@ -56,6 +56,12 @@ def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_j
         )
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
+    try:
+        os.read(sys.stdin.fileno(), 0)
+    except OSError:
+        raise UsageError(
+            "Standard input is closed.", hint="Pipe raw samples into it: see asrq dictate --help."
+        ) from None
     shown = choose(None, as_json=as_json, folder=None, several=False)
     with Client(configuration.load()) as client, interruptible():
         live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
@@ -88,6 +94,8 @@ def _record(live: Live) -> None:
             live.append(sound)
     except AudioTooLongError as error:
         failure.note(f"the recording ends here. {error}")
+    except OSError as error:
+        failure.note(f"the recording ends here, as standard input cannot be read: {error.strerror}.")
     except JobStateError:  # as above
         pass
 

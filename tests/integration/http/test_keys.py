@@ -112,6 +112,18 @@ def test_each_key_sees_its_own_jobs(who: As, client: Client) -> None:
         assert theirs["message"].replace("talk", "none") == nobodys["message"]
     assert client.state("boris-talk").status == "queued"
     assert [job["id"] for job in anna.get("/v1/jobs").json()["data"]] == ["anna-talk"]
+    boris.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "secret"})
+    anna.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "walk"})
+    seen: list[str] = []
+    page = anna.get("/v1/jobs", params={"limit": 1}).json()
+    while page["next"]:
+        assert "boris" not in page["next"]
+        assert "direct" not in page["next"]
+        seen += [job["id"] for job in page["data"]]
+        page = anna.get("/v1/jobs", params={"limit": 1, "cursor": page["next"]}).json()
+    assert seen == ["anna-talk", "anna-walk"]
+    theirs = anna.get("/v1/jobs", params={"cursor": "batch.queued.boris-secret"})
+    assert error(theirs, 400)["code"] == "invalid_request"
     long = anna.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "x" * 62})
     assert "too long" in error(long, 400)["message"]
 
@@ -194,3 +206,12 @@ def test_every_hash_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnauthorizedError):
         access.holder("Bearer other", holders)
     assert len(compared) == 8
+
+
+@pytest.mark.parametrize("text", ["", "x", '[anna]\nsha256 = "zz"', "[anna]\nrequests = 1", None])
+def test_a_file_of_keys_that_is_none_is_said_before_anything_listens(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="keys"), serving(Settings(http_keys=path), "127.0.0.1", 0):
+        pass

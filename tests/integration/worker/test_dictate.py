@@ -75,3 +75,12 @@ def test_it_is_said_where_sound_comes_from(client: Client, asrq: Asrq) -> None:
     assert done.returncode == 2
     assert "--stdin" in done.stderr
     assert client.jobs() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes it")
+def test_a_closed_standard_input_is_said_before_there_is_a_job(client: Client) -> None:
+    command = ["sh", "-c", '"$0" dictate --stdin <&-', PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Standard input is closed." in done.stderr
+    assert client.jobs() == []

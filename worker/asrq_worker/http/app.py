@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from asrq_jobs import __version__
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_worker.http import jobs, openai, page, problems, queue
+from asrq_worker.http import access, jobs, openai, page, problems, queue
 from asrq_worker.http.door import Door
 from asrq_worker.http.gateway import Gateway, OurGateway
 from asrq_worker.monitor.registry import Metrics
@@ -27,7 +27,11 @@ class Health(BaseModel):
 
 
 def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
-    """Return the gateway for the queue at `settings.redis_url`; it connects when it is first needed."""
+    """Return the gateway for the queue at `settings.redis_url`; it connects when it is first needed.
+
+    Raises:
+        SettingsError: the file of keys cannot be used.
+    """
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -36,7 +40,8 @@ def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
         await gateway.close()
 
     app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
-    app.add_middleware(Door, settings=settings, metrics=metrics)
+    holders = access.read(settings.http_keys) if settings.http_keys else ()
+    app.add_middleware(Door, settings=settings, metrics=metrics, holders=holders)
     if settings.http_origins:
         app.add_middleware(
             CORSMiddleware,

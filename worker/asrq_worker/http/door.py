@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -45,10 +46,10 @@ _GONE = 499  # as nginx logs it
 class Door:
     """An ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, holders: Sequence[Holder]) -> None:
         self._app = app
         self._metrics = metrics
-        self._holders = access.read(settings.http_keys) if settings.http_keys else ()
+        self._holders = holders
         self._origins = settings.http_origins
         self._running: Counter[str] = Counter()
         self._longest = settings.max_audio_mb * 2**20 + _FORM_BYTES

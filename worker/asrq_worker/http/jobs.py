@@ -40,6 +40,7 @@ _MEDIA_TYPES: dict[formats.Format, str] = {
     "vtt": "text/vtt; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
 }
+_PAGE = 100  # jobs that are looked at together where not all are meant
 _LOCATION = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind.partition(";")[0]: {} for kind in _MEDIA_TYPES.values()}}
@@ -164,26 +165,29 @@ async def list_jobs(
 ) -> Listing:
     """List jobs: those that wait first, then those that run, then those that have ended, newest first.
 
-    With a key a page has only its own jobs among those that it went through, and with a tag only those that have it: it
-    may be shorter than `limit`, or empty.
+    With a key only its own jobs, and with a tag only those that have it: a page goes on until it has `limit` of them.
     """
     places: list[tuple[Lane, Status]] = [(lane, each) for each in STATUSES for lane in LANES if state in {None, each}]
     after: str | None = None
     if cursor is not None:
         *place, after = cursor.split(".")
+        if whose is not None and not whose.owns(after):
+            raise InvalidRequestError("The cursor is none of this list's.", hint="Take `next` of the page before.")
         at = next((number for number, each in enumerate(places) if list(each) == place), None)
         if at is None:
             raise InvalidRequestError("The cursor is none of this list's.", hint="Take `next` of the page before.")
         places = places[at:]
     found: list[JobState] = []
-    left = limit
+    most = limit if whose is None and tag is None else _PAGE
     for lane, status in places:
-        page = await gateway.client.jobs(status, lane=lane, most=left, after=after)
-        own = (job for job in page if whose is None or whose.owns(job.id))
-        found += [job for job in own if tag is None or tag in job.tags]
-        left, after = left - len(page), None
-        if left == 0:
-            return Listing(data=found, next=f"{lane}.{status}.{page[-1].id}")
+        while page := await gateway.client.jobs(status, lane=lane, most=most, after=after):
+            for job in page:
+                if (whose is None or whose.owns(job.id)) and (tag is None or tag in job.tags):
+                    found.append(job)
+                    if len(found) == limit:  # its own job, as the id of another's would tell of it
+                        return Listing(data=found, next=f"{lane}.{status}.{job.id}")
+            after = page[-1].id
+        after = None
     return Listing(data=found, next=None)
 
 

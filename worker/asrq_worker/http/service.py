@@ -55,6 +55,7 @@ def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = 
     """
     if settings.http_store:
         Store(settings.http_store)  # what is wrong with it is to be said now
+    app = create_app(settings, metrics or Metrics())
     try:
         listener = socket.create_server((host, port), family=endpoint.family(host), backlog=_REQUESTS)
     except OSError as error:
@@ -63,7 +64,7 @@ def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = 
             hint="Choose another port; 0 takes a free one.",
         ) from None
     config = uvicorn.Config(
-        create_app(settings, metrics or Metrics()),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
