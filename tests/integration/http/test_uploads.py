@@ -69,7 +69,7 @@ def test_they_lie_in_the_spool(http: httpx.Client, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(uploads, "SpooledTemporaryFile", Watched)
     assert error(http.post("/v1/jobs", files={"file": ("a.wav", LONG)}), 503)["code"] == "no_room"
-    assert folders == [tmp_path]
+    assert folders == [str(tmp_path)]
 
 
 def _talk(address: str, *sent: bytes) -> bytes:
