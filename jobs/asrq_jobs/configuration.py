@@ -173,5 +173,7 @@ def masked(settings: Settings) -> dict[str, str]:
 def _shown(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return (os.pathsep if name == "audio_roots" else ",").join(map(str, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()  # as the reference has it
     text = str(value)
     return redacted_url(text) if "://" in text else text

@@ -430,6 +430,8 @@ def test_config_names_origins_and_masks_secrets(asrq: Asrq, monkeypatch: pytest.
     assert shown["beam_size"]["origin"] == "default"
     plain = asrq("config").stdout
     assert "model\ttiny.en\t.env\n" in plain
+    assert "model_download\tfalse\tdefault\n" in plain
+    assert "spool_dir\tnone\tdefault\n" in plain
     assert "geheim" not in plain
 
 
