@@ -13,7 +13,7 @@ from simulation.connection import SERVER
 from asrq_worker.job import outcome
 from asrq_worker.queue import clock, execution, leases
 from asrq_worker.reaper import reaper as reaping
-from asrq_worker.reaper import recovery
+from asrq_worker.reaper import findings, recovery
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
         patches=((reaping, "inspect", _inspect_without("recovered")),),
     ),
     Mutant("the reaper forgets retries that are due", patches=((reaping, "inspect", _inspect_without("due")),)),
-    Mutant("lost workers cost no attempt", kind="killed", patches=((recovery, "decide", _decide_without_limit),)),
+    Mutant("lost workers cost no attempt", kind="killed", patches=((findings, "decide", _decide_without_limit),)),
     # clocks
     Mutant("leases go by the clock of the worker", patches=((leases.LeaseKeeper, "_renewed", _renewed_by_its_clock),)),
     Mutant("hosts go by their own clocks", patches=((clock, "ask", _asked_of_its_clock),)),

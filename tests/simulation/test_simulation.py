@@ -38,6 +38,7 @@ def test_no_schedule_breaks_anything(server: str) -> None:
         ((Step(0.0, "cancel"), Step(0.0, "retry")), ("unheard", "still"), 2),
     ],
 )
+@pytest.mark.timeout(600)  # a busy machine needs long for all of them
 def test_no_schedule_of_a_small_world_breaks_anything(
     valkey: str, steps: tuple[Step, ...], faults: tuple[str, ...], most: int
 ) -> None:
