@@ -12,8 +12,8 @@ from simulation.connection import SERVER
 
 from asrq_worker.job import outcome
 from asrq_worker.queue import clock, execution, leases
-from asrq_worker.reaper import reaper as reaping
 from asrq_worker.reaper import findings, recovery
+from asrq_worker.reaper import reaper as reaping
 
 
 @dataclass(frozen=True)
