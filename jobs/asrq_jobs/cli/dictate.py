@@ -107,7 +107,7 @@ def _pieces() -> Iterator[bytes]:
 
 
 def _show(live: Live) -> None:
-    with suppress(AsrqError):  # whoever waits for the result is told
+    with suppress(AsrqError):  # the wait for the result says it
         for event in live.events():
             if event.type == "chunk" and event.text:
                 printing.say(Styled(event.text, dim=True), err=True)
