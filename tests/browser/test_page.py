@@ -146,7 +146,7 @@ def test_the_text_grows_while_the_job_runs(page: Page, scripted: ScriptedWorker,
     done(mine)
     expect(mine.locator(".text")).to_have_text(["Good morning.", HOSTILE])
     expect(mine.locator(".hint")).to_have_text(
-        "The file has other audio tracks, which were not transcribed; --track N takes another one. "
+        "The file has other audio tracks, which were not transcribed: the option track chooses one. "
         "The worker warns of new (why)."
     )
     expect(page.get_by_role("status")).to_have_text("hello-en.flac: Done · 0:02")
