@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mark the scripts before a test can load one."""
+    """Mark the scripts before a test can load one, and let programs be interrupted."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs hand that on to what they start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--lua-coverage"):
         from support.lua_coverage import LuaCoverage
 

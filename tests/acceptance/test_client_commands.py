@@ -234,8 +234,6 @@ def test_an_interrupted_wait_says_how_to_go_on(asrq: Asrq, client: Client, audio
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background jobs ignore it, and so would this one if the tests were one of them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # it takes no lock
     )
     until(lambda: any(entry["cmd"].startswith("xread") for entry in client.redis.client_list()))
     waiting.send_signal(signal.SIGINT)

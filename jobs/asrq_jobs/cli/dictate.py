@@ -67,25 +67,33 @@ def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_j
         live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
         if sys.stderr.isatty() and not as_json:
             threading.Thread(target=_show, args=(live,), daemon=True).start()
-        result = _recorded(live)
+        result = _recorded(client, live)
     writer = ResultWriter(shown, ["the recording"])
     writer.put(0, result)
     writer.flush()
     failure.finish(any_failed=writer.any_failed)
 
 
-def _recorded(live: Live) -> Result:
+def _recorded(client: Client, live: Live) -> Result:
     try:
-        with suppress(KeyboardInterrupt):
+        try:
             _record(live)
+        except KeyboardInterrupt:
+            _forget_answers(client)
         with suppress(JobStateError):  # the job has ended before: its result says how
             live.end()
         return live.wait()
     except KeyboardInterrupt:
+        _forget_answers(client)
         with suppress(JobStateError):
             live.cancel()
         failure.note("canceled.")
         raise
+
+
+def _forget_answers(client: Client) -> None:
+    """Use no connection again in which the answer to an interrupted call may still arrive."""
+    client.redis.connection_pool.disconnect(inuse_connections=False)
 
 
 def _record(live: Live) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from support.processes import Process, all_gone, worker
+from support.waiting import until
 
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings
@@ -165,13 +165,13 @@ def test_a_worker_without_its_model_says_so_and_ends(valkey_url: str) -> None:
 
 def test_rq_shutdown_command_drains(client: Client, valkey_url: str) -> None:
     from rq import Worker
-    from rq.command import send_shutdown_command
+    from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_shutdown_command
 
     with worker(valkey_url, lanes="batch:1") as running:
-        done = threading.Event()
-        while not (workers := Worker.all(connection=client.redis)):
-            done.wait(0.05)
-        send_shutdown_command(client.redis, workers[0].name)
+        until(lambda: Worker.all(connection=client.redis))
+        name = Worker.all(connection=client.redis)[0].name
+        until(lambda: client.redis.pubsub_numsub(PUBSUB_CHANNEL_TEMPLATE % name)[0][1])  # it listens a moment later
+        send_shutdown_command(client.redis, name)
         assert running.process.wait(30) == 0
 
 
