@@ -52,17 +52,17 @@ class Holdings:
 
     threads: dict[str, int]
     descriptors: int
-    children: int
+    children: dict[str, int]
     rss_mb: int
 
     def excess(self, before: Holdings) -> list[str]:
         """What there is more of than before."""
-        more = Counter(self.threads) - Counter(before.threads)
-        found = [f"threads {dict(more)}"] if more else []
+        kinds = ("threads", "children")
+        more = {kind: Counter(getattr(self, kind)) - Counter(getattr(before, kind)) for kind in kinds}
+        found = [f"{kind} {dict(names)}" for kind, names in more.items() if names]
         found += [f"{self.descriptors} descriptors, were {before.descriptors}"] * (
             self.descriptors > before.descriptors
         )
-        found += [f"{self.children} children, were {before.children}"] * (self.children > before.children)
         found += [f"{self.rss_mb} MiB, were {before.rss_mb}"] * (self.rss_mb > before.rss_mb * _RSS_GROWTH)
         return found
 
@@ -158,13 +158,17 @@ def _ending(client: Client, job_id: str) -> str:
 
 
 def _settled(first: Holdings | None) -> Holdings:
-    """Return what is held once it is no more than at first: the thread of a killed child ends a moment after it."""
-    now = _holdings()
+    """Return what is held once that is no more than at first, and at first nothing of children that are gone: the
+    thread of a killed one ends a moment after it."""
     until = time.monotonic() + _PATIENCE_S
-    while first is not None and now.excess(first) and time.monotonic() < until:
-        time.sleep(0.1)
+    while True:
         now = _holdings()
-    return now
+        unsettled = (
+            now.excess(first) if first else [name for name in now.threads if name.startswith((_DECODER, _ENGINE))]
+        )
+        if not unsettled or time.monotonic() > until:
+            return now
+        time.sleep(0.1)
 
 
 def _holdings() -> Holdings:
@@ -172,7 +176,14 @@ def _holdings() -> Holdings:
     me = psutil.Process()
     descriptors = me.num_handles() if sys.platform == "win32" else me.num_fds()
     threads = Counter(thread.name for thread in threading.enumerate())
-    return Holdings(dict(threads), descriptors, len(me.children(recursive=True)), me.memory_info().rss >> 20)
+    children = Counter(_described(child) for child in me.children(recursive=True))
+    return Holdings(dict(threads), descriptors, dict(children), me.memory_info().rss >> 20)
+
+
+def _described(child: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(child.cmdline()) or child.status()
+    return "one that has just gone"
 
 
 def _children(module: str) -> list[psutil.Process]:

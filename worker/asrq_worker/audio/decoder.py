@@ -323,7 +323,12 @@ class DecoderPool:
     def _launch(self) -> DecodeProcess:
         fresh = DecodeProcess(self._gone)
         with self._changed:
-            self._all.add(fresh)
+            closed = self._closed.is_set()
+            if not closed:
+                self._all.add(fresh)  # where `close` finds it
+        if closed:
+            fresh.kill()
+            raise ShutdownError("The worker is stopping.")
         return fresh
 
     def _admit(self, fresh: DecodeProcess) -> None:
