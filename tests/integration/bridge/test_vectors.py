@@ -93,5 +93,5 @@ def test_every_op_is_there() -> None:
     lines = [line for vector in BOOK["vectors"] for line in vector["lines"]]
     sent = {line["send"]["op"] for line in lines if "send" in line}
     received = {line["receive"]["op"] for line in lines if "receive" in line}
-    assert sent >= {"transcribe", "cancel", "blob", "ping", "status", "shutdown"}
+    assert sent >= {"transcribe", "cancel", "blob", "audio", "end", "ping", "status", "shutdown"}
     assert received == {"loading", "ready", "event", "result", "pong", "status", "error"}

@@ -25,10 +25,14 @@ from asrq_jobs.result import AudioInfo, Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import jobs as bridge_jobs
+from asrq_worker.bridge.dictations import Dictations
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import Journal
 from asrq_worker.job.pipeline import Pipeline
+from asrq_worker.storage.spool import Spool
+
+NONE_LIVE = Dictations(cast("Spool", None), most=0, longest_s=0)
 
 Work = Callable[[Request, JobControl, Journal], Result]
 
@@ -103,7 +107,7 @@ def until_stopped(request: Request, control: JobControl, journal: Journal) -> Re
 
 def jobs(work: Work, **settings: Any) -> tuple[Jobs, Sent]:
     sent = Sent()
-    return Jobs(cast("Pipeline", ScriptedPipeline(work)), Settings(**settings), sent), sent
+    return Jobs(cast("Pipeline", ScriptedPipeline(work)), Settings(**settings), sent, NONE_LIVE), sent
 
 
 def request(job_id: str, lane: str = "interactive", **fields: Any) -> Request:
@@ -181,7 +185,7 @@ def test_a_disk_that_cannot_be_written_costs_no_attempt(monkeypatch: pytest.Monk
         return done(request, control, journal)
 
     sent, pipeline = Sent(), ScriptedPipeline(work)
-    running = Jobs(cast("Pipeline", pipeline), Settings(), sent)
+    running = Jobs(cast("Pipeline", pipeline), Settings(), sent, NONE_LIVE)
     running.start()
     add(running, request("waits"))
     assert sent.wait_for("event", "waits", "retrying")["event"]["error"]["code"] == "storage_unusable"

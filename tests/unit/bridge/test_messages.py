@@ -9,7 +9,7 @@ import pytest
 from asrq_jobs.errors import InvalidRequestError
 from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.bridge import messages
-from asrq_worker.bridge.messages import Blob, Cancel, Ping, Shutdown, Status, Transcribe, parse
+from asrq_worker.bridge.messages import Audio, Blob, Cancel, End, Ping, Shutdown, Status, Transcribe, parse
 from asrq_worker.engine.messages import Loaded
 
 
@@ -24,6 +24,10 @@ def test_lines() -> None:
     piece = parse(json.dumps({"op": "blob", "sha256": "0" * 64, "base64": "AP8="}).encode())
     assert isinstance(piece, Blob)
     assert (piece.offset, piece.data) == (0, b"\x00\xff")
+    frame = parse(b'{"op":"audio","id":"a","seq":1,"base64":"AP8="}')
+    assert isinstance(frame, Audio)
+    assert (frame.id, frame.seq, frame.data) == ("a", 1, b"\x00\xff")
+    assert parse(b'{"op":"end","id":"a"}') == End(op="end", id="a")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,10 @@ def test_lines() -> None:
         (b'{"op":"blob","sha256":"%s","base64":"A"}\n' % (b"0" * 64), "field 'base64'"),
         (b'{"op":"blob","sha256":"%s","base64":7}\n' % (b"0" * 64), "field 'base64': not text"),
         (b'{"op":"blob","sha256":"%s","base64":"","offset":-1}\n' % (b"0" * 64), "field 'offset'"),
+        (b'{"op":"audio","id":"a","seq":0,"base64":"AAA="}\n', "Op 'audio', field 'seq'"),
+        (b'{"op":"audio","id":"a","seq":1,"base64":"A"}\n', "field 'base64'"),
+        (b'{"op":"audio","id":"a","base64":"AAA="}\n', "field 'seq': Field required"),
+        (b'{"op":"end"}\n', "Op 'end', field 'id'"),
     ],
 )
 def test_refused(line: bytes | None, words: str) -> None:
@@ -60,6 +68,8 @@ def test_refused(line: bytes | None, words: str) -> None:
 def test_which_job_a_line_concerns() -> None:
     assert parse(b'{"op":"cancel","id":"a"}').concerns == "a"
     assert parse(b'{"op":"transcribe","request":{"id":"b"}}').concerns == "b"
+    assert parse(b'{"op":"audio","id":"c","seq":1,"base64":""}').concerns == "c"
+    assert parse(b'{"op":"end","id":"d"}').concerns == "d"
     assert parse(b'{"op":"transcribe","request":{"id":"no id"}}').concerns is None
     assert parse(b'{"op":"transcribe","request":{"id":7}}').concerns is None
     assert parse(b'{"op":"ping"}').concerns is None

@@ -22,12 +22,13 @@ from asrq_jobs.errors import (
     ShutdownError,
 )
 from asrq_jobs.events import Event
-from asrq_jobs.request import BlobAudio, PathAudio, Request
+from asrq_jobs.request import BlobAudio, LiveAudio, PathAudio, Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
+from asrq_worker.bridge.dictations import Dictations
 from asrq_worker.job import ending as endings
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.context import JobContext
@@ -115,7 +116,8 @@ class Jobs:
     `check` and `add` are for one thread, that which accepts requests; the rest is thread-safe.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, send: Send) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, send: Send, dictations: Dictations) -> None:
+        self._dictations = dictations
         self._pipeline = pipeline
         self._settings = settings
         self._send = send
@@ -171,6 +173,8 @@ class Jobs:
             waiting = self._waiting[request.lane]
             depth = len(waiting) + 1
             self._in_flight[request.id] = job
+            if isinstance(request.audio, LiveAudio):
+                self._dictations.begin(request.id, request.audio)
             self._unsent += 1
         queued = Event(type="queued", at=time.time(), lane=request.lane, depth=depth)
         self._send(messages.event(request.id, queued))
@@ -260,6 +264,7 @@ class Jobs:
     def _end(self, job: _Job, result: Result) -> None:
         if job.upload is not None:
             discard(job.upload)
+        self._dictations.forget(job.request.id)
         with self._changed:
             del self._in_flight[job.request.id]  # first, so that the id is free when the application reads the result
         self._send(messages.result(job.named(result)))

@@ -76,6 +76,32 @@ class Blob(_Op):
     data: Annotated[bytes, PlainValidator(_decoded)] = Field(alias="base64")
 
 
+class Audio(_Op):
+    """A frame of what a live job's user says."""
+
+    op: Literal["audio"]
+    id: str = Field(pattern=JOB_ID_PATTERN)
+    seq: int = Field(ge=1)
+    data: Annotated[bytes, PlainValidator(_decoded)] = Field(alias="base64")
+
+    @property
+    def concerns(self) -> str | None:
+        """The id."""
+        return self.id
+
+
+class End(_Op):
+    """The end of a live job's recording."""
+
+    op: Literal["end"]
+    id: str = Field(pattern=JOB_ID_PATTERN)
+
+    @property
+    def concerns(self) -> str | None:
+        """The id."""
+        return self.id
+
+
 class Ping(_Op):
     """Ask whether the bridge answers."""
 
@@ -94,7 +120,7 @@ class Shutdown(_Op):
     op: Literal["shutdown"]
 
 
-Op = Transcribe | Cancel | Blob | Ping | Status | Shutdown
+Op = Transcribe | Cancel | Blob | Audio | End | Ping | Status | Shutdown
 _OPS = tuple(get_args(op.model_fields["op"].annotation)[0] for op in get_args(Op))
 _ops: TypeAdapter[Op] = TypeAdapter(Annotated[Op, Field(discriminator="op")])
 

@@ -8,8 +8,9 @@ from asrq_jobs.errors import AsrqError, CanceledError, InternalError
 from asrq_jobs.request import REQUEST_SCHEMA, BlobAudio, Request
 from asrq_jobs.settings import Settings
 from asrq_worker.bridge import messages
+from asrq_worker.bridge.dictations import DictationFeed, Dictations
 from asrq_worker.bridge.jobs import Jobs
-from asrq_worker.bridge.messages import Blob, Cancel, Op, Ping, Shutdown, Status, Transcribe
+from asrq_worker.bridge.messages import Audio, Blob, Cancel, End, Op, Ping, Shutdown, Status, Transcribe
 from asrq_worker.bridge.uploads import Uploads
 from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.process.flag import Flag
@@ -33,9 +34,11 @@ class Bridge:
         self._settings = settings
         self._stdio = stdio
         self._stop = stop
-        self._transcriber = Transcriber(settings)
-        self._uploads = Uploads(self._transcriber.spool, most=settings.max_audio_mb << 20)
-        self._jobs = Jobs(self._transcriber.pipeline, settings, self._send)
+        self._transcriber = Transcriber(settings, feeds=self._feed)
+        most = settings.max_audio_mb << 20
+        self._uploads = Uploads(self._transcriber.spool, most=most)
+        self._dictations = Dictations(self._transcriber.spool, most=most, longest_s=settings.max_audio_s)
+        self._jobs = Jobs(self._transcriber.pipeline, settings, self._send, self._dictations)
         self._failure: AsrqError | None = None
 
     def run(self) -> None:
@@ -105,10 +108,17 @@ class Bridge:
                 self._jobs.cancel(op.id)
             case Blob():
                 self._uploads.add(op.sha256, op.offset, op.data)
+            case Audio():
+                self._dictations.append(op.id, op.seq, op.data)
+            case End():
+                self._dictations.end(op.id)
             case Ping():
                 self._send({"op": "pong"})
             case Status():
                 self._send(self._status())
+
+    def _feed(self, job_id: str) -> DictationFeed:
+        return self._dictations.feed(job_id)
 
     def _send(self, message: Message) -> None:
         if not self._stdio.send(message):

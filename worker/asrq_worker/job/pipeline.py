@@ -139,7 +139,7 @@ class Pipeline:
     def _dictated(self, job: InferenceJob, audio: LiveAudio, chosen: Route, *, began: float) -> Result:
         """Transcribe a recording that goes on. No other job is served by it, or compared with a shadow."""
         if self._recordings is None:
-            raise InvalidRequestError("There is no Redis here to take live audio from.")
+            raise InvalidRequestError("Nothing is recorded here: live audio needs a queue or the bridge.")
 
         def on_end(recording: Recording) -> None:
             if job.request.timeout_s is None:
