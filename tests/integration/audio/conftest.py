@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 
 Signal = NDArray[np.float32]
 

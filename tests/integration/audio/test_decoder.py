@@ -20,7 +20,8 @@ from asrq_jobs.errors import (
     AudioUnreadableError,
     NoAudioStreamError,
 )
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
 
 from .conftest import Encode, Signal, add_pictures, decode_file, nothing

@@ -25,7 +25,8 @@ from asrq_jobs.errors import (
 )
 from asrq_worker.audio import decoder
 from asrq_worker.audio.decode_process import DecodeProcess
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.process.child import Child, Message
 
@@ -116,15 +117,16 @@ def test_decoders_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 def _kill_as_they_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
-    wait_ready, killed = DecodeProcess.wait_ready, list[int]()
+    launch, killed = DecoderPool.launch, list[int]()
 
-    def struck(self: DecodeProcess) -> None:
+    def struck(self: DecoderPool) -> DecodeProcess:
+        process = launch(self)
         if len(killed) < times:
-            os.kill(self.pid, signal.SIGKILL)
-            killed.append(self.pid)
-        wait_ready(self)
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+        return process
 
-    monkeypatch.setattr(DecodeProcess, "wait_ready", struck)
+    monkeypatch.setattr(DecoderPool, "launch", struck)
     return killed
 
 
@@ -132,19 +134,19 @@ def _kill_as_they_start(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int
 def test_a_decoder_killed_as_soon_as_it_is_ready_is_not_given_a_file(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait_ready, killed = DecodeProcess.wait_ready, list[int]()
+    on_ready, killed = DecoderPool.on_ready, list[int]()
 
-    def struck(self: DecodeProcess) -> None:
-        wait_ready(self)
+    def struck(self: DecoderPool, process: DecodeProcess) -> None:
+        on_ready(self, process)
         if not killed:
-            os.kill(self.pid, signal.SIGKILL)
-            killed.append(self.pid)
-            until(lambda: self.gone)
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
 
-    monkeypatch.setattr(DecodeProcess, "wait_ready", struck)
+    monkeypatch.setattr(DecoderPool, "on_ready", struck)
     pool = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)
     pool.start()
     try:
+        until(lambda: killed[0] not in pool.pids)
         assert decodes(pool, data / "hello-en.flac", tmp_path).spans
         assert killed[0] not in pool.pids
     finally:
@@ -279,6 +281,72 @@ def test_closing_ends_the_work_and_every_process(noise: Path, tmp_path: Path) ->
     assert pool.pids == ()
     with pytest.raises(ShutdownError):
         decodes(pool, noise, tmp_path)
+
+
+def test_a_live_job_gets_a_decoder_beside_those_for_files(
+    single: DecoderPool, noise: Path, data: Path, tmp_path: Path
+) -> None:
+    (pid,) = single.pids
+    with single.aside(nothing) as first:
+        assert first.pid == pid  # it does not wait for another one to start
+        assert decodes(single, data / "hello-en.flac", tmp_path).spans
+        with occupied(single, noise, tmp_path), single.aside(nothing) as second:
+            pids = {first.pid, second.pid, *single.pids}
+            assert (len(pids), single.running) == (3, 1)
+    with single.aside(nothing) as third:
+        assert third.pid in pids
+    assert set(single.pids) == pids  # kept for the next one
+
+
+def test_decoders_of_live_jobs_do_not_serve_more_files_at_once(
+    single: DecoderPool, noise: Path, tmp_path: Path
+) -> None:
+    with single.aside(nothing):
+        until(lambda: len(single.pids) == 2)
+    with occupied(single, noise, tmp_path):
+        checks = iter([None, None, None])
+
+        def check() -> None:
+            if next(checks, "last") == "last":
+                raise CanceledError("It would have to wait.")
+
+        with pytest.raises(CanceledError):
+            decode_file(single, noise, tmp_path / "b.f32", on_progress=nothing, check=check, urgent=True)
+
+
+@posix
+def test_the_decoder_of_a_live_job_that_failed_is_replaced(single: DecoderPool, data: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        with single.aside(nothing) as lent:
+            lent.sound = False  # in the middle of something
+            raise CanceledError("Canceled.")
+
+    (pid,) = single.pids
+    with pytest.raises(CanceledError):
+        fail()
+    assert not is_alive(pid)
+    assert decodes(single, data / "hello-en.flac", tmp_path).spans
+    assert pid not in single.pids
+
+
+@posix
+def test_a_live_job_learns_that_no_decoder_starts(single: DecoderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    _kill_as_they_start(monkeypatch, 10)
+    (pid,) = single.pids
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in single.pids)
+    with pytest.raises(DecoderCrashedError, match="SIGKILL"), single.aside(nothing):
+        pass
+
+
+def test_one_that_starts_while_the_pool_closes_is_ended(single: DecoderPool) -> None:
+    with single.aside(nothing):
+        until(lambda: len(single.pids) == 2)  # the second one is hardly ready yet
+        pids = single.pids
+        single.close()
+    assert not any(map(is_alive, pids))
+    with pytest.raises(ShutdownError), single.aside(nothing):
+        pass
 
 
 def test_decoders_are_replaced_after_so_many_files(

@@ -14,8 +14,8 @@ import pytest
 
 from asrq_jobs.errors import AudioError, AudioUnreadableError
 from asrq_worker.audio import media
-from asrq_worker.audio.decoder import DecodedAudio
 from asrq_worker.audio.media import Media
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from asrq_jobs.errors import AudioTooLongError
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
 
 from .conftest import Encode, Signal, add_pictures, decode_file

@@ -12,7 +12,8 @@ import pytest
 from av.stream import Disposition
 
 from asrq_jobs.errors import NoAudioStreamError
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
 
 from .conftest import Signal, nothing

@@ -14,7 +14,7 @@ from integration.job.journals import Notes
 
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.request import PathAudio, Request
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Transcript
 from asrq_worker.engine.engine import Engine

@@ -10,7 +10,7 @@ import pytest
 from integration.job.journals import Notes
 
 from asrq_jobs.request import PathAudio, Request
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Transcript
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member

@@ -27,7 +27,8 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.breaker import State

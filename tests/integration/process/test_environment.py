@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from asrq_worker.audio.decode_process import DecodeProcess
+from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.engine import Engine
 
@@ -20,13 +20,15 @@ def test_those_that_compute_have_one_setting_for_threads(tmp_path: Path, monkeyp
     """An engine of the one-shot runner, of a worker or of a bridge: whatever this process was given."""
     for number, name in enumerate(THREADS):
         monkeypatch.setenv(name, str(5 + number))
-    engine, decoder = Engine("fake", BackendConfig("m", tmp_path, cpu_threads=2)), DecodeProcess(lambda _process: None)
-    engine.start()
+    engine = Engine("fake", BackendConfig("m", tmp_path, cpu_threads=2))
+    decoders = DecoderPool(1, memory_mb=4096, stall_s=20, max_s=3600)
     try:
+        engine.start()
+        decoders.start()
         engine.wait_ready(30)
-        computing, decoding = psutil.Process(engine.pid).environ(), psutil.Process(decoder.pid).environ()
+        computing, decoding = (psutil.Process(pid).environ() for pid in (engine.pid, *decoders.pids))
     finally:
         engine.close()
-        decoder.kill()
+        decoders.close()
     assert {computing[name] for name in THREADS} == {"2"}
     assert {decoding[name] for name in THREADS} == {"1"}

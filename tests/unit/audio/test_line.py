@@ -18,7 +18,7 @@ def _serve(line: Line) -> bool | None:
 
 
 def test_urgent_callers_go_first_each_in_the_order_of_arrival() -> None:
-    line = Line(3)
+    line = Line(4)
     callers = [line.join(urgent=urgent) for urgent in (False, True, False, True)]
     order = []
     while (first := line.first()) is not None:
@@ -66,7 +66,12 @@ def test_nothing_is_owed_to_who_came_late_or_has_a_decoder() -> None:
         line.take(first)
         line.give_back(first)
     line.join(urgent=False)
-    assert [_serve(line) for _ in range(4)] == [True] * 4
+    for _ in range(4):
+        first = line.first()
+        assert first is not None
+        assert first.urgent
+        line.take(first)
+        line.give_back(first)
     assert _serve(line) is False  # now that four have gone before it
     line.join(urgent=False)
     line.join(urgent=True)
@@ -92,10 +97,12 @@ def test_nobody_waits_while_there_is_a_decoder_for_it(decoders: int, steps: list
                 line.leave(waiting.pop(0))
             case "end" if busy:
                 line.give_back(busy.pop(0))
-            case "serve" if len(busy) < decoders:
+            case "serve":
                 first = line.first()
                 patient = sum(not caller.urgent for caller in busy)
                 may = [caller for caller in waiting if caller.urgent or patient < max(1, decoders - 1)]
+                may = may if len(busy) < decoders else []
+                assert line.taken == len(busy)
                 assert (first is None) == (not may)
                 if first is None:
                     continue

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Identity, Transcript
 from asrq_worker.engine.fingerprint import fingerprint

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_jobs.request import PathAudio, Request
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet

@@ -59,7 +59,9 @@ def test_a_decoder_goes_without_limits_of_the_system(windows: None, monkeypatch:
 
 def test_the_end_of_a_decoder_is_told_without_signals(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("signal.SIGXCPU", raising=False)
-    assert "exit code 3221225477" in decode_process._died(0xC0000005).message  # an access violation, unsigned there
+    assert (
+        "exit code 3221225477" in decode_process._died(0xC0000005, "at rest").message
+    )  # an access violation, unsigned there
 
 
 def test_ctrl_break_asks_to_stop_as_well(windows: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import signal
 import sys
@@ -16,8 +17,9 @@ from asrq_jobs.errors import (
     ErrorInfo,
     from_info,
 )
-from asrq_worker.process.child import Child, Message
+from asrq_worker.process.child import Message, describe_exit
 from asrq_worker.process.environment import computing_on, handed_on
+from asrq_worker.process.supervisor import ChildProcess, Supervisor
 
 _MODULE = "asrq_worker.audio.decode_child"
 # One core each, and no address space (which is limited) set aside for the heaps of threads that do nothing.
@@ -26,66 +28,35 @@ _POLL_S = 0.2
 _START_S = 60.0
 
 
-class DecodeProcess:
-    """A decoder. `sound`: it is ready for a file, rather than busy, dead or not yet up; `files`: how many it got;
+class DecodeProcess(ChildProcess):
+    """A decoder. `lent`: somebody has it; `sound`: it has answered all that it was asked; `files`: how many it got;
     `confined`: by what the system keeps it from the network, other programs and files (confinement.py).
 
-    `gone` is set, and `on_exit` called in a thread of its own, once the process has ended.
+    `run` is called without the lock, by the one that it is lent to.
     """
 
-    def __init__(self, on_exit: Callable[[DecodeProcess], None]) -> None:
-        self.sound = False
+    def __init__(self, supervisor: Supervisor[DecodeProcess]) -> None:
+        """Start it.
+
+        Raises:
+            DecoderCrashedError: no memory or no process slot for it now.
+        """
+        self.lent = False
+        self.sound = True
         self.files = 0
         self.confined = frozenset[str]()
-        self.gone = False
-        self._on_exit = on_exit
-        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._stall_s = 0.0
+        self._late_at = math.inf
+        self._answers: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         try:
-            self._child = Child(
-                _MODULE,
-                on_message=self._messages.put,
-                on_exit=self._exited,
-                env=handed_on() | _ENVIRONMENT,
-                files=True,
-            )
+            super().__init__(supervisor, _MODULE, start_s=_START_S, env=handed_on() | _ENVIRONMENT, files=True)
         except OSError as error:
             raise DecoderCrashedError(f"A decoder cannot be started: {error.strerror}.") from None
 
-    def _exited(self, code: int) -> None:
-        self.gone = True
-        self._messages.put({"op": "exit", "code": code})
-        self._on_exit(self)
-
     @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child.pid
-
-    def kill(self) -> None:
-        """End it now, and wait until it is gone and has let go of its files."""
-        self.sound = False
-        self._child.kill()
-        self._child.close()
-
-    def wait_ready(self) -> None:
-        """Wait until it can take a file.
-
-        Raises:
-            ExtraMissingError: the packages for decoding are not installed.
-            DecoderError: it does not start.
-        """
-        try:
-            message = self._messages.get(timeout=_START_S)
-        except queue.Empty:
-            raise DecoderTimeoutError(f"A decoder did not start within {_START_S:g} s.") from None
-        if message["op"] == "error":
-            raise from_info(ErrorInfo.model_validate(message["error"]))
-        if message["op"] == "exit":
-            raise DecoderCrashedError(
-                f"A decoder died while it started ({_describe(message['code'])}).",
-                hint="See its last messages on standard error; the host may be short of memory.",
-            )
-        self.sound, self.confined = True, frozenset(message["confined"])
+    def free(self) -> bool:
+        """Whether it can be lent."""
+        return self.ready and not self.lent and self.reason is None
 
     def run(
         self,
@@ -104,46 +75,82 @@ class DecodeProcess:
             AudioError: what the decoder says of the file.
             DecoderTimeoutError: no progress for `stall_s`.
             DecoderCrashedError: the process died.
+            ShutdownError: the pool was closed.
         """
         self.sound = False
         self.files += bool(files)
-        self._child.send(request, files)  # if it is gone, its `exit` message waits for us
-        heard = time.monotonic()
+        with self._lock:
+            self._stall_s = stall_s
+            self._late_at = time.monotonic() + stall_s
+            self._lock.notify_all()
+        self._child.send(request, files)  # if it is gone, `on_gone` has told us
         while True:
             check()
             try:
-                message = self._messages.get(timeout=_POLL_S)
+                answer = self._answers.get(timeout=_POLL_S)
             except queue.Empty:
-                if time.monotonic() - heard > stall_s:
-                    raise DecoderTimeoutError(f"The decoder made no progress for {stall_s:g} s.") from None
                 continue
-            heard = time.monotonic()
-            match message["op"]:
-                case "progress":
-                    on_progress(message["seconds"])
-                case "exit":
-                    raise _died(message["code"])
-                case "error":
-                    self.sound = True
-                    raise from_info(ErrorInfo.model_validate(message["error"]))
-                case _:
-                    self.sound = True
-                    return message
+            if answer is None:
+                assert self.reason is not None  # noqa: S101  # it is gone
+                raise self.reason
+            if answer["op"] == "progress":
+                on_progress(answer["seconds"])
+                continue
+            self.sound = True
+            if answer["op"] == "error":
+                raise from_info(ErrorInfo.model_validate(answer["error"]))
+            return answer
+
+    def on_death(self, code: int) -> AsrqError:
+        """Return how it died."""
+        if not self.ready:
+            return DecoderCrashedError(
+                f"A decoder died while it started ({describe_exit(code)}).",
+                hint="See its last messages on standard error; the host may be short of memory.",
+            )
+        return _died(code, "on this file" if self.lent else "at rest")
+
+    def work_deadline(self) -> float:
+        """Return when it should have told of progress."""
+        return self._late_at
+
+    def extend(self, now: float) -> None:
+        """Give what it does its time anew."""
+        super().extend(now)
+        if self._late_at < math.inf:
+            self._late_at = now + self._stall_s
+
+    def late(self, now: float) -> AsrqError:
+        """Return what took too long."""
+        del now
+        if not self.ready:
+            return DecoderTimeoutError(f"A decoder did not start within {_START_S:g} s.")
+        return DecoderTimeoutError(f"The decoder made no progress for {self._stall_s:g} s.")
+
+    # The child's reader thread
+
+    def on_message(self, message: Message) -> None:
+        """Take what the child says."""
+        with self._lock:
+            if self.ready:
+                progress = message["op"] == "progress"
+                self._late_at = time.monotonic() + self._stall_s if progress else math.inf
+                self._answers.put(message)
+            elif message["op"] == "error":
+                self.kill(from_info(ErrorInfo.model_validate(message["error"])))
+            elif self.reason is None:  # else it is too late
+                self.confined = frozenset(message["confined"])
+                self.has_become_ready()
+
+    def on_gone(self) -> None:
+        """Tell the one that waits for it."""
+        self._answers.put(None)
 
 
-def _died(code: int) -> AsrqError:
+def _died(code: int, where: str) -> AsrqError:
     if sys.platform != "win32" and code == -signal.SIGXCPU:
         return AudioUnreadableError(  # at no other time, and nowhere else, would it take less
             "Decoding the file takes far more processor time than its sound is worth.",
             hint="Convert the file to a plain format.",
         )
-    return DecoderCrashedError(f"The decoder died on this file ({_describe(code)}).")
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:  # a real-time signal has no name
-        return f"signal {-code}"
+    return DecoderCrashedError(f"The decoder died {where} ({describe_exit(code)}).")

@@ -24,9 +24,12 @@ class Line:
     """
 
     def __init__(self, decoders: int) -> None:
+        self._decoders = decoders
         self._most_patient = max(1, decoders - 1)
         self._waiting: list[Caller] = []
-        self._patient = 0  # of those that have a decoder
+        self.taken = 0
+        """Callers that have a decoder."""
+        self._patient = 0  # of these
         self._in_a_row = 0
         self._number = 0
 
@@ -43,6 +46,8 @@ class Line:
 
     def first(self) -> Caller | None:
         """Return who is to have the next decoder, if any of those that wait may have it."""
+        if self.taken == self._decoders:
+            return None
         urgent = next((caller for caller in self._waiting if caller.urgent), None)
         patient = self._first_patient()
         if urgent is None or (patient is not None and self._in_a_row >= MOST_IN_A_ROW):
@@ -53,11 +58,13 @@ class Line:
         """Note that it has got a decoder, and waits no longer."""
         passed_over = caller.urgent and self._first_patient() is not None
         self._in_a_row = self._in_a_row + 1 if passed_over else 0
+        self.taken += 1
         self._patient += not caller.urgent
         self.leave(caller)
 
     def give_back(self, caller: Caller) -> None:
         """Note that it has a decoder no longer."""
+        self.taken -= 1
         self._patient -= not caller.urgent
 
     def _first_patient(self) -> Caller | None:

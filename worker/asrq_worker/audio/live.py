@@ -13,7 +13,8 @@ from typing import BinaryIO, Literal, Protocol
 from asrq_jobs.errors import AudioEmptyError
 from asrq_jobs.request import LiveAudio
 from asrq_worker.audio.decode_process import DecodeProcess
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool, Sound
+from asrq_worker.audio.decoder import DecoderPool
+from asrq_worker.audio.sound import DecodedAudio, Sound
 from asrq_worker.audio.source import LocalAudio
 from asrq_worker.audio.split import Piece, likely
 from asrq_worker.storage.disk import write_all, writing
@@ -175,7 +176,7 @@ class Recordings:
             StorageError, NoRoomError: it cannot be kept.
         """
         with ExitStack() as opened:
-            decoder = opened.enter_context(self._decoders.aside())
+            decoder = opened.enter_context(self._decoders.aside(check))
             raw, path = self._spool.new_file(".raw"), self._spool.new_file(".f32")
             opened.callback(discard, raw)
             opened.callback(discard, path)

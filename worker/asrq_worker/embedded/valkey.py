@@ -86,7 +86,6 @@ class EmbeddedValkey(Supervisor[Keeper]):
         self._port = port
         self._passing: tempfile.TemporaryDirectory[str] | None = None
         self._serves = False
-        self._refusal: AsrqError | None = None
 
     def __enter__(self) -> str:
         self.start()
@@ -113,15 +112,7 @@ class EmbeddedValkey(Supervisor[Keeper]):
         """
         if self._data is None:
             self._passing = _temporary()
-        try:
-            super().start()
-            with self.changed:
-                self.changed.wait_for(lambda: self._serves or self._refusal)
-            if self._refusal is not None:
-                raise self._refusal
-        except BaseException:  # a signal: what serves on would take jobs that nobody does
-            self.close()
-            raise
+        self.serve()
 
     def close(self) -> None:
         """Stop the server."""
@@ -143,7 +134,6 @@ class EmbeddedValkey(Supervisor[Keeper]):
     def failed(self, reason: AsrqError, process: Keeper | None) -> float:
         """Note that the server died, or was not started; one that never served is not tried again."""
         if not self._serves:
-            self._refusal = reason
             return math.inf
         if process is not None and process.ready:
             if time.monotonic() - process.started_at > RESTARTS.longest_s:  # it lasted

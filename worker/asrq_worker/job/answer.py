@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.source import LocalAudio
 from asrq_worker.job.inference import Transcription
 from asrq_worker.job.merge import merge

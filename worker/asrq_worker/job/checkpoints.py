@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 from asrq_jobs.events import Event
-from asrq_worker.audio.decoder import Sound
+from asrq_worker.audio.sound import Sound
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import ChunkOptions, Samples, Transcript
 

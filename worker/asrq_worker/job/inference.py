@@ -16,8 +16,8 @@ from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOf
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
-from asrq_worker.audio.decoder import Sound
 from asrq_worker.audio.live import Recording
+from asrq_worker.audio.sound import Sound
 from asrq_worker.audio.split import Piece, Span, split, split_again
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript

@@ -23,8 +23,9 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.request import LiveAudio, Request, UrlAudio
 from asrq_jobs.result import Result, Timings
 from asrq_jobs.settings import Settings
-from asrq_worker.audio.decoder import DecodedAudio, DecoderPool, Sound
+from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.live import Recording, Recordings
+from asrq_worker.audio.sound import DecodedAudio, Sound
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.messages import Loaded

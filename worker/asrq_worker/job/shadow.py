@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from asrq_jobs.errors import AsrqError, LeaseLostError, ShutdownError
 from asrq_jobs.events import Event
-from asrq_worker.audio.decoder import DecodedAudio
+from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import Transcript
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.job import inference

@@ -150,6 +150,8 @@ class Supervisor(ABC, Generic[P]):
         self.processes: list[P] = []
         """Those that live, the oldest first."""
         self.failures_in_a_row = 0
+        self.refusal: AsrqError | None = None
+        """The failure after which no more processes are started."""
         self._count = count
         self._start_at = 0.0
         self._closing = False
@@ -169,7 +171,7 @@ class Supervisor(ABC, Generic[P]):
     def on_end(self, process: P, reason: AsrqError) -> None:
         """Note that a process is gone."""
         if not (process.retiring or self._closing):
-            self._start_at = time.monotonic() + self.failed(reason, process)
+            self._note(reason, process)
         self.processes.remove(process)
         self.changed.notify_all()
 
@@ -186,6 +188,31 @@ class Supervisor(ABC, Generic[P]):
         """Begin to start processes."""
         self._watchdog.start()
 
+    def serve(self) -> None:
+        """Start, and wait until as many processes as are wanted can work.
+
+        Raises:
+            AsrqError: a failure after which no more are started.
+            ShutdownError: it was closed meanwhile.
+        """
+
+        def decided() -> bool:
+            return (
+                self._closing or self.refusal is not None or sum(each.ready for each in self.processes) >= self._count
+            )
+
+        try:
+            Supervisor.start(self)
+            with self.changed:
+                self.changed.wait_for(decided)
+                if self.refusal is not None:
+                    raise self.refusal
+                if self._closing:
+                    raise ShutdownError("The worker is stopping.")
+        except BaseException:  # a signal, too: nobody else would close it
+            self.close()
+            raise
+
     def close(self) -> None:
         """End the processes and wait until they are gone."""
         with self.changed:
@@ -199,6 +226,13 @@ class Supervisor(ABC, Generic[P]):
                 process.end(ShutdownError("The worker is stopping."))
         for process in processes:
             process.close()
+
+    def _note(self, reason: AsrqError, process: P | None) -> None:
+        pause_s = self.failed(reason, process)
+        if pause_s == math.inf:
+            self.refusal = reason
+        self._start_at = time.monotonic() + pause_s
+        self.changed.notify_all()
 
     # The watchdog's thread
 
@@ -226,6 +260,6 @@ class Supervisor(ABC, Generic[P]):
             try:
                 self.processes.append(self.launch())
             except AsrqError as error:
-                self._start_at = now + self.failed(error, None)
+                self._note(error, None)
         dues = [process.deadline() for process in self.processes]
         return min(dues if len(dues) >= self._count else [*dues, self._start_at], default=math.inf)

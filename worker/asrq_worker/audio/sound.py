@@ -1,0 +1,56 @@
+"""Decoded audio: samples in a file, and the speech in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.storage.disk import writing
+
+
+class Sound:
+    """Audio at 16 kHz mono. `path` holds `samples` little-endian float32 values; `spans` is the speech in samples."""
+
+    path: Path
+    samples: int
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.samples / SAMPLE_RATE
+
+    def read(self, start: int, stop: int) -> Samples:
+        """Return the samples from `start` to `stop`, float32 of shape (stop - start,).
+
+        Raises:
+            StorageError: the file is gone.
+        """
+        with writing():
+            samples = np.fromfile(self.path, dtype="<f4", count=stop - start, offset=start * 4)
+        return samples.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class DecodedAudio(Sound):
+    """Audio that is decoded as a whole.
+
+    `container`, `codec`, `sample_rate` (Hz) and `channels` describe the source, of whose `tracks` it is number `track`.
+    `warnings`: truncated_media, corrupt_media, non_finite_samples, other_tracks.
+    """
+
+    path: Path
+    samples: int
+    spans: tuple[tuple[int, int], ...]
+    container: str
+    codec: str
+    sample_rate: int
+    channels: int
+    warnings: tuple[str, ...]
+    track: int = 1
+    tracks: int = 1
+    vad_s: float = 0.0
+    """Seconds that it took to find the speech."""
