@@ -16,7 +16,6 @@ from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.process.flag import Flag
 from asrq_worker.process.stdio import Message, Stdio, lines
 from asrq_worker.process.supervision import Supervised, within
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.bridge")
@@ -140,6 +139,5 @@ class Bridge:
 
 
 def _defect(where: str, error: Exception) -> InternalError:
-    _log.error(f"bridge.{where}_defect", error=error)
-    reports.capture(error)
+    _log.defect(f"bridge.{where}_defect", error)
     return InternalError(f"A defect in asrq ({type(error).__name__}); its traceback is on standard error.")

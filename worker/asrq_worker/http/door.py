@@ -30,7 +30,6 @@ from asrq_worker.http.gateway import JOB_HEADER, ClientGoneError
 from asrq_worker.monitor import catalogue
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import endpoint
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.http")
@@ -99,8 +98,7 @@ class Door:
         except ClientGoneError:
             status = _GONE
         except Exception as error:  # noqa: BLE001  # a defect of ours is told as such, and nothing of it but that
-            _log.error("http.defect", error=error, request=request_id)
-            reports.capture(error)
+            _log.defect("http.defect", error, request=request_id)
             if status == 0:
                 await problems.answer(InternalError("A defect; the log of asrq http has more."))(scope, receive, told)
         finally:

@@ -16,7 +16,6 @@ from asrq_worker.job.ending import Ending
 from asrq_worker.job.inference import Journal
 from asrq_worker.job.outcome import attempt_limit, decide, in_the_end
 from asrq_worker.job.pipeline import Pipeline
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.task")
@@ -47,8 +46,7 @@ class Task:
         except AsrqError as error:
             ending = self._failed(context, error)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not take the slot down
-            _log.error("job.defect", error=error, id=request.id)
-            reports.capture(error, job_id=request.id, lane=request.lane)
+            _log.defect("job.defect", error, job_id=request.id, lane=request.lane)
             ending = self._failed(context, InternalError(f"A defect in asrq stopped the job ({type(error).__name__})."))
         _log_end(context, ending)
         return ending

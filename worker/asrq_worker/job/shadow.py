@@ -23,7 +23,6 @@ from asrq_worker.job.inference import InferenceJob, Transcription
 from asrq_worker.job.merge import merge
 from asrq_worker.process.supervision import Supervised
 from asrq_worker.storage.spool import discard
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.shadow")
@@ -98,8 +97,7 @@ class Shadow:
             self._record(comparison)
             _log.info("shadow.compared", **comparison.model_dump())
         except Exception as error:  # noqa: BLE001  # a defect here costs nobody but the comparison
-            _log.error("shadow.defect", error=error, id=job.request.id)
-            reports.capture(error, job_id=job.request.id, backend=backend)
+            _log.defect("shadow.defect", error, job_id=job.request.id, backend=backend)
         finally:
             discard(decoded.path)
             with self._lock:

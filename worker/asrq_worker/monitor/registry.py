@@ -10,7 +10,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asrq_worker.monitor.catalogue import Metric
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.monitor")
@@ -70,7 +69,6 @@ class Metrics(Collector):
                 for labels, value in reader().items():
                     family.add_metric(labels, value)
             except Exception as error:  # noqa: BLE001  # a defect in one must not hide the others
-                _log.error("metric.defect", error=error, metric=metric.name)
-                reports.capture(error)
+                _log.defect("metric.defect", error, metric=metric.name)
                 continue
             yield family

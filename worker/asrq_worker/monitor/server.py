@@ -23,7 +23,6 @@ from asrq_worker.monitor.health import Health
 from asrq_worker.monitor.registry import CONTENT_TYPE, Metrics
 from asrq_worker.process import endpoint
 from asrq_worker.process.supervision import Supervised
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.monitor")
@@ -183,8 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             status, kind, body = answer()
         except Exception as error:  # noqa: BLE001  # a defect of ours must not look like silence
-            _log.error("monitor.defect", error=error)
-            reports.capture(error)
+            _log.defect("monitor.defect", error)
             self.send_error(500)
             return
         self.send_response(status)

@@ -13,7 +13,6 @@ from weakref import WeakSet
 
 from asrq_jobs.errors import AsrqError, InternalError
 from asrq_worker.process.flag import Flag
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.supervision")
@@ -109,9 +108,10 @@ class Supervised:
         self._failed = not self.stopping.is_set()
         tell = _on_failure
         try:
-            _log.error("thread.ended", error=error, thread=self.name)
-            if error is not None:
-                reports.capture(error)
+            if error is None:
+                _log.error("thread.ended", thread=self.name)
+            else:
+                _log.defect("thread.ended", error, thread=self.name)
         finally:
             if self._failed and tell is not None:
                 because = f" ({type(error).__name__})" if error is not None else ""

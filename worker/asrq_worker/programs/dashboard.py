@@ -27,7 +27,6 @@ from asrq_jobs.connection import explain
 from asrq_jobs.errors import ExtraMissingError, JobNotFoundError, JobStateError, QueueError
 from asrq_jobs.settings import Settings
 from asrq_worker.process import endpoint
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 if TYPE_CHECKING:
@@ -173,8 +172,7 @@ def create_app(settings: Settings) -> Flask:
             return explain(error, settings).message, 503, _PLAIN
         if isinstance(error, QueueError):
             return error.message, 503, _PLAIN
-        _log.error("dashboard.defect", error=error)
-        reports.capture(error)
+        _log.defect("dashboard.defect", error)
         return "A defect; its traceback is in the log of asrq dashboard.", 500, _PLAIN
 
     return app

@@ -13,7 +13,6 @@ from asrq_jobs import retries
 from asrq_jobs.settings import Settings
 from asrq_worker.process.supervision import Supervised, wind_down
 from asrq_worker.queue.outage import Outage, answers
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _PAUSE_S = 1.0  # after a defect
@@ -75,8 +74,7 @@ class Loop(Supervised):
             return min(self._outage.failed(error), self._longest_pause_s)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the process a part of itself
             if self.busy or not self.stopping.is_set():
-                self._log.error(f"{self._kind}.defect", error=error, thread=self.name)
-                reports.capture(error)
+                self._log.defect(f"{self._kind}.defect", error, thread=self.name)
             return min(_PAUSE_S, self._longest_pause_s)
 
 

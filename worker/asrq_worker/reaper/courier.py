@@ -30,7 +30,6 @@ from asrq_worker.process.supervision import wait_while_busy
 from asrq_worker.queue import calls
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import Outage
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.courier")
@@ -145,8 +144,7 @@ class Courier:
         except (OSError, ValueError, http.client.HTTPException) as error:
             return type(error).__name__
         except Exception as error:  # noqa: BLE001  # a defect of ours is a failed try like any other
-            _log.error("courier.defect", error=error)
-            reports.capture(error)
+            _log.defect("courier.defect", error)
             return type(error).__name__
         return None if 200 <= status < 300 else str(status)
 

@@ -31,7 +31,6 @@ from asrq_worker.reaper.findings import DOUBTFUL, Finding, confirmed, inspect, l
 from asrq_worker.reaper.recovery import recover
 from asrq_worker.reaper.repairs import repair
 from asrq_worker.reaper.scanner import Scanner
-from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.reaper")
@@ -192,8 +191,7 @@ class Reaper:
                 raise
             _log.warning("reaper.refused", subject=subject, reason=str(error)[:200])
         except Exception as error:  # noqa: BLE001  # see above
-            _log.error("reaper.defect", error=error, id=subject)
-            reports.capture(error, job_id=subject)
+            _log.defect("reaper.defect", error, job_id=subject)
 
     def _lead(self) -> bool:
         for_ms = int(max(10.0, self._settings.reaper_interval_s * 3) * 1000)

@@ -16,6 +16,7 @@ from typing import Literal
 from asrq_jobs.display import visible, visible_json
 from asrq_jobs.redaction import redacted
 from asrq_jobs.settings import Settings
+from asrq_worker.telemetry import reports
 
 Field = str | int | float | bool | None
 
@@ -103,3 +104,17 @@ class Log:
     def error(self, event: str, *, error: BaseException | None = None, **fields: Field) -> None:
         """Log a failure, with its traceback if an exception is given."""
         self._logger.error(event, exc_info=error, extra={_FIELDS: fields})
+
+    def defect(
+        self,
+        event: str,
+        error: BaseException,
+        *,
+        job_id: str | None = None,
+        lane: str | None = None,
+        backend: str | None = None,
+        **fields: Field,
+    ) -> None:
+        """Log a defect of ours with its traceback, and report it (see `reports.capture`)."""
+        self.error(event, error=error, **({} if job_id is None else {"id": job_id}), **fields)
+        reports.capture(error, job_id=job_id, lane=lane, backend=backend)
