@@ -134,9 +134,9 @@ class WorkerHost:
         scene.scheduler.spawn(host, f"{host.name}.main", self._main)
 
     def _main(self) -> None:
-        self.keeper.start()
+        self.keeper.loop.start()
         for slot in self._slots:
-            slot.start()
+            slot.loop.start()
         self._scene.scheduler.pause(ready=lambda: self._draining, seconds=1e9)
         self._drain()
 

@@ -108,17 +108,17 @@ def serving(
     names = [f"{name}.{lane}.{number}" for number in range(1, slots + 1)]
     running += [Slot(lane, slot_name, redis, task, keeper, router, settings, observe) for slot_name in names]
     if renew:
-        keeper.start()
+        keeper.loop.start()
     for slot in running:
-        slot.start()
+        slot.loop.start()
     try:
         yield Host(scripted, keeper, running)
     finally:
         for slot in running:
-            slot.stop()
-        assert all(slot.join(60) for slot in running)
+            slot.loop.stop()
+        assert all(slot.loop.join(60) for slot in running)
         if renew:
-            keeper.close()
+            keeper.loop.close()
 
 
 class Gate:

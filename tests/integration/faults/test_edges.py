@@ -117,12 +117,12 @@ def test_neither_a_defect_nor_an_outage_stops_the_keeper(
     keeper, control = LeaseKeeper(redis, lease_s=0.15, heartbeats=[beat]), JobControl()
     keeper.hold(held, control)
     redis.delete(keys.LEASES)
-    keeper.start()
+    keeper.loop.start()
     try:
         until(lambda: beat.calls > 1)
         assert control.wake.wait(60)
     finally:
-        keeper.close()
+        keeper.loop.close()
     with pytest.raises(LeaseLostError):
         control.check()
 
@@ -179,7 +179,7 @@ def test_what_a_slot_in_a_hurry_cannot_hand_in_is_recovered(
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         until(lambda: redis.exists(keys.LEASES))
         for slot in host.slots:
-            slot.stop()
+            slot.loop.stop()
             slot.hurry()
     monkeypatch.undo()
     now = time.time() + settings.lease_s
@@ -189,7 +189,7 @@ def test_what_a_slot_in_a_hurry_cannot_hand_in_is_recovered(
 def test_a_job_that_comes_as_a_slot_stops_goes_back(client: Client, redis: Redis, settings: Settings) -> None:
     client.submit(AUDIO, id="job")
     slot = _slot(redis, settings)
-    slot.stop()
+    slot.loop.stop()
     assert slot._take() is None
     assert redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]
     assert not redis.exists(keys.intermediate("batch"))

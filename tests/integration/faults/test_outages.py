@@ -275,10 +275,10 @@ def test_what_ends_while_the_worker_drains_is_handed_in_when_the_server_is_back(
         stage.client.submit(AUDIO, id="runs")
         assert gate.inside.wait(60)
         for slot in stage.host.slots:
-            slot.stop()
+            slot.loop.stop()
         stage.server.kill()
         gate.open.set()
         until(lambda: _told(caplog, "commit.waiting"))
         stage.server.start()
-        assert stage.host.slots[0].join(20)
+        assert stage.host.slots[0].loop.join(20)
         stage.all_is_well("runs")

@@ -56,14 +56,14 @@ class Rescuer:
         keeper = LeaseKeeper(self.redis, lease_s=self.settings.lease_s)
         task = Task(self.transcriber.pipeline, self.settings, WorkerInfo(name="rescuer", host="h", pid=1, version="0"))
         slot = Slot("batch", "rescuer.fake.batch.1", self.redis, task, keeper, takes_all(self.redis), self.settings)
-        keeper.start()
-        slot.start()
+        keeper.loop.start()
+        slot.loop.start()
         try:
             yield
         finally:
-            slot.stop()
-            assert slot.join(60)
-            keeper.close()
+            slot.loop.stop()
+            assert slot.loop.join(60)
+            keeper.loop.close()
 
 
 class Nowhere:

@@ -53,14 +53,14 @@ class Host:
 def host(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(commands, "_LOOK_S", 0.05)
     host = Host(redis)
-    host.listener.start()
+    host.listener.loop.start()
     while redis.pubsub_numsub(keys.CONTROL, PUBSUB_CHANNEL_TEMPLATE % SLOT) != [
         (keys.CONTROL.encode(), 1),
         ((PUBSUB_CHANNEL_TEMPLATE % SLOT).encode(), 1),
     ]:
         pass
     yield host
-    host.listener.close()
+    host.listener.loop.close()
 
 
 def is_canceled(control: JobControl) -> bool:
@@ -136,11 +136,11 @@ def test_what_was_missed_is_in_the_marks(redis: Redis) -> None:
     host = Host(redis)
     job = host.hold("job")
     redis.set(keys.cancel("job"), "1")
-    host.listener.start()
+    host.listener.loop.start()
     try:
         assert is_canceled(job)
     finally:
-        host.listener.close()
+        host.listener.loop.close()
 
 
 @pytest.mark.parametrize(

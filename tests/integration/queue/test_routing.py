@@ -467,8 +467,8 @@ def test_a_slot_that_stops_gives_what_it_took_apart_back_to_its_lane(client: Cli
     with fleet.host("cpu", WHISPER, slots=1) as host:
         apart(client, "job")
         (slot,) = host.slots
-        slot.stop()
-        assert slot.join(60)
+        slot.loop.stop()
+        assert slot.loop.join(60)
         host.scripted.offers = (QWEN,)
         until(lambda: slot._take() or client.redis.exists(keys.queue("batch")))
         assert client.redis.lrange(keys.queue("batch"), 0, -1) == [b"job"]

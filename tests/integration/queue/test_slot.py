@@ -200,7 +200,7 @@ def test_a_second_worker_cannot_start_or_commit_what_another_holds(
             redis.zadd(keys.LEASES, {lease: time.time() - 1})
         report = Reaper(redis, settings).run_once()
         assert report.requeued == ("late",)
-        first.slots[0].stop()
+        first.slots[0].loop.stop()
         with serving(redis, settings, lambda r, c, j: transcribed(r, "from the second"), name="second"):
             assert client.wait("late", timeout_s=60).text == "from the second"
         gate.open.set()

@@ -6,7 +6,6 @@ import math
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 
 from asrq_jobs.errors import AsrqError, ErrorInfo, QueueUnreachableError, from_info
 from asrq_worker.embedded import failure
@@ -91,9 +90,7 @@ class EmbeddedValkey(Supervisor[Keeper]):
         self.start()
         return self.url
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     @property

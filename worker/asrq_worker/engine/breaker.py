@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from types import TracebackType
 
 from asrq_worker.process.backoff import Backoff
 
@@ -39,9 +38,7 @@ class Call:
     def __enter__(self) -> Call:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._breaker.over(self)
 
     def succeeded(self) -> None:

@@ -144,10 +144,10 @@ class Worker:
             self._transcriber.close()
             raise
         self._policy.start(self._transcriber.fleet, self._tell_what_is_new)
-        self._keeper.start()
-        self._commands.start()
+        self._keeper.loop.start()
+        self._commands.loop.start()
         for slot in self._slots:
-            slot.start()
+            slot.loop.start()
         self._report("ready")
         identity = served.identity
         _log.info(

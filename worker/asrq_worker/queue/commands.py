@@ -50,14 +50,6 @@ class CommandListener:
         self._forget = forget
         self.loop = Loop("commands", self._listen, keeper.outage, _log)
 
-    def start(self) -> None:
-        """Start listening."""
-        self.loop.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.loop.close()
-
     def _listen(self) -> float:
         """Listen until told to stop, or until the connection breaks."""
         with self._redis.pubsub() as pubsub:

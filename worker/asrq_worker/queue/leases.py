@@ -41,14 +41,6 @@ class LeaseKeeper:
         self._missed: dict[str, float] = {}
         self.loop = Loop("leases", self._renew, self.outage, _log, longest_pause_s=lease_s / 3)
 
-    def start(self) -> None:
-        """Start renewing."""
-        self.loop.start()
-
-    def close(self) -> None:
-        """Stop renewing; what is still held will lapse."""
-        self.loop.close()
-
     def hold(self, execution: Execution, control: JobControl) -> bool:
         """Renew the lease of this execution from now on; returns whether `wanted` has been asked for its job lately."""
         with self._lock:

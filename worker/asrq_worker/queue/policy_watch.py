@@ -52,10 +52,6 @@ class PolicyWatch:
         """Look now: the policy has changed."""
         self.loop.soon()
 
-    def close(self) -> None:
-        """Follow it no more."""
-        self.loop.close()
-
     def _follow(self) -> float:
         assert self._fleet is not None  # noqa: S101  # `start` has set it
         try:

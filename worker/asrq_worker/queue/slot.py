@@ -95,21 +95,9 @@ class Slot(SimpleWorker):
         del connection
         self.ip_address = "unknown"  # RQ would ask Redis, which may not be up yet, and name a connection that all share
 
-    def start(self) -> None:
-        """Start taking jobs."""
-        self.loop.start()
-
-    def stop(self) -> None:
-        """Take no new job; the running one goes on."""
-        self.loop.stop()
-
     def hurry(self) -> None:
         """Wait for an outage no longer: what Redis does not take at once is left for others to do again."""
         self._hurrying.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the slot has ended; False if it has not."""
-        return self.loop.join(timeout_s)
 
     def beat(self, pipe: RedisPipeline) -> None:
         """Queue RQ's heartbeat of this worker on a pipeline, while it is registered.
@@ -284,12 +272,7 @@ class Slot(SimpleWorker):
         while True:
             control.moved()  # however long Redis is away
             try:
-                kept = execution.end(
-                    self._redis,
-                    ending,
-                    audio=request.audio,
-                    blob_ttl_s=self._settings.blob_ttl_s,
-                )
+                kept = execution.end(self._redis, ending, audio=request.audio, blob_ttl_s=self._settings.blob_ttl_s)
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and self._refuse_wrong_type(execution, error):
                     return False

@@ -11,7 +11,6 @@ import http.client
 import random
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -73,9 +72,7 @@ class Courier:
                 loop.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
