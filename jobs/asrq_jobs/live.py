@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from asrq_jobs import calls, keys
-from asrq_jobs.errors import ErrorInfo, JobStateError, TooFastError, from_info
+from asrq_jobs.errors import AudioTooLongError, ErrorInfo, JobStateError, TooFastError, from_info
 from asrq_jobs.events import Event
 from asrq_jobs.request import LiveAudio, Request
 from asrq_jobs.result import Result
@@ -71,7 +71,7 @@ class Frames:
 
         Raises:
             QueueError: Redis cannot be reached, or the job takes no more.
-            AudioTooLongError: the recording is as long as it may be.
+            AudioTooLongError: the recording is as long as it may be; what waits of it is dropped.
         """
         while self._waiting:
             kind, frame = self._waiting[0]
@@ -80,6 +80,9 @@ class Frames:
             except TooFastError:
                 yield Pause(_SLOWER_S)
                 continue
+            except AudioTooLongError:  # or the end could never be sent
+                self._waiting = deque(mark for mark in self._waiting if mark[0] != "audio")
+                raise
             self.last += 1
             self._waiting.popleft()
             if kept > self.last:  # somebody else feeds it

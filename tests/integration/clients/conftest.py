@@ -92,7 +92,8 @@ def start(program: list[str], valkey_url: str) -> Iterator[Start]:
 
     def run(*arguments: object) -> subprocess.Popen[str]:
         command = [*program, *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(command, text=True, encoding="utf-8", **pipes)
         running.append(process)
         return process
 

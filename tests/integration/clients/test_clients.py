@@ -184,7 +184,7 @@ def test_every_error_has_words_for_people() -> None:
              for code in re.findall(r"\w+", codes)}  # fmt: skip
     of_other_doors = {"usage", "output_failed", "unauthorized", "quota_exceeded"}  # the command line and the gateway
     assert set(words) == {cls.code for cls in all_errors()} - of_other_doors
-    source = (CLIENTS / "node" / "asrq.mjs").read_text(encoding="utf-8")
+    source = (CLIENTS / "node" / "error.mjs").read_text(encoding="utf-8")
     table = source.split("const FOR_PEOPLE")[1].split("\n};")[0].replace('" +\n    "', "")
     assert words == {code: sentence for sentence, codes in re.findall(r'"(.+?)":\s*"(.+)"', table)
                      for code in codes.split()}  # fmt: skip

@@ -1,17 +1,23 @@
-// The protocol of asrq (docs/reference/protocol.md) as methods on ioredis: upload, submit, follow, cancel.
+// The protocol of asrq (docs/reference/protocol.md) as methods on ioredis: upload or dictate, submit, follow, cancel.
 
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { Redis, ReplyError } from "ioredis";
+import { Redis } from "ioredis";
 
-// In a program of your own, keep copies of these two files beside the source.
+import { AsrqError } from "./error.mjs";
+import { Live } from "./live.mjs";
+
+export { AsrqError, Live };
+
+// In a program of your own, keep copies of these three files beside the source.
 /** @param {string} name */
 const script = (name) => readFileSync(new URL(`../../../../jobs/asrq_jobs/lua/${name}.lua`, import.meta.url), "utf8");
 const SCRIPTS = {
   submit: { lua: script("submit"), numberOfKeys: 7 },
   cancel: { lua: script("cancel"), numberOfKeys: 10 },
+  append: { lua: script("append"), numberOfKeys: 4 },
 };
 
 const KEEP_S = 86400;
@@ -21,9 +27,10 @@ const TERMINAL = new Set(["completed", "failed", "canceled"]);
 
 /**
  * @typedef {"interactive" | "batch"} Lane
- * @typedef {{ code: string, message: string, retryable?: boolean, hint?: string | null }} ErrorInfo
+ * @typedef {import("./error.mjs").ErrorInfo} ErrorInfo
+ * @typedef {{ encoding?: "pcm_s16le" | "pcm_f32le", sample_rate?: number, channels?: 1 | 2, max_s?: number }} Sound
  * @typedef {{ kind: "blob", sha256: string, bytes: number, name?: string }
- *   | { kind: "path", path: string } | { kind: "url", url: string }} Audio
+ *   | { kind: "path", path: string } | { kind: "url", url: string } | { kind: "live" } & Sound} Audio
  * @typedef {"queued" | "started" | "progress" | "chunk" | "retrying" | "completed" | "failed" | "canceled"} EventType
  * @typedef {{ type: EventType, at: number, depth?: number, attempt?: number, stage?: string, fraction?: number,
  *   start?: number, end?: number, text?: string, delay_s?: number, error?: ErrorInfo }} JobEvent
@@ -33,65 +40,6 @@ const TERMINAL = new Set(["completed", "failed", "canceled"]);
  * @typedef {{ answer_ms: number, outage_ms: number, following_ms: number }} Limits for one answer; for the end of an outage;
  *   for the end of one while a job is followed, which goes on meanwhile
  */
-
-/** Sentences for people, each with the codes that it is for. @type {Record<string, string>} */
-const FOR_PEOPLE = {
-  "The recording is empty. Check the microphone and record again.": "audio_empty",
-  "This file cannot be played. Choose another, or convert it.": "audio_unreadable",
-  "This file holds no sound.": "no_audio_stream",
-  "This file is too large. Send it compressed, for example as opus or mp3.": "audio_too_large",
-  "This recording is too long. Cut it into parts.": "audio_too_long no_room",
-  "The file is not there any more.": "audio_not_found",
-  "The server may not read from there. Send the file itself.": "path_not_allowed url_not_allowed",
-  "The address could not be read. Try again later.": "fetch_failed",
-  "This recording makes the recogniser fail each time. Please report it.": "poisoned",
-  "This language is not known.": "unknown_language",
-  "The server cannot do this with its model. Choose other options.": "unsupported_option not_served",
-  "It took longer than allowed. Allow more time, or send less at once.": "deadline_exceeded",
-  "The server was too busy to take it in time. Try again.": "expired",
-  "Canceled.": "canceled",
-  "The upload was lost. Send the recording again.": "blob_missing audio_mismatch",
-  "The server does not have this job (any more).": "job_conflict job_not_found job_state",
-  "The server cannot be reached. Check the network and the address.": "queue_unreachable",
-  "The server is starting or out of memory. Try again in a moment.": "queue_refused",
-  "The server has too much to do. Try again in a moment.": "queue_full",
-  "The sound came faster than the server takes it. Try again in a moment.": "too_fast",
-  "It takes longer than you wanted to wait.": "wait_timeout",
-  "The server refuses this user or password. Check the settings.": "queue_auth",
-  "The server is not set up for this. Ask its operator.":
-    "model_missing model_invalid device_unavailable extra_missing invalid_settings in_use server_refused " +
-    "storage_unusable",
-  "The server is out of order just now. Try again in a moment.": "engine_unavailable out_of_memory server_unreachable server_failed",
-  "The server failed. Try again.": "engine_crashed engine_timeout malformed_output condemned_output inference_failed " +
-    "decoder_crashed decoder_timeout worker_lost shutdown lease_lost",
-  "Something is wrong with this program or the server. Please report it.": "invalid_request foreign_function malformed_job internal",
-};
-
-/** What went wrong, in the protocol's terms: decide by `code`, show `for_people` and, below, `message` and `hint`. */
-export class AsrqError extends Error {
-  /** @param {ErrorInfo} info */
-  constructor({ code, message, retryable = false, hint = null }) {
-    super(message);
-    this.code = code;
-    this.retryable = retryable;
-    this.hint = hint;
-  }
-
-  /** One sentence for the person at the screen: what to do, without the machine's words. */
-  get for_people() {
-    const known = Object.keys(FOR_PEOPLE).find((sentence) => FOR_PEOPLE[sentence].split(" ").includes(this.code));
-    return known ?? (this.retryable ? "Something failed that may work later. Try again." : "It did not work.");
-  }
-
-  /** @param {unknown} cause what ioredis threw */
-  static from(cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(message)) return new AsrqError({ code: "queue_auth", message });
-    const retryable = !/^ERR\b/.test(message); // the same command will be refused again
-    if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable });
-    return new AsrqError({ code: "queue_unreachable", message: `Redis does not answer: ${message}`, retryable: true });
-  }
-}
 
 /**
  * Whether a job that has no result will get none, by its status and worker.
@@ -148,7 +96,37 @@ export class Client {
   async transcribe(bytes, { name, limit_ms = 300_000, signal, on_event, ...options } = {}) {
     const deadline = Date.now() + limit_ms;
     const id = await this.submit(await this.upload(bytes, name), options);
-    const events = this.follow(id, { limit_ms: deadline - Date.now(), signal });
+    return this.text(id, { limit_ms: deadline - Date.now(), signal, on_event });
+  }
+
+  /**
+   * Submits a job whose sound is handed over while it is recorded. With the id of one that was begun before with the same
+   * options, goes on after its last frame.
+   * @param {Options & Sound} [options]
+   * @returns {Promise<Live>}
+   */
+  async live({ encoding = "pcm_s16le", sample_rate = 16_000, channels = 1, max_s, ...options } = {}) {
+    const { id, created } = await this.#submit({ kind: "live", encoding, sample_rate, channels, max_s }, options);
+    const keys = [`asrq:live:${id}`, `rq:job:${id}`, `asrq:result:${id}`, "asrq:limits"];
+    const width = (encoding === "pcm_f32le" ? 4 : 2) * channels;
+    const live = new Live(id, width, async (number, kind, frame) => {
+      const give_up = Date.now() + this.#limits.following_ms; // its user speaks on meanwhile
+      const answer = JSON.parse(await this.#script("append", [...keys, id, number, kind, frame], give_up));
+      if (answer.error) throw new AsrqError(answer.error);
+      return answer.last;
+    });
+    if (!created) await live.resume();
+    return live;
+  }
+
+  /**
+   * Follows a job and returns its text. When `limit_ms` has passed, or `signal` is aborted, cancels the job.
+   * @param {string} id
+   * @param {{ limit_ms?: number, signal?: AbortSignal, on_event?: (id: string, event: JobEvent) => void }} [options]
+   * @returns {Promise<string>}
+   */
+  async text(id, { limit_ms = 300_000, signal, on_event } = {}) {
+    const events = this.follow(id, { limit_ms, signal });
     try {
       for (;;) {
         const { value, done } = await events.next();
@@ -184,14 +162,19 @@ export class Client {
    * @param {Options} [options]
    * @returns {Promise<string>}
    */
-  async submit(audio, { lane = "interactive", id = randomUUID(), ...options } = {}) {
+  async submit(audio, options) {
+    return (await this.#submit(audio, options)).id;
+  }
+
+  /** @param {Audio} audio @param {Options} [options] @returns {Promise<{ id: string, created: boolean }>} */
+  async #submit(audio, { lane = "interactive", id = randomUUID(), ...options } = {}) {
     const request = JSON.stringify({ schema: "asrq.request/1", id, lane, audio, ...options });
     const blob = audio.kind === "blob" ? audio.sha256 : "none";
     const keys = [`rq:job:${id}`, `rq:queue:asrq-${lane}`, "rq:queues", `asrq:events:${id}`, `asrq:result:${id}`,
       "asrq:limits", `asrq:blob:${blob}`];
-    const answer = JSON.parse(await this.#script("submit", ...keys, id, lane, request));
+    const answer = JSON.parse(await this.#script("submit", [...keys, id, lane, request]));
     if (answer.error) throw new AsrqError(answer.error);
-    return id;
+    return { id, created: answer.created };
   }
 
   /**
@@ -254,7 +237,7 @@ export class Client {
     const error = { code: "canceled", message: "Canceled.", retryable: false, stage: "queue" };
     const result = JSON.stringify({ schema: "asrq.result/1", id, status: "canceled", error });
     const event = JSON.stringify({ type: "canceled", at: now });
-    const verdict = await this.#script("cancel", ...keys, id, result, event, KEEP_S, now + KEEP_S);
+    const verdict = await this.#script("cancel", [...keys, id, result, event, KEEP_S, now + KEEP_S]);
     if (verdict === "missing") throw new AsrqError({ code: "job_not_found", message: `There is no job ${id}.` });
     if (verdict === "ended") throw new AsrqError({ code: "job_state", message: `The job ${id} has ended already.` });
     return /** @type {"canceled" | "requested"} */ (verdict);
@@ -264,17 +247,19 @@ export class Client {
    * Calls the function that workers have loaded or, where there is none (before Redis 7, before the first worker), sends
    * its source.
    * @param {keyof typeof SCRIPTS} name
-   * @param {(string | number)[]} given
+   * @param {(string | number | Buffer)[]} given
+   * @param {number} [give_up] Unix ms
    * @returns {Promise<string>}
    */
-  async #script(name, ...given) {
+  async #script(name, given, give_up) {
     try {
-      const answer = await this.#call(() => this.#redis.fcall(`asrq_${name}`, SCRIPTS[name].numberOfKeys, ...given));
+      const send = () => this.#redis.fcall(`asrq_${name}`, SCRIPTS[name].numberOfKeys, ...given);
+      const answer = await this.#call(send, give_up);
       return /** @type {string} */ (answer);
     } catch (error) {
       if (!(error instanceof AsrqError && /unknown command|Function not found/.test(error.message))) throw error;
       const run = /** @type {any} */ (this.#redis)[name]; // ioredis makes these methods at run time
-      return this.#call(() => run.apply(this.#redis, given));
+      return this.#call(() => run.apply(this.#redis, given), give_up);
     }
   }
 

@@ -1,4 +1,4 @@
-//! The protocol of asrq (docs/reference/protocol.md) as methods: upload, submit, follow, cancel.
+//! The protocol of asrq (docs/reference/protocol.md) as methods: upload, submit, follow, cancel; `live` has dictation.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use crate::json::{object, Json};
 use crate::resp::{Address, Connection, Value};
 use crate::sha256;
 
-// In a program of your own, keep copies of these two files beside the source.
+// In a program of your own, keep copies of these files, and of that of `live`, beside the source.
 const SUBMIT: &str = include_str!("../../../../../jobs/asrq_jobs/lua/submit.lua");
 const CANCEL: &str = include_str!("../../../../../jobs/asrq_jobs/lua/cancel.lua");
 
@@ -58,7 +58,7 @@ impl Default for Limits {
 /// A client for one thread; connects when first needed and again after an outage.
 pub struct Client {
     address: Address,
-    limits: Limits,
+    pub(crate) limits: Limits,
     connection: Option<Connection>,
 }
 
@@ -89,11 +89,17 @@ impl Client {
         let digest = self.upload(audio)?;
         let id = self.submit(&digest, audio.len(), job)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.follow(&id, left, |event| on_event(&id, event)) {
+        self.text(&id, left, |event| on_event(&id, event))
+    }
+
+    /// Follows a job and returns its text. When `limit` has passed, or the server stays away, the job is canceled, if that
+    /// is still possible.
+    pub fn text(&mut self, id: &str, limit: Duration, on_event: impl FnMut(&Event)) -> Outcome<String> {
+        match self.follow(id, limit, on_event) {
             Ok(result) => text_of(&result),
             Err(error) => {
                 if error.retryable {
-                    let _ = self.cancel(&id); // what went wrong before is what counts
+                    let _ = self.cancel(id); // what went wrong before is what counts
                 }
                 Err(error)
             }
@@ -114,16 +120,22 @@ impl Client {
 
     /// Submits a job for uploaded audio and returns its id. A connection that drops meanwhile makes no second job.
     pub fn submit(&mut self, digest: &str, bytes: usize, job: &Job) -> Outcome<String> {
-        let id = new_id();
         let audio = object([
             ("kind", "blob".into()),
             ("sha256", digest.into()),
             ("bytes", (bytes as f64).into()),
             ("name", job.name.into()),
         ]);
+        let id = new_id();
+        self.submit_request(&id, audio, digest, job)?;
+        Ok(id)
+    }
+
+    /// Returns whether there was no such job before. `blob` is the SHA-256 of uploaded audio, or `none`.
+    pub(crate) fn submit_request(&mut self, id: &str, audio: Json, blob: &str, job: &Job) -> Outcome<bool> {
         let mut request = object([
             ("schema", "asrq.request/1".into()),
-            ("id", id.as_str().into()),
+            ("id", id.into()),
             ("lane", job.lane.into()),
             ("audio", audio),
             ("language", job.language.into()),
@@ -139,13 +151,12 @@ impl Client {
             format!("asrq:events:{id}"),
             format!("asrq:result:{id}"),
             "asrq:limits".to_string(),
-            format!("asrq:blob:{digest}"),
+            format!("asrq:blob:{blob}"),
         ];
-        let answer = parsed(&self.script("asrq_submit", SUBMIT, &keys, &[&id, job.lane, &request])?)?;
-        match answer.get("error") {
-            Json::Null => Ok(id),
-            error => Err(Error::from_json(error)),
-        }
+        let args = [id, job.lane, &request].map(str::as_bytes);
+        let give_up = Instant::now() + self.limits.outage;
+        accepted(&self.script(give_up, "asrq_submit", SUBMIT, &keys, &args)?)
+            .map(|answer| answer.get("created").is_true())
     }
 
     /// Hands every event to `on_event` until the job ends, and returns its result document, whatever its status.
@@ -223,8 +234,10 @@ impl Client {
         let now: u64 = clock.items().first().and_then(Value::text).and_then(|s| s.parse().ok()).unwrap_or_default();
         let event = object([("type", "canceled".into()), ("at", (now as f64).into())]);
         let (ttl, expiry) = (KEEP_S.to_string(), (now + KEEP_S).to_string());
-        let args = [id, &result.to_string(), &event.to_string(), &ttl, &expiry];
-        match self.script("asrq_cancel", CANCEL, &keys, &args)?.text().as_deref() {
+        let (result, event) = (result.to_string(), event.to_string());
+        let args = [id, &result, &event, &ttl, &expiry].map(str::as_bytes);
+        let give_up = Instant::now() + self.limits.outage;
+        match self.script(give_up, "asrq_cancel", CANCEL, &keys, &args)?.text().as_deref() {
             Some("missing") => Err(Error::new("job_not_found", format!("There is no job {id}."), false)),
             Some("ended") => Err(Error::new("job_state", format!("The job {id} has ended already."), false)),
             verdict => Ok(verdict.unwrap_or_default().to_string()),
@@ -233,15 +246,22 @@ impl Client {
 
     /// Calls the function that workers have loaded or, where there is none (before Redis 7, before the first worker), sends
     /// its source.
-    fn script(&mut self, name: &str, source: &str, keys: &[String], args: &[&str]) -> Outcome<Value> {
+    pub(crate) fn script(
+        &mut self,
+        give_up: Instant,
+        name: &str,
+        source: &str,
+        keys: &[String],
+        args: &[&[u8]],
+    ) -> Outcome<Value> {
         let count = keys.len().to_string();
         let mut parts: Vec<&[u8]> = vec![b"FCALL", name.as_bytes(), count.as_bytes()];
         parts.extend(keys.iter().map(|key| key.as_bytes()));
-        parts.extend(args.iter().map(|arg| arg.as_bytes()));
-        match self.call(&parts) {
+        parts.extend(args);
+        match self.call_until(give_up, &parts) {
             Err(error) if error.message.contains("unknown command") || error.message.contains("Function not found") => {
                 parts[..2].copy_from_slice(&[b"EVAL", source.as_bytes()]);
-                self.call(&parts)
+                self.call_until(give_up, &parts)
             }
             answer => answer,
         }
@@ -311,8 +331,17 @@ fn parsed(value: &Value) -> Outcome<Json> {
     document.ok_or_else(|| Error::new("internal", "The server answered with something that is not JSON.", true))
 }
 
+/// The answer of a script, unless it has refused.
+pub(crate) fn accepted(value: &Value) -> Outcome<Json> {
+    let answer = parsed(value)?;
+    match answer.get("error") {
+        Json::Null => Ok(answer),
+        error => Err(Error::from_json(error)),
+    }
+}
+
 /// 128 random bits, from what the standard library seeds its hash maps with, and the time.
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seeds = [RandomState::new().build_hasher().finish(), RandomState::new().build_hasher().finish()];
     sha256::hex(format!("{seeds:?} {now:?} {}", std::process::id()).as_bytes())[..32].to_string()

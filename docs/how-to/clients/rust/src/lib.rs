@@ -25,6 +25,7 @@
 //! |---|---|
 //! | [`client`] | the protocol as methods: upload, submit, follow, cancel, or all of it as [`Client::transcribe`] |
 //! | [`error`] | every error code, and a sentence for people for each |
+//! | [`live`] | sound that is handed over while it is recorded: [`Client::live`] |
 //! | [`event`] | what happens to a job |
 //! | [`resp`], [`json`], [`sha256`] | Redis' wire format, JSON and hashing; take your own libraries if you have them |
 //!
@@ -50,9 +51,11 @@ pub mod client;
 pub mod error;
 pub mod event;
 pub mod json;
+pub mod live;
 pub mod resp;
 pub mod sha256;
 
 pub use client::{Client, Job, Limits};
 pub use error::{Error, Outcome};
 pub use event::Event;
+pub use live::{Live, Sound};

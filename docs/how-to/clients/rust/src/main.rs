@@ -1,19 +1,25 @@
-//! `asrq-client FILE [--lang ru]`: sends audio to asrq and prints its text.
+//! `asrq-client FILE [--lang ru]`: sends audio to asrq and prints its text; `asrq-client --live`: sound while it is recorded.
 
+use std::io::Read;
 use std::process::ExitCode;
+use std::thread::spawn;
 use std::time::Duration;
 
-use asrq_client::{Client, Error, Event, Job, Limits, Outcome};
+use asrq_client::{Client, Error, Event, Job, Limits, Live, Outcome, Sound};
 
 const USAGE: &str = "usage: asrq-client FILE [--lang CODE] [--track N] [--lane interactive|batch] [--wait SECONDS]
+       asrq-client --live [--id ID] [--lang CODE] [--wait SECONDS]
        asrq-client --cancel ID
 ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
+--live takes 16-bit samples at 16 kHz, mono, from standard input; a recording with the same id goes on where it was.
 When the time to wait is up, the job is canceled.
 Exit codes: 0 done, 1 the job failed, 2 usage, 3 Redis out of reach, 4 the time is up.";
 
 struct Arguments {
     file: Option<String>,
     cancel: Option<String>,
+    live: bool,
+    id: Option<String>,
     language: String,
     track: Option<u32>,
     lane: String,
@@ -24,6 +30,8 @@ fn arguments() -> Option<Arguments> {
     let mut found = Arguments {
         file: None,
         cancel: None,
+        live: false,
+        id: None,
         language: "auto".to_string(),
         track: None,
         lane: "interactive".to_string(),
@@ -36,12 +44,15 @@ fn arguments() -> Option<Arguments> {
             "--track" => found.track = Some(given.next()?.parse().ok()?),
             "--lane" => found.lane = given.next()?,
             "--wait" => found.wait = given.next()?.parse().ok()?,
+            "--live" => found.live = true,
+            "--id" => found.id = Some(given.next()?),
             "--cancel" => found.cancel = Some(given.next()?),
             _ if argument.starts_with('-') || found.file.is_some() => return None,
             _ => found.file = Some(argument),
         }
     }
-    (found.file.is_some() != found.cancel.is_some()).then_some(found)
+    let asked = [found.file.is_some(), found.cancel.is_some(), found.live];
+    (asked.into_iter().filter(|&one| one).count() == 1).then_some(found)
 }
 
 fn main() -> ExitCode {
@@ -75,6 +86,14 @@ fn run(arguments: &Arguments) -> Outcome<String> {
     if let Some(id) = &arguments.cancel {
         return client.cancel(id);
     }
+    let limit = Duration::from_secs(arguments.wait);
+    if arguments.live {
+        let job = Job { lane: &arguments.lane, language: &arguments.language, ..Job::default() };
+        let live = client.live(arguments.id.as_deref(), &Sound::default(), &job)?;
+        let id = live.id().to_string();
+        spawn(|| record(live));
+        return client.text(&id, limit, |event| show(&id, event));
+    }
     let file = arguments.file.as_deref().unwrap_or_default();
     let audio = std::fs::read(file).map_err(|error| Error {
         code: "audio_not_found".to_string(),
@@ -84,11 +103,29 @@ fn run(arguments: &Arguments) -> Outcome<String> {
     })?;
     let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
     let job = Job { lane: &arguments.lane, language: &arguments.language, track: arguments.track, name };
-    client.transcribe(&audio, &job, Duration::from_secs(arguments.wait), |id, event| {
-        let done = match event {
-            Event::Progress { fraction: Some(part), .. } => format!(" {:.0} %", part * 100.0),
-            _ => String::new(),
-        };
-        eprintln!("{id} {}{done}", event.kind());
-    })
+    client.transcribe(&audio, &job, limit, show)
+}
+
+/// Until there is no more to read, or the job takes no more; how that ends, who follows it hears.
+fn record(mut live: Live) {
+    let (mut sound, mut outcome) = ([0; 1 << 16], Ok(()));
+    while let Ok(length @ 1..) = std::io::stdin().read(&mut sound) {
+        outcome = live.append(&sound[..length]);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    match outcome {
+        Err(error) if error.code != "audio_too_long" => eprintln!("{error}"),
+        _ => live.end().unwrap_or_else(|error| eprintln!("{error}")),
+    }
+}
+
+fn show(id: &str, event: &Event) {
+    let more = match event {
+        Event::Progress { fraction: Some(part), .. } => format!(" {:.0} %", part * 100.0),
+        Event::Chunk { text, .. } => format!(" {text}"),
+        _ => String::new(),
+    };
+    eprintln!("{id} {}{more}", event.kind());
 }
