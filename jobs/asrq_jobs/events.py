@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from asrq_jobs.errors import ErrorInfo
 
-EventType = Literal["queued", "started", "progress", "chunk", "retrying", "completed", "failed", "canceled"]
+EventType = Literal["queued", "started", "progress", "partial", "chunk", "retrying", "completed", "failed", "canceled"]
 TERMINAL: frozenset[str] = frozenset({"completed", "failed", "canceled"})
 
 
@@ -34,6 +34,7 @@ class Event(BaseModel):
     start: float | None = None
     end: float | None = None
     text: str | None = None
+    stable: int | None = None
     delay_s: float | None = None
     step: str | None = None
     fallback_from: str | None = None

@@ -7,18 +7,23 @@
 -- chunk       name of the finished chunk, left out if there is none
 -- transcript  its JSON
 -- ttl_s       seconds to keep finished chunks
+-- instead_of  id of an event of this job that these take the place of, left out if there is none
 --
--- Returns 1, or 0 if the fence refused.
+-- Returns the id of the last event, or nothing if the fence refused.
 
 local id = given.id
 if not redis.call('ZSCORE', asrq.leases, given.lease) or redis.call('EXISTS', asrq.result(id)) == 1 then
-  return 0
+  return false
 end
 if given.chunk then
   redis.call('HSET', asrq.chunks(id), given.chunk, given.transcript)
   redis.call('EXPIRE', asrq.chunks(id), given.ttl_s)
 end
-for _, event in ipairs(given.events) do
-  asrq.tell(id, event)
+if given.instead_of then
+  redis.call('XDEL', asrq.events(id), given.instead_of)
 end
-return 1
+local last = ''
+for _, event in ipairs(given.events) do
+  last = asrq.tell(id, event)
+end
+return last

@@ -40,9 +40,9 @@ function asrq.live(id) return 'asrq:live:' .. id end
 function asrq.result(id) return 'asrq:result:' .. id end
 function asrq.uses(blob) return 'asrq:uses:' .. string.sub(blob, 11) end  -- of asrq:blob:<sha256>
 
--- Append an event, JSON text, to those of a job.
+-- Append an event, JSON text, to those of a job; return its id.
 function asrq.tell(id, event)
-  redis.call('XADD', asrq.events(id), 'MAXLEN', '~', '5000', '*', 'event', event)
+  return redis.call('XADD', asrq.events(id), 'MAXLEN', '~', '5000', '*', 'event', event)
 end
 
 -- RQ's keys. A lane is the queue asrq-<lane>; jobs of it that wait for a certain worker are in lists of their own.

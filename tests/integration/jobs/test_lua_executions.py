@@ -145,13 +145,25 @@ NOTE: State = {
 )
 def test_a_note_is_taken_of_what_holds_its_lease(server: Server, given: State, changes: State) -> None:
     server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}})
-    assert server.call("note", **given) == int(bool(changes))
+    last = server.call("note", **given)
+    events = server.redis.xrange("asrq:events:<id>")
+    assert last == (None if not changes else events[-1][0] if events else "")
     assert server.changed() == changes
+
+
+def test_an_event_may_take_the_place_of_another(server: Server) -> None:
+    server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}})
+    given = {name: value for name, value in NOTE.items() if name not in {"chunk", "transcript"}}
+    last = server.call("note", **given)
+    server.call("note", **given | {"events": ["newer"], "instead_of": last})
+    server.call("note", **given | {"events": ["newest"], "instead_of": last})
+    told = ("event", "newer", "newest")
+    assert server.changed() == {"asrq:events:<id>": [{"event": event} for event in told]}
 
 
 def test_no_note_is_taken_of_what_has_ended(server: Server) -> None:
     server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}, "asrq:result:<id>": "canceled"})
-    assert server.call("note", **NOTE) == 0
+    assert server.call("note", **NOTE) is None
     assert server.changed() == {}
 
 

@@ -75,6 +75,34 @@ def test_it_is_heard_at_pauses_and_ends_with_the_text_of_the_file(client: Client
         client.live(id=live.id, language="en")
 
 
+def test_what_is_being_said_is_told_and_what_is_stable_stays(client: Client, running: Process) -> None:
+    del running
+    live = client.live(language="en", prompt="words")
+    events = live.events(timeout_s=60)
+    partials: list[Event] = []
+    for second in range(1, 6):  # all of them in the first sentence
+        live.append(SOUND[(second - 1) * 2 * RATE : second * 2 * RATE])
+        for event in events:
+            partials += [event] if event.type == "partial" else []
+            if partials and (partials[-1].end or 0) > second - 0.5:
+                break
+    assert {event.start for event in partials} == {partials[0].start}
+    last = partials[-1]
+    assert last.text
+    assert last.stable is not None
+    assert len(last.text[: last.stable].split()) >= 3
+    assert last.stable < len(last.text), "the last word may have been cut"
+    assert all((last.text or "").startswith((each.text or "")[: each.stable]) for each in partials)
+    kept = [entry for _, entry in client.redis.xrange(keys.events(live.id)) if b'"partial"' in entry[b"event"]]
+    assert len(kept) == 1, "only the newest is kept"
+    live.append(SOUND[5 * 2 * RATE :])
+    chunk = next(event for event in events if event.type == "chunk")
+    assert (chunk.text or "").startswith(last.text[: last.stable])
+    live.end()
+    assert live.wait(timeout_s=60).status == "completed"
+    assert not [event for event in live.events() if event.type == "partial"]
+
+
 def test_the_sound_may_have_another_form(client: Client, running: Process) -> None:
     del running
     rate, channels = 48_000, 2

@@ -65,10 +65,13 @@ def test_it_is_heard_as_the_file_is(name: str, tmp_path: Path) -> None:
             write=lambda part: write(out, part),
             on_progress=lambda _seconds: None,
         )
-        at, until, known = 0, 0, 0
+        at, until, known, spoken_s = 0, 0, 0, 0.0
         while at < len(sound):
             at = min(len(sound), at + source.randint(1, 5 * RATE) * 2)
-            settled, later = growing.take(at)
+            settled, changing, later = growing.take(at)
+            assert speech.keep_beginning([*settled, *changing]) == [*settled, *changing]
+            assert all(stop > later for _, stop in changing)
+            spoken_s += sum(stop - start for start, stop in changing) / RATE
             assert settled == spans[: len(settled)]
             assert later >= until
             assert all(start >= later for start, _ in spans[len(settled) :])
@@ -77,4 +80,4 @@ def test_it_is_heard_as_the_file_is(name: str, tmp_path: Path) -> None:
         assert growing.end(len(sound)) == spans
     assert out.getvalue() == samples
     assert (steps > 0) == (name in {"speech", "silence first", "clipped"}), "what is faint is settled late"
-    assert bool(spans) == (name != "silence")
+    assert bool(spans) == (name != "silence") == bool(spoken_s)

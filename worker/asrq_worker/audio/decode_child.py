@@ -168,8 +168,9 @@ class _Live:
         (recording,) = self._recordings
         with writing():
             if not message["end"]:
-                spans, until = recording.take(message["bytes"])
-                self._send({"op": "done", "samples": recording.samples, "spans": spans, "until": until})
+                spans, changing, until = recording.take(message["bytes"])
+                done = {"op": "done", "samples": recording.samples, "spans": spans}
+                self._send(done | {"open": changing, "until": until})
                 return
             spans = recording.end(message["bytes"])
         broken = ["non_finite_samples"] if recording.broken else []

@@ -29,10 +29,11 @@ class Listening:
         self._next = 0  # where the first block begins that is not complete
         self._judged: dict[int, _Judged] = {}
 
-    def advance(self, samples: int) -> tuple[list[Span], int]:
-        """Return the spans of speech, in samples, that will not change, of so many samples, and until where.
+    def advance(self, samples: int) -> tuple[list[Span], list[Span], int]:
+        """Return the spans of speech, in samples, that will not change, of so many samples, those that may, and until
+        where.
 
-        All other speech begins there or later.
+        All speech but that of the first ones begins there or later.
         """
         while samples >= self._next + BLOCK + OVERLAP:
             self._take_in(self._complete, self._next, samples)
@@ -42,9 +43,10 @@ class Listening:
         for start in range(self._next, samples, BLOCK):
             if self._take_in(spans, start, samples) > 1:  # faint: who knows how loud the block will be on the whole
                 until = min(until, start)
+        speech.keep_beginning(spans)
         open_ended = [span for span in spans if span[1] > until]
         settled = spans[: len(spans) - len(open_ended)]
-        return speech.keep_beginning(settled), min([until, *(start for start, _ in open_ended)])
+        return settled, open_ended, min([until, *(start for start, _ in open_ended)])
 
     def end(self, samples: int) -> list[Span]:
         """Return all spans of speech, no sample being added to these."""

@@ -16,11 +16,11 @@ from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.sound import DecodedAudio, Sound
 from asrq_worker.audio.source import LocalAudio
-from asrq_worker.audio.split import Piece, likely
+from asrq_worker.audio.split import Piece, Span, likely, split
 from asrq_worker.storage.disk import write_all, writing
 from asrq_worker.storage.spool import Spool, discard
 
-_STEP_S = 1.0  # of sound, at least, that the decoder takes at a time while there will be more
+_STEP_S = 0.5  # of sound, at least, that the decoder takes at a time while there will be more
 _MOST_S = 30.0  # and at most: it answers within a second
 
 End = Literal["end", "interrupted"]
@@ -87,6 +87,7 @@ class Recording(Sound):
         self._stall_s = stall_s
         self._clock = clock
         self._heard_at = clock()
+        self._open: tuple[Span, ...] = ()
         self._until = 0
         self._arrived = 0
         self._taken = 0
@@ -124,6 +125,12 @@ class Recording(Sound):
         """Return what can be heard before the end (see `split.likely`)."""
         return likely(self.spans, self._until, longest_s=longest_s, read=self.read)
 
+    def open_pieces(self, after: int, *, longest_s: float) -> list[Piece]:
+        """Return what would be heard of the speech that begins so many samples from the start or later, if there were
+        no more sound than now."""
+        spans = [span for span in (*self.spans, *self._open) if span[0] >= after]
+        return split(spans, longest_s=longest_s, read=self.read)
+
     def whole(self) -> tuple[LocalAudio, DecodedAudio]:
         """Return what was recorded, after the end: as it came, and decoded."""
         local = LocalAudio(self._raw, self._arrived, self._digest.hexdigest(), None)
@@ -145,6 +152,7 @@ class Recording(Sound):
         done = self._decoder.run(message, (), on_progress=lambda _s: None, check=self._check, stall_s=self._stall_s)
         self.samples = done["samples"]
         self.spans = tuple((start, stop) for start, stop in done["spans"])
+        self._open = tuple((start, stop) for start, stop in done["open"]) if not end else ()
         if not end:
             self._until = done["until"]
             return

@@ -17,6 +17,7 @@ A chunk's `prompt` may hold commands, separated by spaces:
     hang                 never return
     grow:<MiB>           take memory and keep it
     print:<word>         write to standard output
+    words                hear a word in each second, and one in what is left
     deaf:<language>      hear nothing, if asked for this language
     hears:<language>:<p> take what is loud (above 0.5) for this language, with this probability, unless one is asked for
 """
@@ -37,7 +38,17 @@ import numpy as np
 from asrq_jobs.errors import AsrqError, ModelInvalidError, ModelMissingError, OutOfMemoryError, StorageError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends import guards
-from asrq_worker.backends.base import Backend, Capabilities, Chunk, Identity, TimedSegment, TimedWord, Transcript
+from asrq_worker.backends.base import (
+    SAMPLE_RATE,
+    Backend,
+    Capabilities,
+    Chunk,
+    Identity,
+    Samples,
+    TimedSegment,
+    TimedWord,
+    Transcript,
+)
 from asrq_worker.backends.refusal import unsupported
 
 _POLL_S = 0.005
@@ -102,6 +113,8 @@ class FakeBackend(Backend):
                 case "oom" | "oom-batch" | "oom-over" | "oom-in":
                     if _is_too_much(verb, argument, chunk, batch_size):
                         return OutOfMemoryError("The fake device ran out of memory.")
+                case "words":
+                    outcome = replace(outcome, text=_words(chunk), segments=())
                 case "deaf" if chunk.options.language == argument:
                     return Transcript("", None)
                 case "hears":
@@ -147,6 +160,15 @@ def _taken_for(heard: Transcript, chunk: Chunk, language: str, probability: str)
     return replace(heard, language=first, language_probability=likely, languages=tuple(found))
 
 
+def _words(chunk: Chunk) -> str:
+    seconds = range(0, len(chunk.samples), SAMPLE_RATE)
+    return " ".join(_hash(chunk.samples[at : at + SAMPLE_RATE]) for at in seconds)
+
+
+def _hash(samples: Samples) -> str:
+    return hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest()[:12]
+
+
 def _obey(command: str) -> None:
     verb, _, argument = command.partition(":")
     match verb:
@@ -177,7 +199,7 @@ def _transcript(chunk: Chunk) -> Transcript:
     samples = guards.clean(chunk.samples)
     if not samples.any():
         return Transcript("", None)
-    text = hashlib.sha1(samples.tobytes(), usedforsecurity=False).hexdigest()[:12]
+    text = _hash(samples)
     words = (TimedWord(text, 0.0, chunk.seconds, 1.0),) if chunk.options.word_timestamps else None
     segment = TimedSegment(0.0, chunk.seconds, f" {text}", temperature=0.0, words=words)
     return Transcript(text, chunk.options.language or "en", None if chunk.options.language else 1.0, (segment,))

@@ -74,8 +74,9 @@ def next_batch(
 def admitted(
     waiting: Collection[Waiting], running: Collection[Waiting], limits: Limits
 ) -> tuple[Collection[Waiting], Limits]:
-    """Return what may go now and within which limits: where files have taken a place, dictation gets a spare one."""
-    taken, dictated = len(running), sum(chunk.lane == LANES[0] for chunk in running)
+    """Return what may go now and within which limits: where files, or what nobody waits for, have taken a place,
+    dictation gets a spare one."""
+    taken, dictated = len(running), sum(chunk.lane == LANES[0] and not chunk.idle for chunk in running)
     if not limits.parallel <= taken < limits.parallel + limits.spare or dictated >= limits.parallel:
         return waiting, limits
     return [chunk for chunk in waiting if chunk.lane == LANES[0]], replace(limits, parallel=taken + 1)

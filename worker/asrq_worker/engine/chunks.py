@@ -68,7 +68,12 @@ class Item:
     """The process in whose memory it first did not fit."""
     settled: bool = False
 
-    def fail(self, error: AsrqError) -> Tell:
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.waiting.idle
+
+    def fail(self, error: BaseException) -> Tell:
         """Return what tells the future, to be called without locks; nothing if it was told before."""
         return self._settle(functools.partial(self.future.set_exception, error))
 

@@ -78,13 +78,50 @@ class Scheduler:
             if self._closing:
                 future.set_exception(ShutdownError("The worker is stopping."))
                 return future
-            self._number += 1
-            seconds = (task.stop - task.start) / SAMPLE_RATE
-            waiting = Waiting(self._number, task.flow, task.lane, seconds, task.options)
-            self._queue[self._number] = Item(waiting, task, future, time.monotonic())
-            self._turns.join(task.flow, task.lane)
-            self._changed.notify_all()
+            settle = self._drop_idle()
+            self._put(task, future, idle=False)
+        _call(settle)
         return future
+
+    def offer(self, task: ChunkTask) -> Future[ChunkDone] | None:
+        """Have a chunk heard that nobody waits for, if the engine has nothing else to do; None: it has.
+
+        The future fails also with CanceledError, as soon as something else is submitted before the engine has begun.
+        """
+        with self._changed:
+            if self._closing or self._engine.state is not State.READY or not all(item.idle for item in self._items()):
+                return None
+            future: Future[ChunkDone] = Future()
+            future.set_running_or_notify_cancel()
+            self._put(task, future, idle=True)
+        return future
+
+    def claim(self, future: Future[ChunkDone]) -> bool:
+        """Make a chunk that was offered one that was submitted; False: it has ended already."""
+        with self._changed:
+            item = next((item for item in self._items() if item.future is future and not item.settled), None)
+            if item is None:
+                return False
+            item.waiting = replace(item.waiting, idle=False)
+            self._turns.join(item.task.flow, item.task.lane)
+            settle = self._drop_idle()
+            self._changed.notify_all()
+        _call(settle)
+        return True
+
+    def _put(self, task: ChunkTask, future: Future[ChunkDone], *, idle: bool) -> None:
+        self._number += 1
+        seconds = (task.stop - task.start) / SAMPLE_RATE
+        waiting = Waiting(self._number, task.flow, task.lane, seconds, task.options, idle=idle)
+        self._queue[self._number] = Item(waiting, task, future, time.monotonic())
+        if not idle:
+            self._turns.join(task.flow, task.lane)
+        self._changed.notify_all()
+
+    def _drop_idle(self) -> list[Tell]:
+        """Take back what waits and nobody waits for."""
+        idle = [number for number, item in self._queue.items() if item.idle]
+        return [self._queue.pop(number).fail(CanceledError("There is other work.")) for number in idle]
 
     def cancel(self, flow: str) -> None:
         """Drop a job's chunks: their futures fail with CanceledError, and what already runs is ignored."""
@@ -157,6 +194,8 @@ class Scheduler:
             similar=can.pads,
         )
         running = [running.items[0].waiting for running in self._running.values()]
+        if any(item.idle for item in self._queue.values()):  # then there is nothing else
+            return [] if running else [next(iter(self._queue.values()))]
         waiting, limits = admitted([item.waiting for item in self._queue.values()], running, limits)
         chosen = next_batch(waiting, running, self._turns, limits)
         return [self._queue[chunk.number] for chunk in chosen]
@@ -169,7 +208,8 @@ class Scheduler:
         for item in items:
             del self._queue[item.waiting.number]
             item.dispatched = now
-        self._turns.give([item.waiting for item in items], [item.waiting for item in self._queue.values()])
+        if not items[0].idle:
+            self._turns.give([item.waiting for item in items], [item.waiting for item in self._queue.values()])
         self._number += 1
         self._running[self._number] = Running(items, together)
         return self._number
@@ -198,9 +238,7 @@ class Scheduler:
             if error is None:
                 settle = self._done(running, outcome.result())
             elif isinstance(error, EngineUnavailableError):  # it never began
-                settle = []
-                for item in running.items:
-                    self._requeue(item)
+                settle = [tell for item in running.items for tell in self._again(item, error)]
             elif isinstance(error, ShutdownError):
                 settle = [item.fail(error) for item in running.items]
             else:
@@ -215,7 +253,7 @@ class Scheduler:
         if all(isinstance(outcome, Transcript) for outcome in done.items):
             self._pace.note(running.items[0].waiting.batch_key, audio_s=total, took_s=done.inference_s)
         for item, outcome in zip(running.items, done.items, strict=True):
-            if isinstance(outcome, OutOfMemoryError):
+            if isinstance(outcome, OutOfMemoryError) and not item.idle:
                 settle += self._step_down(item, running, outcome, done.process)
             elif isinstance(outcome, AsrqError):
                 settle.append(item.fail(outcome))
@@ -255,8 +293,15 @@ class Scheduler:
                 settle.append(item.fail(item.poisoned(error)))
             else:
                 item.waiting = replace(item.waiting, suspect=True)
-                self._requeue(item)
+                settle += self._again(item, error)
         return settle
+
+    def _again(self, item: Item, error: BaseException) -> list[Tell]:
+        """Queue a chunk once more, unless nobody waits for it."""
+        if item.idle:
+            return [item.fail(error)]
+        self._requeue(item)
+        return []
 
     def _requeue(self, item: Item) -> None:
         if not item.settled:

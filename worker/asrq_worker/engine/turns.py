@@ -37,6 +37,8 @@ class Waiting:
     """It was in flight when the engine died: runs with nothing else in flight."""
     most: int = sys.maxsize
     """The largest batch that it may be in: a larger one did not fit into memory."""
+    idle: bool = False
+    """Only to be heard while the engine has nothing else to do."""
 
     @property
     def weight(self) -> float:

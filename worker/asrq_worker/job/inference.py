@@ -30,6 +30,7 @@ from asrq_worker.job.checkpoints import Checkpoints, Kept
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.merge import ChunkTranscript
 from asrq_worker.job.progress import Progress
+from asrq_worker.job.unfinished import Unfinished
 from asrq_worker.routing.admission import admit
 from asrq_worker.telemetry.logs import Log
 
@@ -128,12 +129,13 @@ def transcribe(
 
 
 class _Meanwhile:
-    """Has the pieces of a recording heard while it goes on."""
+    """Has the pieces of a recording heard while it goes on, and what is being said."""
 
     def __init__(self, recording: Recording, hearing: _Hearing, longest_s: float) -> None:
         self._recording = recording
         self._hearing = hearing
         self._longest_s = longest_s
+        self._open: list[Piece] = []
         self.look()
 
     @property
@@ -145,11 +147,14 @@ class _Meanwhile:
         """Wait for more of it, for a moment."""
         if self._recording.grow(_POLL_S):
             self.look()
+        if not self.over:
+            self._hearing.hear_open(self._open)
 
     def look(self) -> None:
         """Begin what can be."""
         if not self.over:
             self._hearing.begin_early(self._recording.likely_pieces(longest_s=self._longest_s))
+            self._open = self._recording.open_pieces(self._hearing.early_until, longest_s=self._longest_s)
 
 
 def _hear_out(
@@ -190,6 +195,9 @@ class _Hearing:
             job.journal, sound, loaded.fingerprint, expected=bool(sound.spans) or isinstance(sound, Recording)
         )
         self._early: dict[Piece, None] = {}
+        self._unfinished = Unfinished(
+            member.scheduler, self._task, options, loaded.capabilities.languages, job.journal.event
+        )
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
@@ -233,6 +241,16 @@ class _Hearing:
         self._early |= dict.fromkeys(fresh)
         self._begin(fresh, self._options)
 
+    @property
+    def early_until(self) -> int:
+        """The sample where the last of them ends."""
+        return max((piece.stop for piece in self._early), default=0)
+
+    def hear_open(self, pieces: Sequence[Piece]) -> None:
+        """Have the stretch after them heard as it is now, unless something else is to be heard."""
+        if not self.pending:
+            self._unfinished.look(len(self._early), pieces, self.done)
+
     def _without_early(self, pieces: Iterable[Piece]) -> list[Piece]:
         """Forget what was begun early and is none of the pieces after all; return those that were not begun."""
         pieces = list(pieces)
@@ -254,7 +272,8 @@ class _Hearing:
                 self._begin_parts(piece, options)
                 continue
             else:
-                self.pending[self._submit(piece, options)] = piece, options
+                future = self._unfinished.adopt(piece, options)
+                self.pending[future or self._berth.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
 
     def settle(self, future: Future[ChunkDone]) -> None:
@@ -288,11 +307,10 @@ class _Hearing:
             event = Event(type="progress", at=time.time(), stage="inference", step=step.value, start=start, end=end)
             self._job.journal.event(event)
 
-    def _submit(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone]:
+    def _task(self, piece: Piece, options: ChunkOptions) -> ChunkTask:
         on_step = functools.partial(self._note_step, piece)
         lane, path = self._job.request.lane, self._sound.path
-        task = ChunkTask(self.flow, lane, path, piece.start, piece.stop, options, on_step)
-        return self._berth.scheduler.submit(task)
+        return ChunkTask(self.flow, lane, path, piece.start, piece.stop, options, on_step)
 
     def _note_step(self, piece: Piece, step: Step) -> None:
         self._steps.put((piece, step))  # told by the job's own thread: the engine's does not wait for Redis

@@ -112,12 +112,24 @@ def note(
     chunk: str | None,
     transcript: str | None,
     ttl_s: int,
-) -> bool:
-    """Add events and perhaps a finished chunk to the trace of a job; False if its execution does not hold it."""
+    instead_of: str | None = None,
+) -> str | None:
+    """Add events and perhaps a finished chunk to the trace of a job, `instead_of` an earlier event.
+
+    Returns the id of the last event; None if the execution does not hold the job.
+    """
     answer = _call(
-        redis, "note", id=job_id, lease=lease, events=events, chunk=chunk, transcript=transcript, ttl_s=ttl_s
+        redis,
+        "note",
+        id=job_id,
+        lease=lease,
+        events=events,
+        chunk=chunk,
+        transcript=transcript,
+        ttl_s=ttl_s,
+        instead_of=instead_of,
     )
-    return bool(answer)
+    return None if answer is None else cast("bytes", answer).decode()
 
 
 def renew(redis: Redis, held: Iterable[tuple[str, str, bool]], *, lease_s: float) -> list[tuple[bool, bool]]:

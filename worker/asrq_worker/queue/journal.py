@@ -38,6 +38,7 @@ class RedisJournal:
         self._cache_ttl_s = min(settings.cache_ttl_s, settings.result_ttl_s)
         self._chunks_of = [execution.job_id]
         self._lossy = False
+        self._partial: str | None = None  # the entry of the newest one, which the next one replaces
 
     def event(self, event: Event) -> None:
         """Append an event to the job's stream."""
@@ -104,8 +105,9 @@ class RedisJournal:
 
     def _note(self, *, events: Sequence[Event], chunk: str | None = None, transcript: str | None = None) -> None:
         told = [event.model_copy(update={"at": self._now()}) for event in events]
+        replaces = any(event.type in {"partial", "chunk"} for event in events)
         try:
-            calls.note(
+            last = calls.note(
                 self._redis,
                 self._job_id,
                 self._lease,
@@ -113,7 +115,10 @@ class RedisJournal:
                 chunk=chunk,
                 transcript=transcript,
                 ttl_s=self._ttl_s,
+                instead_of=self._partial if replaces else None,
             )
+            if replaces:
+                self._partial = last if told[-1].type == "partial" else None
         finally:
             for event in events:
                 faults.reach(event.stage or event.type)

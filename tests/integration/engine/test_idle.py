@@ -1,0 +1,116 @@
+"""Chunks that nobody waits for: heard while the engine has nothing else to do, and never before anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from support.waiting import until
+
+from asrq_jobs.errors import CanceledError, EngineCrashedError, OutOfMemoryError
+from asrq_worker.backends.base import ChunkOptions
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask
+from asrq_worker.engine.scheduler import Scheduler
+
+MakeScheduler = Callable[..., Scheduler]
+Submit = Callable[..., Future[ChunkDone]]
+Task = Callable[..., ChunkTask]
+
+
+@pytest.fixture
+def task(spoken: Path) -> Task:
+    """Make a chunk of the noise with commands for the fake backend."""
+
+    def make(flow: str, command: str | None = None) -> ChunkTask:
+        return ChunkTask(flow, "interactive", spoken, 0, 16_000, ChunkOptions("en", prompt=command))
+
+    return make
+
+
+def offered(scheduler: Scheduler, task: ChunkTask) -> Future[ChunkDone]:
+    future = scheduler.offer(task)
+    assert future is not None
+    return future
+
+
+def test_an_engine_with_nothing_else_to_do_hears_them_in_turn(make_scheduler: MakeScheduler, task: Task) -> None:
+    scheduler = make_scheduler(parallel=2)
+    futures = [offered(scheduler, task(flow)) for flow in ("one", "other")]
+    assert [future.result(30).batch_size for future in futures] == [1, 1]
+
+
+def test_they_are_dropped_at_once_when_there_is_work(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path
+) -> None:
+    scheduler, go = make_scheduler(), tmp_path / "go"
+    heard = offered(scheduler, task("one", f"touch:{tmp_path / 'began'} until:{go}"))
+    until((tmp_path / "began").exists)
+    waits = offered(scheduler, task("other"))
+    file = submit(scheduler, "file", f"until:{go}")
+    assert isinstance(waits.exception(0), CanceledError)
+    assert scheduler.offer(task("other")) is None, "a file waits"
+    go.touch()
+    assert heard.result(30).transcript.text == file.result(30).transcript.text
+    until(lambda: scheduler.offer(task("other")) is not None)
+
+
+def test_dictation_need_not_wait_for_one_where_there_is_a_spare_place(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path
+) -> None:
+    scheduler, go = make_scheduler(options={"spare": 1}), tmp_path / "go"
+    heard = offered(scheduler, task("one", f"touch:{tmp_path / 'began'} until:{go}"))
+    until((tmp_path / "began").exists)
+    assert submit(scheduler, "now", lane="interactive").result(30).transcript.text
+    assert not heard.done()
+    go.touch()
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_one_that_is_wanted_after_all_becomes_work(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path, began: bool
+) -> None:
+    scheduler, go = make_scheduler(), tmp_path / "go"
+    first = offered(scheduler, task("one", f"touch:{tmp_path / 'began'} until:{go}"))
+    until((tmp_path / "began").exists)
+    later = offered(scheduler, task("other"))
+    wanted = first if began else later
+    assert scheduler.claim(wanted)
+    assert later.done() == began, "the other one nobody waits for"
+    submitted = submit(scheduler, "file")
+    assert scheduler.alive("one" if began else "other")
+    go.touch()
+    assert wanted.result(30).transcript.text
+    assert submitted.result(30).transcript.text
+    assert not scheduler.claim(wanted)
+
+
+def test_one_that_kills_the_engine_or_fits_in_no_memory_is_not_tried_again(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task
+) -> None:
+    scheduler = make_scheduler()
+    assert isinstance(offered(scheduler, task("one", "oom")).exception(30), OutOfMemoryError)
+    assert not scheduler.steps
+    assert isinstance(offered(scheduler, task("one", "crash")).exception(30), EngineCrashedError)
+    done = submit(scheduler, "file").result(30)
+    assert done.retries == 0
+    assert scheduler.claim(offered(scheduler, task("one")))
+
+
+def test_a_wanted_one_that_kills_the_engine_is_tried_as_work_is(
+    make_scheduler: MakeScheduler, task: Task, tmp_path: Path
+) -> None:
+    scheduler, go = make_scheduler(), tmp_path / "go"
+    command = f"touch:{tmp_path / 'began'} until:{go} crash-once:{tmp_path / 'crashed'}"
+    heard = offered(scheduler, task("one", command))
+    until((tmp_path / "began").exists)
+    assert scheduler.claim(heard)
+    go.touch()
+    assert heard.result(30).retries == 1
+
+
+def test_none_is_taken_when_the_worker_stops(make_scheduler: MakeScheduler, task: Task) -> None:
+    scheduler = make_scheduler()
+    scheduler.close()
+    assert scheduler.offer(task("one")) is None
