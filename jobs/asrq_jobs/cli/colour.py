@@ -8,4 +8,9 @@ from typing import TextIO
 
 def wanted(stream: TextIO) -> bool:
     """Whether the reader of a stream sees colours and wants them."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return capable(stream) and not os.environ.get("NO_COLOR")
+
+
+def capable(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can do more than print one line after another."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

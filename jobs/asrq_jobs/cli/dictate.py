@@ -12,12 +12,13 @@ from typing import Any, get_args
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli import colour, failure, options, printing
 from asrq_jobs.cli.interruption import interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, AudioTooLongError, JobStateError, UsageError
+from asrq_jobs.events import Event
 from asrq_jobs.live import Live
 from asrq_jobs.request import Encoding
 from asrq_jobs.result import Result
@@ -48,7 +49,7 @@ Ctrl-C ends the recording and prints what was said; a second one cancels the job
 def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_json: bool, **fields: Any) -> None:
     """Transcribe speech while it is spoken.
 
-    On a terminal, text is shown as it comes. Standard output gets the final text alone, or with --json the result.
+    On a terminal, text is shown as it comes, the last line while it may still change. Standard output gets the final text alone, or with --json the result.
     """
     if not from_stdin:
         raise UsageError(
@@ -65,19 +66,18 @@ def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_j
     shown = choose(None, as_json=as_json, folder=None, several=False)
     with Client(configuration.load()) as client, interruptible():
         live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
-        if sys.stderr.isatty() and not as_json:
-            threading.Thread(target=_show, args=(live,), daemon=True).start()
-        result = _recorded(client, live)
+        with _Shown(live, lines=sys.stderr.isatty() and not as_json) as screen:
+            result = _recorded(client, live, screen)
     writer = ResultWriter(shown, ["the recording"])
     writer.put(0, result)
     writer.flush()
     failure.finish(any_failed=writer.any_failed)
 
 
-def _recorded(client: Client, live: Live) -> Result:
+def _recorded(client: Client, live: Live, screen: _Shown) -> Result:
     try:
         try:
-            _record(live)
+            _record(live, screen)
         except KeyboardInterrupt:
             _forget_answers(client)
         with suppress(JobStateError):  # the job has ended before: its result says how
@@ -87,7 +87,7 @@ def _recorded(client: Client, live: Live) -> Result:
         _forget_answers(client)
         with suppress(JobStateError):
             live.cancel()
-        failure.note("canceled.")
+        screen.note("canceled.")
         raise
 
 
@@ -96,14 +96,14 @@ def _forget_answers(client: Client) -> None:
     client.redis.connection_pool.disconnect(inuse_connections=False)
 
 
-def _record(live: Live) -> None:
+def _record(live: Live, screen: _Shown) -> None:
     try:
         for sound in _pieces():
             live.append(sound)
     except AudioTooLongError as error:
-        failure.note(f"the recording ends here. {error}")
+        screen.note(f"the recording ends here. {error}")
     except OSError as error:
-        failure.note(f"the recording ends here, as standard input cannot be read: {error.strerror}.")
+        screen.note(f"the recording ends here, as standard input cannot be read: {error.strerror}.")
     except JobStateError:  # as above
         pass
 
@@ -114,8 +114,49 @@ def _pieces() -> Iterator[bytes]:
         yield sound
 
 
-def _show(live: Live) -> None:
-    with suppress(AsrqError):  # the wait for the result says it
-        for event in live.events():
-            if event.type == "chunk" and event.text:
+class _Shown:
+    """Shows what is said, where a terminal is there for it: lines that are final, and below them one that grows."""
+
+    def __init__(self, live: Live, *, lines: bool) -> None:
+        self._live = live
+        self._lines = lines
+        self._grows = lines and colour.capable(sys.stderr)
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def __enter__(self) -> _Shown:
+        if self._lines:
+            threading.Thread(target=self._follow, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._ended = True
+            self._clear()
+
+    def note(self, what: str) -> None:
+        """Say what happened."""
+        with self._lock:
+            self._clear()
+            failure.note(what)
+
+    def _follow(self) -> None:
+        with suppress(AsrqError):  # the wait for the result says it
+            for event in self._live.events():
+                with self._lock:
+                    if self._ended:
+                        return
+                    self._show(event)
+
+    def _show(self, event: Event) -> None:
+        if event.type == "partial" and event.text is not None and self._grows:
+            stable = event.stable or 0
+            printing.redraw(Styled(event.text[:stable]), Styled(event.text[stable:], dim=True))
+        elif event.type == "chunk":
+            self._clear()
+            if event.text:
                 printing.say(Styled(event.text, dim=True), err=True)
+
+    def _clear(self) -> None:
+        if self._grows:
+            printing.redraw()

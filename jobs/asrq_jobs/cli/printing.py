@@ -11,7 +11,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +45,24 @@ def say(*parts: str | Styled, err: bool = False) -> None:
         OutputError: standard output cannot be written to. Errors of standard error are ignored.
     """
     _write("".join(map(_styled, parts)) + "\n", err=err, color=colour.wanted(sys.stderr if err else sys.stdout))
+
+
+def redraw(*parts: Styled) -> None:
+    """Show one line on the terminal of standard error in the place of the one shown so before; nothing: no line.
+
+    Of what is wider than the terminal its end is shown. Anything else that is printed needs this to be gone first.
+    """
+    from rich.cells import cell_len
+
+    room, shown = shutil.get_terminal_size().columns - 1, []
+    for part in reversed(parts):
+        text = visible(part.text)[-room:] if room > 0 else ""
+        while cell_len(text) > room:
+            text = text[1:]
+        room -= cell_len(text)
+        shown.append(replace(part, text=text))
+    line = "".join(_styled(part) for part in reversed(shown))
+    _write(f"\r{line}\x1b[K", err=True, color=True)
 
 
 def say_lines(text: str, *, err: bool = False) -> None:

@@ -117,6 +117,21 @@ def test_events_go_on_after_the_last_one_seen(http: httpx.Client, client: Client
     assert http.get("/v1/jobs/nobody/events").status_code == 404
 
 
+def test_text_that_grows_is_passed_on(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:
+    client.submit(AUDIO, id="job", lane="interactive")
+    execution = scripted.take()
+    growing = Event(type="partial", at=time.time(), start=0.5, end=2.0, text="One two", stable=3)
+    with http.stream("GET", "/v1/jobs/job/events") as answer:
+        lines = answer.iter_lines()
+        scripted.event(execution, growing)
+        assert "event: partial" in lines
+        told = json.loads(next(lines).removeprefix("data: "))
+        scripted.complete(execution, "One two.")
+    assert {name: told[name] for name in ("start", "end", "text", "stable")} == growing.model_dump(
+        include={"start", "end", "text", "stable"}
+    )
+
+
 def test_a_stream_is_never_silent_for_long(
     http: httpx.Client, client: Client, scripted: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

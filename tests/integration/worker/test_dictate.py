@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import pytest
 from conftest import Asrq
 from support.processes import PROGRAM, worker
-from support.speaking import file_of, spoken
+from support.speaking import RATE, file_of, spoken
 from support.waiting import until
 
 from asrq_jobs import Client, keys
@@ -84,3 +88,40 @@ def test_a_closed_standard_input_is_said_before_there_is_a_job(client: Client) -
     assert done.returncode == 2, done.stderr
     assert "Standard input is closed." in done.stderr
     assert client.jobs() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")
+def test_a_terminal_shows_the_line_that_grows(client: Client, valkey_url: str) -> None:
+    """It is drawn anew in its place, and gone before the final text."""
+    import pty
+
+    seen, (ours, theirs) = bytearray(), pty.openpty()
+
+    def read() -> None:
+        with suppress(OSError):  # as the end is told there
+            while part := os.read(ours, 1 << 16):
+                seen.extend(part)
+
+    reading = threading.Thread(target=read)
+    with worker(valkey_url, lanes="interactive:1"):
+        program = subprocess.Popen(
+            [PROGRAM, "dictate", "--stdin", "--language", "en", "--prompt", "words"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"},
+        )  # fmt: skip
+        os.close(theirs)
+        reading.start()
+        assert program.stdin is not None
+        program.stdin.write(SOUND[: 5 * 2 * RATE])  # in the middle of the first sentence
+        program.stdin.flush()
+        until(lambda: seen.count(b"\x1b[K"))
+        (job,) = client.jobs()
+        partial = next(event.text for event in client.events(job.id) if event.type == "partial")
+        until(lambda: (partial or "").split()[-1].encode() in seen)
+        program.stdin.write(SOUND[5 * 2 * RATE :])
+        output, _ = program.communicate(timeout=60)
+    reading.join()
+    os.close(ours)
+    assert program.returncode == 0
+    *_, last = re.split(rb"\r|\n", bytes(seen))
+    assert last == b"\x1b[K", "the line is free again"
+    assert " ".join(output.decode().split()) == client.wait(job.id).text

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrq_jobs.errors import AsrqError, PoisonedError
+from asrq_jobs.errors import PoisonedError
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.out_of_memory import Step
 from asrq_worker.engine.process import EngineProcess

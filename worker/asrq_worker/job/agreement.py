@@ -1,8 +1,8 @@
 """Which beginning of a text that is heard again and again will not change any more. Pure.
 
-Two hearings in a row that agree on a beginning are believed (D. Liu and others, "Low-Latency Sequence-to-Sequence Speech
-Recognition and Translation by Partial Hypothesis Selection", 2020), but for the last word of it: the sound may have
-ended within that.
+Two hearings in a row that agree on a beginning are believed (D. Liu and others, "Low-Latency Sequence-to-Sequence
+Speech Recognition and Translation by Partial Hypothesis Selection", 2020), but for the last word of it: the sound may
+have ended within that.
 """
 
 from __future__ import annotations
