@@ -49,7 +49,8 @@ Ctrl-C ends the recording and prints what was said; a second one cancels the job
 def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_json: bool, **fields: Any) -> None:
     """Transcribe speech while it is spoken.
 
-    On a terminal, text is shown as it comes, the last line while it may still change. Standard output gets the final text alone, or with --json the result.
+    On a terminal, text is shown as it comes, the last line while it may still change. Standard output gets the final
+    text alone, or with --json the result.
     """
     if not from_stdin:
         raise UsageError(

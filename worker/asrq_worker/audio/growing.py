@@ -56,8 +56,8 @@ class Growing:
         return self._output.broken
 
     def take(self, until: int) -> tuple[list[Span], list[Span], int]:
-        """Take the source up to this byte; return the speech that will not change, that which may, and where this begins
-        at the earliest.
+        """Take the source up to this byte; return the speech that will not change, that which may, and where this
+        begins at the earliest.
 
         Raises:
             AudioTooLongError: it is longer than `longest_s`.
