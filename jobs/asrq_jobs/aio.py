@@ -235,7 +235,7 @@ class AsyncClient:
 
         async def send() -> Any:
             parts = step.parts()
-            while part := await asyncio.to_thread(next, parts, b""):
+            while part := next(parts, b"") if step.at_once else await asyncio.to_thread(next, parts, b""):
                 await connection.send_packed_command(part, check_health=False)
             return await connection.read_response()
 

@@ -47,17 +47,27 @@ class Store:
     """Bytes."""
     ttl_s: int
 
+    @property
+    def at_once(self) -> bool:
+        """Whether it is so little that reading it takes less than handing it to a thread."""
+        return self.size <= _PART_BYTES
+
     def parts(self) -> Iterator[bytes]:
-        """Yield the command in RESP: https://redis.io/docs/latest/develop/reference/protocol-spec/.
+        """Yield the command in RESP, in one part if it has no more than about a MiB.
+
+        https://redis.io/docs/latest/develop/reference/protocol-spec/
 
         Raises:
             StorageError: the file cannot be read again.
         """
         words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (b"SET", self.key.encode()))
-        yield b"*5\r\n%b$%d\r\n" % (words, self.size)
-        yield from parts(self.file, self.size)
+        held = b"*5\r\n%b$%d\r\n" % (words, self.size)
+        for number, part in enumerate(parts(self.file, self.size)):
+            if number:
+                yield held
+            held = part if number else held + part
         ttl = str(self.ttl_s).encode()
-        yield b"\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (len(ttl), ttl)
+        yield b"%b\r\n$2\r\nEX\r\n$%d\r\n%b\r\n" % (held, len(ttl), ttl)
 
 
 @dataclass(frozen=True)

@@ -198,12 +198,12 @@ def _shown(name: str | None) -> str | None:
     return re.split(r"[/\\]", name)[-1][-255:] or None if name else None
 
 
-def gateway(request: Request) -> Gateway:
+async def gateway(request: Request) -> Gateway:
     """Return the gateway that serves a request."""
     return cast("Gateway", request.app.state.gateway)
 
 
-def key_holder(request: Request) -> Holder | None:
+async def key_holder(request: Request) -> Holder | None:
     """Return who holds the key of a request; None where no keys are asked for."""
     return cast("Holder | None", request.state.holder)
 

@@ -24,7 +24,7 @@ from asrq_worker.http.uploads import UploadRoute
 router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES, route_class=UploadRoute)
 
 
-def _own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:
+async def _own_job(job_id: Annotated[str, Path(pattern=JOB_ID_PATTERN)], whose: KeyHolder) -> str:
     """Return the id that a path names, if that job may be seen."""
     access.refuse_foreign(job_id, whose)
     return job_id

@@ -14,7 +14,8 @@ from asrq_jobs.errors import NotServedError, from_info
 from asrq_jobs.result import Result
 from asrq_jobs.states import missing
 from asrq_worker.http import models, problems, sse
-from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, Manner, OurGateway, key_holder
+from asrq_worker.http.access import Holder
+from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.uploads import UploadRoute
 
 router = APIRouter(prefix="/v1", responses=problems.RESPONSES, route_class=UploadRoute)
@@ -47,7 +48,7 @@ class Asked(BaseModel):
     hotwords: tuple[str, ...]
 
 
-def asked(
+async def asked(
     model: Annotated[str, Form(description="A name that GET /v1/models lists.", min_length=1)],
     prompt: Annotated[str | None, Form(description="Text that precedes the speech.", max_length=4000)] = None,
     response_format: Annotated[Form_, Form()] = "json",
@@ -72,6 +73,7 @@ async def transcriptions(
     request: Request,
     gateway: OurGateway,
     manner: HowAsked,
+    whose: KeyHolder,
     what: WhatAsked,
     file: UploadFile,
     language: Annotated[str, Form(description="A code such as ru, a name, or nothing to detect it.")] = "",
@@ -82,7 +84,7 @@ async def transcriptions(
 ) -> Response:
     """Transcribe a recording, and wait for the transcript."""
     job_id = await _submit(
-        request, gateway, manner, what, file,
+        request, gateway, manner, whose, what, file,
         language=language or languages.AUTO, word_timestamps="word" in granularities,
     )  # fmt: skip
     if stream:
@@ -93,19 +95,23 @@ async def transcriptions(
 
 @router.post("/audio/translations", responses=_TRANSCRIPT, response_class=Response)
 async def translations(
-    request: Request, gateway: OurGateway, manner: HowAsked, what: WhatAsked, file: UploadFile
+    request: Request, gateway: OurGateway, manner: HowAsked, whose: KeyHolder, what: WhatAsked, file: UploadFile
 ) -> Response:
     """Translate a recording into English, and wait for the text."""
-    job_id = await _submit(request, gateway, manner, what, file, task="translate")
+    job_id = await _submit(request, gateway, manner, whose, what, file, task="translate")
     return await _transcript(request, gateway, manner, job_id, what.response_format, {"segment"})
 
 
 async def _submit(
-    request: Request, gateway: Gateway, manner: Manner, what: Asked, file: UploadFile, **options: Any
+    request: Request,
+    gateway: Gateway,
+    manner: Manner,
+    whose: Holder | None,
+    what: Asked,
+    file: UploadFile,
+    **options: Any,
 ) -> str:
-    job = await gateway.submit(
-        file, what.model, manner, key_holder(request), prompt=what.prompt, hotwords=what.hotwords, **options
-    )
+    job = await gateway.submit(file, what.model, manner, whose, prompt=what.prompt, hotwords=what.hotwords, **options)
     request.state.job = job.id
     return job.id
 

@@ -23,13 +23,17 @@ _IN_MEMORY = 1 << 20  # bytes of an upload; what is longer is written to the spo
 _MULTIPART = "multipart/form-data"
 
 
-class Incoming:
-    """A file that is written from the beginning to the end, hashed on the way, and read afterwards."""
+class Incoming(SpooledTemporaryFile[bytes]):
+    """A file that is written from the beginning to the end, hashed on the way, and read afterwards.
+
+    Starlette writes what is still in memory without a thread, which costs more than the writing: so this is of the kind
+    that it knows.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         """Keep it in `folder`, by default where the system keeps temporary files."""
+        super().__init__(max_size=_IN_MEMORY, dir=str(folder) if folder else None)
         self._digest = hashlib.sha256()
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder) if folder else None)  # noqa: SIM115  # closed with the form
         self.size = 0
         """Bytes that were written."""
 
@@ -41,9 +45,9 @@ class Incoming:
     @property
     def reader(self) -> BinaryIO:
         """The file, to read from."""
-        return cast("BinaryIO", self._file)
+        return cast("BinaryIO", self)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # always bytes, as Starlette has them
         """Write more.
 
         Raises:
@@ -53,21 +57,9 @@ class Incoming:
         self.size += len(data)
         try:
             with writing():
-                return self._file.write(data)
+                return super().write(data)
         except (StorageError, NoRoomError) as error:
             raise problems.RefusedError(error, problems.status_of(error)) from None
-
-    def read(self, size: int = -1) -> bytes:
-        """Read on."""
-        return self._file.read(size)
-
-    def seek(self, offset: int) -> int:
-        """Go to a place."""
-        return self._file.seek(offset)
-
-    def close(self) -> None:
-        """Let go of it: nothing of it stays."""
-        self._file.close()
 
 
 class _Parser(MultiPartParser):
