@@ -77,7 +77,7 @@ def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list
         return [Source(path=path)]
     if not recursive:
         raise UsageError(f"{path} is a folder.", hint="Add --recursive to take every audio and video file in it.")
-    found = [Source(path=file) for file in _media_files(path, tell)]
+    found = [Source(path=file) for file in media_files(path, tell)]
     if not found:
         raise UsageError(
             f"There is no audio or video file in {path}.",
@@ -86,7 +86,9 @@ def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list
     return found
 
 
-def _media_files(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+def media_files(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:
+    """Yield the media files of a folder and those below it, as `expand` takes them."""
+
     def left_out(path: str | Path, reason: str) -> None:
         tell(f"{shown_path(path)} is left out: {reason}.")
 

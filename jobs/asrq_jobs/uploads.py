@@ -9,8 +9,10 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import ValidationError
+
 from asrq_jobs.errors import AudioEmptyError, AudioNotFoundError, AudioTooLargeError
-from asrq_jobs.request import BlobAudio
+from asrq_jobs.request import BlobAudio, PathAudio
 
 
 def prepare(audio: bytes | Path, name: str | None, *, max_mb: int) -> tuple[bytes, BlobAudio]:
@@ -25,6 +27,20 @@ def prepare(audio: bytes | Path, name: str | None, *, max_mb: int) -> tuple[byte
     else:
         _check_size(len(audio), name, max_mb)
     return audio, BlobAudio(sha256=hashlib.sha256(audio).hexdigest(), bytes=len(audio), name=name)
+
+
+def by_path(path: Path) -> PathAudio:
+    """Return how a request names a file that the worker reads itself.
+
+    Raises:
+        AudioNotFoundError: it cannot.
+    """
+    try:
+        return PathAudio(path=str(path.absolute()))
+    except ValidationError:  # its bytes are no UTF-8, or it is too long
+        raise AudioNotFoundError(
+            f"A request cannot name the path {path}.", hint="Leave --path out: the file itself can be sent."
+        ) from None
 
 
 def shown_path(path: str | Path) -> str:

@@ -106,6 +106,7 @@ def test_what_is_not_run_is_at_least_understood(command: Command) -> None:
         parse(words[1:])
 
 
+@pytest.mark.timeout(1200)  # for what hangs: a page may start a dozen programs
 @pytest.mark.parametrize("page", [page for page in PAGES if any(c.page == page and c.reason is None for c in ALL)])
 def test_the_others_do_what_they_are_shown_for(page: str, asrq: Asrq, live: str, data: Path, tmp_path: Path) -> None:
     """All of a page in one shell, one after the other, in a folder with the files that pages speak of."""
@@ -131,7 +132,7 @@ def test_the_others_do_what_they_are_shown_for(page: str, asrq: Asrq, live: str,
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=900,
     )
     printed = re.findall(r"^=== (\d+)\n(.*?)=== code (\d+)$", done.stdout, re.MULTILINE | re.DOTALL)
     assert len(printed) == len(run), done.stdout

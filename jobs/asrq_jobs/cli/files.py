@@ -1,4 +1,4 @@
-"""Files that transcripts are written to: whole or not at all, and never over what is there."""
+"""Files that transcripts are written to: whole or not at all, and never over what somebody else has put there."""
 
 from __future__ import annotations
 
@@ -83,6 +83,28 @@ def write(folder: Path, stem: str, extension: str, text: str, *, number: int = 1
             f"Cannot write {path}: {error.strerror}.", hint="Make room, or name another folder with --output."
         ) from None
     return path
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file that is ours, in the place of what it held before.
+
+    Raises:
+        OutputError: the folder cannot be made, or does not take it.
+    """
+    unfinished = _unfinished(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+                file.write(text)
+            unfinished.replace(path)
+        finally:
+            with suppress(OSError):
+                unfinished.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror}.", hint="Make room, or name another folder with --output."
+        ) from None
 
 
 def _placed(unfinished: Path, path: Path) -> bool:

@@ -44,7 +44,7 @@ ids_argument = click.argument("job_ids", metavar="ID…", nargs=-1, required=Tru
 
 def output_options(command: Decorated) -> Decorated:
     """Add the options that say how transcripts are shown."""
-    command = _norms_options(command)
+    command = norms_options(command)
     for option in (
         json_option,
         click.option(
@@ -101,7 +101,7 @@ _NORMS = {
 }  # fmt: skip
 
 
-def _norms_options(command: Decorated) -> Decorated:
+def norms_options(command: Decorated) -> Decorated:
     """Add the options that say how subtitles are cut; the command gets `norms`.
 
     Each has a second name with underscores, as some have in OpenAI's program `whisper`.

@@ -163,7 +163,7 @@ class ResultWriter:
             printing.give_json(result.document())
         if result.status != "completed":
             self.any_failed = True
-            failure.say(_error_of(result), about=name)
+            failure.say(error_of(result), about=name)
             return
         for code in result.warnings:
             failure.warn(code, about=name)
@@ -188,7 +188,8 @@ class ResultWriter:
         printing.give(formats.render(result, form, self._form.norms))
 
 
-def _error_of(result: Result) -> AsrqError:
+def error_of(result: Result) -> AsrqError:
+    """Return why a job has not completed."""
     if result.error:
         return from_info(result.error)
     return from_info(

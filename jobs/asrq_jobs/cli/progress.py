@@ -118,7 +118,7 @@ def _moved(view: View, event: Event) -> View:
     if event.stage == "fetch":
         return replace(view, detail="fetching")
     if event.stage == "decode":
-        heard = "" if event.done_s is None else f" {_minutes(event.done_s)}"
+        heard = "" if event.done_s is None else f" {minutes(event.done_s)}"
         return replace(view, detail=f"decoding{heard}")
     fraction = view.fraction if event.fraction is None else event.fraction
     if not event.rtfx:
@@ -133,18 +133,18 @@ def described(view: View, *, now: float) -> str:
     """Return the text beside a bar at a time: the stage, for how long it has waited or run, and what is left."""
     parts = [view.detail]
     if view.since is not None and not view.ended:
-        parts.append(_minutes(now - view.since))
+        parts.append(minutes(now - view.since))
         if view.left_s is not None and (left := view.at + view.left_s - now) > 0:
-            parts.append(f"in {_minutes(left)}" if view.status == "queued" else f"{_minutes(left)} left")
+            parts.append(f"in {minutes(left)}" if view.status == "queued" else f"{minutes(left)} left")
         elif view.status == "running" and now - view.at >= _QUIET_S:
-            parts.append(f"no news for {_minutes(now - view.at)}")
+            parts.append(f"no news for {minutes(now - view.at)}")
     return ", ".join(filter(None, parts))
 
 
 def trouble(condition: Condition, *, silent_s: float) -> str:
     """Return what keeps all jobs waiting, if something does; `silent_s` is for how long the server has said nothing."""
     if not condition.answers or silent_s >= _SILENT_S:
-        return f"the server does not answer, for {_minutes(silent_s)}; trying again"
+        return f"the server does not answer, for {minutes(silent_s)}; trying again"
     return condition.absence or ""
 
 
@@ -200,7 +200,7 @@ class Bars:
         self._views = dict.fromkeys(names, View())
         self._bars: dict[str, TaskID] = {
             job_id: self._progress.add_task(
-                visible(_fit(name)), total=1.0, visible=False, describe=lambda job_id=job_id: self._described(job_id)
+                visible(fitted(name)), total=1.0, visible=False, describe=lambda job_id=job_id: self._described(job_id)
             )
             for job_id, name in names.items()
         }
@@ -258,11 +258,13 @@ class Bars:
         self._progress.update(self._all, completed=sum(view.ended for view in self._views.values()))
 
 
-def _fit(name: str, width: int = 32) -> str:
+def fitted(name: str, width: int = 32) -> str:
+    """Return a name that takes no more columns than that, cut in its middle."""
     return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-width // 2 :]}"
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return a duration as people read it: 1:02, or 1:02:03 with hours."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
 
 from asrq_jobs import configuration, sources, uploads
 from asrq_jobs.cli import failure, options, printing, workers
 from asrq_jobs.cli.output import Form, choose, failed
 from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, AudioNotFoundError, OutputError, UsageError
+from asrq_jobs.errors import AsrqError, OutputError, UsageError
 from asrq_jobs.formats import Format
 from asrq_jobs.request import Audio, PathAudio, Request, UrlAudio
 from asrq_jobs.sources import STDIN, Source
@@ -187,17 +186,8 @@ def _audio(client: Client, source: Source, *, by_path: bool) -> Audio:
         audio = uploads.read(sys.stdin.buffer, source.name, max_mb=client.settings.max_audio_mb)
         return client.upload(audio, name=source.name)
     if by_path:
-        return _path(source.path.absolute())
+        return uploads.by_path(source.path)
     return client.upload(source.path, name=source.name)
-
-
-def _path(path: Path) -> PathAudio:
-    try:
-        return PathAudio(path=str(path))
-    except ValidationError:  # its bytes are no UTF-8, or it is too long
-        raise AudioNotFoundError(
-            f"A request cannot name the path {path}.", hint="Leave --path out: the file itself can be sent."
-        ) from None
 
 
 def _say_queued(answer: Submitted, source: Source, *, as_json: bool) -> None:

@@ -1,0 +1,180 @@
+"""What an archive consists of: files, folders, patterns, addresses and manifests, each file under a name of its own."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from asrq_jobs import sources
+from asrq_jobs.errors import RequestError, UsageError
+from asrq_jobs.request import PathAudio, Request
+from asrq_jobs.sources import Source
+from asrq_jobs.uploads import shown_path
+
+Tell = Callable[[str], None]
+
+_AUDIO, _METADATA = "audio", "metadata."
+_LISTS = frozenset({"languages", "hotwords", "tags"})
+_JSON = frozenset({"track", "word_timestamps", "timeout_s", "queue_ttl_s", "retries"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of an archive.
+
+    `name` is its path within the archive, with slashes; its transcript is called after it. `options` are the fields of
+    `asrq.request/1` that a manifest gives it.
+    """
+
+    name: str
+    source: Source
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def gather(arguments: Sequence[str], manifests: Sequence[Path], *, tell: Tell) -> list[Item]:
+    """Return what is named, in its order and each file once; `tell` gets a remark on what in a folder is left out.
+
+    A file in a folder is called by its path from there, one that a pattern finds by its path from the part before the
+    first wildcard, and any other by its own name. Files are not opened.
+
+    Raises:
+        UsageError: nothing is found, a manifest cannot be read, or two files would have one name.
+    """
+    found: dict[str, Item] = {}
+    for item in _all(arguments, manifests, tell):
+        other = found.setdefault(item.name, item)
+        if other.source != item.source:
+            raise UsageError(
+                f"{other.source.shown} and {item.source.shown} would both be called {item.name}.",
+                hint="Name the folder above both, or run them into two folders.",
+            )
+    if not found:
+        raise UsageError(
+            "There is nothing to transcribe.", hint="Name files, a folder with audio or video files, or a --manifest."
+        )
+    return list(found.values())
+
+
+def _all(arguments: Sequence[str], manifests: Sequence[Path], tell: Tell) -> Iterator[Item]:
+    for argument in arguments:
+        yield from _named(argument, tell)
+    for manifest in manifests:
+        yield from _listed(manifest)
+
+
+def _named(argument: str, tell: Tell) -> Iterator[Item]:
+    path = Path(argument)
+    if argument == sources.STDIN:
+        raise UsageError("Standard input is no archive.", hint="Pipe one file into asrq submit - --wait.")
+    if "://" in argument:
+        yield _item(Source(url=argument))
+    elif path.is_dir():
+        yield from (_item(Source(path=file), path) for file in sources.media_files(path, tell))
+    elif glob.has_magic(argument) and not path.exists():
+        base = _before_wildcards(path)
+        for name in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207  # Path's takes no absolute pattern
+            if (file := Path(name)).is_file():
+                yield _item(Source(path=file), base)
+    else:
+        yield _item(Source(path=path))
+
+
+def _item(source: Source, base: Path | None = None, options: dict[str, Any] | None = None) -> Item:
+    if source.path is None or base is None:
+        return Item(source.name, source, options or {})
+    return Item(shown_path(source.path.relative_to(base).as_posix()), source, options or {})
+
+
+def _before_wildcards(pattern: PurePath) -> Path:
+    parts = [*pattern.parts]
+    first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:first])
+
+
+def _listed(manifest: Path) -> Iterator[Item]:
+    """Yield what a manifest names: lines of JSON, or with the ending .csv a table whose first row names its columns.
+
+    `audio` is a path, from where the manifest is, or an address; all else are fields of `asrq.request/1`.
+    """
+    try:
+        text = manifest.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"Cannot read {manifest}: {reason}.", hint="Check the path of --manifest.") from None
+    rows = _table if manifest.suffix.lower() == ".csv" else _lines
+    for number, row in rows(text, manifest):
+        yield _listed_item(row, manifest, number)
+
+
+def _lines(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise _wrong(manifest, number, "it is no JSON object")
+        yield number, row
+
+
+def _table(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(text.splitlines())
+    for row in reader:
+        number = reader.line_num
+        if None in row or None in row.values():
+            raise _wrong(manifest, number, "it has not as many columns as the first row")
+        try:
+            yield number, _fields({name.strip(): value.strip() for name, value in row.items()})
+        except ValueError as error:
+            raise _wrong(manifest, number, str(error)) from None
+
+
+def _fields(row: dict[str, str]) -> dict[str, Any]:
+    """Return a row of a table as fields of a request; an empty cell is none."""
+    fields: dict[str, Any] = {}
+    for name, value in row.items():
+        if not value:
+            continue
+        if name.startswith(_METADATA):
+            fields.setdefault("metadata", {})[name.removeprefix(_METADATA)] = value
+        elif name in _LISTS:
+            fields[name] = [part.strip() for part in value.split(",") if part.strip()]
+        elif name in _JSON:
+            try:
+                fields[name] = json.loads(value.lower())
+            except ValueError:
+                raise ValueError(f"{value!r} in the column {name} is neither a number nor true or false") from None
+        else:
+            fields[name] = value
+    return fields
+
+
+def _listed_item(row: dict[str, Any], manifest: Path, number: int) -> Item:
+    audio = row.pop(_AUDIO, None)
+    if not isinstance(audio, str) or not audio:
+        raise _wrong(manifest, number, "it does not say which audio: a path or an address")
+    if {"id", "schema"} & row.keys():
+        raise _wrong(manifest, number, "ids and schemas are given by asrq")
+    try:
+        Request.build(id="id", audio=PathAudio(path="-"), **row)
+    except RequestError as error:
+        raise _wrong(manifest, number, error.message.rstrip(".")) from None
+    if "://" in audio:
+        return _item(Source(url=audio), options=row)
+    path = manifest.parent / audio
+    inside = not PurePath(audio).is_absolute() and ".." not in PurePath(audio).parts
+    return _item(Source(path=path), manifest.parent if inside else None, row)
+
+
+def _wrong(manifest: Path, number: int, reason: str) -> UsageError:
+    return UsageError(
+        f"{manifest}, line {number}: {reason}.",
+        hint='A line is like {"audio": "a.mp3", "language": "ru"}; in CSV the first row names the columns.',
+    )

@@ -1,0 +1,125 @@
+"""`report.jsonl`: what became of each file of an archive, written as it happens, and read by the run that goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from asrq_jobs.cli import files
+from asrq_jobs.errors import ErrorInfo, OutputError
+
+NAME = "report.jsonl"
+
+
+class Line(BaseModel):
+    """One file: of several lines that name it the last counts.
+
+    `id` stands for its content and options, `form` for the format and how subtitles are cut: where both are the same,
+    so is the transcript. No id: it could not be sent. `queued`: it was sent, and no run has seen its end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source: str
+    status: Literal["queued", "completed", "failed", "canceled"]
+    id: str | None
+    output: str | None = None
+    form: str
+    language: str | None = None
+    duration: float | None = None
+    warnings: tuple[str, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class Report:
+    """The report in the folder of the transcripts; one run at a time writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what former runs have written; a line that a crash cut off is none.
+
+        Raises:
+            OutputError: it cannot be read or written.
+        """
+        self.path = folder / NAME
+        self._lines: dict[str, Line] = {}
+        self._owners: dict[str, str] = {}
+        try:
+            text = self.path.read_bytes() if self.path.exists() else b""
+            for raw in text.splitlines():
+                try:
+                    line = Line.model_validate_json(raw)
+                except ValidationError:
+                    continue
+                self._know(line)
+            self._file = self.path.open("ab")
+            if text and not text.endswith(b"\n"):
+                self._file.write(b"\n")
+        except OSError as error:
+            raise self._cannot(error) from None
+
+    def close(self) -> None:
+        """Write nothing more."""
+        self._file.close()
+
+    def get(self, source: str) -> Line | None:
+        """Return what is known of a file."""
+        return self._lines.get(source)
+
+    def owner(self, output: str) -> str | None:
+        """Return the file that this path in the folder belongs to; some file systems tell no upper from lower case."""
+        return self._owners.get(output.casefold())
+
+    def add(self, line: Line) -> None:
+        """Note what has become of a file.
+
+        Raises:
+            OutputError: the folder does not take it.
+        """
+        self._know(line)
+        try:
+            self._file.write(_encoded(line))
+            self._file.flush()
+        except OSError as error:
+            raise self._cannot(error) from None
+
+    def finish(self, names: Iterable[str]) -> None:
+        """Leave one line for each file: these first and in this order, then those of former runs."""
+        order = dict.fromkeys([*names, *self._lines])
+        lines = [self._lines[name] for name in order if name in self._lines]
+        files.put(self.path, b"".join(map(_encoded, lines)).decode())
+
+    def _know(self, line: Line) -> None:
+        self._lines[line.source] = line
+        if line.output:
+            self._owners[line.output.casefold()] = line.source
+
+    def _cannot(self, error: OSError) -> OutputError:
+        return OutputError(f"Cannot write {self.path}: {error.strerror}.", hint="Make room, or name another --output.")
+
+
+def _encoded(line: Line) -> bytes:
+    document = line.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def free_output(report: Report, folder: Path, name: str, extension: str) -> str:
+    """Return where a file's transcript goes: a path in the folder, with slashes, that belongs to no other file.
+
+    That is the name with its ending replaced; where this is taken, by another file's transcript or by what was there
+    before, the whole name with one more ending, then with a number.
+    """
+    parent, _, bare = name.rpartition("/")
+    place = f"{parent}/" if parent else ""
+    number = 0
+    while True:
+        number += 1
+        stem = files.stem(bare) if number == 1 else bare
+        output = place + files.numbered(stem, max(1, number - 1), extension)
+        owner = report.owner(output)
+        if owner == name or (owner is None and not os.path.lexists(folder / output)):
+            return output

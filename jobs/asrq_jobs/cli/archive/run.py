@@ -1,0 +1,255 @@
+"""One run over an archive: what is done is skipped, a few files at a time are in the queue, the rest waits on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from asrq_jobs import formats, uploads
+from asrq_jobs.cli import failure, files
+from asrq_jobs.cli.archive.items import Item
+from asrq_jobs.cli.archive.report import Line, Report, free_output
+from asrq_jobs.cli.follow import Condition, Following, News
+from asrq_jobs.cli.options import of_norms
+from asrq_jobs.cli.output import Form, error_of, failed
+from asrq_jobs.client import Client
+from asrq_jobs.errors import AsrqError, AudioError, JobNotFoundError, QueueFullError, from_info
+from asrq_jobs.request import Audio, BlobAudio, Request, UrlAudio
+from asrq_jobs.result import Result
+
+_TRIES = 3
+"""Of a file in one run: after a failure that may pass, or where somebody erased its job."""
+_FULL_S = 1.0
+_ALL_BYTES = 256 << 20
+_NO_ID = "id"
+
+
+class Shown(Protocol):
+    """Where a run is shown. Everything is told from one thread."""
+
+    def begun(self, job_id: str, name: str) -> None:
+        """Show that a file is on its way to the queue."""
+
+    def news(self, job_id: str, news: News) -> None:
+        """Show what has happened to a job."""
+
+    def over(self, job_id: str) -> None:
+        """Show a job no more."""
+
+    def of_the_queue(self, condition: Condition) -> None:
+        """Show how the queue is."""
+
+    def remark(self, say: Callable[[], None]) -> None:
+        """Let something be printed, now or at the end."""
+
+    def counted(self, totals: Totals) -> None:
+        """Show what a file's end has added."""
+
+
+@dataclass
+class Totals:
+    """What a run has come to. `skipped` were done before; `audio_s` is of those completed in this run, in seconds."""
+
+    files: int
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    audio_s: float = 0.0
+    elapsed_s: float = 0.0
+
+    @property
+    def ended(self) -> int:
+        """Files that are done with."""
+        return self.completed + self.failed + self.skipped
+
+
+_Prepared = tuple[Request, bytes]
+
+
+@dataclass
+class _Job:
+    bytes: int
+    items: list[Item]
+
+
+class Run:
+    """Takes each file to its end. `shown` is told of what happens.
+
+    The id of a job is made of what it is about, content and options: to begin again, here or on another machine, is to
+    find the jobs that a former run has left in the queue. What is written is erased there.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        items: Sequence[Item],
+        report: Report,
+        form: Form,
+        totals: Totals,
+        *,
+        options: dict[str, Any],
+        by_path: bool,
+        most: int,
+        shown: Shown,
+    ) -> None:
+        """`most` files are in the queue at a time, with no more than 256 MiB, or a single one; `form` has a folder."""
+        assert form.folder is not None  # noqa: S101  # as said
+        self._client, self._report, self._form, self._folder = client, report, form, form.folder
+        self._options, self._by_path, self._most, self._shown = options, by_path, most, shown
+        self._kind = " ".join([form.form, *of_norms(form.norms)])
+        self._following = Following(client)
+        self._waiting = deque(items)
+        self._tries: dict[str, int] = {}
+        self._running: dict[str, _Job] = {}
+        self._held: _Prepared | None = None  # of the first that waits, until there is room for it
+        self._began = time.monotonic()
+        self.totals = totals
+
+    def finish(self) -> None:
+        """Go on until each file is done with.
+
+        Raises:
+            QueueError: Redis cannot be reached, or refuses.
+            OutputError: a transcript or the report cannot be written.
+        """
+        while self._waiting or self._running:
+            while self._waiting and len(self._running) < self._most and self._send(self._waiting[0]):
+                self._waiting.popleft()
+                self._take(within_s=0.001)
+            if self._running:
+                self._take(within_s=1.0)
+            elif self._waiting:  # others have filled the lane
+                time.sleep(_FULL_S)
+
+    def _send(self, item: Item) -> bool:
+        """Submit a file that is not done; whether there was room for it."""
+        try:
+            self._held = self._held or self._prepared(item)
+        except AsrqError as error:
+            if failure.concerns_all(error):
+                raise
+            self._settle(item, failed(_NO_ID, error))
+            return True
+        request, content = self._held
+        if not self._done(item, request.id):
+            job = self._running.get(request.id) or self._submitted(item, request, content)
+            if job is None:
+                return False
+            job.items.append(item)
+            output = self._output(item)  # its own from now on
+            self._report.add(Line(source=item.name, status="queued", id=request.id, output=output, form=self._kind))
+        self._held = None
+        return True
+
+    def _submitted(self, item: Item, request: Request, content: bytes) -> _Job | None:
+        """Submit the job of a file, unless there is no room for it."""
+        size = len(content) if isinstance(request.audio, BlobAudio) else 0
+        if self._running and size + sum(job.bytes for job in self._running.values()) > _ALL_BYTES:
+            return None
+        self._shown.begun(request.id, item.name)
+        try:
+            if isinstance(request.audio, BlobAudio):
+                self._client.upload(content, name=request.audio.name)
+            self._client.submit_request(request)
+        except QueueFullError:
+            return None
+        self._following.add(request.id, known=True)
+        return self._running.setdefault(request.id, _Job(size, []))
+
+    def _prepared(self, item: Item) -> _Prepared:
+        """Return the request for a file, and what tells it from others: its bytes, or its address."""
+        source = item.source
+        audio: Audio
+        if source.path is None:
+            audio, content = UrlAudio(url=source.url or ""), (source.url or "").encode()
+        else:
+            content, audio = uploads.prepare(source.path, source.name, max_mb=self._client.settings.max_audio_mb)
+            audio = uploads.by_path(source.path) if self._by_path else audio
+        return _request(audio, content, self._options | item.options), content
+
+    def _done(self, item: Item, job_id: str) -> bool:
+        """Whether a former run has done with this content, options and format; what is wrong with a file stays so."""
+        line = self._report.get(item.name)
+        if line is None or (line.id, line.form) != (job_id, self._kind):
+            return False
+        if line.status == "completed" and line.output and (self._folder / line.output).is_file():
+            self.totals.skipped += 1
+        elif line.error and isinstance(from_info(line.error), AudioError):
+            self._fail(item, Result(id=job_id, status="failed", error=line.error))
+        else:
+            return False
+        self._count()
+        return True
+
+    def _output(self, item: Item) -> str:
+        return free_output(self._report, self._folder, item.name, formats.extension(self._form.form))
+
+    def _take(self, within_s: float) -> None:
+        for job_id, news in self._following.news(within_s):
+            if isinstance(news, Condition):
+                self._shown.of_the_queue(news)
+                continue
+            self._shown.news(job_id, news)
+            if isinstance(news, Result | AsrqError):
+                self._ended(job_id, news)
+
+    def _ended(self, job_id: str, news: Result | AsrqError) -> None:
+        job = self._running.pop(job_id)
+        self._shown.over(job_id)
+        result = news if isinstance(news, Result) else failed(job_id, news)
+        passing = isinstance(news, JobNotFoundError) or bool(result.error and result.error.retryable)
+        tries = self._tries[job_id] = self._tries.get(job_id, 0) + 1
+        if not passing or tries == _TRIES:
+            for item in job.items:
+                self._settle(item, result)
+        with suppress(JobNotFoundError):
+            self._client.erase(job_id)
+        if passing and tries < _TRIES:
+            self._waiting.extend(job.items)
+
+    def _settle(self, item: Item, result: Result) -> None:
+        """Write what has become of a file, its transcript first."""
+        output = self._output(item)
+        if result.status == "completed":
+            files.put(self._folder / output, formats.render(result, self._form.form, self._form.norms))
+            self.totals.completed += 1
+            self.totals.audio_s += result.duration or 0.0
+            for code in result.warnings:
+                self._shown.remark(partial(failure.warn, code, about=item.name))
+        else:
+            self._fail(item, result)
+        self._report.add(
+            Line(
+                source=item.name,
+                status=result.status,
+                id=None if result.id == _NO_ID else result.id,
+                output=output if result.status == "completed" else None,
+                form=self._kind,
+                language=result.language,
+                duration=result.duration,
+                warnings=result.warnings,
+                error=result.error,
+            )
+        )
+        self._count()
+
+    def _fail(self, item: Item, result: Result) -> None:
+        self.totals.failed += 1
+        self._shown.remark(partial(failure.say, error_of(result), about=item.name))
+
+    def _count(self) -> None:
+        self.totals.elapsed_s = time.monotonic() - self._began
+        self._shown.counted(self.totals)
+
+
+def _request(audio: Audio, content: bytes, options: dict[str, Any]) -> Request:
+    """Return the request whose id is made of all that its transcript depends on."""
+    request = Request.build(id=_NO_ID, audio=audio, **options)
+    about = hashlib.sha256(request.to_json().encode() + b"\0" + hashlib.sha256(content).digest())
+    return request.model_copy(update={"id": f"batch-{about.hexdigest()[:48]}"})

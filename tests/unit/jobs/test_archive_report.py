@@ -1,0 +1,71 @@
+"""What is known of each file of an archive, across runs and crashes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asrq_jobs.cli.archive.report import NAME, Line, Report, free_output
+from asrq_jobs.errors import OutputError
+
+
+def line(source: str, status: Any = "completed", *, output: str | None = None) -> Line:
+    return Line(source=source, status=status, id="batch-1", output=output, form="txt")
+
+
+def test_the_last_line_of_a_file_counts_and_one_cut_off_does_not(tmp_path: Path) -> None:
+    with closing(Report(tmp_path)) as report:
+        report.add(line("a.mp3", "queued", output="a.txt"))
+        report.add(line("a.mp3", output="a.txt"))
+        report.add(line("b.mp3", "failed"))
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[:-20])
+    with closing(Report(tmp_path)) as report:
+        assert report.get("a.mp3") == line("a.mp3", output="a.txt")
+        assert report.get("b.mp3") is None
+        report.add(line("c.mp3"))
+    with closing(Report(tmp_path)) as report:
+        assert report.get("c.mp3") == line("c.mp3")
+
+
+def test_in_the_end_there_is_a_line_for_each_file(tmp_path: Path) -> None:
+    with closing(Report(tmp_path)) as report:
+        for source in ("old.mp3", "b.mp3", "a.mp3", "b.mp3"):
+            report.add(line(source))
+        report.finish(["a.mp3", "b.mp3", "never.mp3"])
+    told = [json.loads(raw)["source"] for raw in (tmp_path / NAME).read_text().splitlines()]
+    assert told == ["a.mp3", "b.mp3", "old.mp3"]
+
+
+def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(OutputError, match=r"report\.jsonl"):
+        Report(tmp_path)
+
+
+def test_each_file_has_an_output_of_its_own(tmp_path: Path) -> None:
+    with closing(Report(tmp_path)) as report:
+
+        def place(name: str) -> str:
+            output = free_output(report, tmp_path, name, ".txt")
+            report.add(line(name, "queued", output=output))
+            return output
+
+        assert place("a/talk.mp3") == "a/talk.txt"
+        assert place("a/talk.wav") == "a/talk.wav.txt"
+        assert place("a/TALK.ogg") == "a/TALK.ogg.txt", "some file systems tell no upper from lower case"
+        assert place("b/talk.mp3") == "b/talk.txt"
+        assert place("a/talk.wav.flac") == "a/talk.wav.flac.txt"
+        assert [place("a/talk.mp3"), place("a/talk.wav")] == ["a/talk.txt", "a/talk.wav.txt"], "and keeps it"
+
+
+def test_what_was_there_before_is_kept(tmp_path: Path) -> None:
+    for name in ("talk.txt", "talk.mp3.txt"):
+        (tmp_path / name).write_text("mine")
+    with closing(Report(tmp_path)) as report:
+        assert free_output(report, tmp_path, "talk.mp3", ".txt") == "talk.mp3-2.txt"
+        assert free_output(report, tmp_path, "talk.mp3", ".srt") == "talk.srt"
