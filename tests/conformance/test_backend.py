@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.kinds import EXPORT_OF, KINDS, Kind, Spoken, load, release
+from conformance.kinds import EXPORT_OF, KINDS, ONE_OF_EACH, Kind, Spoken, load, release
 from support.hearing import alike, assert_same, check, heard, one
 
 from asrq_jobs.errors import CanceledError, UnsupportedOptionError
@@ -20,6 +20,10 @@ from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.scheduler import ChunkDone, ChunkTask, Scheduler
 
 pytest_plugins = ("qwen_checkpoint.fixtures",)
+
+whatever_is_spoken = pytest.mark.parametrize(
+    "kind", ONE_OF_EACH, ids=lambda kind: kind.name, indirect=True, scope="module"
+)
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
@@ -93,23 +97,27 @@ def test_speech_is_recognised(kind: Kind, backend: Backend, speech: dict[str, Sp
         assert alike(heard(backend, spoken.samples).text, spoken.text) >= spoken.share
 
 
+@whatever_is_spoken
 @pytest.mark.parametrize("seconds", [0, 1 / SAMPLE_RATE, 0.1, 30])
 def test_silence_is_empty_without_asking_the_model(backend: Backend, options: ChunkOptions, seconds: float) -> None:
     transcript = heard(backend, np.zeros(round(seconds * SAMPLE_RATE), np.float32), options)
     assert transcript == Transcript("", None)
 
 
+@whatever_is_spoken
 @pytest.mark.parametrize("scale", [1e-3, 0.1, 100.0])
 def test_noise_is_no_error(backend: Backend, options: ChunkOptions, scale: float) -> None:
     noise = np.random.default_rng(7).normal(scale=scale, size=3 * SAMPLE_RATE).astype(np.float32)
     assert len(heard(backend, noise, options).text) < 200
 
 
+@whatever_is_spoken
 @pytest.mark.parametrize("seconds", [0.1, 0.25])
 def test_scraps_of_speech_are_no_error(backend: Backend, sound: Samples, options: ChunkOptions, seconds: float) -> None:
     heard(backend, sound[SAMPLE_RATE : SAMPLE_RATE + round(seconds * SAMPLE_RATE)], options)
 
 
+@whatever_is_spoken
 def test_the_longest_chunk(backend: Backend, sound: Samples, options: ChunkOptions) -> None:
     longest_s = backend.capabilities().longest_chunk_s
     assert 10 <= longest_s <= 30
@@ -118,6 +126,7 @@ def test_the_longest_chunk(backend: Backend, sound: Samples, options: ChunkOptio
     assert heard(backend, full, options).text
 
 
+@whatever_is_spoken
 def test_numbers_that_are_not_finite_are_silence(backend: Backend, sound: Samples, options: ChunkOptions) -> None:
     broken = sound.copy()
     broken[::1000] = np.nan
@@ -188,6 +197,7 @@ def test_word_times(backend: Backend, sound: Samples, options: ChunkOptions) -> 
     assert [word.start for word in timed] == sorted(word.start for word in timed)
 
 
+@whatever_is_spoken
 def test_a_batch_equals_its_chunks_and_a_poisoned_one_fails_alone(
     backend: Backend, sound: Samples, options: ChunkOptions
 ) -> None:
@@ -202,6 +212,7 @@ def test_a_batch_equals_its_chunks_and_a_poisoned_one_fails_alone(
     assert backend.transcribe_batch([]) == []
 
 
+@whatever_is_spoken
 def test_the_same_samples_give_the_same_text_side_by_side(
     backend: Backend, sound: Samples, options: ChunkOptions
 ) -> None:
@@ -214,6 +225,7 @@ def test_the_same_samples_give_the_same_text_side_by_side(
     assert side_by_side == alone * 2
 
 
+@whatever_is_spoken
 def test_it_loads_twice_in_one_process(
     kind: Kind, config: BackendConfig, backend: Backend, sound: Samples, options: ChunkOptions
 ) -> None:
@@ -253,6 +265,7 @@ class Held:
             return self._went.wait_for(lambda: end in self._ends, 60)
 
 
+@whatever_is_spoken
 def test_a_canceled_chunk_is_dropped_and_its_batch_mates_go_on(
     kind: Kind,
     config: BackendConfig,
