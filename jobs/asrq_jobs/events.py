@@ -35,6 +35,7 @@ class Event(BaseModel):
     end: float | None = None
     text: str | None = None
     stable: int | None = None
+    until: float | None = None
     delay_s: float | None = None
     step: str | None = None
     fallback_from: str | None = None

@@ -23,8 +23,8 @@ from asrq_worker.http import sse
 AUDIO = PathAudio(path="/talk.mp3")
 
 
-def chunk(start: float, text: str) -> Event:
-    return Event(type="chunk", at=time.time(), start=start, end=start + 1, text=text)
+def chunk(start: float, text: str, *, until: float) -> Event:
+    return Event(type="chunk", at=time.time(), start=start, end=start + 1, text=text, until=until)
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def streamed(official: openai.OpenAI, scripted: ScriptedWorker) -> list[tuple[st
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(ask)
         execution = scripted.take()
-        scripted.event(execution, chunk(0, "One."))
+        scripted.event(execution, chunk(0, "One.", until=2))
         until(lambda: told)  # while the job runs
-        scripted.event(execution, chunk(4, "Three."))
-        scripted.event(execution, chunk(2, "Two."))
+        scripted.event(execution, chunk(4, "Three.", until=2))
+        scripted.event(execution, chunk(2, "Two.", until=5))
         scripted.complete(execution, "One. Two. Three.")
         asking.result(60)
     return told
@@ -53,7 +53,7 @@ def streamed(official: openai.OpenAI, scripted: ScriptedWorker) -> list[tuple[st
 def test_the_official_client_gets_the_text_as_it_comes(streamed: list[tuple[str, str]]) -> None:
     assert streamed == [
         ("transcript.text.delta", "One."),
-        ("transcript.text.delta", " Three."),
+        ("transcript.text.delta", " Two. Three."),
         ("transcript.text.done", "One. Two. Three."),
     ]
 
@@ -90,7 +90,7 @@ def test_who_leaves_a_stream_cancels_its_job(
         taking = pool.submit(scripted.take)
         with http.stream("POST", URL, data={**FORM, "stream": "true"}, files=FILES) as answer:
             execution = taking.result(60)
-            scripted.event(execution, chunk(0, "One."))
+            scripted.event(execution, chunk(0, "One.", until=2))
             assert "One." in next(answer.iter_text())
     until(lambda: redis.exists(keys.cancel(execution.job_id)))
 
@@ -107,7 +107,7 @@ def events(answer: httpx.Response) -> list[tuple[str, str]]:
 def test_events_go_on_after_the_last_one_seen(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:
     client.submit(AUDIO, id="job", lane="interactive")
     execution = scripted.take()
-    scripted.event(execution, chunk(0, "One."))
+    scripted.event(execution, chunk(0, "One.", until=2))
     scripted.complete(execution, "One.")
     whole = events(http.get("/v1/jobs/job/events"))
     assert [kind for _, kind in whole] == ["queued", "started", "chunk", "completed"]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from integration.job.journals import Notes
 
+from asrq_jobs.atoms import joined
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker.audio.sound import DecodedAudio
@@ -19,6 +20,7 @@ from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Transcript
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member
+from asrq_worker.http.deltas import Deltas
 from asrq_worker.job import checkpoints, inference
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import InferenceJob, Transcription
@@ -76,6 +78,18 @@ def test_a_chunk_that_does_not_fit_is_cut_at_its_pauses(member: Member, decoded:
     last = [event for event in notes.events if event.fraction is not None][-1]
     assert last.fraction == pytest.approx(1.0)
     assert last.audio_s == pytest.approx(29.1, abs=0.01)
+
+
+def test_each_chunk_says_until_when_all_has_been_told(member: Member, decoded: DecodedAudio) -> None:
+    notes = Notes()
+    heard = hear(member, decoded, notes, "oom-over:20")  # what is cut is done last
+    told = [event for event in notes.events if event.type == "chunk"]
+    deltas, text = Deltas(), joined(chunk.transcript.text for chunk in heard.chunks)
+    for number, event in enumerate(told, start=1):
+        left = {start for start, _ in places(heard)} - {each.start for each in told[:number]}
+        assert event.until == pytest.approx(min(left, default=44.0))
+        deltas.after(event)
+    assert deltas.text == text
 
 
 def test_the_next_attempt_does_none_of_the_parts_again(member: Member, decoded: DecodedAudio) -> None:

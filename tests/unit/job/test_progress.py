@@ -25,5 +25,6 @@ def test_what_an_earlier_attempt_has_heard_is_done_but_makes_nobody_fast(monkeyp
             progress.restored(piece(number))
     before = progress.now()
     assert (before.done_s, before.audio_s, before.fraction, before.rtfx) == (30, 40, 0.75, None)
-    _, after = progress.heard(piece(3), Transcript("hello", "en"))
+    chunk, after = progress.heard(piece(3), Transcript("hello", "en"), until=piece(3).stop)
+    assert (chunk.start, chunk.end, chunk.until) == (30, 40, 40)
     assert (after.done_s, after.fraction, after.rtfx) == (40, 1.0, 2.0)

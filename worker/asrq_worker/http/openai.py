@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from pydantic import BaseModel
 
-from asrq_jobs import atoms, formats, languages
+from asrq_jobs import formats, languages
 from asrq_jobs.errors import NotServedError, from_info
 from asrq_jobs.result import Result
 from asrq_jobs.states import missing
 from asrq_worker.http import models, problems, sse
 from asrq_worker.http.access import Holder
+from asrq_worker.http.deltas import Deltas
 from asrq_worker.http.gateway import JOB_HEADER, Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.uploads import UploadRoute
 
@@ -125,24 +126,17 @@ async def _transcript(
 
 
 async def _as_it_comes(gateway: Gateway, job_id: str) -> AsyncIterator[bytes]:
-    """Yield the text of a job chunk by chunk, and then the whole.
-
-    Chunks may be done in another order than they were said. The text of one that comes after its successor stands in
-    the whole only.
-    """
-    told, until = "", 0.0
+    """Yield the text of a job as it grows, and then the whole."""
+    deltas = Deltas()
     async for entry in gateway.client.entries(job_id):
-        event = entry.event
-        if event.type == "chunk" and event.text and event.start is not None and event.start >= until:
-            longer = atoms.joined([told, event.text])
-            yield _delta(longer[len(told) :])
-            told, until = longer, event.end or event.start
+        if delta := deltas.after(entry.event):
+            yield _delta(delta)
     result = await gateway.client.result(job_id)
     if result is None:
         raise missing(job_id)
     text = succeeded(result).text or ""
-    if text.startswith(told) and text != told:
-        yield _delta(text[len(told) :])
+    if rest := deltas.rest(text):
+        yield _delta(rest)
     yield sse.message({"type": "transcript.text.done", "text": text})
 
 

@@ -290,7 +290,13 @@ class _Hearing:
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        self._checkpoints.save(piece, options, chunk.transcript, *self.progress.heard(piece, chunk.transcript))
+        events = self.progress.heard(piece, chunk.transcript, self._heard_until())
+        self._checkpoints.save(piece, options, chunk.transcript, *events)
+
+    def _heard_until(self) -> int:
+        """Return the first sample that is still to be heard, or the last that was."""
+        left = [piece.start for piece, _ in self.pending.values()]
+        return min(left) if left else max(piece.stop for piece in self.done)
 
     def tell(self) -> None:
         """Publish how far it is."""

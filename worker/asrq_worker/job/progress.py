@@ -33,15 +33,21 @@ class Progress:
         """Note that an earlier attempt has heard a piece."""
         self.done_s += piece.seconds if self.counts else 0.0
 
-    def heard(self, piece: Piece, transcript: Transcript) -> tuple[Event, ...]:
-        """Note that a piece was heard just now, and return what there is to tell of it."""
+    def heard(self, piece: Piece, transcript: Transcript, until: int) -> tuple[Event, ...]:
+        """Note that a piece was heard just now, and return what there is to tell of it.
+
+        `until` is the sample before which nothing is left to be heard.
+        """
         seconds = piece.seconds if self.counts else 0.0
         self.done_s += seconds
         self._heard_s += seconds
         if not self.tells:
             return (self.now(),)
         start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
-        return Event(type="chunk", at=time.time(), start=start, end=end, text=transcript.text), self.now()
+        chunk = Event(
+            type="chunk", at=time.time(), start=start, end=end, text=transcript.text, until=until / SAMPLE_RATE
+        )
+        return chunk, self.now()
 
     def now(self) -> Event:
         """Return how far it is, and how fast this attempt has been; what an earlier one has heard took it no time."""
