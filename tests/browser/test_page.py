@@ -16,13 +16,13 @@ from conftest import REPO, free_port
 from playwright.sync_api import Browser, Locator, Page, expect
 from redis import Redis
 from support.processes import worker
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Segment, Word
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"

@@ -15,7 +15,6 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 from support.relay import Relay
-from support.scripted_worker import ScriptedWorker
 from support.waiting import soon
 
 from asrq_jobs import AsyncClient, Client, errors, keys
@@ -23,6 +22,7 @@ from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request, UrlAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 
 ANY_AUDIO = PathAudio(path="/talk.mp3")
 _METHODS = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}

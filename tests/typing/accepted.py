@@ -26,6 +26,7 @@ from asrq_jobs import (
 )
 from asrq_jobs.events import Entry
 from asrq_jobs.states import Status
+from asrq_jobs.testing import Execution, FakeAsyncClient, FakeClient, ScriptedWorker
 
 assert_type(asrq_jobs.__version__, str)
 
@@ -84,3 +85,12 @@ def failing() -> None:
         assert_type(error.retryable, bool)
         assert_type(error.hint, str | None)
         assert_type(error.info(), ErrorInfo)
+
+
+def testing() -> tuple[Client, AsyncClient]:
+    client = FakeClient(lambda request: request.language, config=Settings())
+    execution = client.worker.take("interactive", within_s=1)
+    assert_type(execution, Execution)
+    with ScriptedWorker(Client().redis).serving(lambda _request: "text"):
+        assert_type(client.uploads, dict[str, bytes])
+    return client, FakeAsyncClient()

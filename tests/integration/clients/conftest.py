@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from support.needs import missing
-from support.scripted_worker import ScriptedWorker
+
+from asrq_jobs.testing import ScriptedWorker
 
 REPO = Path(__file__).resolve().parents[3]
 CLIENTS = REPO / "docs" / "how-to" / "clients"

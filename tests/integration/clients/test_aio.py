@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import AsyncClient
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 
 AUDIO = PathAudio(path="/talk.mp3")
 

@@ -15,13 +15,13 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from support.relay import Relay
-from support.scripted_worker import ScriptedWorker
 from support.waiting import soon
 
 from asrq_jobs import Client, keys
 from asrq_jobs.calls import canceled
 from asrq_jobs.errors import AudioUnreadableError, all_errors
 from asrq_jobs.events import Event
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.queue import functions
 
 from .conftest import CLIENTS, Start

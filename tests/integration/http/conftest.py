@@ -8,9 +8,9 @@ import httpx
 import openai
 import pytest
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
 
 

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from integration.http.test_requests import FILES, error
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.request import PathAudio
+from asrq_jobs.testing import ScriptedWorker
 
 AUDIO = PathAudio(path="/talk.mp3")
 

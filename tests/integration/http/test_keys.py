@@ -11,13 +11,13 @@ import httpx
 import pytest
 from integration.http.test_requests import FILES, FORM, URL, error
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import SettingsError, UnauthorizedError
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import access
 from asrq_worker.http.service import serving
 from asrq_worker.monitor.registry import Metrics

@@ -20,11 +20,11 @@ from integration.http.test_requests import error
 from integration.http.test_streams import chunk
 from redis import Redis
 from support.needs import missing
-from support.scripted_worker import ScriptedWorker
 from support.waiting import until
 
 from asrq_jobs import keys
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
 
 PAGE = (REPO / "docs" / "how-to" / "put-http-behind-a-proxy.md").read_text(encoding="utf-8")

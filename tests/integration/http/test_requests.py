@@ -12,12 +12,12 @@ import httpx
 import pytest
 from conftest import free_port
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
 from asrq_worker.monitor.registry import Metrics
 

@@ -13,13 +13,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from integration.http.test_requests import error
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.aio import AsyncClient
 from asrq_jobs.errors import SettingsError
 from asrq_jobs.request import PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.audio.source import Source
 from asrq_worker.http import gateway, store
 from asrq_worker.http.service import serving

@@ -11,13 +11,13 @@ import openai
 import pytest
 from integration.http.test_requests import FILES, FORM, URL
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import sse
 
 AUDIO = PathAudio(path="/talk.mp3")

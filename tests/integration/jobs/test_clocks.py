@@ -8,7 +8,6 @@ from typing import Self
 
 import pytest
 from redis import Redis
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys, policy
 from asrq_jobs.errors import AudioUnreadableError
@@ -16,6 +15,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_jobs.timestamp import iso
 from asrq_worker.reaper.reaper import Reaper
 

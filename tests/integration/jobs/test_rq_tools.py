@@ -14,13 +14,13 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job, requeue_job
 from rq.serializers import JSONSerializer
-from support.scripted_worker import ScriptedWorker
 
 from asrq_jobs import Client, keys
 from asrq_jobs.cli.follow import follow
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, CanceledError, JobNotFoundError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
 
