@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
+import zlib
+from contextlib import suppress
 from typing import Any, cast
 
 from redis import Redis
@@ -45,6 +47,8 @@ class ScriptedWorker(Worker):
         if verdict != "started":
             raise JobStateError(f"Job {job_id} cannot be begun ({verdict}).")
         data = cast("bytes", self._redis.hget(keys.job(job_id), rq.DATA))
+        with suppress(zlib.error):  # compressed where one of RQ's own tools has written it again
+            data = zlib.decompress(data)
         request = Request.parse(json.loads(data)[2][0])
         return Execution(request, execution_id, tuple(Attempt.model_validate_json(each) for each in attempts))
 
