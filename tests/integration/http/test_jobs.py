@@ -10,7 +10,7 @@ from integration.http.test_requests import FILES, error
 from redis import Redis
 
 from asrq_jobs import Client
-from asrq_jobs.errors import AudioUnreadableError
+from asrq_jobs.errors import AudioUnreadableError, JobStateError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.testing import ScriptedWorker
 
@@ -107,7 +107,7 @@ def test_a_job_is_erased(http: httpx.Client, redis: Redis, scripted: ScriptedWor
     erased = http.delete("/v1/jobs/mine")
     assert (erased.status_code, erased.content) == (204, b"")
     assert not [key for key in redis.scan_iter() if b"mine" in key or b"asrq:blob" in key]
-    with pytest.raises(AssertionError):
+    with pytest.raises(JobStateError):
         scripted.complete(execution, "too late")
     assert error(http.delete("/v1/jobs/mine"), 404)["code"] == "job_not_found"
 
