@@ -33,7 +33,7 @@ NOT_HERE = {
     r"eval |_ASRQ_COMPLETE": "tests of the completion run the real shells",
     r"curl\b": "the tests of the monitor and of the gateway ask these pages",
     r"export [A-Z]|[A-Z_]+=\S+$": "the address, secret or path is that of somebody's host",
-    r"asrq (up|demo|worker|reaper|dashboard|bridge|http)\b": "it runs until it is stopped; other tests do that",
+    r"asrq (up|demo|worker|reaper|dashboard|bridge|http|watch)\b": "it runs until it is stopped; other tests do that",
     r"asrq models fetch\b": "it needs a model hub",
     r"asrq submit .*--webhook": "the address is that of somebody's host",
     r"asrq backend (shadow|canary|set) qwen": "it has no worker that could load Qwen",

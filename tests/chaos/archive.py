@@ -95,6 +95,7 @@ def _batch(url: str, archive: Path, out: Path) -> subprocess.Popen[bytes]:
         [str(part) for part in command],
         env={"ASRQ_REDIS_URL": url, "HOME": str(out.parent)},
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         cwd=out.parent,
     )
 

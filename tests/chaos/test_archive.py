@@ -18,4 +18,4 @@ def test_each_file_is_done_once_though_the_program_is_killed(tmp_path: Path) -> 
     print(found)  # pytest shows it with a failure
     assert found.problems == []
     assert (found.kills, found.executions) == (3, 60)
-    assert found.most_jobs <= 16 + 3, "those that a killed run had written and not erased"
+    assert found.most_jobs <= 17, "those in flight, and one that a killed run had written and not erased"

@@ -1,22 +1,25 @@
-"""`asrq batch`: the files of an archive to transcripts in a folder, over hours and through interruptions."""
+"""`asrq batch` and `asrq watch`: the files of an archive, or those that arrive, to transcripts in a folder."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing, workers
+from asrq_jobs.cli.archive.arrivals import Arrivals
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
 from asrq_jobs.cli.archive.view import Bars, Lines
 from asrq_jobs.cli.interruption import interruptible
-from asrq_jobs.cli.output import choose
+from asrq_jobs.cli.output import Form, choose
 from asrq_jobs.cli.progress import minutes
 from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueError
@@ -35,6 +38,53 @@ The same command goes on where it was stopped, also on another machine that has 
 and options, is skipped. What became of each file is in report.jsonl in the folder of the transcripts.
 """
 
+_WATCH_EPILOG = """\b
+Example:
+  asrq watch inbox --output transcripts
+
+\b
+What is done, by content and options, is not done again. What became of each file is in report.jsonl in the folder of
+the transcripts.
+"""
+_LOOK_S = 1.0
+_GOES_ON = "what is in the queue goes on. The same command goes on from here."
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def archive_options(command: Decorated) -> Decorated:
+    """Add the options of both commands."""
+    for option in (
+        options.json_option,
+        options.norms_options,
+        options.speech_options,
+        options.queue_options,
+        click.option(
+            "--path", "by_path", is_flag=True, help="Send paths, not bytes: the worker reads the same file system."
+        ),
+        click.option(
+            "--most",
+            type=click.IntRange(1, 1000),
+            default=32,
+            show_default=True,
+            metavar="N",
+            help="Files that are in the queue at a time; together they have no more than 256 MiB, or there is one.",
+        ),
+        click.option(
+            "--format", "form", type=click.Choice(FORMATS), default="txt", show_default=True, help="Of transcripts."
+        ),
+        click.option(
+            "--output",
+            "folder",
+            required=True,
+            type=options.NamedPath(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Folder of the transcripts, which gets the tree of the sources.",
+        ),
+    ):
+        command = option(command)
+    return command
+
 
 @click.command(epilog=_EPILOG)
 @click.argument("given", metavar="SOURCE…", nargs=-1, type=options.NamedPath())
@@ -46,28 +96,7 @@ and options, is skipped. What became of each file is in report.jsonl in the fold
     metavar="FILE",
     help="Take what a file names: lines of JSON, or a table with the ending .csv; may be repeated.",
 )
-@click.option(
-    "--output",
-    "folder",
-    required=True,
-    type=options.NamedPath(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder of the transcripts, which gets the tree of the sources.",
-)
-@click.option("--format", "form", type=click.Choice(FORMATS), default="txt", show_default=True, help="Of transcripts.")
-@click.option(
-    "--most",
-    type=click.IntRange(1, 1000),
-    default=32,
-    show_default=True,
-    metavar="N",
-    help="Files that are in the queue at a time; together they have no more than 256 MiB, or there is one.",
-)
-@click.option("--path", "by_path", is_flag=True, help="Send paths, not bytes: the worker reads the same file system.")
-@options.queue_options
-@options.speech_options
-@options.norms_options
-@options.json_option
+@archive_options
 def batch(
     given: tuple[str, ...],
     manifests: tuple[Path, ...],
@@ -84,23 +113,69 @@ def batch(
     SOURCE is a file, a folder, a pattern such as 'calls/**/*.wav', or a URL where the operator allows it.
     """
     items = gather(given, manifests, tell=failure.note)
-    asked = options.given(fields)
-    Request.build(id="id", audio=PathAudio(path="-"), **asked)
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)
-    totals = Totals(len(items))
+    with running(shown, options.given(fields), most=most, by_path=by_path) as run:
+        run.add(items)
+        while not run.idle:
+            run.step()
+        run.finish(items)
+    _tell(run.totals, folder, as_json=as_json)
+    failure.finish(any_failed=run.totals.failed > 0)
+
+
+@click.command(epilog=_WATCH_EPILOG)
+@click.argument("source", metavar="DIR", type=options.NamedPath(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--rest",
+    "rest_s",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Take a file once it has not changed for so long.",
+)
+@archive_options
+def watch(
+    source: Path,
+    rest_s: float,
+    folder: Path,
+    form: Format,
+    most: int,
+    by_path: bool,
+    norms: Norms,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
+    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)
+    arrivals = Arrivals(source, rest_s)
+    with running(shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
+        while True:
+            run.add(arrivals.look())
+            if run.idle:
+                time.sleep(_LOOK_S)
+            else:
+                run.step(_LOOK_S)
+    if not run.idle:
+        failure.note(_GOES_ON)
+    _tell(run.totals, folder, as_json=as_json)
+
+
+@contextmanager
+def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
+    """Make a run on the queue of the settings, which is shown while the block goes on."""
+    Request.build(id="id", audio=PathAudio(path="-"), **asked)
+    totals = Totals()
     bars = Bars(totals) if sys.stderr.isatty() else Lines()
-    with Client(configuration.load()) as client, closing(Report(folder)) as report, interruptible():
+    assert form.folder is not None  # noqa: S101  # an option that must be given
+    with Client(configuration.load()) as client, closing(Report(form.folder)) as report, interruptible():
         workers.consult(client, asked)
-        run = Run(client, items, report, shown, totals, options=asked, by_path=by_path, most=most, shown=bars)
         try:
             with bars:
-                run.finish()
+                yield Run(client, report, form, totals, options=asked, by_path=by_path, most=most, shown=bars)
         except (KeyboardInterrupt, QueueError):
-            failure.note("what is in the queue goes on. The same command goes on from here.")
+            failure.note(_GOES_ON)
             raise
-        report.finish(item.name for item in items)
-    _tell(totals, folder, as_json=as_json)
-    failure.finish(any_failed=totals.failed > 0)
 
 
 def _tell(totals: Totals, folder: Path, *, as_json: bool) -> None:

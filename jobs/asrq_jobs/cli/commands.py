@@ -22,6 +22,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "submit": Command("asrq_jobs.cli.submit:submit", "Submit audio to the queue, and wait if asked.", "Submit"),
     "batch": Command("asrq_jobs.cli.batch:batch", "Transcribe an archive of many files.", "Submit"),
+    "watch": Command("asrq_jobs.cli.batch:watch", "Transcribe what arrives in a folder.", "Submit"),
     "dictate": Command("asrq_jobs.cli.dictate:dictate", "Transcribe speech while it is spoken.", "Submit"),
     "wait": Command("asrq_jobs.cli.outcomes:wait", "Wait for jobs and print their transcripts.", "Submit"),
     "result": Command("asrq_jobs.cli.outcomes:result", "Print the transcripts of jobs that have ended.", "Submit"),

@@ -18,7 +18,7 @@ from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
 from asrq_jobs.cli.archive.view import Lines
 from asrq_jobs.cli.output import choose
-from asrq_jobs.errors import AudioUnreadableError, InferenceError, QueueUnreachableError
+from asrq_jobs.errors import AudioUnreadableError, InferenceError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 
@@ -56,13 +56,14 @@ class Worker:
 
 def run(client: Client, archive: Path, out: Path, *, most: int = 4, form: Any = "txt", **options: Any) -> Totals:
     items = gather([str(archive)], (), tell=print)
-    totals = Totals(len(items))
     shown = choose(form, as_json=False, folder=out, several=True)
     with closing(Report(out)) as report:
-        going = Run(client, items, report, shown, totals, options=options, by_path=False, most=most, shown=Lines())
-        going.finish()
-        report.finish(item.name for item in items)
-    return totals
+        going = Run(client, report, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
+        going.add(items)
+        while not going.idle:
+            going.step()
+        going.finish(items)
+    return going.totals
 
 
 def served(client: Client, archive: Path, out: Path, work: Work, **how: Any) -> Totals:
@@ -172,25 +173,43 @@ def test_a_job_that_somebody_erased_is_sent_again(client: Client, archive: Path,
 def test_a_full_lane_is_waited_for(client: Client, archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from asrq_jobs import keys
 
-    monkeypatch.setattr("asrq_jobs.cli.archive.run._FULL_S", 0.05)
+    monkeypatch.setattr("asrq_jobs.cli.archive.run._PAUSE_S", 0.05)
     client.redis.hset(keys.LIMITS, "depth:batch", 1)
     assert served(client, archive, out, Worker(), most=12).completed == 12
 
 
 def test_the_next_run_goes_on_with_what_is_in_the_queue(client: Client, archive: Path, out: Path) -> None:
-    class Gone(Lines):
-        def news(self, job_id: str, news: object) -> None:
-            if isinstance(news, Result):
-                raise QueueUnreachableError("It is gone.")
-
     worker = Worker()
     items = gather([str(archive)], (), tell=print)
+    shown = choose("txt", as_json=False, folder=out, several=True)
+    with closing(Report(out)) as report:
+        killed = Run(client, report, shown, Totals(), options={}, by_path=False, most=12, shown=Lines())
+        killed.add(items)
+        killed.step(0.001)
+    assert len(client.jobs()) == 12
     with serving(client.redis, client.settings, worker, slots=1):
-        shown = choose("txt", as_json=False, folder=out, several=True)
-        with closing(Report(out)) as report:
-            going = Run(client, items, report, shown, Totals(12), options={}, by_path=False, most=12, shown=Gone())
-            with pytest.raises(QueueUnreachableError):
-                going.finish()
         assert run(client, archive, out).completed == 12
     assert set(worker.asked.values()) == {1}
+    assert client.jobs() == []
+
+
+def test_an_outage_is_ridden_out(
+    client: Client, archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the call that it meets: from the first transcript on each kind fails once."""
+    monkeypatch.setattr("asrq_jobs.cli.archive.run._PAUSE_S", 0.01)
+    failed: set[str] = set()
+    with Client(client.settings) as own, serving(client.redis, client.settings, Worker()):
+        real = own.redis.execute_command
+
+        def call(*command: Any, **options: Any) -> Any:
+            if texts(out) and command[0] not in failed:
+                failed.add(command[0])
+                raise ConnectionError("Connection refused.")
+            return real(*command, **options)
+
+        monkeypatch.setattr(own.redis, "execute_command", call)
+        assert run(own, archive, out, most=3).completed == 12
+    assert len(failed) > 2
+    assert "does not answer" in capsys.readouterr().err
     assert client.jobs() == []

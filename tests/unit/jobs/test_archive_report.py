@@ -28,8 +28,12 @@ def test_the_last_line_of_a_file_counts_and_one_cut_off_does_not(tmp_path: Path)
         assert report.get("a.mp3") == line("a.mp3", output="a.txt")
         assert report.get("b.mp3") is None
         report.add(line("c.mp3"))
+        assert report.last == ("batch-1",)
+        report.add(line("a.mp3", "queued"))
+        assert report.last == ()
     with closing(Report(tmp_path)) as report:
         assert report.get("c.mp3") == line("c.mp3")
+        assert report.last == ()
 
 
 def test_in_the_end_there_is_a_line_for_each_file(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from asrq_jobs.cli.archive.run import Totals
 from asrq_jobs.cli.archive.view import Bars, Lines, summary
-from asrq_jobs.cli.follow import Condition
 from asrq_jobs.states import JobState
 
 
@@ -29,11 +28,13 @@ def test_without_a_terminal_it_is_said_once_a_minute(capsys: pytest.CaptureFixtu
     with Lines(clock=lambda: now) as lines:
         for now in (1.0, 59.0, 61.0, 62.0, 130.0):
             lines.counted(Totals(10, skipped=int(now)))
-        lines.of_the_queue(Condition(absence="no worker is there"))
+        for said in ("no worker is there", "no worker is there", "", "no worker is there"):
+            lines.trouble(said)
         lines.remark(lambda: print("a remark"))
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        "asrq: 61 of 10, 61 done before.", "asrq: 130 of 10, 130 done before.", "asrq: no worker is there."
+        "asrq: 61 of 10, 61 done before.", "asrq: 130 of 10, 130 done before.",
+        "asrq: no worker is there; trying again.", "asrq: no worker is there; trying again.",
     ]  # fmt: skip
     assert said.out == "a remark\n"
 
@@ -43,7 +44,7 @@ def test_bars_show_what_is_in_the_queue_and_remarks_come_after_them(capsys: pyte
     bars.begun("job", "a/talk.mp3")
     bars.begun("other", "b.mp3")
     bars.news("other", JobState(id="other", status="queued", lane="batch", position=7))
-    bars.of_the_queue(Condition(absence="no worker is there"))
+    bars.trouble("no worker is there")
     drawn = [str(each) for each in bars.get_renderables()][1:]
     assert [text.rstrip("0123456789:") for text in drawn] == [
         "  a/talk.mp3  uploading, ", "  b.mp3  no. 7 in batch, ", "no worker is there"

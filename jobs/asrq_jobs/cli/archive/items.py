@@ -28,12 +28,13 @@ class Item:
     """One file of an archive.
 
     `name` is its path within the archive, with slashes; its transcript is called after it. `options` are the fields of
-    `asrq.request/1` that a manifest gives it.
+    `asrq.request/1` that a manifest gives it. One that `arrived` may go again before it is read.
     """
 
     name: str
     source: Source
     options: dict[str, Any] = field(default_factory=dict)
+    arrived: bool = False
 
 
 def gather(arguments: Sequence[str], manifests: Sequence[Path], *, tell: Tell) -> list[Item]:
@@ -72,22 +73,25 @@ def _named(argument: str, tell: Tell) -> Iterator[Item]:
     if argument == sources.STDIN:
         raise UsageError("Standard input is no archive.", hint="Pipe one file into asrq submit - --wait.")
     if "://" in argument:
-        yield _item(Source(url=argument))
+        yield _alone(Source(url=argument))
     elif path.is_dir():
-        yield from (_item(Source(path=file), path) for file in sources.media_files(path, tell))
+        yield from (named(file, path) for file in sources.media_files(path, tell))
     elif glob.has_magic(argument) and not path.exists():
         base = _before_wildcards(path)
         for name in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207  # Path's takes no absolute pattern
             if (file := Path(name)).is_file():
-                yield _item(Source(path=file), base)
+                yield named(file, base)
     else:
-        yield _item(Source(path=path))
+        yield _alone(Source(path=path))
 
 
-def _item(source: Source, base: Path | None = None, options: dict[str, Any] | None = None) -> Item:
-    if source.path is None or base is None:
-        return Item(source.name, source, options or {})
-    return Item(shown_path(source.path.relative_to(base).as_posix()), source, options or {})
+def named(file: Path, base: Path, options: dict[str, Any] | None = None) -> Item:
+    """Return a file that is called by its path from a folder."""
+    return Item(shown_path(file.relative_to(base).as_posix()), Source(path=file), options or {})
+
+
+def _alone(source: Source, options: dict[str, Any] | None = None) -> Item:
+    return Item(source.name, source, options or {})
 
 
 def _before_wildcards(pattern: PurePath) -> Path:
@@ -167,10 +171,10 @@ def _listed_item(row: dict[str, Any], manifest: Path, number: int) -> Item:
     except RequestError as error:
         raise _wrong(manifest, number, error.message.rstrip(".")) from None
     if "://" in audio:
-        return _item(Source(url=audio), options=row)
+        return _alone(Source(url=audio), row)
     path = manifest.parent / audio
     inside = not PurePath(audio).is_absolute() and ".." not in PurePath(audio).parts
-    return _item(Source(path=path), manifest.parent if inside else None, row)
+    return named(path, manifest.parent, row) if inside else _alone(Source(path=path), row)
 
 
 def _wrong(manifest: Path, number: int, reason: str) -> UsageError:

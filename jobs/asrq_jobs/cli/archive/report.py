@@ -66,6 +66,12 @@ class Report:
         """Write nothing more."""
         self._file.close()
 
+    @property
+    def last(self) -> tuple[str, ...]:
+        """The job of the file that was done with last; none if there is none."""
+        line = next(reversed(self._lines.values()), None)
+        return (line.id,) if line and line.id and line.status != "queued" else ()
+
     def get(self, source: str) -> Line | None:
         """Return what is known of a file."""
         return self._lines.get(source)
@@ -94,6 +100,7 @@ class Report:
         files.put(self.path, b"".join(map(_encoded, lines)).decode())
 
     def _know(self, line: Line) -> None:
+        self._lines.pop(line.source, None)  # the newest comes last
         self._lines[line.source] = line
         if line.output:
             self._owners[line.output.casefold()] = line.source

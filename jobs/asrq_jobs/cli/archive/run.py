@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +18,23 @@ from asrq_jobs.cli.archive.report import Line, Report, free_output
 from asrq_jobs.cli.follow import Condition, Following, News
 from asrq_jobs.cli.options import of_norms
 from asrq_jobs.cli.output import Form, error_of, failed
+from asrq_jobs.cli.progress import trouble
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, AudioError, JobNotFoundError, QueueFullError, from_info
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioError,
+    AudioNotFoundError,
+    JobNotFoundError,
+    QueueError,
+    QueueFullError,
+    from_info,
+)
 from asrq_jobs.request import Audio, BlobAudio, Request, UrlAudio
 from asrq_jobs.result import Result
 
 _TRIES = 3
 """Of a file in one run: after a failure that may pass, or where somebody erased its job."""
-_FULL_S = 1.0
+_PAUSE_S = 1.0
 _ALL_BYTES = 256 << 20
 _NO_ID = "id"
 
@@ -42,8 +51,8 @@ class Shown(Protocol):
     def over(self, job_id: str) -> None:
         """Show a job no more."""
 
-    def of_the_queue(self, condition: Condition) -> None:
-        """Show how the queue is."""
+    def trouble(self, said: str) -> None:
+        """Show what keeps all files waiting; an empty text: nothing does."""
 
     def remark(self, say: Callable[[], None]) -> None:
         """Let something be printed, now or at the end."""
@@ -56,7 +65,7 @@ class Shown(Protocol):
 class Totals:
     """What a run has come to. `skipped` were done before; `audio_s` is of those completed in this run, in seconds."""
 
-    files: int
+    files: int = 0
     completed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -88,7 +97,6 @@ class Run:
     def __init__(
         self,
         client: Client,
-        items: Sequence[Item],
         report: Report,
         form: Form,
         totals: Totals,
@@ -104,28 +112,60 @@ class Run:
         self._options, self._by_path, self._most, self._shown = options, by_path, most, shown
         self._kind = " ".join([form.form, *of_norms(form.norms)])
         self._following = Following(client)
-        self._waiting = deque(items)
+        self._waiting = deque[Item]()
         self._tries: dict[str, int] = {}
         self._running: dict[str, _Job] = {}
+        self._ended = deque(report.last)  # to be erased: a former run may have been killed before it did so
+        self._condition = Condition()
         self._held: _Prepared | None = None  # of the first that waits, until there is room for it
         self._began = time.monotonic()
         self.totals = totals
 
-    def finish(self) -> None:
-        """Go on until each file is done with.
+    def add(self, items: Iterable[Item]) -> None:
+        """Take these files, too."""
+        before = len(self._waiting)
+        self._waiting.extend(items)
+        self.totals.files += len(self._waiting) - before
+
+    @property
+    def idle(self) -> bool:
+        """Whether each file so far is done with."""
+        return not (self._waiting or self._running or self._ended)
+
+    def step(self, within_s: float = 1.0) -> None:
+        """Do what can be done, and wait for about so long for what is in the queue. Rides out any outage once the
+        server has answered.
 
         Raises:
-            QueueError: Redis cannot be reached, or refuses.
+            QueueError: Redis cannot be reached at first, or refuses us.
             OutputError: a transcript or the report cannot be written.
         """
-        while self._waiting or self._running:
+        try:
+            self._erase()
             while self._waiting and len(self._running) < self._most and self._send(self._waiting[0]):
                 self._waiting.popleft()
                 self._take(within_s=0.001)
             if self._running:
-                self._take(within_s=1.0)
+                self._take(within_s)
             elif self._waiting:  # others have filled the lane
-                time.sleep(_FULL_S)
+                time.sleep(_PAUSE_S)
+        except QueueError as error:
+            if not (error.retryable and self._following.reached):
+                raise
+            self._shown.trouble(error.message.rstrip("."))
+            time.sleep(_PAUSE_S)
+        else:
+            self._shown.trouble(trouble(self._condition, silent_s=0.0))
+
+    def _erase(self) -> None:
+        while self._ended:
+            with suppress(JobNotFoundError):
+                self._client.erase(self._ended[0])
+            self._ended.popleft()
+
+    def finish(self, items: Iterable[Item]) -> None:
+        """Leave one line of the report for each file."""
+        self._report.finish(item.name for item in items)
 
     def _send(self, item: Item) -> bool:
         """Submit a file that is not done; whether there was room for it."""
@@ -134,6 +174,9 @@ class Run:
         except AsrqError as error:
             if failure.concerns_all(error):
                 raise
+            if item.arrived and isinstance(error, AudioNotFoundError):
+                self.totals.files -= 1
+                return True
             self._settle(item, failed(_NO_ID, error))
             return True
         request, content = self._held
@@ -193,13 +236,13 @@ class Run:
     def _take(self, within_s: float) -> None:
         for job_id, news in self._following.news(within_s):
             if isinstance(news, Condition):
-                self._shown.of_the_queue(news)
+                self._condition = news
                 continue
             self._shown.news(job_id, news)
             if isinstance(news, Result | AsrqError):
-                self._ended(job_id, news)
+                self._end(job_id, news)
 
-    def _ended(self, job_id: str, news: Result | AsrqError) -> None:
+    def _end(self, job_id: str, news: Result | AsrqError) -> None:
         job = self._running.pop(job_id)
         self._shown.over(job_id)
         result = news if isinstance(news, Result) else failed(job_id, news)
@@ -208,10 +251,10 @@ class Run:
         if not passing or tries == _TRIES:
             for item in job.items:
                 self._settle(item, result)
-        with suppress(JobNotFoundError):
-            self._client.erase(job_id)
         if passing and tries < _TRIES:
             self._waiting.extend(job.items)
+        self._ended.append(job_id)
+        self._erase()
 
     def _settle(self, item: Item, result: Result) -> None:
         """Write what has become of a file, its transcript first."""

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from asrq_jobs.cli import failure, printing
 from asrq_jobs.cli.archive.run import Totals
-from asrq_jobs.cli.follow import Condition, News
-from asrq_jobs.cli.progress import View, after, choose, described, fitted, minutes, trouble
+from asrq_jobs.cli.follow import News
+from asrq_jobs.cli.progress import View, after, choose, described, fitted, minutes
 from asrq_jobs.display import visible
 
 _MOST_LINES = 8
@@ -41,8 +41,7 @@ class Bars(Progress):
     def __init__(self, totals: Totals) -> None:
         self._names: dict[str, str] = {}
         self._views: dict[str, View] = {}
-        self._condition = Condition()
-        self._totals = totals
+        self._trouble = ""
         super().__init__(
             BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"),
             console=printing.console(err=True), redirect_stdout=False, redirect_stderr=False,
@@ -63,8 +62,8 @@ class Bars(Progress):
         now, views = time.monotonic(), dict(self._views)
         for job_id in sorted(choose(views, _MOST_LINES), key=list(views).index):
             yield Text(visible(f"  {fitted(self._names[job_id])}  {described(views[job_id], now=now)}"))
-        if said := trouble(self._condition, silent_s=0.0):
-            yield Text(said, style="yellow")
+        if self._trouble:
+            yield Text(visible(self._trouble), style="yellow")
 
     def begun(self, job_id: str, name: str) -> None:
         """Show that a file is on its way to the queue."""
@@ -80,9 +79,9 @@ class Bars(Progress):
         """Show a job no more."""
         del self._views[job_id]
 
-    def of_the_queue(self, condition: Condition) -> None:
-        """Show how the queue is."""
-        self._condition = condition
+    def trouble(self, said: str) -> None:
+        """Show what keeps all files waiting, as long as something does."""
+        self._trouble = said
 
     def remark(self, say: Callable[[], None]) -> None:
         """Print something once the bars move no more."""
@@ -90,7 +89,7 @@ class Bars(Progress):
 
     def counted(self, totals: Totals) -> None:
         """Show what a file's end has added."""
-        self.update(self._bar, completed=totals.ended, description=summary(totals))
+        self.update(self._bar, completed=totals.ended, total=totals.files, description=summary(totals))
 
 
 class Lines:
@@ -99,6 +98,7 @@ class Lines:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said_at = clock()
+        self._trouble = ""
 
     def __enter__(self) -> Lines:
         return self
@@ -117,10 +117,11 @@ class Lines:
     def over(self, job_id: str) -> None:
         """Say nothing."""
 
-    def of_the_queue(self, condition: Condition) -> None:
-        """Say how the queue is."""
-        if said := trouble(condition, silent_s=0.0):
-            failure.note(f"{said}.")
+    def trouble(self, said: str) -> None:
+        """Say what keeps all files waiting, once."""
+        if said and said != self._trouble:
+            failure.note(f"{said}; trying again.")
+        self._trouble = said
 
     def remark(self, say: Callable[[], None]) -> None:
         """Print something."""
