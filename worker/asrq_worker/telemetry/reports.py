@@ -138,7 +138,7 @@ def scrubbed(event: Event, hint: Hint) -> Event:
 
 
 def _exception(value: dict[str, Any]) -> dict[str, Any]:
-    ours = value.get("module") == AsrqError.__module__ and value["type"] in {kind.__name__ for kind in _ENDS}
+    ours = (value.get("module"), value["type"]) in {(kind.__module__, kind.__name__) for kind in _ENDS}
     frames = value.get("stacktrace", {}).get("frames", [])
     return {
         **{name: value[name] for name in _EXCEPTION if name in value},
