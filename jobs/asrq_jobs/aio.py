@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Literal, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, uploads
-from asrq_jobs.calls import AT_ONCE
+from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, submission, uploads
 from asrq_jobs.connection import connect_async, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
@@ -63,7 +62,7 @@ class AsyncClient:
 
     async def upload_file(self, file: BinaryIO, blob: BlobAudio) -> BlobAudio:
         """Store audio that has been read, measured and hashed, as `upload`; of the file only a part is in memory."""
-        return await self._run(calls.upload(file, blob, self.settings.blob_ttl_s))
+        return await self._run(submission.upload(file, blob, self.settings.blob_ttl_s))
 
     async def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
         """Submit a job; options are the fields of `asrq.request/1`."""
@@ -79,13 +78,13 @@ class AsyncClient:
 
     async def submit_request(self, request: Request) -> Submitted:
         """Submit a request as it is; idempotent on its id."""
-        return await self._run(calls.submit(request))
+        return await self._run(submission.submit(request))
 
     async def submit_many(self, requests: Iterable[Request]) -> AsyncIterator[Submitted | AsrqError]:
         """Submit requests, some hundred in one round trip, and yield in their order what became of each."""
         rest = iter(requests)
-        while group := list(islice(rest, AT_ONCE)):
-            for answer in await self._run(calls.submit_many(group)):
+        while group := list(islice(rest, submission.AT_ONCE)):
+            for answer in await self._run(submission.submit_many(group)):
                 yield answer
 
     async def live(

@@ -13,8 +13,7 @@ from typing import Any, Literal, TypeVar
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, uploads
-from asrq_jobs.calls import AT_ONCE
+from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, submission, uploads
 from asrq_jobs.connection import connect, explain, queue_errors
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, QueueError
@@ -57,7 +56,7 @@ class Client:
             QueueError: Redis cannot be reached or refuses.
         """
         data, blob = uploads.prepare(audio, name, max_mb=self.settings.max_audio_mb)
-        return self._run(calls.upload(BytesIO(data), blob, self.settings.blob_ttl_s))
+        return self._run(submission.upload(BytesIO(data), blob, self.settings.blob_ttl_s))
 
     def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
         """Submit a job; options are the fields of `asrq.request/1`.
@@ -78,7 +77,7 @@ class Client:
 
     def submit_request(self, request: Request) -> Submitted:
         """Submit a request as it is; idempotent on its id."""
-        return self._run(calls.submit(request))
+        return self._run(submission.submit(request))
 
     def submit_many(self, requests: Iterable[Request]) -> Iterator[Submitted | AsrqError]:
         """Submit requests, some hundred in one round trip, and yield in their order what became of each.
@@ -90,8 +89,8 @@ class Client:
             QueueError: Redis cannot be reached; what was not told of may have been submitted.
         """
         rest = iter(requests)
-        while group := list(islice(rest, AT_ONCE)):
-            yield from self._run(calls.submit_many(group))
+        while group := list(islice(rest, submission.AT_ONCE)):
+            yield from self._run(submission.submit_many(group))
 
     def live(
         self,

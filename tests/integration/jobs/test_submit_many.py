@@ -10,11 +10,11 @@ from conftest import Asrq
 from redis import Redis
 
 from asrq_jobs import AsyncClient, Client, keys
-from asrq_jobs.calls import AT_ONCE
 from asrq_jobs.errors import AsrqError, QueueRefusedError
 from asrq_jobs.request import BlobAudio, PathAudio, Request
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
+from asrq_jobs.submission import AT_ONCE
 from asrq_worker.queue import functions
 
 AUDIO = PathAudio(path="/talk.mp3")
