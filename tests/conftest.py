@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import hypothesis
 import pytest
 from redis import Redis
+from support.forks import Forks
 from support.needs import missing
 
 from asrq_jobs import Client, scripts
@@ -134,22 +135,37 @@ class Asrq(Protocol):
     """Runs the installed `asrq` program."""
 
     def __call__(
-        self, *arguments: object, stdin: bytes | None = None, timeout: float = 150
+        self, *arguments: object, stdin: bytes | None = None, timeout: float = 150, fresh: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run to its end; stdout and stderr are decoded as UTF-8, neither is a terminal."""
+        """Run to its end; stdout and stderr are decoded as UTF-8, neither is a terminal.
+
+        `fresh`: as users start it, even where a fork of a process that has imported it would do.
+        """
+
+
+@pytest.fixture(scope="session")
+def _forks() -> Iterator[Forks]:
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture
-def asrq() -> Asrq:
-    """The real command line, as users start it, in the test's folder and environment."""
+def asrq(_forks: Forks) -> Asrq:
+    """The real command line, as a process of its own in the test's folder and environment."""
     program = shutil.which("asrq", path=Path(sys.executable).parent)
     if program is None:
         missing("the program asrq (pip install -e .)")
 
-    def run(*arguments: object, stdin: bytes | None = None, timeout: float = 150) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [program, *map(str, arguments)], input=stdin or b"", capture_output=True, timeout=timeout, check=False
-        )
+    def run(
+        *arguments: object, stdin: bytes | None = None, timeout: float = 150, fresh: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        words, given = list(map(str, arguments)), stdin or b""
+        if _forks.suits(words) and not fresh:
+            done = _forks.run(words, stdin=given, timeout=timeout)
+        else:
+            command = [program, *words]
+            done = subprocess.run(command, input=given, capture_output=True, timeout=timeout, check=False)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

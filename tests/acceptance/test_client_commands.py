@@ -75,6 +75,18 @@ def test_help_is_quick(asrq: Asrq) -> None:
     assert min(took["help"]) < 3 * min(took["least"])
 
 
+def test_a_fork_says_what_a_fresh_process_says(asrq: Asrq, audio: Path) -> None:
+    """What the other tests run is forked: each command is seen as users start it here."""
+    one_job = ("wait", "result", "status", "events", "cancel", "retry", "erase")
+    for words in (
+        ("submit", audio, "--json", "--id", "mine"), ("list",), ("config", "--json"), ("dead", "list"),
+        ("backend", "show"),
+        *((command, "nobody") for command in one_job),
+    ):  # fmt: skip
+        forked, fresh = asrq(*words), asrq(*words, fresh=True)
+        assert (forked.returncode, forked.stdout, forked.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
+
+
 def test_submit_prints_an_id_a_line(asrq: Asrq, client: Client, audio: Path) -> None:
     done = asrq("submit", audio, audio)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -98,20 +99,32 @@ def simulated(scheduler: Scheduler, source: random.Random) -> Iterator[None]:
     clocks = {id(time.time): clock, id(time.monotonic): elapsed}
     replaced: list[tuple[Any, str, Any]] = []
     for module in [module for key, module in sys.modules.items() if key.startswith(_OURS)]:
-        for attribute, value in list(vars(module).items()):
-            if id(value) in fakes:
-                replaced.append((module, attribute, value))
-                setattr(module, attribute, fakes[id(value)])
-        for function in _functions(module):
+        named, timed = _real(module)
+        for attribute, value in named:
+            replaced.append((module, attribute, value))
+            setattr(module, attribute, fakes[id(value)])
+        for function in timed:
             defaults = function.__kwdefaults__ or {}
-            if any(id(value) in clocks for value in defaults.values()):
-                replaced.append((function, "__kwdefaults__", defaults))
-                function.__kwdefaults__ = {key: clocks.get(id(value), value) for key, value in defaults.items()}
+            replaced.append((function, "__kwdefaults__", defaults))
+            function.__kwdefaults__ = {key: clocks.get(id(value), value) for key, value in defaults.items()}
     try:
         yield
     finally:
         for owner, attribute, value in replaced:
             setattr(owner, attribute, value)
+
+
+@cache
+def _real(module: ModuleType) -> tuple[list[tuple[str, Any]], list[FunctionType]]:
+    """Return what a module knows of what is simulated: by name, and as defaults of its functions."""
+    values, clocks = (time, threading, random, uuid, rq.utils.now), (time.time, time.monotonic)
+    named = [(name, value) for name, value in vars(module).items() if any(value is real for real in values)]
+    timed = [
+        function
+        for function in _functions(module)
+        if any(value is clock for value in (function.__kwdefaults__ or {}).values() for clock in clocks)
+    ]
+    return named, timed
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
