@@ -1,11 +1,19 @@
-"""Live jobs against files: whether the text is the same, and how long after the end it is there.
+"""Live jobs against files: whether the text is the same, how long after the end it is there, and what it costs.
 
-    python ops/bench/live.py CLIP… [--speed 1] [--language ru]
+    python ops/bench/live.py CLIP… [--speed 1] [--language ru] [--worker PID]
 
-Plays each recording into a running queue (ASRQ_REDIS_URL, with a worker) as a live job, at `--speed` times real time
-(0: as fast as it is taken), and submits the same sound as a file. Prints one JSON object: how many clips there were, on
-how many the texts are equal, and the median and the 95th percentile of the seconds from the end mark to the result, and
-of those from the submission of the file, which is uploaded by then, to its result.
+Plays each recording, after two seconds of silence, into a running queue (ASRQ_REDIS_URL, with a worker) as a live job, at
+`--speed` times real time (0: as fast as it is taken), and then submits the same sound as a file. Prints one JSON object;
+of times in seconds the median and the 95th percentile:
+
+    same_text        on how many clips the live job ends with the text of the file
+    after_end_s      from the end mark to the result
+    last_stretch_s   what the inference of the last stretch takes, which is submitted alone afterwards
+    beyond_s         the difference of the two, clip by clip
+    first_partial_s  from the beginning of the first speech until there is text of it
+    file_s           from the submission of the file, which is uploaded by then, to its result
+    cpu              processor time of the worker (its process id is needed) for the live job by that for the file
+    stable_kept      of the characters that were called stable, the share with which the text of their chunk began
 """
 
 from __future__ import annotations
@@ -14,16 +22,22 @@ import argparse
 import io
 import json
 import statistics
+import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from os.path import commonprefix
 from pathlib import Path
 
 import av
+import psutil
 
 from asrq_jobs import Client
+from asrq_jobs.events import Event
 
 _FRAME_S = 0.1
+_LEAD_S = 2.0
 
 
 def pcm(path: Path) -> tuple[bytes, int]:
@@ -54,34 +68,113 @@ def played(sound: bytes, rate: int, speed: float) -> Iterator[bytes]:
         yield sound[at : at + step]
 
 
+@dataclass
+class Measured:
+    """What came of all clips."""
+
+    same_text: int = 0
+    after_end_s: list[float] = field(default_factory=list)
+    last_stretch_s: list[float] = field(default_factory=list)
+    beyond_s: list[float] = field(default_factory=list)
+    first_partial_s: list[float] = field(default_factory=list)
+    file_s: list[float] = field(default_factory=list)
+    cpu_live_s: float = 0.0
+    cpu_file_s: float = 0.0
+    stable: int = 0
+    kept: int = 0
+    different: list[str] = field(default_factory=list)
+
+    def note_stable(self, events: Sequence[Event]) -> None:
+        """Compare what was stable with the chunks that followed."""
+        promised = ""
+        for event in events:
+            text = event.text or ""
+            if event.type == "partial":
+                promised = text[: event.stable]
+            elif event.type == "chunk":
+                self.stable += len(promised)
+                self.kept += len(commonprefix([promised, text]))
+                promised = ""
+
+    def told(self, clips: int) -> dict[str, object]:
+        """Return it for JSON."""
+        told: dict[str, object] = {"clips": clips, "same_text": self.same_text, "different": self.different}
+        for name in ("after_end_s", "last_stretch_s", "beyond_s", "first_partial_s", "file_s"):
+            if times := getattr(self, name):
+                p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+                told[name] = {"p50": round(statistics.median(times), 2), "p95": round(p95, 2)}
+        told["cpu"] = round(self.cpu_live_s / self.cpu_file_s, 2) if self.cpu_file_s else None
+        told["stable_kept"] = round(self.kept / self.stable, 4) if self.stable else None
+        return told
+
+
+def cpu_s(worker: int | None) -> float:
+    """Return the processor time of a process and those below it."""
+    if worker is None:
+        return 0.0
+    parent = psutil.Process(worker)
+    return sum(sum(each.cpu_times()[:2]) for each in (parent, *parent.children(recursive=True)))
+
+
+def measure(client: Client, sound: bytes, rate: int, given: argparse.Namespace, clip: Path, into: Measured) -> None:
+    """Play a recording, and compare it with the file."""
+    events: list[tuple[float, Event]] = []
+
+    def follow() -> None:
+        events.extend((time.monotonic(), event) for event in live.events())
+
+    before = cpu_s(given.worker)
+    live = client.live(sample_rate=rate, language=given.language)
+    following = threading.Thread(target=follow)
+    following.start()
+    begun = time.monotonic()
+    for frame in played(sound, rate, given.speed):
+        live.append(frame)
+    ended = time.monotonic()
+    live.end()
+    result = live.wait()
+    into.after_end_s.append(time.monotonic() - ended)
+    following.join()
+    between = cpu_s(given.worker)
+    blob = client.upload(as_file(sound, rate))
+    began = time.monotonic()
+    file = client.wait(client.submit(blob, lane="interactive", language=given.language).id)
+    into.file_s.append(time.monotonic() - began)
+    into.cpu_live_s += between - before
+    into.cpu_file_s += cpu_s(given.worker) - between
+    into.same_text += file.text == result.text
+    if file.text != result.text:
+        into.different.append(clip.name)
+    into.note_stable([event for _, event in events])
+    first = next(((at, event) for at, event in events if event.type == "partial"), None)
+    if first and given.speed:
+        into.first_partial_s.append(first[0] - begun - (first[1].start or 0.0) / given.speed)
+    chunks = [event for _, event in events if event.type == "chunk"]
+    if chunks:
+        last = max(chunks, key=lambda event: event.start or 0.0)
+        low, high = (round((at or 0.0) * rate) * 2 for at in (last.start, last.end))
+        alone = client.submit(
+            client.upload(as_file(sound[low:high], rate)), lane="interactive", language=given.language
+        )
+        stretch_s = client.wait(alone.id).timings.inference_s or 0.0
+        into.last_stretch_s.append(stretch_s)
+        into.beyond_s.append(into.after_end_s[-1] - stretch_s)
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--language", default="auto")
+    parser.add_argument("--worker", type=int, help="process id of the only worker")
     given = parser.parse_args()
-    same, after_end, of_file = 0, [], []
+    into = Measured()
     with Client() as client:
         for clip in given.clips:
             sound, rate = pcm(clip)
-            live = client.live(sample_rate=rate, language=given.language)
-            for frame in played(sound, rate, given.speed):
-                live.append(frame)
-            began = time.monotonic()
-            live.end()
-            text = live.wait().text
-            after_end.append(time.monotonic() - began)
-            blob = client.upload(as_file(sound, rate))
-            began = time.monotonic()
-            job = client.submit(blob, lane="interactive", language=given.language)
-            same += client.wait(job.id).text == text
-            of_file.append(time.monotonic() - began)
-    told: dict[str, object] = {"clips": len(given.clips), "same_text": same}
-    for name, times in (("after_end_s", after_end), ("file_s", of_file)):
-        p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
-        told |= {name: {"p50": round(statistics.median(times), 2), "p95": round(p95, 2)}}
-    print(json.dumps(told))
+            measure(client, bytes(round(_LEAD_S * rate) * 2) + sound, rate, given, clip, into)
+    print(json.dumps(into.told(len(given.clips))))
 
 
 if __name__ == "__main__":
