@@ -2,9 +2,9 @@
 
     python ops/bench/live.py CLIP… [--speed 1] [--language ru] [--worker PID]
 
-Plays each recording, after two seconds of silence, into a running queue (ASRQ_REDIS_URL, with a worker) as a live job, at
-`--speed` times real time (0: as fast as it is taken), and then submits the same sound as a file. Prints one JSON object;
-of times in seconds the median and the 95th percentile:
+Plays each recording, after two seconds of silence, into a running queue (ASRQ_REDIS_URL, with a worker) as a live job,
+at `--speed` times real time (0: as fast as it is taken), and then submits the same sound as a file. Prints one JSON
+object; of times in seconds the median and the 95th percentile:
 
     same_text        on how many clips the live job ends with the text of the file
     after_end_s      from the end mark to the result
@@ -27,7 +27,7 @@ import time
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 
 import av
@@ -93,7 +93,8 @@ class Measured:
                 promised = text[: event.stable]
             elif event.type == "chunk":
                 self.stable += len(promised)
-                self.kept += len(commonprefix([promised, text]))
+                same = takewhile(lambda pair: pair[0] == pair[1], zip(promised, text, strict=False))
+                self.kept += sum(1 for _ in same)
                 promised = ""
 
     def told(self, clips: int) -> dict[str, object]:

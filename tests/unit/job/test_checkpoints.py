@@ -31,6 +31,7 @@ OTHERWISE = {
     "word_timestamps": (True,),
     "prompt": ("Grafana",),
     "hotwords": (("Grafana",), ("Grafana", "Valkey")),
+    "draft": (True,),
     "backend": ("server",),
     "backend_version": ("1.2.2",),
     "model": ("tiny",),

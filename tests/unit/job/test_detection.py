@@ -234,3 +234,16 @@ def test_a_piece_of_one_language_stays_whole() -> None:
     mixed = heard("ru", 0.9, ("en", 0.06))
     settled = detection.settle({whole: mixed}, closer, KNOWN)
     assert dict(settled.kept) == {whole: mixed}
+
+
+def test_the_language_of_a_recording_is_told_once_it_is_plain() -> None:
+    known = {"ru", "en", "uk"}
+    assert detection.main_language({}, known) is None
+    assert detection.main_language({piece(0, 2): heard("ru", 0.9)}, known) is None
+    assert detection.main_language({piece(0, 9): heard("ru", 0.6, ("uk", 0.4))}, known) is None
+    assert detection.main_language({piece(0, 9): heard("ru", 0.9, ("uk", 0.1))}, known) == "ru"
+    assert detection.main_language({piece(0, 9): heard("ru", None)}, known) == "ru"
+    assert detection.main_language({piece(0, 9): heard("pl", 0.9)}, known) is None, "it cannot be asked for"
+    assert detection.main_language({piece(0, 9): heard("pl", 0.9, ("en", 0.1))}, known, ("ru", "en")) == "en"
+    both = {piece(0, 9): heard("ru"), piece(9, 18): heard("en")}
+    assert detection.main_language(both, known) is None

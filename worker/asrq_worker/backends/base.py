@@ -37,6 +37,9 @@ class ChunkOptions:
     word_timestamps: bool = False
     prompt: str | None = None
     hotwords: tuple[str, ...] = ()
+    draft: bool = False
+    """Rather soon than right: it will be heard again, so a backend that can does less. `repetition` among the warnings:
+    not worth showing."""
 
 
 @dataclass(frozen=True)

@@ -96,19 +96,6 @@ class Scheduler:
             self._put(task, future, idle=True)
         return future
 
-    def claim(self, future: Future[ChunkDone]) -> bool:
-        """Make a chunk that was offered one that was submitted; False: it has ended already."""
-        with self._changed:
-            item = next((item for item in self._items() if item.future is future and not item.settled), None)
-            if item is None:
-                return False
-            item.waiting = replace(item.waiting, idle=False)
-            self._turns.join(item.task.flow, item.task.lane)
-            settle = self._drop_idle()
-            self._changed.notify_all()
-        _call(settle)
-        return True
-
     def _put(self, task: ChunkTask, future: Future[ChunkDone], *, idle: bool) -> None:
         self._number += 1
         seconds = (task.stop - task.start) / SAMPLE_RATE

@@ -84,6 +84,16 @@ def unsure(stretches: Sequence[Evidence], found: Sequence[str]) -> bool:
     return guess or any(each.against(language) >= DOUBT for each, language in told)
 
 
+def main_language(heard: Mapping[Piece, Transcript], known: Set[str], only: Sequence[str] = ()) -> str | None:
+    """Return the language that a recording is in by pieces of it; None as long as that is doubtful."""
+    evidence = [_evidence(piece, transcript, known, only) for piece, transcript in heard.items()]
+    told = {language for each in evidence for language in each.probabilities}
+    (first, language), (second, _) = sorted(  # beside two that nobody has told of
+        ((sum(each.of(language) for each in evidence), language) for language in told | {"", "-"}), reverse=True
+    )[:2]
+    return language if first - second >= DOUBT else None
+
+
 @dataclass(frozen=True)
 class Settled:
     """What is right as it was heard, and what is to be heard again, with its language and how probable that is."""

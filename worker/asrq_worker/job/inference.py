@@ -272,8 +272,7 @@ class _Hearing:
                 self._begin_parts(piece, options)
                 continue
             else:
-                future = self._unfinished.adopt(piece, options)
-                self.pending[future or self._berth.scheduler.submit(self._task(piece, options))] = piece, options
+                self.pending[self._berth.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
 
     def settle(self, future: Future[ChunkDone]) -> None:

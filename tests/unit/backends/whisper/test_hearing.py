@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedSegment, Transcript
-from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
 from asrq_worker.backends.whisper.steps import (
     Align,
     Decode,
@@ -284,6 +284,17 @@ def test_a_short_loop_is_searched_in_other_ways_and_the_likeliest_is_taken() -> 
 def test_a_loop_that_every_search_finds_is_the_text() -> None:
     model = looping(lambda model, _search: model.said(" no no no", 3.0, compression_ratio=2.5, logprob=-0.01))
     assert model.hear(3.0).text == TEXT.strip()
+
+
+def test_a_draft_is_heard_once_whatever_comes_of_it() -> None:
+    model = speaking(lambda model: lambda _request, _frames: model.said(TEXT, 3.0, compression_ratio=3.0, logprob=-2.0))
+    model.languages = {800: [("en", 0.3), ("ru", 0.2)]}
+    chunk = Chunk(np.ones(3 * SAMPLE_RATE, np.float32), ChunkOptions(draft=True))
+    [found] = together([draft(chunk, model, MARGINS_S)], model.serve)  # type: ignore[arg-type]  # what it uses
+    assert isinstance(found, Transcript), found
+    assert (found.text, found.language, found.warnings) == (TEXT.strip(), "en", ("repetition",))
+    assert model.windows() == [800]
+    assert [request.search for request in model.decodes()] == [Search(1)]
 
 
 def test_a_long_loop_is_left_to_who_can_cut_the_chunk() -> None:

@@ -30,7 +30,7 @@ from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import models, steps
-from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
 from asrq_worker.backends.whisper.steps import Search, Steps
@@ -132,8 +132,11 @@ class WhisperBackend(Backend):
         samples = guards.clean(chunk.samples)
         if chunk.seconds < SHORTEST_S or guards.is_silent(samples):
             return Transcript("", None)
+        chunk = replace(chunk, samples=samples)
+        if chunk.options.draft:
+            return (yield from draft(chunk, self._model, self._margins_s))
         found: Transcript = yield from listen(
-            replace(chunk, samples=samples), lambda part: hear(part, self._model, self._search, self._margins_s)
+            chunk, lambda part: hear(part, self._model, self._search, self._margins_s)
         )
         return found
 

@@ -88,7 +88,18 @@ class Window:
         return self._encoded[frames]
 
 
-def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float]) -> Steps[Transcript]:
+def draft(chunk: Chunk, model: Model, margins_s: Sequence[float]) -> Steps[Transcript]:
+    """As `hear`, as cheaply as can be."""
+    return hear(chunk, model, Search(1), margins_s[:1], ())
+
+
+def hear(
+    chunk: Chunk,
+    model: Model,
+    search: Search,
+    margins_s: Sequence[float],
+    retries: Sequence[Search] = _RETRIES,
+) -> Steps[Transcript]:
     """Return what Whisper makes of a chunk.
 
     Args:
@@ -96,6 +107,7 @@ def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float])
         model: gives features and tokenizers; what costs is asked for.
         search: how the decoder is to search.
         margins_s: seconds of padding after the speech, the shortest first; a longer one is for what is in doubt.
+        retries: how it is to search where it repeats itself.
     """
     features = model.features(chunk.samples)
     window = Window(features, 0.0)
@@ -103,7 +115,7 @@ def hear(chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float])
     if language is None:
         ranked = yield from _languages(window, margins_s, chunk.options.languages)
         language = ranked[0][0]
-    clip = _Clip(chunk, model, search, margins_s, language)
+    clip = _Clip(chunk, model, search, margins_s, retries, language)
     while window.seconds:
         heard_s = yield from clip.hear(window)
         start = window.start + heard_s
@@ -140,7 +152,15 @@ def _lengths(window: Window, margins_s: Sequence[float]) -> list[int]:
 class _Clip:
     """A chunk that is being heard: what was found in its windows so far."""
 
-    def __init__(self, chunk: Chunk, model: Model, search: Search, margins_s: Sequence[float], language: str) -> None:
+    def __init__(
+        self,
+        chunk: Chunk,
+        model: Model,
+        search: Search,
+        margins_s: Sequence[float],
+        retries: Sequence[Search],
+        language: str,
+    ) -> None:
         self._longest_s = chunk.seconds
         self._sounds = sound(chunk.samples)
         self._word_timestamps = chunk.options.word_timestamps
@@ -148,6 +168,7 @@ class _Clip:
         self._model = model
         self._search = search
         self._margins_s = margins_s
+        self._retries = retries
         self._tokenizer = model.tokenizer(language, chunk.options.task)
         self._prompt = _prompt(self._tokenizer, chunk.options, model.longest)
         self._segments: list[TimedSegment] = []
@@ -205,7 +226,7 @@ class _Clip:
     def _without_loop(self, loop: Decoded, encoded: Encoded, window: Window) -> Steps[Decoded]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
         best: Decoded | None = None
-        for search in _RETRIES:
+        for search in self._retries:
             decoded: Decoded = yield self._decode(encoded, search, window)
             if decoded.compression_ratio <= REPETITIVE and (best is None or decoded.logprob > best.logprob):
                 best = decoded
