@@ -75,8 +75,12 @@ def test_it_is_heard_at_pauses_and_ends_with_the_text_of_the_file(client: Client
         client.live(id=live.id, language="en")
 
 
-def test_what_is_being_said_is_told_and_what_is_stable_stays(client: Client, running: Process) -> None:
-    del running
+def test_what_is_being_said_is_told_and_what_is_stable_stays(client: Client, valkey_url: str) -> None:
+    with worker(valkey_url, lanes="interactive:1"):
+        _say_slowly(client)
+
+
+def _say_slowly(client: Client) -> None:
     live = client.live(language="en", prompt="words")
     events = live.events(timeout_s=60)
     partials: list[Event] = []
