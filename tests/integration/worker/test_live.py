@@ -100,7 +100,7 @@ def _say_slowly(client: Client) -> None:
     kept = [entry for _, entry in client.redis.xrange(keys.events(live.id)) if b'"partial"' in entry[b"event"]]
     assert len(kept) == 1, "only the newest is kept"
     live.append(SOUND[5 * 2 * RATE :])
-    chunk = next(event for event in events if event.type == "chunk")
+    chunk = next(event for event in events if event.type == "chunk" and event.start == last.start)
     assert (chunk.text or "").startswith(last.text[: last.stable])
     live.end()
     assert live.wait(timeout_s=60).status == "completed"
