@@ -31,7 +31,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.programs.worker import Worker
 from asrq_worker.reaper.reaper import Reaper
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 150.0
 _DECODER, _ENGINE = "asrq_worker.audio.decode_child", "asrq_worker.engine.child"
 _RSS_GROWTH = 1.5
 

@@ -12,9 +12,9 @@ from support.server import SERVERS
 from support.subjects import subject
 
 PLANS = [
-    Plan(seconds=25, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),
+    Plan(seconds=12, seed=7, workers=2, lease_s=3, kill_every_s=1.2, jobs_per_second=4),
     Plan(
-        seconds=15,
+        seconds=10,
         seed=3,
         workers=2,
         lease_s=3,

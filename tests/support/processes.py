@@ -46,7 +46,7 @@ class Process:
         with self._news:
             self._news.notify_all()
 
-    def wait_for(self, event: str, seconds: float = 60) -> dict[str, object]:
+    def wait_for(self, event: str, seconds: float = 150) -> dict[str, object]:
         """Wait for a log line."""
         deadline = time.monotonic() + seconds
         with self._news:

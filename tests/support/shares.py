@@ -11,6 +11,8 @@ _ALONE = ("tests/simulation/", "tests/chaos/")
 """Where tests share no more than a server, and take so long that each may go to another process."""
 _VARIANT = re.compile(r"(tests/conformance/test_backend\.py)::\w+\[(fake|whisper|qwen|server|onnx)")
 """A file that is repeated for each backend: the tests of one share a model."""
+_QWEN = re.compile(r"tests/(conformance/test_qwen\.py|integration/qwen/|conformance/test_backend\.py::\w+\[qwen)")
+"""Tests that import torch and what is around it: that takes as long as many of them together."""
 
 
 def processes() -> int:
@@ -23,6 +25,8 @@ def share(nodeid: str) -> str:
     """Name the tests that go to one process with this one."""
     if nodeid.startswith(_ALONE):
         return nodeid
+    if _QWEN.match(nodeid):
+        return "qwen"
     if variant := _VARIANT.match(nodeid):
         return ":".join(variant.groups())
     return nodeid.partition("::")[0]

@@ -16,6 +16,8 @@ from support import shares
         ("tests/conformance/test_backend.py::test_a[whisper-base-0.1]", "tests/conformance/test_backend.py:whisper"),
         ("tests/conformance/test_backend.py::test_a[server-chat]", "tests/conformance/test_backend.py:server"),
         ("tests/conformance/test_backend.py::test_real_exports[whisper]", "tests/conformance/test_backend.py:whisper"),
+        ("tests/conformance/test_backend.py::test_a[qwen-en]", "qwen"),
+        ("tests/integration/qwen/test_load.py::test_a", "qwen"),
         ("tests/conformance/test_client.py::test_a[sync]", "tests/conformance/test_client.py"),
     ],
 )
