@@ -176,9 +176,13 @@ class AsyncClient:
         most: int = 100,
         after: str | None = None,
         tag: str | None = None,
+        begins: str = "",
     ) -> list[JobState]:
-        """Return jobs, those that wait first: `most` of each lane and status, with a `tag`, after the job `after`."""
-        return await self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag))
+        """Return jobs, those that wait first: `most` of each lane and status, after the job `after`.
+
+        With a `tag`, or an id that `begins` so, only those.
+        """
+        return await self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag, begins=begins))
 
     # Dead letters
 

@@ -211,16 +211,17 @@ class Client:
         most: int = 100,
         after: str | None = None,
         tag: str | None = None,
+        begins: str = "",
     ) -> list[JobState]:
         """Return jobs, those that wait first: `most` of each lane and status.
 
         With `after` those that follow this job in its lane and status, which need not be given; with `tag` only those
-        that have it.
+        that have it, and with `begins` only those whose id begins so.
 
         Raises:
             JobNotFoundError: there is no job `after` any more, and no status is given.
         """
-        return self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag))
+        return self._run(listing.jobs(status, lane=lane, most=most, after=after, tag=tag, begins=begins))
 
     # Dead letters
 

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from redis.typing import EncodableT, FieldT
@@ -53,6 +53,9 @@ RUNS_THINGS: Final = (
 """Fields with which a job asks RQ for more than to call its function."""
 
 
+Read = TypeVar("Read", bound=BaseModel)
+
+
 class Labels(BaseModel):
     """The fields of a request that only its client reads."""
 
@@ -64,11 +67,33 @@ class Labels(BaseModel):
     @classmethod
     def of(cls, data: bytes) -> Labels:
         """Read what a job's hash holds under `data`; nothing if submit.lua did not write it."""
-        try:
-            _, _, (request,), _ = json.loads(data)
-            return cls.model_validate(request)
-        except (ValueError, TypeError, RecursionError):  # a ValidationError is a ValueError
-            return cls()
+        return _of_request(cls, data)
+
+
+class Place(BaseModel):
+    """Where a request says that its audio is: a path or a URL; neither for what Redis holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: str | None = None
+    url: str | None = None
+
+    @classmethod
+    def of(cls, data: bytes) -> Place:
+        """Read it likewise."""
+        return _of_request(_Placed, data).audio
+
+
+class _Placed(BaseModel):
+    audio: Place = Place()
+
+
+def _of_request(kind: type[Read], data: bytes) -> Read:
+    try:
+        _, _, (request,), _ = json.loads(data)
+        return kind.model_validate(request)
+    except (ValueError, TypeError, RecursionError):  # a ValidationError is a ValueError
+        return kind()
 
 
 _SUCCESSFUL, _FAILED = "1", "2"

@@ -119,9 +119,10 @@ class FakeAsyncClient(AsyncClient):
         most: int = 100,
         after: str | None = None,
         tag: str | None = None,
+        begins: str = "",
     ) -> list[JobState]:
         """Return jobs, as `FakeClient.jobs`."""
-        return self.sync.jobs(status, lane=lane, most=most, after=after, tag=tag)
+        return self.sync.jobs(status, lane=lane, most=most, after=after, tag=tag, begins=begins)
 
     async def dead_letters(
         self,

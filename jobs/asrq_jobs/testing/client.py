@@ -153,8 +153,12 @@ class FakeClient(Client):
         most: int = 100,
         after: str | None = None,
         tag: str | None = None,
+        begins: str = "",
     ) -> list[JobState]:
-        """Return jobs, those that wait first: `most` of each lane and status, with a `tag`, after the job `after`."""
+        """Return jobs, those that wait first: `most` of each lane and status, after the job `after`.
+
+        With a `tag`, or an id that `begins` so, only those.
+        """
         if after is not None:
             known = self.state(after)
             status, lane = status or known.status, lane or self._memory.find(after).request.lane
@@ -163,7 +167,7 @@ class FakeClient(Client):
             for wanted in (status,) if status else STATUSES:
                 ids = [job.request.id for job in self._memory.of(wanted, each)]
                 ids = ids[ids.index(after) + 1 :] if after in ids else ids
-                states = [self.state(job_id) for job_id in ids]
+                states = [self.state(job_id) for job_id in ids if job_id.startswith(begins)]
                 found += [state for state in states if tag is None or tag in state.tags][:most]
         return found
 

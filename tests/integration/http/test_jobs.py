@@ -13,6 +13,7 @@ from asrq_jobs import Client
 from asrq_jobs.errors import AudioUnreadableError, JobStateError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.testing import ScriptedWorker
+from asrq_worker.http import jobs
 
 AUDIO = PathAudio(path="/talk.mp3")
 
@@ -110,6 +111,22 @@ def test_a_job_is_erased(http: httpx.Client, redis: Redis, scripted: ScriptedWor
     with pytest.raises(JobStateError):
         scripted.complete(execution, "too late")
     assert error(http.delete("/v1/jobs/mine"), 404)["code"] == "job_not_found"
+
+
+def test_a_page_looks_at_so_many_jobs_for_a_tag_and_no_more(
+    http: httpx.Client, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_PAGE", 2)
+    monkeypatch.setattr(jobs, "_LOOKS", 3)
+    for number in range(8):
+        client.submit(AUDIO, id=f"job{number}", tags=("late",) if number > 5 else ())
+    pages: list[list[str]] = []
+    cursor: dict[str, str] = {}
+    while not pages or cursor:
+        page = http.get("/v1/jobs", params={"tag": "late", **cursor}).json()
+        pages.append([job["id"] for job in page["data"]])
+        cursor = {"cursor": page["next"]} if page["next"] else {}
+    assert pages == [[], [], ["job6", "job7"]]
 
 
 def test_pages_of_jobs(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:

@@ -13,10 +13,13 @@ from integration.http.test_requests import FILES, FORM, URL, error
 from redis import Redis
 from support.waiting import until
 
-from asrq_jobs import Client, keys
+from asrq_jobs import Client, keys, listing
 from asrq_jobs.errors import SettingsError, UnauthorizedError
+from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_jobs.states import JobState
+from asrq_jobs.steps import Calls
 from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import access
 from asrq_worker.http.service import serving
@@ -25,6 +28,7 @@ from asrq_worker.monitor.registry import Metrics
 KEYS = {"anna": "a" * 64, "boris": "b" * 64}
 LIMITS = {"anna": "", "boris": "requests = 1\naudio_s = 10"}
 SITE = "https://site.example"
+AUDIO = PathAudio(path="/talk.mp3")
 
 
 @pytest.fixture
@@ -133,6 +137,23 @@ def test_each_key_sees_its_own_jobs(who: As, client: Client) -> None:
     assert error(theirs, 400)["code"] == "invalid_request"
     long = anna.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": "x" * 62})
     assert "too long" in error(long, 400)["message"]
+
+
+def test_no_job_of_others_is_looked_at_for_a_list(who: As, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_IDS", 4)
+    for _ in client.submit_many(Request.build(id=f"boris-{number}", audio=AUDIO) for number in range(30)):
+        pass
+    client.submit(AUDIO, id="anna-last")
+    looked: list[str] = []
+    look = listing.state
+
+    def watched(job_id: str) -> Calls[JobState]:
+        looked.append(job_id)
+        return look(job_id)
+
+    monkeypatch.setattr(listing, "state", watched)
+    assert [job["id"] for job in who("anna").get("/v1/jobs").json()["data"]] == ["anna-last"]
+    assert looked == ["anna-last"]
 
 
 def test_as_many_requests_at_a_time_as_are_allowed(who: As, scripted: ScriptedWorker) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from integration.http.test_requests import error
+from moto.server import ThreadedMotoServer
 from redis import Redis
+from s3fs import S3FileSystem
 
 from asrq_jobs import Client, keys
 from asrq_jobs.aio import AsyncClient
@@ -31,15 +33,30 @@ LONG = os.urandom(300_000)
 FILES = {"file": ("../Запись 1?.wav", LONG)}
 
 
-@pytest.fixture(params=["folder", "address"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty place for uploads; an address leads through the same code of fsspec as that of an object store."""
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3 and keeps everything in memory."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty place for uploads, in a folder or in S3."""
     if request.param == "folder":
         yield str(tmp_path / "uploads")
         return
-    yield "memory://bucket/audio"
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = [""]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    S3FileSystem.clear_instance_cache()
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}/audio"
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture
@@ -79,7 +96,7 @@ def test_a_worker_reads_what_was_uploaded(
     state = http.get("/v1/jobs/mine").json()
     assert (state["lane"], state["description"]) == ("batch", "transcribe Запись_1_.wav (auto)")
     reading = Settings(
-        audio_roots=() if "://" in place else (Path(place),), url_schemes=("memory",), url_private_hosts=True
+        audio_roots=() if "://" in place else (Path(place),), url_schemes=("s3",), url_private_hosts=True
     )
     with Spool(tmp_path) as spool:
         local = Source(reading, spool, None).fetch(_audio(redis, "mine"), lambda: None)
@@ -104,7 +121,7 @@ def test_what_no_job_needs_is_removed(
     scripted.complete(scripted.take("batch"), "hello")
     client.cancel("canceled")
     assert http.delete("/v1/jobs/erased").status_code == 204
-    assert _left(settings) == ["canceled", "done", "waits"]
+    assert _left(settings) == ["canceled", "done", "waits"], "at once, and no other"
     assert _swept(settings) == 1
     assert _left(settings) == ["canceled", "waits"]
     client.erase("canceled")  # not through the gateway

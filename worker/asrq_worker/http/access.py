@@ -36,9 +36,14 @@ class Holder(BaseModel):
     requests: int | None = Field(default=None, ge=1)
     audio_s: float | None = Field(default=None, gt=0)
 
+    @property
+    def begins(self) -> str:
+        """How the ids of the holder's jobs begin."""
+        return f"{self.name}-"
+
     def owns(self, job_id: str) -> bool:
         """Whether a job is one of the holder's."""
-        return job_id.startswith(f"{self.name}-")
+        return job_id.startswith(self.begins)
 
 
 _holders: TypeAdapter[dict[str, dict[str, object]]] = TypeAdapter(dict[str, dict[str, object]])
@@ -88,7 +93,7 @@ def job_id(name: str, whose: Holder | None) -> str:
     Raises:
         InvalidRequestError: it would be too long.
     """
-    found = f"{whose.name}-{name}" if whose else name
+    found = f"{whose.begins}{name}" if whose else name
     if len(found) > _LONGEST_ID:
         raise InvalidRequestError(
             f"The key is too long: with the name before it, it has more than {_LONGEST_ID} characters."

@@ -14,7 +14,9 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.types import Receive
 
+from asrq_jobs import keys, rq
 from asrq_jobs.aio import AsyncClient
+from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, AudioEmptyError, AudioTooLargeError, QueueFullError
 from asrq_jobs.request import JOB_ID_PATTERN, Audio, BlobAudio, Lane, UrlAudio
 from asrq_jobs.result import Result
@@ -154,9 +156,17 @@ class Gateway:
         """
         if whose:
             await self._quota.settle(whose)
+        where = await self._place(job_id) if self._store else None
         await self.client.erase(job_id)
-        if self._store:
-            await asyncio.to_thread(self._store.erase, job_id)
+        if self._store and where:
+            await asyncio.to_thread(self._store.erase, job_id, where)
+
+    async def _place(self, job_id: str) -> str | None:
+        """Return the path or the address that a job names."""
+        with queue_errors(self.settings):
+            data = await self.client.redis.execute_command("HGET", keys.job(job_id), rq.DATA)  # type: ignore[no-untyped-call]  # redis-py's gap
+        place = rq.Place.of(data or b"")
+        return place.path or place.url
 
     def abandon(self, job_id: str) -> None:
         """Cancel a job that nobody waits for any more, after the request."""

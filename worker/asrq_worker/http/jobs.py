@@ -41,6 +41,7 @@ _MEDIA_TYPES: dict[formats.Format, str] = {
     "tsv": "text/tab-separated-values; charset=utf-8",
 }
 _PAGE = 100  # jobs that are looked at together where not all are meant
+_LOOKS = 1000  # jobs that are looked at for one answer
 _LOCATION = {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}}
 _RESULT: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind.partition(";")[0]: {} for kind in _MEDIA_TYPES.values()}}
@@ -165,7 +166,8 @@ async def list_jobs(
 ) -> Listing:
     """List jobs: those that wait first, then those that run, then those that have ended, newest first.
 
-    With a key only its own jobs, and with a tag only those that have it: a page goes on until it has `limit` of them.
+    With a key only its own jobs, and with a tag only those that have it. An answer looks at no more than 1000 jobs for
+    the tag. So a page may have fewer than `limit`, even none, and there is more as long as it has a `next`.
     """
     places: list[tuple[Lane, Status]] = [(lane, each) for each in STATUSES for lane in LANES if state in {None, each}]
     after: str | None = None
@@ -178,14 +180,15 @@ async def list_jobs(
             raise InvalidRequestError("The cursor is none of this list's.", hint="Take `next` of the page before.")
         places = places[at:]
     found: list[JobState] = []
-    most = limit if whose is None and tag is None else _PAGE
+    looked, most, begins = 0, limit if tag is None else _PAGE, whose.begins if whose else ""
     for lane, status in places:
-        while page := await gateway.client.jobs(status, lane=lane, most=most, after=after):
+        while page := await gateway.client.jobs(status, lane=lane, most=most, after=after, begins=begins):
             for job in page:
-                if (whose is None or whose.owns(job.id)) and (tag is None or tag in job.tags):
+                looked += 1
+                if tag is None or tag in job.tags:
                     found.append(job)
-                    if len(found) == limit:  # its own job, as the id of another's would tell of it
-                        return Listing(data=found, next=f"{lane}.{status}.{job.id}")
+                if len(found) == limit or looked == _LOOKS:
+                    return Listing(data=found, next=f"{lane}.{status}.{job.id}")
             after = page[-1].id
         after = None
     return Listing(data=found, next=None)

@@ -104,11 +104,11 @@ class Store:
         with suppress(OSError):  # another one is there, or there are no folders
             self._files.rmdir(path.rpartition("/")[0])
 
-    def erase(self, job_id: str) -> None:
-        """Remove the uploads of a job."""
-        for entry in list(self.entries()):
-            if entry.job_id == job_id:
-                self.remove(entry.path)
+    def erase(self, job_id: str, where: str) -> None:
+        """Remove what a job names, a path or an address, if it lies here and is its own."""
+        inside = where.removeprefix(f"{self._address}/")
+        if inside != where and (named := _OURS.fullmatch(inside)) and named[1] == job_id:
+            self.remove(f"{self._root}/{inside}")
 
 
 async def sweep(store: Store, client: AsyncClient) -> int:
