@@ -23,7 +23,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.process.supervision import wait_while_busy
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import end

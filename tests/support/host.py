@@ -18,7 +18,7 @@ from asrq_jobs.result import Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.router import Router

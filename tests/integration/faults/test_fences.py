@@ -25,7 +25,7 @@ from asrq_worker.backends.base import Transcript
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper

@@ -28,7 +28,7 @@ from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, Queu
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.process.backoff import Backoff
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")

@@ -17,7 +17,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot

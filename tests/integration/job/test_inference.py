@@ -23,7 +23,8 @@ from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.http.deltas import Deltas
 from asrq_worker.job import checkpoints, inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob, Transcription
+from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.transcription import Transcription
 
 SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
 

@@ -36,9 +36,11 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob, Journal, Transcription
+from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.job.shadow import Shadow, _Nowhere
+from asrq_worker.job.transcription import Transcription
 from asrq_worker.routing.offers import Need, refusal
 from asrq_worker.routing.policy import BackendOutcome
 from asrq_worker.storage.spool import Spool

@@ -11,7 +11,7 @@ from asrq_jobs.errors import AudioUnreadableError, InvalidRequestError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 
 AUDIO = PathAudio(path="/audio/a.wav")
 LABELS = {"metadata": {"order": "4711", "Кто": ""}, "tags": ("night", "Ночь 1")}

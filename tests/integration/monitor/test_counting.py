@@ -15,7 +15,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.reaper.reaper import Reaper, Report

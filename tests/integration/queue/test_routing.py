@@ -34,7 +34,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Capabilities
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.reaper.reaper import Reaper, Report

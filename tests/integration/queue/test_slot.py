@@ -23,7 +23,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/a.wav")

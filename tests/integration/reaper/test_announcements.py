@@ -17,7 +17,7 @@ from asrq_jobs.webhook import Delivery
 from asrq_worker.doctor import queue
 from asrq_worker.doctor.check import Check
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
 from asrq_worker.routing.admission import refuse_webhook

@@ -28,7 +28,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.doctor import queue
 from asrq_worker.http import service as http
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.queue import functions
 from asrq_worker.reaper.reaper import Reaper
 

@@ -20,7 +20,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.request import PathAudio, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.telemetry import logs
 
 SECRET = "Rosebud"  # noqa: S105  # what must not be told, and guards nothing

@@ -25,7 +25,7 @@ from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.programs.dashboard import create_app
 from asrq_worker.queue.router import pass_on
 from asrq_worker.routing.offers import Need

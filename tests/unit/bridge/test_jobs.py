@@ -28,7 +28,7 @@ from asrq_worker.bridge import jobs as bridge_jobs
 from asrq_worker.bridge.dictations import Dictations
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.storage.spool import Spool
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import psutil
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -29,18 +28,14 @@ from redis.retry import Retry
 
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, InUseError, QueueUnreachableError
-from asrq_worker.embedded import failure
-from asrq_worker.process.locking import Hold
+from asrq_worker.embedded import alone, failure
 
 _STOP_S = 8.0
 _LOOK_S = 0.2
 _POLL_S = 0.05
-_LETS_GO_S = 2.0
 _SILENT_S = 30.0  # it answers while it loads, however much that is
 _SAY_S = 5.0
 _PORT_TRIES = 3  # a free one may be taken before we listen on it
-_SERVERS = {"valkey-server", "redis-server"}
-_held: list[Hold] = []  # that live as long as this process
 
 
 class Server:
@@ -61,11 +56,11 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port
         try:
-            _keep_others_out(data)
+            alone.keep_others_out(data)
         except OSError as error:
             raise failure.of_the_system(data, error, passing=passing) from None
-        _end_orphan(data, self._binary)
-        if _taken(port):
+        alone.end_orphan(data, self._binary)
+        if alone.taken(port):
             raise InUseError(f"Port {port} is taken.", hint="Choose another with --port, or 0 for a free one.")
 
     @property
@@ -181,61 +176,6 @@ def _binary() -> Path:
         raise ExtraMissingError(
             f"There is no embedded Valkey for this machine: {error}", hint="Install Redis, and set ASRQ_REDIS_URL."
         ) from None
-
-
-def _keep_others_out(data: Path) -> None:
-    data.mkdir(parents=True, exist_ok=True)
-    try:
-        hold = Hold(data)
-    except BlockingIOError:
-        raise InUseError(
-            f"Another asrq uses the folder {data}.", hint="Name another with --data, or stop the other one."
-        ) from None
-    _held.append(hold)
-
-
-def _end_orphan(data: Path, binary: Path) -> None:
-    """End a server whose keeper was killed, where the system did not: two must not write the same files.
-
-    Raises:
-        InUseError: a server that is none of ours writes them, or ours does not end.
-    """
-    folder, ours = str(data.resolve()), str(binary.resolve())
-    for process in psutil.process_iter(["name", "cwd", "exe"]):
-        if process.info["cwd"] != folder or process.info["name"] not in _SERVERS:
-            continue
-        if (process.info["exe"] or "").removesuffix(" (deleted)") != ours or not _killed(process):
-            raise InUseError(
-                f"Another server (process {process.pid}, {process.info['name']}) keeps its data in {data}.",
-                hint="Stop it, or name another folder with --data.",
-            )
-
-
-def _killed(process: psutil.Process) -> bool:
-    give_up_at = time.monotonic() + _STOP_S
-    try:
-        process.kill()
-        while process.status() != psutil.STATUS_ZOMBIE:  # which a container may keep for good
-            if time.monotonic() > give_up_at:
-                return False
-            time.sleep(_POLL_S)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
-    return True
-
-
-def _taken(port: int) -> bool:
-    """Whether something listens there and goes on doing so: a server that was killed takes a moment to let go."""
-    give_up_at = time.monotonic() + _LETS_GO_S
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return False
-        if time.monotonic() > give_up_at:
-            return True
-        time.sleep(_POLL_S)
 
 
 def _free_port() -> int:

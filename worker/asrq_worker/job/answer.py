@@ -9,8 +9,8 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.source import LocalAudio
-from asrq_worker.job.inference import Transcription
 from asrq_worker.job.merge import merge
+from asrq_worker.job.transcription import Transcription
 
 
 @dataclass(frozen=True)

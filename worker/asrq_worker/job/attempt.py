@@ -13,7 +13,7 @@ from asrq_worker.job import ending as endings
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
-from asrq_worker.job.inference import Journal
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.outcome import attempt_limit, decide, in_the_end
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.telemetry.logs import Log

@@ -10,26 +10,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
 
-from asrq_jobs.errors import CondemnedOutputError, EngineUnavailableError, OutOfMemoryError, StorageError
+from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.events import Event
 from asrq_jobs.request import Request
-from asrq_jobs.result import Result
 from asrq_worker.audio.live import Recording
 from asrq_worker.audio.sound import Sound
 from asrq_worker.audio.split import Piece, Span, split, split_again
-from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.fleet import Member
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.engine.out_of_memory import Step, can_be_split
 from asrq_worker.job import detection
-from asrq_worker.job.checkpoints import Checkpoints, Kept
+from asrq_worker.job.checkpoints import Checkpoints
 from asrq_worker.job.control import JobControl
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.merge import ChunkTranscript
 from asrq_worker.job.progress import Progress
+from asrq_worker.job.transcription import Transcription, findings
 from asrq_worker.job.unfinished import Unfinished
 from asrq_worker.routing.admission import admit
 from asrq_worker.telemetry.logs import Log
@@ -38,21 +37,6 @@ _log = Log("asrq.inference")
 
 _POLL_S = 0.2
 _HUNG = 75  # looks, one each _POLL_S
-_CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
-
-
-class Journal(Kept, Protocol):
-    """Where a running job leaves its trace (events for clients, finished chunks for a later attempt), and finds that of
-    others."""
-
-    def event(self, event: Event) -> None:
-        """Publish an event."""
-
-    def reuse(self, key: str) -> Result | Literal["busy"] | None:
-        """Return the result of an earlier job with this `cache_key`; "busy": another job is at it, ask again.
-
-        None: this job is to make the result, and others may wait for it.
-        """
 
 
 @dataclass(frozen=True)
@@ -64,43 +48,8 @@ class InferenceJob:
     journal: Journal
 
 
-@dataclass(frozen=True)
-class Transcription:
-    """What an engine made of a job: every chunk in its place, and the work it was (checkpoints are none)."""
-
-    loaded: Loaded
-    chunks: tuple[ChunkTranscript, ...]
-    work: tuple[ChunkDone, ...]
-    warnings: tuple[str, ...]
-
-
-def ready(member: Member, control: JobControl, *, within_s: float) -> Loaded:
-    """Return what is loaded, waiting for the first load; later, while the engine restarts, chunks wait instead.
-
-    Raises:
-        SetupError, EngineError: it cannot be loaded.
-        StorageError: there is no room to load it now.
-    """
-    deadline = time.monotonic() + within_s
-    while (loaded := member.engine.loaded) is None:
-        control.check()
-        error = member.engine.error
-        if error is not None and (member.engine.final or isinstance(error, StorageError)):
-            raise error
-        if time.monotonic() > deadline:
-            raise EngineUnavailableError(f"The backend {member.name} was not ready within {within_s:g} s.")
-        control.wake.wait(_POLL_S)
-    return loaded
-
-
 def transcribe(
-    job: InferenceJob,
-    sound: Sound,
-    member: Member,
-    loaded: Loaded,
-    *,
-    chunk_s: float,
-    stand_in: bool = False,
+    job: InferenceJob, sound: Sound, member: Member, loaded: Loaded, *, chunk_s: float, stand_in: bool = False
 ) -> Transcription:
     """Transcribe audio on one engine; `stand_in`: another backend is there to take over.
 
@@ -125,7 +74,7 @@ def transcribe(
         member.scheduler.cancel(hearing.flow)
     pieces = sorted(hearing.done, key=lambda piece: piece.start)
     chunks = tuple(ChunkTranscript(p.start / SAMPLE_RATE, p.stop / SAMPLE_RATE, hearing.done[p]) for p in pieces)
-    return Transcription(loaded, chunks, tuple(hearing.work), (*hearing.warnings, *_findings(chunks, options)))
+    return Transcription(loaded, chunks, tuple(hearing.work), (*hearing.warnings, *findings(chunks, options)))
 
 
 class _Meanwhile:
@@ -344,35 +293,3 @@ def _stretches(piece: Piece, spans: Sequence[Span]) -> list[Piece]:
     inside = [Piece(max(start, piece.start), min(stop, piece.stop)) for start, stop in spans]
     found = [stretch for stretch in inside if stretch.start < stretch.stop]
     return found if len(found) > 1 else []
-
-
-def condemn(heard: Transcription) -> None:
-    """Refuse a transcript that is plainly wrong.
-
-    Raises:
-        CondemnedOutputError: another backend may do better.
-    """
-    told = {warning for chunk in heard.chunks for warning in chunk.transcript.warnings}  # a backend may see more
-    condemned = sorted(_CONDEMNED & (told | set(heard.warnings)))
-    if condemned:
-        raise CondemnedOutputError(f"The output of {heard.loaded.identity.backend} shows {', '.join(condemned)}.")
-
-
-def _findings(chunks: tuple[ChunkTranscript, ...], options: ChunkOptions) -> tuple[str, ...]:
-    """Names of what the guards find in any chunk; a translation is always English.
-
-    What a backend has heard again in parts because it repeats itself is repeated in the sound, or the backend says so.
-    """
-    language = "en" if options.task == "translate" else options.language
-    found: dict[str, None] = {}
-    for chunk in chunks:
-        text = chunk.transcript.text
-        if text:
-            judged = guards.judge(
-                text, language=language, seconds=chunk.end - chunk.start, truncated=chunk.transcript.truncated
-            )
-            names = [finding.name for finding in judged]
-            if "split_at_repetition" in chunk.transcript.warnings:
-                names = [name for name in names if name != "repetition"]
-            found.update(dict.fromkeys(names))
-    return tuple(found)

@@ -29,11 +29,13 @@ from asrq_worker.audio.sound import DecodedAudio, Sound
 from asrq_worker.audio.source import LocalAudio, Source
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.messages import Loaded
-from asrq_worker.job import answer, cache, inference
+from asrq_worker.job import answer, cache, inference, transcription
 from asrq_worker.job.answer import Served
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob, Journal, Transcription
+from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.journal import Journal
 from asrq_worker.job.shadow import Shadow
+from asrq_worker.job.transcription import Transcription
 from asrq_worker.routing.admission import refuse_webhook
 from asrq_worker.routing.offers import Offer
 from asrq_worker.routing.policy import BackendOutcome, Route, cannot, falls_back, route
@@ -246,7 +248,7 @@ class Pipeline:
     def _loaded(self, job: InferenceJob, member: Member, rest: tuple[str, ...]) -> Loaded:
         if member.engine.loaded is None and any(self._fleet.ready(other) for other in rest):
             raise EngineUnavailableError(f"The backend {member.name} is still loading.")
-        return inference.ready(member, job.control, within_s=self._settings.engine_start_s)
+        return transcription.ready(member, job.control, within_s=self._settings.engine_start_s)
 
     def _hear(
         self, job: InferenceJob, sound: Sound, member: Member, loaded: Loaded, rest: tuple[str, ...]
@@ -271,7 +273,7 @@ class Pipeline:
                     stand_in=bool(rest),
                 )
                 if rest:
-                    inference.condemn(heard)
+                    transcription.condemn(heard)
             except AsrqError as error:
                 if falls_back(error) and not isinstance(error, StorageError):
                     call.failed()

@@ -17,10 +17,11 @@ from asrq_jobs.events import Event
 from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import Transcript
 from asrq_worker.engine.fleet import Fleet
-from asrq_worker.job import inference
+from asrq_worker.job import inference, transcription
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob, Transcription
+from asrq_worker.job.inference import InferenceJob
 from asrq_worker.job.merge import merge
+from asrq_worker.job.transcription import Transcription
 from asrq_worker.process.supervision import Supervised
 from asrq_worker.storage.spool import discard
 from asrq_worker.telemetry.logs import Log
@@ -108,7 +109,7 @@ class Shadow:
         job.control.limit(600.0 + 20.0 * decoded.seconds)
         try:
             with self._fleet.at_work(backend) as member:
-                loaded = inference.ready(member, job.control, within_s=self._start_s)
+                loaded = transcription.ready(member, job.control, within_s=self._start_s)
                 heard = inference.transcribe(job, decoded, member, loaded, chunk_s=self._chunk_s)
         except AsrqError as error:
             return Comparison(**said, code=error.code)

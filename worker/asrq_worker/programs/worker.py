@@ -8,9 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 
 from redis import Redis
 from redis.client import Pipeline
@@ -29,7 +27,6 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending
-from asrq_worker.job.shadow import Comparison
 from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.server import listening
@@ -43,6 +40,7 @@ from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.live import LiveFeed
 from asrq_worker.queue.loop import Loop, end
 from asrq_worker.queue.outage import ride_out
+from asrq_worker.queue.outcomes import Outcomes
 from asrq_worker.queue.policy_watch import PolicyWatch
 from asrq_worker.queue.router import Router
 from asrq_worker.queue.slot import Slot
@@ -55,8 +53,6 @@ from asrq_worker.telemetry.logs import Log
 _log = Log("asrq.worker")
 
 _NO_ROOM_S = 5.0
-_OUTCOMES = 500
-_COMPARISONS = 1000
 _FAREWELL_S = 1.0  # for the last words to Redis
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
@@ -77,14 +73,14 @@ class Worker:
         self._redis: Redis = connect(settings)
         self._keeper = LeaseKeeper(self._redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         self._policy = PolicyWatch(self._redis, settings, self._keeper.outage)
-        self._outcomes: SimpleQueue[tuple[str, BackendOutcome]] = SimpleQueue()
+        self._outcomes = Outcomes(self._redis)
         self._transcriber = Transcriber(
             settings,
             uploads=Uploads(self._redis, settings),
             feeds=partial(LiveFeed, self._redis),
             policy=self._policy.current,
             observe=self._observe,
-            compare=self._compare,
+            compare=self._outcomes.compare,
         )
         # Unique per start: RQ refuses a name whose last holder was killed and has not lapsed yet.
         self.name = f"{settings.worker_name or socket.gethostname()}-{uuid.uuid4().hex[:6]}"
@@ -242,31 +238,12 @@ class Worker:
 
     def _observe(self, backend: str, outcome: BackendOutcome) -> None:
         self.monitor.served(backend, outcome)
-        self._outcomes.put((backend, outcome))
+        self._outcomes.note(backend, outcome)
 
     def _ended(self, context: JobContext, ending: Ending) -> None:
         """Count an attempt, and report how backends did: only now, so that the client does not wait for it."""
         self.monitor.ended(context, ending)
-        pipe = self._redis.pipeline(transaction=False)
-        with suppress(Empty):
-            while True:
-                backend, outcome = self._outcomes.get_nowait()
-                told = outcome.model_copy(update={"at": ending.event.at})  # by Redis, as the change of the policy is
-                pipe.lpush(keys.outcomes(backend), told.model_dump_json())
-                pipe.ltrim(keys.outcomes(backend), 0, _OUTCOMES - 1)
-                if outcome.code is not None:
-                    pipe.hincrby(keys.STATS, f"not_served:{backend}:{outcome.code}")
-        try:
-            pipe.execute()
-        except (RedisError, OSError) as error:
-            _log.warning("outcome.lost", reason=type(error).__name__)
-
-    def _compare(self, comparison: Comparison) -> None:
-        entry: dict[EncodableT, EncodableT] = {"comparison": comparison.model_dump_json()}
-        try:
-            self._redis.xadd(keys.SHADOW, entry, maxlen=_COMPARISONS, approximate=True)
-        except (RedisError, OSError) as error:
-            _log.warning("comparison.lost", backend=comparison.shadow, reason=type(error).__name__)
+        self._outcomes.report(at=ending.event.at)
 
     def _tell_what_is_new(self) -> None:
         """Report at once what this worker can serve, if that has changed: others go by it."""
