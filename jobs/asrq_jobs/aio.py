@@ -12,19 +12,18 @@ from types import TracebackType
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, submission, uploads
-from asrq_jobs.connection import connect_async, explain, queue_errors
+from asrq_jobs import calls, configuration, dead, listing, performing, presence, steps, submission, uploads
+from asrq_jobs.connection import connect_async
 from asrq_jobs.dead import DeadLetter
-from asrq_jobs.errors import AsrqError, QueueError
+from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
 from asrq_jobs.live import AsyncLive, Frames
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
-from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step, Store
+from asrq_jobs.steps import Calls, Done, Following, Step
 
 T = TypeVar("T")
 
@@ -214,61 +213,4 @@ class AsyncClient:
         return step.value
 
     async def _perform(self, step: Step | Entry) -> Any:
-        if isinstance(step, Entry | Pause):
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-            return None
-        try:
-            with queue_errors(self.settings):
-                match step:
-                    case Scripts():
-                        return await self._perform_scripts(step)
-                    case Script():
-                        return await self._perform_script(step)
-                    case Store():
-                        return await self._store(step)
-                    case _:
-                        return await self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
-        except QueueError as error:
-            return error
-
-    async def _store(self, step: Store) -> Any:
-        pool = self.redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's gap
-
-        async def send() -> Any:
-            parts = step.parts()
-            while part := next(parts, b"") if step.at_once else await asyncio.to_thread(next, parts, b""):
-                await connection.send_packed_command(part, check_health=False)
-            return await connection.read_response()
-
-        try:
-            return await connection.retry.call_with_retry(send, lambda _error: connection.disconnect(nowait=True))
-        except ResponseError:
-            raise
-        except BaseException:  # half a command has been sent
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-
-    async def _perform_script(self, script: Script) -> Any:
-        errors: list[ResponseError] = []
-        for command in scripts.ways(script.name, script.keys, script.args):
-            try:
-                return await self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
-            except ResponseError as error:
-                errors.append(error)
-                scripts.refused(errors)
-        raise AssertionError(script.name)  # `refused` has raised
-
-    async def _perform_scripts(self, step: Scripts) -> list[Any]:
-        trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
-        commands = steps.advance(trying)
-        while not isinstance(commands, Done):
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                answer = await pipe.execute(raise_on_error=False)
-            commands = steps.advance(trying, answer)
-        return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]
+        return await performing.perform_async(self.redis, self.settings, step)

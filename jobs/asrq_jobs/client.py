@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from io import BytesIO
@@ -11,19 +10,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
 
-from asrq_jobs import calls, configuration, dead, listing, presence, scripts, steps, submission, uploads
-from asrq_jobs.connection import connect, explain, queue_errors
+from asrq_jobs import calls, configuration, dead, listing, performing, presence, steps, submission, uploads
+from asrq_jobs.connection import connect
 from asrq_jobs.dead import DeadLetter
-from asrq_jobs.errors import AsrqError, QueueError
+from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
 from asrq_jobs.live import Frames, Live
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
-from asrq_jobs.steps import Calls, Done, Following, Pause, Script, Scripts, Step, Store
+from asrq_jobs.steps import Calls, Done, Following, Step
 
 T = TypeVar("T")
 
@@ -261,60 +259,4 @@ class Client:
         return step.value
 
     def _perform(self, step: Step | Entry) -> Any:
-        if isinstance(step, Entry | Pause):
-            if isinstance(step, Pause):
-                time.sleep(step.seconds)
-            return None
-        try:
-            with queue_errors(self.settings):
-                match step:
-                    case Scripts():
-                        return self._perform_scripts(step)
-                    case Script():
-                        return self._perform_script(step)
-                    case Store():
-                        return self._store(step)
-                    case _:
-                        return self.redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
-        except QueueError as error:
-            return error
-
-    def _store(self, step: Store) -> Any:
-        pool = self.redis.connection_pool
-        connection = pool.get_connection()
-
-        def send() -> Any:
-            for part in step.parts():
-                connection.send_packed_command([part], check_health=False)  # type: ignore[no-untyped-call]  # redis-py's gap
-            return connection.read_response()
-
-        try:
-            return connection.retry.call_with_retry(send, lambda _error: connection.disconnect())  # type: ignore[no-untyped-call]  # redis-py's gap
-        except ResponseError:
-            raise
-        except BaseException:  # half a command has been sent
-            connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's gap
-            raise
-        finally:
-            pool.release(connection)
-
-    def _perform_script(self, script: Script) -> Any:
-        errors: list[ResponseError] = []
-        for command in scripts.ways(script.name, script.keys, script.args):
-            try:
-                return self.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
-            except ResponseError as error:
-                errors.append(error)
-                scripts.refused(errors)
-        raise AssertionError(script.name)  # `refused` has raised
-
-    def _perform_scripts(self, step: Scripts) -> list[Any]:
-        trying = scripts.ways_of_all([(script.name, script.keys, script.args) for script in step.each])
-        commands = steps.advance(trying)
-        while not isinstance(commands, Done):
-            with self.redis.pipeline(transaction=False) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
-                answer = pipe.execute(raise_on_error=False)
-            commands = steps.advance(trying, answer)
-        return [explain(each, self.settings) if isinstance(each, RedisError) else each for each in commands.value]
+        return performing.perform(self.redis, self.settings, step)

@@ -19,7 +19,7 @@ from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.messages import Loaded
-from asrq_worker.job import inference
+from asrq_worker.job import transcription
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.inference import InferenceJob
 from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, word_error_rate
@@ -92,7 +92,7 @@ def test_a_shadow_leaves_a_job_that_was_erased(tmp_path: Path, monkeypatch: pyte
         control.wake.wait(60)
         control.check()
 
-    monkeypatch.setattr(inference, "ready", never_ready)
+    monkeypatch.setattr(transcription, "ready", never_ready)
     fleet = Mock(at_work=lambda _backend: nullcontext())
     shadow = Shadow(fleet, recorded.put, chunk_s=28.0, start_s=1.0)
     audio = tmp_path / "a.f32"

@@ -38,7 +38,7 @@ from asrq_worker.queue import clock, functions, shared_keys
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.live import LiveFeed
-from asrq_worker.queue.loop import Loop, end
+from asrq_worker.queue.loop import end
 from asrq_worker.queue.outage import ride_out
 from asrq_worker.queue.outcomes import Outcomes
 from asrq_worker.queue.policy_watch import PolicyWatch
@@ -115,11 +115,6 @@ class Worker:
             self._transcriber.forget,
         )
 
-    @property
-    def _loops(self) -> list[Loop]:
-        """The threads beside the slots."""
-        return [self._policy.loop, self._keeper.loop, self._commands.loop]
-
     def start(self, *, loaded: Callable[[], None] = lambda: None) -> None:
         """Load and warm the model, then start taking jobs; `loaded` is called in between.
 
@@ -145,14 +140,13 @@ class Worker:
         for slot in self._slots:
             slot.loop.start()
         self._report("ready")
-        identity = served.identity
         _log.info(
             "worker.ready",
             name=self.name,
-            backend=identity.backend,
-            model=identity.model,
-            device=identity.device,
-            compute_type=identity.compute_type,
+            backend=served.identity.backend,
+            model=served.identity.model,
+            device=served.identity.device,
+            compute_type=served.identity.compute_type,
             load_s=round(served.load_s, 3),
             start_s=round(time.monotonic() - began, 3),
             lanes=self._settings.lanes,
@@ -177,7 +171,8 @@ class Worker:
             self._keeper.stop_all(ShutdownError("The worker is stopping."))
             if not wait_while_busy(slots, _HAND_BACK_S):
                 _log.warning("worker.unfinished", name=self.name, running=len(self._keeper.held()))
-        end([*slots, *self._loops], self._redis, self._settings)
+        others = [self._policy.loop, self._keeper.loop, self._commands.loop]
+        end([*slots, *others], self._redis, self._settings)
         self._transcriber.close()
         if any(loop.abandoned for loop in slots):
             _log.warning("worker.not_withdrawn", name=self.name, reason="Redis does not answer")
@@ -252,10 +247,7 @@ class Worker:
 
     def _report(self, state: str) -> None:
         self._state = state
-        try:
-            self._redis.hset(keys.WORKERS, self.name, self._status())
-        except (RedisError, OSError) as error:
-            _log.warning("queue.unreachable", reason=type(error).__name__)
+        self._try(lambda: self._redis.hset(keys.WORKERS, self.name, self._status()))
 
     def _status(self) -> str:
         self._offered = self._transcriber.pipeline.offers()
@@ -280,18 +272,17 @@ class Worker:
         return json.dumps(status)
 
     def _withdraw(self) -> None:
+        self._try(lambda: self._redis.hdel(keys.WORKERS, self.name))
+
+    def _try(self, tell: Callable[[], object]) -> None:
         try:
-            self._redis.hdel(keys.WORKERS, self.name)
+            tell()
         except (RedisError, OSError) as error:
             _log.warning("queue.unreachable", reason=type(error).__name__)
 
 
 def run(
-    settings: Settings,
-    shutdown: Shutdown,
-    *,
-    ready: Callable[[], None] = lambda: None,
-    metrics: Metrics | None = None,
+    settings: Settings, shutdown: Shutdown, *, ready: Callable[[], None] = lambda: None, metrics: Metrics | None = None
 ) -> None:
     """Run a worker until a signal or an operator ends it; `ready` is called when it takes jobs.
 
