@@ -62,6 +62,9 @@ def test_the_client_works_without_any_of_the_heavy_packages(bare: Path, valkey_u
         "import sys, asrq_jobs.client; print([m for m in ('numpy', 'torch', 'rq', 'asrq_worker') if m in sys.modules])"
     )
     assert _run(bare / "python", "-c", script).strip() == "[]"
+    assert _run(bare / "python", "-m", "asrq_jobs", "--version") == _run(bare / "asrq", "--version")
+    script = "from asrq_jobs.testing import FakeClient as F; c = F(lambda _: 'said'); j = c.submit(c.upload(b'x')); "
+    assert _run(bare / "python", "-c", f"{script}print(c.wait(j.id).text)") == "said\n"
 
 
 def test_a_worker_command_says_what_is_missing_and_how_it_is_added(bare: Path, wheel: Path) -> None:

@@ -21,7 +21,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.process.shutdown import Shutdown
 from asrq_worker.programs import worker as program
 from asrq_worker.queue.execution import Execution
-from asrq_worker.queue.slot import Slot
+from asrq_worker.queue.loop import Loop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 
@@ -79,13 +79,14 @@ def test_what_runs_is_finished_and_nothing_is_left(
 def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(
     client: Client, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start, before = Slot.start, psutil.Process().children()
+    start, before = Loop.start, psutil.Process().children()
 
-    def start_and_be_struck(slot: Slot) -> None:
-        start(slot)
-        signal.raise_signal(signal.SIGTERM)
+    def start_and_be_struck(loop: Loop) -> None:
+        start(loop)
+        if loop.name.endswith(".batch.1"):
+            signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Slot, "start", start_and_be_struck)
+    monkeypatch.setattr(Loop, "start", start_and_be_struck)
     settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1)
     with Shutdown() as shutdown:
         program.run(settings, shutdown)
