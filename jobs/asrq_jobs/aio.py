@@ -18,7 +18,7 @@ from asrq_jobs.connection import connect_async
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
-from asrq_jobs.live import AsyncLive, Frames
+from asrq_jobs.live import AsyncLive, Frames, Kind, append
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -108,6 +108,18 @@ class AsyncClient:
         if not (await self.submit_request(request)).created:
             await live.resume()
         return live
+
+    async def append(self, job_id: str, number: int, kind: Kind, frame: bytes) -> int:
+        """Append a frame to a live job under a number of the caller's own, as one that hands on sound for others.
+
+        Returns the number of the last one that is there; 0 asks for it. One that was there already changes nothing.
+
+        Raises:
+            QueueError: the job takes no more, frames come too fast, or Redis cannot be reached.
+            InvalidRequestError: it is no frame, or one is missing before it.
+            AudioTooLongError: the recording is as long as it may be.
+        """
+        return await self._run(append(job_id, number, kind, frame, self.settings.redis_retry_s))
 
     # Following
 

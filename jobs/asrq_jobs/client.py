@@ -16,7 +16,7 @@ from asrq_jobs.connection import connect
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
-from asrq_jobs.live import Frames, Live
+from asrq_jobs.live import Frames, Kind, Live, append
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -116,6 +116,18 @@ class Client:
         if not (self.submit_request(request)).created:
             live.resume()
         return live
+
+    def append(self, job_id: str, number: int, kind: Kind, frame: bytes) -> int:
+        """Append a frame to a live job under a number of the caller's own, as one that hands on sound for others.
+
+        Returns the number of the last one that is there; 0 asks for it. One that was there already changes nothing.
+
+        Raises:
+            QueueError: the job takes no more, frames come too fast, or Redis cannot be reached.
+            InvalidRequestError: it is no frame, or one is missing before it.
+            AudioTooLongError: the recording is as long as it may be.
+        """
+        return self._run(append(job_id, number, kind, frame, self.settings.redis_retry_s))
 
     # Following
 

@@ -8,12 +8,12 @@ import time
 import pytest
 from redis import Redis
 from support.relay import Relay
-from support.scripted_worker import ScriptedWorker
 from support.waiting import until
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.events import Event
+from asrq_jobs.testing import ScriptedWorker
 
 from .conftest import Start
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ from integration.http.test_streams import chunk
 from redis import Redis
 from support.needs import missing
 from support.waiting import until
+from websockets.sync.client import connect
 
 from asrq_jobs import keys
 from asrq_jobs.settings import Settings
@@ -144,12 +147,16 @@ def test_a_proxy_hides_nothing(
         with http.stream("POST", "/v1/audio/transcriptions", data=form, files=large) as answer:
             execution = scripted.take("batch")
             parts = answer.iter_text()
-            scripted.event(execution, chunk(0, "One."))
+            scripted.event(execution, chunk(0, "One.", until=2))
             assert "One." in next(parts)  # while the job runs
             scripted.complete(execution, "One. Two.")
             assert "transcript.text.done" in "".join(parts)
         with http.stream("POST", "/v1/audio/transcriptions", data={**form, "prompt": "again"}, files=large) as answer:
             execution = scripted.take("batch")
-            scripted.event(execution, chunk(0, "One."))
+            scripted.event(execution, chunk(0, "One.", until=2))
             assert "One." in next(answer.iter_text())
         until(lambda: redis.exists(keys.cancel(execution.job_id)))  # the gateway has seen that the client left
+        url = f"{address.replace('http', 'ws', 1)}/v1/realtime/transcription"
+        protocols: Any = ["realtime", f"openai-insecure-api-key.{KEY}"]
+        with connect(url, ssl=trust, origin=address, subprotocols=protocols) as socket:  # as the page does
+            assert json.loads(socket.recv(timeout=60))["type"] == "session.created"

@@ -31,6 +31,9 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come: the whole head, or only a part of it."""
         super().data_received(data)
+        if self.transport.get_protocol() is not self:  # it is a WebSocket now
+            self._stop_waiting()
+            return
         begun = self.cycle is not None  # as uvicorn has it at first
         if begun and not self.cycle.response_complete:
             self._stop_waiting()

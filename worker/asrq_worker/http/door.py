@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,9 +36,11 @@ _log = Log("asrq.http")
 
 _ID_HEADER = "X-Request-Id"
 _KEPT = "/v1/"  # what is below it needs a key
+_KEY_PROTOCOL = "openai-insecure-api-key."
 _FORM_BYTES = 1 << 20  # what may stand in a form beside the audio
 _HEAD_BYTES = 1 << 15  # of all headers
 _SILENT_S = 60.0  # an upload that brings nothing for so long is given up
+_DEFECT = 1011  # to a WebSocket
 _GONE = 499  # as nginx logs it
 
 
@@ -56,12 +58,14 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get(_ID_HEADER, "")
-        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
+        request_id = _request_id(headers)
         state = scope.setdefault("state", {})
         state["holder"] = None
         began, status, counted = time.monotonic(), 0, ExitStack()
@@ -105,6 +109,40 @@ class Door:
             counted.close()
             self._note(scope, request_id, status or _GONE, time.monotonic() - began)
 
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket through. Why a client may not talk is told by the route, as browsers do not show a status."""
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        state |= {"holder": None, "refused": None}
+        began, status, counted = time.monotonic(), 0, ExitStack()
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"] == "websocket.http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if refused := self._refused(headers):
+                await refused(scope, receive, told)
+                return
+            try:
+                if self._holders:
+                    state["holder"] = access.holder(_key_of(headers, scope["subprotocols"]), self._holders)
+                self._count(state["holder"], counted)
+            except (UnauthorizedError, QuotaError) as error:
+                state["refused"] = error
+            await self._app(scope, receive, told)
+        except Exception as error:  # noqa: BLE001  # as above
+            _log.defect("http.defect", error)
+            with suppress(RuntimeError):  # it is closed, or was never open
+                await send({"type": "websocket.close", "code": _DEFECT})
+        finally:
+            counted.close()
+            self._note(scope, _request_id(headers), status or _GONE, time.monotonic() - began)
+
     def _note(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         """Write into log and metrics what became of a request."""
         state, route = scope["state"], getattr(scope.get("route"), "path", None)
@@ -113,7 +151,7 @@ class Door:
         _log.info(
             "http.request",
             request=request_id,
-            method=scope["method"],
+            method=scope.get("method", "GET"),
             route=route,
             status=status,
             job=state.get("job"),
@@ -185,3 +223,14 @@ class Door:
             f"The upload has more than {self._max_mb} MiB, which is the limit.",
             hint="Send compressed audio (opus, mp3).",
         )
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(_ID_HEADER, "")
+    return given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex
+
+
+def _key_of(headers: Headers, subprotocols: Sequence[str]) -> str:
+    """Return the key of a WebSocket, as a header has it: pages cannot set one, and OpenAI has them name a protocol."""
+    named = [name.removeprefix(_KEY_PROTOCOL) for name in subprotocols if name.startswith(_KEY_PROTOCOL)]
+    return f"Bearer {named[0]}" if named else headers.get("authorization", "")

@@ -101,9 +101,7 @@ class Gateway:
         job_id = access.job_id(manner.idempotency_key or uuid.uuid4().hex, whose)
         if whose:
             await self._quota.check(whose)
-        names = self.settings.http_names
-        workers = {} if model is None or model in names else await self.client.workers()
-        wanted = None if model is None else models.chosen(model, names, workers)
+        wanted = await self._chosen(model)
         source = audio if isinstance(audio, UrlAudio) else await self._stored(audio, job_id)
         lane = manner.x_asrq_lane or self._lane(source)
         try:
@@ -114,6 +112,30 @@ class Gateway:
         if whose and submitted.created:  # one that is asked for again has been counted
             await self._quota.expect(whose, job_id)
         return submitted
+
+    async def dictate(
+        self, job_id: str, sample_rate: int, model: str | None, whose: Holder | None, **options: Any
+    ) -> None:
+        """Begin a job for sound that is being recorded: 16-bit samples, mono.
+
+        Raises:
+            RequestError, QueueError: as `submit`.
+        """
+        if whose:
+            await self._quota.check(whose)
+        wanted = await self._chosen(model)
+        try:
+            await self.client.live(id=job_id, sample_rate=sample_rate, model=wanted, **options)
+        except QueueFullError as error:
+            error.retry_after_s = await self.lanes.room_in_s("interactive")
+            raise
+        if whose:
+            await self._quota.expect(whose, job_id)
+
+    async def _chosen(self, model: str | None) -> str | None:
+        names = self.settings.http_names
+        workers = {} if model is None or model in names else await self.client.workers()
+        return None if model is None else models.chosen(model, names, workers)
 
     def _lane(self, audio: Audio) -> Lane:
         small = isinstance(audio, BlobAudio) and audio.bytes <= self.settings.http_interactive_mb * 2**20

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
+from asrq_worker.http import realtime
 from asrq_worker.http.app import create_app
 from asrq_worker.http.connections import Connection
 from asrq_worker.http.store import Store
@@ -70,6 +72,9 @@ def serving(settings: Settings, host: str, port: int, metrics: Metrics | None = 
         server_header=False,
         limit_concurrency=_REQUESTS,
         http=Connection,
+        ws=WebSocketsSansIOProtocol,
+        ws_max_size=2 * realtime.LONGEST,  # so that one that is too long can be answered
+        ws_per_message_deflate=False,  # a few bytes would become many
         timeout_graceful_shutdown=int(settings.grace_s),
     )
     server = uvicorn.Server(config)

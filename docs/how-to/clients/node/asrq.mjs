@@ -31,9 +31,9 @@ const TERMINAL = new Set(["completed", "failed", "canceled"]);
  * @typedef {{ encoding?: "pcm_s16le" | "pcm_f32le", sample_rate?: number, channels?: 1 | 2, max_s?: number }} Sound
  * @typedef {{ kind: "blob", sha256: string, bytes: number, name?: string }
  *   | { kind: "path", path: string } | { kind: "url", url: string } | { kind: "live" } & Sound} Audio
- * @typedef {"queued" | "started" | "progress" | "chunk" | "retrying" | "completed" | "failed" | "canceled"} EventType
+ * @typedef {"queued" | "started" | "progress" | "partial" | "chunk" | "retrying" | "completed" | "failed" | "canceled"} EventType
  * @typedef {{ type: EventType, at: number, depth?: number, attempt?: number, stage?: string, fraction?: number,
- *   start?: number, end?: number, text?: string, delay_s?: number, error?: ErrorInfo }} JobEvent
+ *   start?: number, end?: number, text?: string, stable?: number, delay_s?: number, error?: ErrorInfo }} JobEvent
  * @typedef {{ id: string, status: "completed" | "failed" | "canceled", text: string | null, language: string | null,
  *   duration: number | null, error: ErrorInfo | null, [field: string]: unknown }} Result
  * @typedef {{ lane?: Lane, id?: string, language?: string, [field: string]: unknown }} Options further fields of asrq.request/1

@@ -32,6 +32,15 @@ pub enum Event {
         /// What was said.
         text: String,
     },
+    /// What is being said in a live job; it replaces the one before, and a chunk replaces it.
+    Partial {
+        /// Seconds from the start of the audio.
+        start: f64,
+        /// What was heard since then.
+        text: String,
+        /// How many of its characters will not change.
+        stable: usize,
+    },
     /// This attempt failed; the job goes on by itself.
     Retrying {
         /// Seconds until the next attempt.
@@ -64,6 +73,11 @@ impl Event {
                 end: number("end").unwrap_or_default(),
                 text: text("text"),
             },
+            "partial" => Event::Partial {
+                start: number("start").unwrap_or_default(),
+                text: text("text"),
+                stable: number("stable").unwrap_or_default() as usize,
+            },
             "retrying" => Event::Retrying { delay_s: number("delay_s").unwrap_or_default(), error: error() },
             "completed" => Event::Completed,
             "failed" => Event::Failed(error()),
@@ -84,6 +98,7 @@ impl Event {
             Event::Started { .. } => "started",
             Event::Progress { .. } => "progress",
             Event::Chunk { .. } => "chunk",
+            Event::Partial { .. } => "partial",
             Event::Retrying { .. } => "retrying",
             Event::Completed => "completed",
             Event::Failed(_) => "failed",
@@ -103,7 +118,9 @@ mod tests {
 
     #[test]
     fn each_type_keeps_its_name() {
-        for kind in ["queued", "started", "progress", "chunk", "retrying", "completed", "failed", "canceled", "new"] {
+        for kind in
+            ["queued", "started", "progress", "partial", "chunk", "retrying", "completed", "failed", "canceled", "new"]
+        {
             let known = event(&format!(r#"{{"type":"{kind}","at":1}}"#));
             assert_eq!(known.kind(), kind);
             assert_eq!(known.is_terminal(), matches!(kind, "completed" | "failed" | "canceled"));
