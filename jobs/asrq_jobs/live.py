@@ -11,7 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from asrq_jobs import calls, keys
-from asrq_jobs.errors import AudioTooLongError, ErrorInfo, JobStateError, TooFastError, from_info
+from asrq_jobs.errors import (
+    AudioTooLongError,
+    BlobMissingError,
+    ErrorInfo,
+    InvalidRequestError,
+    JobStateError,
+    TooFastError,
+    from_info,
+)
 from asrq_jobs.events import Event
 from asrq_jobs.request import LiveAudio, Request
 from asrq_jobs.result import Result
@@ -24,6 +32,8 @@ if TYPE_CHECKING:  # they make what is here
 _FRAME = 1 << 16
 """Bytes of a frame at most: a script of Redis copies the last one each time."""
 _SLOWER_S = 1.0
+_HELD = 1 << 21
+"""Bytes of sound that are held after Redis has taken them, in case it loses them: a minute at 16 kHz and 16 bits."""
 
 Kind = Literal["audio", "end", "interrupted"]
 
@@ -39,6 +49,7 @@ class Frames:
         self._width = width
         self._rest = b""
         self._waiting: deque[tuple[Kind, bytes]] = deque()
+        self._held: deque[tuple[Kind, bytes]] = deque()
         self._closed = False
 
     @classmethod
@@ -60,6 +71,11 @@ class Frames:
         self._rest = sound[whole:]
         self._waiting += (("audio", sound[at : min(at + self._most, whole)]) for at in range(0, whole, self._most))
 
+    @property
+    def left_over(self) -> int:
+        """Bytes that do not make up a sample yet; after the end they are left out."""
+        return len(self._rest)
+
     def close(self, kind: Kind = "end") -> None:
         """Add the end mark, once."""
         if not self._closed:
@@ -69,10 +85,15 @@ class Frames:
     def send(self, retry_s: float) -> Calls[None]:
         """Append what waits, riding out an outage of up to `retry_s`; what is not sent after that waits on.
 
+        What Redis has taken and lost is sent again, as far as it is still held. After the end this is looked for.
+
         Raises:
+            BlobMissingError: Redis has lost more than that.
             QueueError: Redis cannot be reached, or the job takes no more.
             AudioTooLongError: the recording is as long as it may be; what waits of it is dropped.
         """
+        if self._closed and self._held and not self._waiting:
+            yield from self._look_back(retry_s)
         while self._waiting:
             kind, frame = self._waiting[0]
             try:
@@ -83,23 +104,55 @@ class Frames:
             except AudioTooLongError:  # or the end could never be sent
                 self._waiting = deque(mark for mark in self._waiting if mark[0] != "audio")
                 raise
+            if kept < self.last:
+                self._take_back(self.last - kept)
+                continue
             self.last += 1
-            self._waiting.popleft()
+            self._hold(self._waiting.popleft())
             if kept > self.last:  # somebody else feeds it
                 raise JobStateError(f"Job {self.job_id} has frames that are not ours.")
 
     def resume(self, retry_s: float) -> Calls[None]:
         """Go on after the last frame that is there, as somebody who has begun anew."""
         self.last = yield from append(self.job_id, 0, "audio", b"", retry_s)
+        self._held.clear()
+
+    def _look_back(self, retry_s: float) -> Calls[None]:
+        """Ask for the end mark; it is appended again where it alone is lost."""
+        kind, frame = self._held[-1]
+        try:
+            kept = yield from append(self.job_id, self.last, kind, frame, retry_s)
+        except JobStateError:  # all of it was heard
+            return
+        self._take_back(max(self.last - kept, 0))
+
+    def _hold(self, sent: tuple[Kind, bytes]) -> None:
+        self._held.append(sent)
+        while sum(len(frame) for _, frame in self._held) > _HELD:
+            self._held.popleft()
+
+    def _take_back(self, count: int) -> None:
+        """Let so many frames wait again that were sent last."""
+        if count > len(self._held):
+            raise BlobMissingError(
+                f"Redis has lost frames of the recording of job {self.job_id} that are not here any more.",
+                hint="Cancel the job, and record it again.",
+            )
+        for _ in range(count):
+            self._waiting.appendleft(self._held.pop())
+        self.last -= count
 
 
 def append(job_id: str, number: int, kind: Kind, frame: bytes, retry_s: float) -> Calls[int]:
-    """Append a frame and return the number of the last one that is there, which is greater if it was there before."""
+    """Append a frame and return the number of the last one that is there: a greater one if it was there before, and a
+    smaller one, nothing having been appended, if one before it is missing."""
     named = [keys.live(job_id), keys.job(job_id), keys.result(job_id), keys.LIMITS]
     script = Script("append", named, [job_id, number, kind, frame])
     answer = json.loads((yield from calls.riding_out(script, retry_s)))
     if "error" in answer:
-        raise from_info(ErrorInfo.model_validate(answer["error"]))
+        error = from_info(ErrorInfo.model_validate(answer["error"]))
+        if not isinstance(error, InvalidRequestError) or answer["last"] >= number - 1:
+            raise error
     return int(answer["last"])
 
 
@@ -118,6 +171,11 @@ class Live:
         """Number of the last frame that Redis holds; 0: none."""
         return self._frames.last
 
+    @property
+    def left_over(self) -> int:
+        """Bytes at the end that make up no whole sample: 0, unless encoding or channels are others than was said."""
+        return self._frames.left_over
+
     def append(self, sound: bytes) -> None:
         """Hand over sound as it was recorded, raw samples in pieces of any length.
 
@@ -132,7 +190,10 @@ class Live:
         self._perform(self._frames.send(self._client.settings.redis_retry_s))
 
     def end(self) -> None:
-        """Say that nothing more comes; blocks, and raises, as `append` does. May be repeated."""
+        """Say that nothing more comes; blocks, and raises, as `append` does.
+
+        May be repeated: what Redis has lost meanwhile is sent again.
+        """
         self._frames.close()
         self._perform(self._frames.send(self._client.settings.redis_retry_s))
 
@@ -167,6 +228,11 @@ class AsyncLive:
     def last(self) -> int:
         """Number of the last frame that Redis holds; 0: none."""
         return self._frames.last
+
+    @property
+    def left_over(self) -> int:
+        """As of `Live`."""
+        return self._frames.left_over
 
     async def append(self, sound: bytes) -> None:
         """Hand over sound, as `Live.append` does."""

@@ -83,6 +83,8 @@ def _recorded(client: Client, live: Live, screen: _Shown) -> Result:
             _forget_answers(client)
         with suppress(JobStateError):  # the job has ended before: its result says how
             live.end()
+        if live.left_over:
+            screen.note("the sound ends within a sample. Are --encoding and --channels right?")
         return live.wait()
     except KeyboardInterrupt:
         _forget_answers(client)

@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 
-from asrq_jobs.errors import AsrqError, AudioTooLongError, JobStateError, QueueUnreachableError, TooFastError
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioTooLongError,
+    BlobMissingError,
+    InvalidRequestError,
+    JobStateError,
+    QueueUnreachableError,
+    TooFastError,
+)
 from asrq_jobs.live import Frames
 from asrq_jobs.steps import Calls, Pause, Script
 
+MISSING = InvalidRequestError("Frame 2 is missing.")
 AWAY = QueueUnreachableError("Redis does not answer.")
 
 
@@ -98,3 +107,54 @@ def test_two_that_feed_one_job_hear_of_it() -> None:
     frames.add(b"1.")
     with pytest.raises(JobStateError, match="not ours"):
         perform(frames.send(0), kept(2))
+
+
+def test_what_redis_has_lost_is_sent_again() -> None:
+    frames = Frames("a", width=2)
+    for sound in (b"1.", b"2.", b"3."):
+        frames.add(sound)
+    perform(frames.send(0), kept(1), kept(2), kept(3))
+    frames.add(b"4.")
+    sent = perform(frames.send(0), refused(MISSING, 1), kept(2), kept(3), kept(4))
+    assert [(number, frame) for number, _, frame in sent] == [(4, b"4."), (2, b"2."), (3, b"3."), (4, b"4.")]
+    frames.close()
+    perform(frames.send(0), kept(5))
+    assert perform(frames.send(0), kept(5)) == [(5, "end", b"")], "whether it is still there is asked"
+    again = perform(frames.send(0), refused(MISSING, 3), kept(4), kept(5))
+    assert [number for number, *_ in again] == [5, 4, 5]
+    assert perform(frames.send(0), refused(JobStateError("It has ended."))) == [(5, "end", b"")]
+
+
+def test_what_redis_has_lost_and_is_not_held_any_more_is_said() -> None:
+    frames = Frames("a", width=2)
+    frame = bytes(1 << 16)
+    for number in range(1, 41):
+        frames.add(frame)
+        perform(frames.send(0), kept(number))
+    frames.add(b"..")
+    assert perform(frames.send(0), refused(MISSING, 8), *(kept(number) for number in range(9, 42)))
+    frames.add(b"..")
+    with pytest.raises(BlobMissingError, match="lost"):
+        perform(frames.send(0), refused(MISSING, 1))
+
+
+def test_who_begins_anew_holds_nothing() -> None:
+    frames = Frames("a", width=2)
+    perform(frames.resume(0), kept(7))
+    frames.add(b"8.")
+    with pytest.raises(BlobMissingError):
+        perform(frames.send(0), refused(MISSING, 5))
+
+
+def test_a_frame_that_is_none_is_no_loss() -> None:
+    frames = Frames("a", width=2)
+    frames.add(b"1.")
+    with pytest.raises(InvalidRequestError):
+        perform(frames.send(0), refused(InvalidRequestError("No frame.")))
+
+
+def test_half_a_sample_is_left_over() -> None:
+    frames = Frames("a", width=4)
+    frames.add(b"12345")
+    frames.close()
+    assert frames.left_over == 1

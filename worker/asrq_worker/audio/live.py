@@ -43,6 +43,7 @@ class Feed(Protocol):
 
         Raises:
             BlobMissingError: some of it is no longer there.
+            FetchError: some of what was read is no longer there; another attempt reads what is.
         """
 
     def interrupt(self) -> None:

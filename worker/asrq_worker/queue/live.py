@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from asrq_jobs import keys, scripts
-from asrq_jobs.errors import BlobMissingError
+from asrq_jobs.errors import BlobMissingError, FetchError
 from asrq_worker.audio.live import Arrived, End
 from asrq_worker.telemetry.logs import Log
 
@@ -25,12 +25,15 @@ class LiveFeed:
         self._redis = redis
         self._job_id = job_id
         self._last = 0
+        self._newest: dict[bytes, bytes] = {}
         self._away = False
 
     def read(self, wait_s: float) -> Arrived:
         """Return what follows; see `Feed`."""
         began = time.monotonic()
         try:
+            if self._away:
+                self._look_back()
             found = self._read(wait_s)
         except (RedisError, OSError) as error:
             if not self._away:
@@ -44,6 +47,7 @@ class LiveFeed:
             self._last += 1
             if entry_id != b"%d-0" % self._last:
                 raise BlobMissingError("Some of the recording is no longer in Redis.", hint="Record it again.")
+            self._newest = fields
             if b"end" in fields:
                 return Arrived(b"".join(sound), end=_end(fields[b"end"]))
             sound.append(fields[b"audio"])
@@ -56,6 +60,15 @@ class LiveFeed:
             scripts.load(self._redis, "append")(named, [self._job_id, self._last + 1, "interrupted", ""])
         except (RedisError, OSError) as error:
             _log.warning("live.waiting", id=self._job_id, reason=type(error).__name__)
+
+    def _look_back(self) -> None:
+        """See whether Redis still has what was read before it was away.
+
+        It may have lost frames, and the client, begun anew, have given their numbers to others.
+        """
+        there: Any = self._redis.xrange(keys.live(self._job_id), f"{self._last}-0", f"{self._last}-0")
+        if self._last and [fields for _, fields in there] != [self._newest]:
+            raise FetchError("Redis has lost some of the recording that was heard already.")
 
     def _read(self, wait_s: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block_ms = max(1, int(wait_s * 1000))
