@@ -50,7 +50,7 @@ def state(job_id: str) -> Calls[JobState]:
             tags=outcome.tags,
         )
     job = JobHash.read(raw)
-    place = (yield from _place(job_id, job.lane, job.waits_for)) if job.status == "queued" else _Place()
+    place = (yield from _place(job_id, job.lane, job.waits_for)) if job.status == rq.QUEUED else _Place()
     attempts: int = yield ("LLEN", keys.attempts(job_id))
     labels = job.labels
     return JobState(
@@ -217,7 +217,7 @@ def erase(job_id: str) -> Calls[None]:
         keys.job(job_id),
         keys.queue(lane),
         keys.intermediate(lane),
-        *(keys.registry(kind, lane) for kind in ("wip", "scheduled", "finished", "failed", "canceled")),
+        *(keys.registry(kind, lane) for kind in keys.REGISTRIES),
         keys.LEASES,
         keys.result(job_id),
         keys.events(job_id),
@@ -238,7 +238,7 @@ def lane_of(job_id: str) -> Calls[str]:
     return keys.lane_of(origin.decode()) if origin else "batch"
 
 
-def _keys(job_id: str, lane: str, registry: str, *counters: str) -> list[str]:
+def _keys(job_id: str, lane: str, registry: keys.Registry, *counters: str) -> list[str]:
     """Name what cancel.lua and retry.lua work on."""
     return [
         keys.job(job_id),

@@ -89,7 +89,7 @@ def _read(job_id: str) -> Calls[DeadLetter | str | None]:
         "HMGET", keys.job(job_id), rq.STATUS, rq.ORIGIN, rq.ENDED_AT, rq.DESCRIPTION
     )  # fmt: skip
     status, origin, ended_at, description = rq.texts(raw)
-    if status != "failed":
+    if status != rq.FAILED:
         return status
     outcome = yield from result(job_id)
     return DeadLetter(

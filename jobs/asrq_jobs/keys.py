@@ -44,9 +44,13 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final, Literal, get_args
 
 from asrq_jobs.request import Lane
 
+Registry = Literal["wip", "scheduled", "finished", "failed", "canceled"]
+"""RQ's words for its registries of jobs that do not wait; `wip` has those that run."""
+REGISTRIES: Final[tuple[Registry, ...]] = get_args(Registry)
 FUNCTION = "asrq_worker.task.transcribe"
 LEASES = "asrq:leases"
 LIMITS = "asrq:limits"
@@ -104,8 +108,8 @@ def intermediate(lane: Lane | str) -> str:
     return f"{queue(lane)}:intermediate"
 
 
-def registry(kind: str, lane: Lane | str) -> str:
-    """RQ registry of a lane; kind is wip, finished, failed, canceled or scheduled."""
+def registry(kind: Registry, lane: Lane | str) -> str:
+    """RQ registry of a lane."""
     return f"rq:{kind}:{queue_name(lane)}"
 
 

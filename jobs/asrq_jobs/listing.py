@@ -18,6 +18,7 @@ _COMMANDS: dict[Order, tuple[str, str]] = {
     "newest": ("ZREVRANK", "ZREVRANGE"),
 }
 """How to find a place, and how to get a range."""
+_REGISTRIES: dict[Status, keys.Registry] = {"completed": "finished", "failed": "failed", "canceled": "canceled"}
 _PAGE = 100
 _IDS = 5000  # that are looked through together for those that begin as asked: Redis needs about a millisecond
 _PAGES = 1000  # at most so many are gone through for a tag or a beginning, of each lane and status
@@ -97,8 +98,7 @@ def _ids(lane: Lane, status: Status, most: int, after: str | None) -> Calls[list
 def _sources(lane: Lane, status: Status) -> Calls[list[tuple[str, Order]]]:
     """Name what holds the jobs of a status, first what comes first."""
     if status != "queued":
-        kind = "finished" if status == "completed" else status
-        return [(keys.registry(kind, lane), "newest")]
+        return [(keys.registry(_REGISTRIES[status], lane), "newest")]
     queues: list[bytes] = yield ("SMEMBERS", keys.RQ_QUEUES)
     apart: list[tuple[str, Order]] = [(keys.waiting(lane, need), "list") for need in keys.needs(lane, queues)]
     return [(keys.queue(lane), "list"), *apart, (keys.registry("scheduled", lane), "soonest")]

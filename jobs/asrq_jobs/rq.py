@@ -21,19 +21,25 @@ from asrq_jobs.result import Result
 from asrq_jobs.states import Status
 from asrq_jobs.timestamp import iso
 
+QUEUED: Final = "queued"
+SCHEDULED: Final = "scheduled"
+STARTED: Final = "started"
+FINISHED: Final = "finished"
+FAILED: Final = "failed"
+"""RQ's words for a job's status, those that are asked for one by one."""
 FROM_RQ: Final[Mapping[str, Status]] = {
-    "queued": "queued",
-    "scheduled": "queued",
-    "started": "processing",
-    "finished": "completed",
-    "failed": "failed",
+    QUEUED: "queued",
+    SCHEDULED: "queued",
+    STARTED: "processing",
+    FINISHED: "completed",
+    FAILED: "failed",
     "canceled": "canceled",
     "stopped": "canceled",
 }
 """RQ's words for a job's status, in the protocol's."""
-ENDED: Final = frozenset({"finished", "failed", "canceled", "stopped"})
+ENDED: Final = frozenset({FINISHED, FAILED, "canceled", "stopped"})
 """RQ's words for jobs that have ended."""
-MAY_RUN: Final = frozenset({"queued", "scheduled", "started", "failed"})
+MAY_RUN: Final = frozenset({QUEUED, SCHEDULED, STARTED, FAILED})
 """RQ's words for jobs that may still run, one that has failed by hand, and so need their uploads."""
 
 STATUS: Final = "status"

@@ -51,7 +51,7 @@ class Throughput(_Part):
     changed: int
 
 
-class ClipReport(_Part):
+class _ClipReport(_Part):
     """One clip alone; `wer` in percent, None without a reference."""
 
     name: str
@@ -82,7 +82,7 @@ class TargetReport(_Part):
     warnings: dict[str, int]
     failures: dict[str, int]
     refused: dict[str, str]
-    clips: tuple[ClipReport, ...]
+    clips: tuple[_ClipReport, ...]
 
 
 class Report(_Part):
@@ -182,9 +182,9 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def _clip(clip: Clip, heard: Transcribed) -> ClipReport:
+def _clip(clip: Clip, heard: Transcribed) -> _ClipReport:
     result = heard.result
-    return ClipReport(
+    return _ClipReport(
         name=clip.name,
         language=clip.language,
         seconds=result.duration,

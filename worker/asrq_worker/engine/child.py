@@ -26,7 +26,7 @@ log = logging.getLogger("asrq_worker.engine.child")  # not __main__
 Send = Callable[[Message], None]
 
 
-class EngineChild:
+class _EngineChild:
     """Handles the parent's messages: first one `load`, then batches, each in a thread of its own."""
 
     def __init__(self, send: Send) -> None:
@@ -107,4 +107,4 @@ def _read(ref: ChunkRef) -> Chunk | AsrqError:
 
 
 if __name__ == "__main__":
-    serve(EngineChild)
+    serve(_EngineChild)

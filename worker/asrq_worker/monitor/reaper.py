@@ -25,7 +25,7 @@ from asrq_worker.reaper.reaper import Report
 _Values = dict[tuple[str, ...], float]
 
 _ACTIONS = tuple(found.name for found in fields(Report) if found.name not in {"leading", "suspected"})
-_REGISTRIES = {"scheduled": "scheduled", "running": "wip", "dead": "failed"}
+_REGISTRIES: dict[str, keys.Registry] = {"scheduled": "scheduled", "running": "wip", "dead": "failed"}
 """Our words for RQ's registries."""
 _COUNTED = (
     "completed", "failed", "canceled", "expired", "retry", "front", "refused",

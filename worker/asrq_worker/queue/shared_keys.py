@@ -21,7 +21,6 @@ from asrq_worker.telemetry.logs import Log
 _log = Log("asrq.queue")
 
 _KEPT_S = 7 * 86_400
-_REGISTRIES = ("wip", "scheduled", "finished", "failed", "canceled")
 TYPES: Final[Mapping[str, str]] = {
     keys.LEASES: "zset",
     keys.WEBHOOKS: "zset",
@@ -37,7 +36,7 @@ TYPES: Final[Mapping[str, str]] = {
     keys.RQ_WORKERS: "set",
     **{keys.rq_workers(lane): "set" for lane in LANES},
     **{of(lane): "list" for lane in LANES for of in (keys.queue, keys.intermediate)},
-    **{keys.registry(kind, lane): "zset" for lane in LANES for kind in _REGISTRIES},
+    **{keys.registry(kind, lane): "zset" for lane in LANES for kind in keys.REGISTRIES},
 }
 """The keys that all jobs share, with the types of what they hold."""
 

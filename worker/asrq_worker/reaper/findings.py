@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from asrq_jobs import rq
 from asrq_jobs.errors import AsrqError, CanceledError, WorkerLostError
 from asrq_jobs.presence import STOPPED
 from asrq_jobs.request import LANES, Request
@@ -81,7 +82,7 @@ def _of_jobs(seen: Snapshot) -> Iterator[Finding]:
         yield from (Finding("recovered", job_id, lane) for job_id in places.dequeued)
     for job_id, job in seen.jobs.items():
         lane = job.lane or next((lane for lane in LANES if (lane, job_id) in waiting), LANES[0])
-        if job.status == "queued" and job.lane and _overdue(job, now=seen.at):
+        if job.status == rq.QUEUED and job.lane and _overdue(job, now=seen.at):
             yield Finding("expired", job_id, lane)
         elif job_id in seen.lost or _misplaced(job, waits=(lane, job_id) in waiting):
             yield Finding("reconciled", job_id, lane, waiting.get((lane, job_id), ""))
@@ -103,11 +104,11 @@ def _misplaced(job: SeenJob, *, waits: bool) -> bool:
         return False
     if job.status in ENDED:
         return waits or job.traces or not job.expires
-    if job.status == "queued":
+    if job.status == rq.QUEUED:
         return job.expires
-    if job.status == "scheduled":
+    if job.status == rq.SCHEDULED:
         return job.expires or not job.scheduled
-    return job.status == "started"
+    return job.status == rq.STARTED
 
 
 def _of_needs(seen: Snapshot) -> Iterator[Finding]:
@@ -135,7 +136,7 @@ def _of_executions(seen: Snapshot, held: Set[str]) -> Iterator[Finding]:
     for lane, places in seen.lanes.items():
         for job_id, execution_id in places.started:
             lease = Execution(job_id, execution_id, lane, "").lease
-            lost = job_id not in held and seen.jobs.get(job_id, SeenJob()).status == "started"
+            lost = job_id not in held and seen.jobs.get(job_id, SeenJob()).status == rq.STARTED
             if lease not in seen.leases and not lost:
                 yield Finding("forgotten", lease)
 

@@ -35,6 +35,7 @@ from asrq_worker.telemetry.logs import Log
 _log = Log("asrq.reaper")
 
 _MOST = 200  # lapsed leases recovered in one round, so that a round stays short
+_ENDED: tuple[keys.Registry, ...] = ("finished", "failed", "canceled")
 _EXPECTED: frozenset[str] = frozenset({"due", "renewed"})  # part of the life of a sound queue
 
 
@@ -203,7 +204,7 @@ class Reaper:
         """Forget registry entries that have lapsed, as RQ's maintenance would, and webhooks that nobody delivers;
         and bring back what clients call, should the server have lost it."""
         for lane in LANES:
-            for kind in ("finished", "failed", "canceled"):
+            for kind in _ENDED:
                 with self._apart(keys.registry(kind, lane)):
                     self._redis.zremrangebyscore(keys.registry(kind, lane), 0, now)
         functions.publish(self._redis, replace=False)

@@ -121,7 +121,7 @@ class Scanner:
         )
         ttls = self._each(ids, lambda pipe, job_id: pipe.ttl(keys.job(job_id)))
         jobs = {job_id: _job(fields[job_id], ttl_s=ttls[job_id]) for job_id in ids}
-        retries = [job_id for job_id, job in jobs.items() if job.status == "scheduled"]
+        retries = [job_id for job_id, job in jobs.items() if job.status == rq.SCHEDULED]
         scores = self._each(
             retries, lambda pipe, job_id: pipe.zscore(keys.registry("scheduled", jobs[job_id].lane or ""), job_id)
         )

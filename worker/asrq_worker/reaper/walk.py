@@ -7,6 +7,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
+from asrq_jobs import rq
 from asrq_worker.reaper.snapshot import SeenJob
 
 
@@ -73,7 +74,7 @@ class Walk:
         """Decide which of the jobs looked at wait on no list; `passed` are those on one or in transit, lane and id."""
         lost = set()
         for job_id, job in jobs.items():
-            if job.status != "queued" or job.lane is None or (job.lane, job_id) in passed:
+            if job.status != rq.QUEUED or job.lane is None or (job.lane, job_id) in passed:
                 self._sought.pop(job_id, None)
                 continue
             self._sought[job_id] = min(self._proof, self._sought.get(job_id, self._proof))
