@@ -2,7 +2,7 @@
 
 Each class carries its protocol `code`, the `stage` of the job's life it belongs to, whether trying again may
 help (`retryable`) and, where there is one, a default `hint`: what to do about it. The document form,
-`ErrorInfo`, is what stands in results, events and logs.
+`ErrorInfo`, is what results, events and logs have.
 
     AsrqError
     ├── RequestError                 the caller's mistake; never retried

@@ -12,7 +12,7 @@ Stage = Literal["request", "queue", "setup", "fetch", "decode", "inference", "co
 
 
 class ErrorInfo(BaseModel):
-    """An error as it stands in `asrq.result/1`, in events and in `--json` output."""
+    """An error as a document: in `asrq.result/1`, in events and in `--json` output."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

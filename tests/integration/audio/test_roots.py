@@ -1,4 +1,4 @@
-"""Somebody who may write in a folder of audio swaps what lies there for a link while it is opened."""
+"""Somebody who may write in a folder of audio swaps a file there for a link while it is opened."""
 
 from __future__ import annotations
 

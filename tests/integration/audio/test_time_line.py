@@ -1,4 +1,4 @@
-"""Sound lies where a player would play it: late beginnings, gaps, frames that are no sound, other clocks."""
+"""Sound is where a player would play it: late beginnings, gaps, frames that are no sound, other clocks."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_it_is_known_from_the_second_look_on(
 
 
 def test_where_it_may_not_look_it_says_so(redis: Redis, valkey_url: str) -> None:
-    redis.set(keys.STATS, "spoilt")
+    redis.set(keys.STATS, "damaged")
 
     async def look() -> int | None:
         async with AsyncClient(Settings(redis_url=valkey_url)) as client:

@@ -1,4 +1,4 @@
-"""A job that leaves the language open: one for the recording, however its pieces come and whoever resumes it."""
+"""A job that leaves the language open: one for the recording, however its pieces come and whichever worker resumes."""
 
 from __future__ import annotations
 

@@ -60,14 +60,14 @@ def test_a_job_that_waits_for_its_retry_is_canceled(server: Server) -> None:
     assert server.changed() == {name: held for name, held in expected.items() if name != "rq:queue:asrq-<lane>"}
 
 
-@pytest.mark.parametrize("spoilt", [False, True])
-def test_a_job_that_waits_for_a_certain_worker_is_canceled(server: Server, spoilt: bool) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_job_that_waits_for_a_certain_worker_is_canceled(server: Server, damaged: bool) -> None:
     job, lane = {"status": "queued", "waits_for": "qwen"}, {"rq:queue:asrq-<lane>": ["next"]}
     server.put(
-        WAITS | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": "spoilt" if spoilt else ["job", "next"]} | lane
+        WAITS | {"rq:job:<id>": job, "rq:queue:asrq-<lane>@qwen": "damaged" if damaged else ["job", "next"]} | lane
     )
     assert cancel(server) == "canceled"
-    apart = {} if spoilt else {"rq:queue:asrq-<lane>@qwen": ["next"]}
+    apart = {} if damaged else {"rq:queue:asrq-<lane>@qwen": ["next"]}
     expected = {name: held for name, held in CANCELED.items() if name != "rq:queue:asrq-<lane>"}
     assert server.changed() == expected | apart | {"rq:job:<id>": (job | {"status": "canceled"}, 600)}
 
@@ -96,13 +96,13 @@ def test_a_job_whose_lease_has_lapsed_is_canceled(server: Server, status: str) -
     assert cancel(server) == "ended"
 
 
-@pytest.mark.parametrize("spoilt", LANES)
-def test_a_job_that_waits_is_canceled_though_shared_keys_have_the_wrong_type(server: Server, spoilt: str) -> None:
+@pytest.mark.parametrize("damaged", LANES)
+def test_a_job_that_waits_is_canceled_though_shared_keys_have_the_wrong_type(server: Server, damaged: str) -> None:
     """One place of a waiting job has the right type: otherwise it would be in neither."""
-    shared = (spoilt, "rq:canceled:asrq-<lane>", "asrq:stats")
-    (place,) = set(LANES) - {spoilt}
+    shared = (damaged, "rq:canceled:asrq-<lane>", "asrq:stats")
+    (place,) = set(LANES) - {damaged}
     waits: State = {"rq:queue:asrq-<lane>": ["job"], "rq:scheduled:asrq-<lane>": {"job": 1}}
-    server.put(WAITS | {place: waits[place]} | dict.fromkeys(shared, "spoilt"))
+    server.put(WAITS | {place: waits[place]} | dict.fromkeys(shared, "damaged"))
     assert cancel(server) == "canceled"
     assert server.changed() == {name: held for name, held in CANCELED.items() if name not in shared} | {place: None}
 
@@ -113,11 +113,11 @@ def test_a_job_that_waits_is_canceled_though_shared_keys_have_the_wrong_type(ser
         ("started", {}, ["next"]),
         ("started", leased(1e6), ["next", "job"]),
         ("started", leased(1e6, -1e6), ["next"]),
-        ("started", {"asrq:leases": "spoilt"}, ["next"]),
+        ("started", {"asrq:leases": "damaged"}, ["next"]),
         ("queued", leased(-1e6, 1e6), ["next"]),
         ("canceled", leased(1e6), ["next"]),
     ],
-    ids=["lease lost", "and listed", "held twice", "spoilt", "RQ has queued it", "RQ has canceled it"],
+    ids=["lease lost", "and listed", "held twice", "damaged", "RQ has queued it", "RQ has canceled it"],
 )
 def test_a_job_that_was_taken_is_marked_and_its_worker_told(
     server: Server, status: str, leases: State, lane: list[str]
@@ -204,7 +204,7 @@ def test_a_dead_job_is_retried(server: Server, status: str) -> None:
 
 def test_a_dead_job_is_retried_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>", "rq:failed:asrq-<lane>", "rq:canceled:asrq-<lane>")
-    server.put(DEAD | dict.fromkeys(shared, "spoilt"))
+    server.put(DEAD | dict.fromkeys(shared, "damaged"))
     assert server.run("retry", "job", "event", "read no more") == "queued"
     assert server.changed() == {name: held for name, held in RETRIED.items() if name not in shared}
 
@@ -421,7 +421,7 @@ def test_a_limit_that_is_none_is_not_heeded(server: Server, limit: str, kept: in
 
 
 def test_a_job_is_submitted_though_shared_keys_have_the_wrong_type(server: Server) -> None:
-    server.put({"asrq:limits": "spoilt", "rq:queues": "spoilt"})
+    server.put({"asrq:limits": "damaged", "rq:queues": "damaged"})
     assert submit(server) == {"id": "job", "status": "queued", "created": True, "depth": 1}
     assert server.changed()["rq:queue:asrq-batch"] == ["job"]
 
@@ -432,7 +432,7 @@ def test_jobs_that_wait_for_a_certain_worker_fill_their_lane(server: Server) -> 
     }
     server.put(
         lists
-        | {"rq:queue:asrq-batch@spoilt": "spoilt", "rq:queues": {*lists, "rq:queue:asrq-batch@spoilt", "another"}}
+        | {"rq:queue:asrq-batch@damaged": "damaged", "rq:queues": {*lists, "rq:queue:asrq-batch@damaged", "another"}}
         | {"asrq:limits": {"depth:batch": "5"}}
     )
     assert submit(server)["depth"] == 5

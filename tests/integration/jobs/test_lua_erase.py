@@ -68,7 +68,7 @@ def test_a_lane_that_is_not_its_own_is_not_searched(server: Server) -> None:
 
 def test_shared_keys_may_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate", "asrq:leases", *REGISTRIES)
-    server.put(job("queued") | dict.fromkeys(shared, "spoilt"))
+    server.put(job("queued") | dict.fromkeys(shared, "damaged"))
     assert erase(server) == "erased"
     assert server.changed() == {"rq:job:<id>": None}
 
@@ -153,7 +153,7 @@ def test_who_needs_an_upload_is_found_among_many(server: Server) -> None:
 
 
 def test_where_it_is_not_known_who_needs_an_upload_nothing_is_touched(server: Server) -> None:
-    server.put(TRACE | {BLOB: "audio", USES: "spoilt"})
+    server.put(TRACE | {BLOB: "audio", USES: "damaged"})
     with pytest.raises(Exception, match="WRONGTYPE"):
         erase(server)
     assert server.changed() == {}

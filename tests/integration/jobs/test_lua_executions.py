@@ -69,10 +69,10 @@ def test_a_job_begins_though_there_is_a_result_that_is_none(server: Server, resu
 
 def test_a_job_begins_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:queue:asrq-<lane>:intermediate", "rq:wip:asrq-<lane>", "rq:worker:<worker>:executions")
-    server.put(WAITS | dict.fromkeys(shared, "spoilt"))
+    server.put(WAITS | dict.fromkeys(shared, "damaged"))
     assert server.call("begin", **BEGIN)[0] == "started"
     expected = {name: held for name, held in BEGUN.items() if name not in shared}
-    assert begun(server) == expected | {"rq:worker:<worker>:executions": ("spoilt", 5000)}
+    assert begun(server) == expected | {"rq:worker:<worker>:executions": ("damaged", 5000)}
 
 
 def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
@@ -92,10 +92,10 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
     assert server.changed() == (TAKEN_OUT if job else {"rq:queue:asrq-<lane>:intermediate": ["other"]})
 
 
-@pytest.mark.parametrize("registry", [None, "spoilt"])
+@pytest.mark.parametrize("registry", [None, "damaged"])
 def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | None) -> None:
-    spoilt = {"rq:finished:asrq-<lane>": registry} if registry else {}
-    server.put(WAITS | spoilt | {"asrq:result:<id>": '{"status":"completed"}'})
+    damaged = {"rq:finished:asrq-<lane>": registry} if registry else {}
+    server.put(WAITS | damaged | {"asrq:result:<id>": '{"status":"completed"}'})
     assert server.call("begin", **BEGIN) == ["done", [], 0, 0, NOW]
     listed = {} if registry else {"rq:finished:asrq-<lane>": {"<id>": from_now(5000)}}
     assert server.changed() == TAKEN_OUT | listed | {
@@ -103,19 +103,19 @@ def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | Non
     }
 
 
-@pytest.mark.parametrize("spoilt", [False, True])
-def test_leases_are_renewed(server: Server, spoilt: bool) -> None:
+@pytest.mark.parametrize("damaged", [False, True])
+def test_leases_are_renewed(server: Server, damaged: bool) -> None:
     """Of what moves; one that is gone is not made anew."""
     server.put(
-        {"asrq:leases": "spoilt" if spoilt else {"batch/moves/1": 1, "batch/hangs/1": 1, "batch/other/1": 1}}
+        {"asrq:leases": "damaged" if damaged else {"batch/moves/1": 1, "batch/hangs/1": 1, "batch/other/1": 1}}
         | {"asrq:cancel:gone": "1", "asrq:cancel:hangs": "1", "asrq:cancel:moves": ["no mark"]}
     )
     given = {"moves": True, "hangs": False, "gone": True}
     held = [{"id": job_id, "lease": f"batch/{job_id}/1", "moving": moving} for job_id, moving in given.items()]
     answer = server.call("renew", leases=held, lease_s=30)
-    assert answer == [[1, 0], [1, 1], [int(spoilt), 1]]
+    assert answer == [[1, 0], [1, 1], [int(damaged), 1]]
     renewed = {"asrq:leases": {"batch/moves/1": from_now(30), "batch/hangs/1": 1, "batch/other/1": 1}}
-    assert server.changed() == ({} if spoilt else renewed)
+    assert server.changed() == ({} if damaged else renewed)
 
 
 NOTE: State = {
@@ -320,7 +320,7 @@ def test_a_job_ends_without_a_history(server: Server) -> None:
 
 def test_a_job_ends_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     shared = ("rq:wip:asrq-<lane>", "rq:worker:<worker>:executions", "asrq:stats", "asrq:webhooks", PLACES["failed"])
-    server.put(HELD | dict.fromkeys(shared, "spoilt"))
+    server.put(HELD | dict.fromkeys(shared, "damaged"))
     assert end(server, "failed", delivery="delivery") == 1
     expected = ENDED | ended_as("failed") | told("2") | KEPT
     assert server.changed() == {name: held for name, held in expected.items() if name not in shared}
@@ -328,7 +328,7 @@ def test_a_job_ends_though_shared_keys_have_the_wrong_type(server: Server) -> No
 
 @pytest.mark.parametrize("outcome", ["front", "retry"])
 def test_a_job_is_given_back_though_it_finds_no_place(server: Server, outcome: str) -> None:
-    server.put(HELD | {PLACES[outcome]: "spoilt"})
+    server.put(HELD | {PLACES[outcome]: "damaged"})
     assert end(server, outcome) == 1
     assert server.changed()["rq:job:<id>"]["status"] in {"queued", "scheduled"}
     assert PLACES[outcome] not in server.changed()
@@ -349,7 +349,7 @@ def test_an_execution_without_a_lease_ends_nothing(server: Server) -> None:
 
 
 def test_an_execution_without_a_lease_ends_nothing_though_the_events_have_the_wrong_type(server: Server) -> None:
-    server.put(HELD | {"asrq:leases": {"<lane>/<id>/other": 1030}, "asrq:events:<id>": "spoilt"})
+    server.put(HELD | {"asrq:leases": {"<lane>/<id>/other": 1030}, "asrq:events:<id>": "damaged"})
     assert end(server, "retry") == 0
     assert server.changed() == {}
 
@@ -370,7 +370,7 @@ def test_an_execution_without_a_lease_ends_nothing_though_the_events_have_the_wr
         }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None, "rq:queue:asrq-<lane>": ["<id>", "next"]}),
         ({
             "rq:queue:asrq-<lane>:intermediate": ["<id>"], "rq:job:<id>": {"status": "queued"},
-            "rq:queue:asrq-<lane>": "spoilt",
+            "rq:queue:asrq-<lane>": "damaged",
         }, "requeued", {"rq:queue:asrq-<lane>:intermediate": None}),
     ],
 )  # fmt: skip
@@ -428,10 +428,10 @@ def test_what_does_not_wait_is_not_passed_on(server: Server, job: State | None) 
 def test_shared_keys_may_have_the_wrong_type_when_a_job_is_passed_on(server: Server) -> None:
     """Then it is on no list that anybody knows, and the reaper finds it."""
     shared = ("rq:queue:asrq-<lane>@<need>", "rq:queues")
-    server.put(DEQUEUED | dict.fromkeys(shared, "spoilt"))
+    server.put(DEQUEUED | dict.fromkeys(shared, "damaged"))
     assert pass_on(server) == "passed"
     assert server.changed() == {name: held for name, held in PASSED.items() if name not in shared}
-    server.put({"rq:queue:asrq-<lane>:intermediate": "spoilt"})
+    server.put({"rq:queue:asrq-<lane>:intermediate": "damaged"})
     assert pass_on(server) == "none"
 
 
@@ -465,7 +465,7 @@ def test_an_id_without_a_job_is_taken_first_to_be_dropped(server: Server) -> Non
 
 
 def test_a_list_of_the_wrong_type_is_left_alone(server: Server) -> None:
-    server.put({LANE: "spoilt", f"{LANE}@qwen": ["a"]} | enqueued(a="2026-01-01"))
+    server.put({LANE: "damaged", f"{LANE}@qwen": ["a"]} | enqueued(a="2026-01-01"))
     assert take(server, "qwen") == "a"
     assert take(server, "qwen") is None
 

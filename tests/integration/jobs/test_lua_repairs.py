@@ -36,7 +36,7 @@ def test_a_retry_moves_when_it_is_due(
 def test_a_retry_whose_lane_has_the_wrong_type_waits_where_the_reaper_finds_it(server: Server) -> None:
     server.put(
         {"rq:job:<id>": {"status": "scheduled"}, "rq:scheduled:asrq-<lane>": {"<id>": 1}}
-        | {"rq:queue:asrq-<lane>": "spoilt"}
+        | {"rq:queue:asrq-<lane>": "damaged"}
     )
     assert server.call("enqueue_due", **JOB, by=100) == 1
     assert server.changed() == {
@@ -109,7 +109,7 @@ def test_a_job_that_waited_for_a_certain_worker_for_too_long_ends(server: Server
 def test_a_job_that_waited_for_too_long_ends_though_shared_keys_have_the_wrong_type(server: Server) -> None:
     lanes = ("rq:queue:asrq-<lane>", "rq:queue:asrq-<lane>:intermediate")
     shared = (*lanes, "rq:failed:asrq-<lane>", "asrq:stats", "asrq:webhooks")
-    server.put(WAITED | dict.fromkeys(shared, "spoilt"))
+    server.put(WAITED | dict.fromkeys(shared, "damaged"))
     assert expire(server, delivery="delivery") == 1
     assert server.changed() == {name: held for name, held in EXPIRED.items() if name not in shared}
 
@@ -161,7 +161,7 @@ STARTED: State = {
         (QUEUED, {"rq:queue:asrq-<lane>": ["<id>", "next"]}),
         (APART, {}),
         (APART | {"rq:queue:asrq-<lane>@qwen": ["other"]}, BACK),
-        (APART | {"rq:queue:asrq-<lane>@qwen": "spoilt"}, BACK),
+        (APART | {"rq:queue:asrq-<lane>@qwen": "damaged"}, BACK),
         (APART | {"rq:queues": {"rq:queue:asrq-<lane>"}}, BACK),
         (APART | {"rq:queue:asrq-<lane>@qwen": ["other"], "rq:queue:asrq-<lane>": ["<id>"]}, {}),
         (SCHEDULED | {"rq:scheduled:asrq-<lane>": {"<id>": 2000}}, {}),
@@ -174,7 +174,7 @@ STARTED: State = {
             "asrq:leases": STARTED["asrq:leases"] | {"<lane>/<id>/last": 1000}
         }),
     ],
-    ids=["queued", "taken", "queued nowhere", "apart", "apart nowhere", "apart spoilt", "apart unregistered",
+    ids=["queued", "taken", "queued nowhere", "apart", "apart nowhere", "apart damaged", "apart unregistered",
          "apart before", "scheduled", "scheduled nowhere", "started", "lost", "lost, RQ knows"],
 )  # fmt: skip
 def test_a_job_that_goes_on_is_where_its_status_says(server: Server, before: State, changes: State) -> None:
@@ -279,6 +279,6 @@ def test_a_delivery_is_settled_once(server: Server, counter: str | None, changes
 
 
 def test_a_delivery_is_settled_though_the_counters_have_the_wrong_type(server: Server) -> None:
-    server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "spoilt"})
+    server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "damaged"})
     assert settle(server, "webhooks_delivered") == 1
     assert server.changed() == {"asrq:webhooks": {"other": 1}}

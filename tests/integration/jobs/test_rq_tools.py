@@ -1,4 +1,4 @@
-"""RQ's own tools on our jobs (`rq requeue`, `rq empty`, plain rq-dashboard): whoever waits learns what became of one.
+"""RQ's own tools on our jobs (`rq requeue`, `rq empty`, plain rq-dashboard): clients learn what became of one.
 
 What each tool does is said in docs/how-to/use-the-dashboard.md.
 """

@@ -373,8 +373,8 @@ def test_a_client_of_before_cancels_what_waits_apart(client: Client, fleet: Flee
 RUINS: dict[str, Any] = {
     "the list is not registered": lambda redis: redis.srem(keys.RQ_QUEUES, APART),
     "the register is gone": lambda redis: redis.delete(keys.RQ_QUEUES),
-    "the register is spoilt": lambda redis: redis.set(keys.RQ_QUEUES, "x"),
-    "the list is spoilt": lambda redis: redis.set(APART, "x"),
+    "the register is damaged": lambda redis: redis.set(keys.RQ_QUEUES, "x"),
+    "the list is damaged": lambda redis: redis.set(APART, "x"),
     "the list is gone": lambda redis: redis.delete(APART),
     "the job is on no list": lambda redis: redis.lrem(APART, 0, "job"),
     "the job is on another's list": lambda redis: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.security.spoiling import reaping, spoil
+from integration.security.damaging import reaping, spoil
 from redis import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
 from support.host import serving, transcribed
@@ -45,13 +45,13 @@ def test_a_reaper_moves_a_wrong_type_and_a_dry_run_only_says_so(redis: Redis, cl
     redis.set(keys.LEADER, "another", px=10_000)
     for key in (keys.LEASES, keys.queue("batch"), keys.RQ_WORKERS, keys.WORKERS):
         spoil(redis, key)
-    spoilt = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
+    damaged = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
     reaper = Reaper(redis, client.settings)
-    assert reaper.run_once(dry_run=True) == Report(True, spoilt=spoilt)
-    assert shared_keys.wrong_types(redis).keys() == set(spoilt)
-    assert reaper.run_once() == Report(leading=False, spoilt=spoilt), "whether it leads or not"
+    assert reaper.run_once(dry_run=True) == Report(True, damaged=damaged)
+    assert shared_keys.wrong_types(redis).keys() == set(damaged)
+    assert reaper.run_once() == Report(leading=False, damaged=damaged), "whether it leads or not"
     assert shared_keys.wrong_types(redis) == {}
-    assert set(shared_keys.left_aside(redis)) == set(map(keys.aside, spoilt))
+    assert set(shared_keys.left_aside(redis)) == set(map(keys.aside, damaged))
 
 
 def test_a_wrong_type_during_a_round_does_not_end_it(
@@ -111,12 +111,12 @@ def test_a_reader_that_is_refused_ends_the_look(redis: Redis, client: Client, mo
 
 @pytest.mark.parametrize("verdict", ["retry", "front"])
 def test_a_job_that_goes_on_and_finds_no_place_comes_back(redis: Redis, client: Client, verdict: EndVerdict) -> None:
-    spoilt = keys.registry("scheduled", "batch") if verdict == "retry" else keys.queue("batch")
+    damaged = keys.registry("scheduled", "batch") if verdict == "retry" else keys.queue("batch")
     client.submit(AUDIO, id="job", retries=1)
     redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     execution = Execution("job", "first", "batch", "host.batch.1")
     assert execution.begin(redis, lease_s=3).verdict == "started"
-    spoil(redis, spoilt)
+    spoil(redis, damaged)
     event = Event(type="retrying", at=time.time(), attempt=1, delay_s=0.0)
     assert execution.end(redis, Ending(verdict, event), audio=AUDIO, blob_ttl_s=60)
     with (

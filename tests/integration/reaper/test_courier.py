@@ -191,7 +191,7 @@ def test_labels_of_a_later_job_under_the_same_id_are_not_told(client: Client, re
 
 
 def test_a_job_that_is_spoilt_is_announced_without_labels(redis: Redis, receiver: Receiver) -> None:
-    redis.set(keys.job("a"), "spoilt")
+    redis.set(keys.job("a"), "damaged")
     assert labels(delivered(redis, receiver)) == {}
 
 
@@ -311,7 +311,7 @@ def test_a_try_under_way_does_not_keep_the_courier_from_ending(
 
 @pytest.mark.usefixtures("at_work")
 def test_a_counter_of_the_wrong_type_repeats_no_delivery(redis: Redis, receiver: Receiver) -> None:
-    redis.set(keys.STATS, "spoilt")
+    redis.set(keys.STATS, "damaged")
     leave(redis, receiver.url)
     assert receiver.came.acquire(timeout=60)
     until(lambda: not left(redis))

@@ -154,7 +154,7 @@ def test_the_gateway_may_look_at_the_queue(server: Server, denied: Callable[[], 
 def test_the_reaper_may_move_a_wrong_type(server: Server, denied: Callable[[], list[Denied]]) -> None:
     with Redis.from_url(_url(server, "admin")) as admin, connect(Settings(redis_url=_url(server, "reaper"))) as redis:
         admin.set(keys.LEASES, "rubbish")
-        assert Reaper(redis, Settings()).run_once().spoilt == (keys.LEASES,)
+        assert Reaper(redis, Settings()).run_once().damaged == (keys.LEASES,)
         assert admin.get(keys.aside(keys.LEASES)) == b"rubbish"
     assert denied() == []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.security.spoiling import reaping, spoil
+from integration.security.damaging import reaping, spoil
 from redis import Redis
 from support.ledger import contradictions
 from support.waiting import until
@@ -70,7 +70,7 @@ def test_one_key_of_the_wrong_type_costs_no_job(
             assert contradictions(client, job_id) == []
     assert client.redis.type(key) in {b"none", shared_keys.TYPES[key].encode()}
     assert client.redis.ttl(keys.aside(key)) > 0
-    (told,) = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "queue.spoilt"]
+    (told,) = [vars(record)["asrq_fields"] for record in caplog.records if record.message == "queue.damaged"]
     assert (told["key"], told["moved_to"]) == (key, keys.aside(key))
     assert defects(caplog) == []
 

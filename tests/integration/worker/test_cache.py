@@ -123,12 +123,12 @@ def test_a_queue_of_the_wrong_type_or_away_costs_the_reuse_only(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = Held(client, "first")
-    client.redis.rpush(keys.cache(KEY), "spoilt")
+    client.redis.rpush(keys.cache(KEY), "damaged")
     assert first.reuse() is None
     assert "journal.lossy" in caplog.text
     client.redis.delete(keys.cache(KEY))
     assert first.reuse() is None
-    client.redis.set(keys.result("first"), "spoilt")
+    client.redis.set(keys.result("first"), "damaged")
     assert Held(client, "second").reuse() == "busy"
     client.redis.zrem(keys.LEASES, first.execution.lease)
     assert Held(client, "third").reuse() is None

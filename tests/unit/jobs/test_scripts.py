@@ -72,13 +72,13 @@ def test_several_scripts_go_at_once_and_only_what_was_asked_in_the_wrong_way_goe
     calls = [("cancel", ["key"], [job_id]) for job_id in ("one", "two", "three")]
     trying = scripts.ways_of_all(calls)
     assert [command[0] for command in next(trying)] == ["FCALL"] * 3
-    spoilt = ResponseError("WRONGTYPE of a key")
-    again = trying.send([b"done", UNKNOWN[0], spoilt])
+    damaged = ResponseError("WRONGTYPE of a key")
+    again = trying.send([b"done", UNKNOWN[0], damaged])
     assert [(command[0], command[-1]) for command in again] == [("EVALSHA", "two")]
     assert [command[0] for command in trying.send([NoScriptError("no")])] == ["EVAL"]
     with pytest.raises(StopIteration) as ended:
         trying.send([b"late"])
-    assert ended.value.value == [b"done", b"late", spoilt]
+    assert ended.value.value == [b"done", b"late", damaged]
 
 
 def test_of_several_scripts_that_nobody_may_run_each_says_what_helps() -> None:

@@ -47,7 +47,7 @@ def split(spans: Sequence[Span], *, longest_s: float, read: Read) -> list[Piece]
     `spans` are (start, stop) in samples at 16 kHz, in order and disjoint. `read(start, stop)` returns those samples,
     float32 of shape (stop - start,); it is asked only where a span is too long and must be cut at its quietest place.
 
-    Every sample of speech lies in exactly one piece. Silence of 2 s or more is in none. Cuts fall at the longest
+    Every sample of speech is in exactly one piece. Silence of 2 s or more is in none. Cuts fall at the longest
     pauses, and rather near the middle of what must be divided than so that a short rest remains: models do badly on
     short rests.
     """

@@ -58,5 +58,5 @@ def _left_in_container() -> float:
         limit, used, told = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
         cache = dict(line.split() for line in told.splitlines())["inactive_file"]
         return int(limit) - int(used) + int(cache)
-    except (OSError, ValueError, KeyError):  # no such group; without a limit, `max` stands in place of the number
+    except (OSError, ValueError, KeyError):  # no such group; without a limit, there is `max` instead of the number
         return math.inf

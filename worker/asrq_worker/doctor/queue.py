@@ -134,15 +134,15 @@ def reaper(*, leads: bool) -> Check:
     return Check("reaper", "ok", "A reaper brings back what a worker that dies held.")
 
 
-def judge_shared_keys(spoilt: Mapping[str, str], left_aside: Collection[str]) -> Check:
+def judge_shared_keys(damaged: Mapping[str, str], left_aside: Collection[str]) -> Check:
     """Judge the values of the shared keys, and those that were moved from there."""
-    if spoilt:
-        held = ", ".join(f"{key} (a {found}, not a {shared_keys.TYPES[key]})" for key, found in spoilt.items())
+    if damaged:
+        held = ", ".join(f"{key} (a {found}, not a {shared_keys.TYPES[key]})" for key, found in damaged.items())
         return Check(
             "shared keys",
             "fail",
             f"Keys that all jobs share hold values of the wrong type: {held}.",
-            f"Start a reaper, which moves it out of the way, or: redis-cli DEL {' '.join(spoilt)}",
+            f"Start a reaper, which moves it out of the way, or: redis-cli DEL {' '.join(damaged)}",
         )
     if left_aside:
         return Check(

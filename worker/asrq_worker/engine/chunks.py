@@ -55,7 +55,7 @@ class ChunkDone:
 
 @dataclass
 class Item:
-    """A chunk that is queued or runs. Whoever holds it tells its future what became of it, once."""
+    """A chunk that is queued or runs. Its holder tells its future what became of it, once."""
 
     waiting: Waiting
     task: ChunkTask

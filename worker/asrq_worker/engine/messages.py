@@ -110,7 +110,7 @@ def read_batch(message: Message) -> tuple[ChunkRef, ...]:
 
 
 def done(number: int, items: Sequence[object], expected: int, inference_s: float, *, idle_s: float = 0.0) -> Message:
-    """Return the message with a batch's outcome; whatever is not a transcript or an error of ours becomes one.
+    """Return the message with a batch's outcome; what is neither a transcript nor an error of ours becomes one.
 
     `idle_s` is how long the thread that took it had had nothing to do.
     """

@@ -99,7 +99,7 @@ class EngineProcess(ChildProcess):
 
     @property
     def on_gpu(self) -> bool:
-        """Whether the model lies in the memory of a device, of which nothing is known here."""
+        """Whether the model is in the memory of a device, of which nothing is known here."""
         return self.loaded is not None and self.loaded.identity.device.startswith("cuda")
 
     @property

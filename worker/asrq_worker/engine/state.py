@@ -24,7 +24,7 @@ class State(StrEnum):
 class Failures:
     """Why an engine's processes failed, and what follows.
 
-    One that never loaded is given up on a setup error (a restart would not mend it) or after `FIRST_LOAD_TRIES`, but
+    One that never loaded is given up on a setup error (a restart would not help) or after `FIRST_LOAD_TRIES`, but
     not while there is no room to load it.
     """
 

@@ -196,7 +196,7 @@ async def list_jobs(
 
 @router.get("/{job_id}")
 async def get_job(gateway: OurGateway, job_id: JobId) -> JobState:
-    """Say where a job stands."""
+    """Return the state of a job."""
     return await gateway.client.state(job_id)
 
 

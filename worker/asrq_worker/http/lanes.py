@@ -47,7 +47,7 @@ class Lanes:
         self._estimates: dict[Lane, BacklogEstimate] = {}
 
     async def look(self) -> dict[Lane, LaneState]:
-        """Return how the lanes stand: two calls, whatever the number of jobs.
+        """Return the state of the lanes, by two calls for any number of jobs.
 
         Raises:
             QueueError: Redis cannot be reached, or allows its user no look.

@@ -1,6 +1,6 @@
 """Where uploads go that Redis should not hold: a folder that workers share, or any place that fsspec can write to.
 
-An upload lies at <job>.<digest>/<name>, so that nothing else has to say whose it is.
+An upload is at <job>.<digest>/<name>, so that nothing else has to say whose it is.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Store:
             self._files.rmdir(path.rpartition("/")[0])
 
     def erase(self, job_id: str, where: str) -> None:
-        """Remove what a job names, a path or an address, if it lies here and is its own."""
+        """Remove what a job names, a path or an address, if it is here and its own."""
         inside = where.removeprefix(f"{self._address}/")
         if inside != where and (named := _OURS.fullmatch(inside)) and named[1] == job_id:
             self.remove(f"{self._root}/{inside}")

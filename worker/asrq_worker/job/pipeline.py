@@ -92,7 +92,7 @@ class Pipeline:
         """Transcribe one request.
 
         Raises:
-            AsrqError: whatever stops the job, from the tree in `asrq_jobs.errors`.
+            AsrqError: what stops the job, from the tree in `asrq_jobs.errors`.
         """
         try:
             return self._run(request, control, journal)

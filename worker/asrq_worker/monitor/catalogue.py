@@ -194,7 +194,7 @@ ACTIONS = Metric(
     "reaper",
     "What the reaper did, in the words of its report (`asrq reaper --once`): requeued, failed and canceled are jobs "
     "that a lost worker ran, recovered those that it had taken and not begun; rolled_back are backends that failed "
-    "their trial, spoilt are shared keys with a value of the wrong type.",
+    "their trial, damaged are shared keys with a value of the wrong type.",
     ("action",),
 )
 LANE_JOBS = Metric(

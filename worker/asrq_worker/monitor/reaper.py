@@ -136,7 +136,7 @@ class ReaperMonitor:
         return {(lane,): value for lane, value in found.items() if value is not None}
 
     def _look(self) -> _Lanes:
-        """Two calls, whatever the number of jobs."""
+        """Two calls for any number of jobs."""
         apart = shared_keys.lists_apart(self._redis)
         pipe = self._redis.pipeline(transaction=False)
         for lane, need in apart:

@@ -12,7 +12,7 @@ def family(host: str) -> socket.AddressFamily:
 
 
 def written(host: str, port: int) -> str:
-    """Return host and port as one word: an IPv6 address has colons of its own, and so stands in brackets (RFC 3986)."""
+    """Return host and port as one word: an IPv6 address has colons of its own, and so is put in brackets (RFC 3986)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

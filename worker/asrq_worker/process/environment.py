@@ -1,7 +1,7 @@
 """What a child process gets of the environment: what it needs, by name. No secret of its parent is among it.
 
 A decoder reads files of strangers, an engine runs libraries of many hands: neither is to know the password of the
-queue, keys, or whatever else is in the environment of a service. What they are to know of the settings is sent to them.
+queue, keys, or anything else in the environment of a service. What they are to know of the settings is sent to them.
 """
 
 from __future__ import annotations

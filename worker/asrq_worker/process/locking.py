@@ -20,7 +20,7 @@ class Hold:
         Such a one makes no lock file. Where there is none though the system needs one, somebody may have removed it
         under a living holder.
 
-        The folder itself is locked: a file in it may be removed by whatever tidies temporary folders (which
+        The folder itself is locked: a file in it may be removed by a cleaner of temporary folders (which
         leaves those alone that are locked: systemd's TEMPORARY_DIRECTORIES), and then nobody would know of the lock.
 
         Raises:

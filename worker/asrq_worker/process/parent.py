@@ -43,7 +43,7 @@ def _wait_on_windows() -> None:
     """Windows keeps the old parent's id, but a process can be waited for, which psutil does by its handle.
 
     pip's `asrq.exe` and venv's `python.exe` start the real Python as their child and wait for it; neither is the
-    application, so whatever lies in that folder is passed over.
+    application, so what is in that folder is passed over.
     """
     launchers = Path(sysconfig.get_path("scripts"))
     try:

@@ -19,7 +19,7 @@ __all__ = ["Message", "serve"]
 def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message], None]]) -> NoReturn:
     """Run until stdin closes.
 
-    `make_handler(send)` returns the function that gets each message. Whatever a library prints to stdout goes to
+    `make_handler(send)` returns the function that gets each message. What a library prints to stdout goes to
     stderr; `send` alone writes protocol lines, from any thread. The process ends, native threads included, the
     moment the parent closes the pipe or dies.
     """

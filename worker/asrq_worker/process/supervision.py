@@ -1,6 +1,6 @@
 """Threads that the process cannot do without: should one of them end, so does the process, rather than go on without.
 
-Whatever supervises the process (systemd, an engine for containers, a person) then starts it again. What such a thread
+The supervisor of the process (systemd, an engine for containers, a person) then starts it again. What such a thread
 does again and again survives what goes wrong once: see `asrq_worker.queue.loop`.
 """
 

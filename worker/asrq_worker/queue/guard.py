@@ -1,7 +1,7 @@
 """The guard at the door: what a job hash in Redis must be before anything of it is used.
 
-Whoever can write to Redis can write any hash. RQ's own worker would import and call whatever function, callback or
-webhook stands in it, and stop on a malformed timestamp; here only our function runs and nothing stops a worker.
+Anyone who can write to Redis can write any hash. RQ's own worker would import and call any function, callback or
+webhook that it names, and stop on a malformed timestamp; here only our function runs and nothing stops a worker.
 """
 
 from __future__ import annotations

@@ -133,5 +133,7 @@ def _moved(redis: Redis, key: str, found: str) -> bool:
 
     if not redis.transaction(move, key):
         return False
-    _log.error("queue.spoilt", key=key, held=found, moved_to=aside, fix=f"find out who wrote it; redis-cli DEL {aside}")
+    _log.error(
+        "queue.damaged", key=key, held=found, moved_to=aside, fix=f"find out who wrote it; redis-cli DEL {aside}"
+    )
     return True

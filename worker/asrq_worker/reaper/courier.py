@@ -150,7 +150,7 @@ class Courier:
         try:
             found = cast("list[bytes | None]", self._redis.hmget(keys.job(payload.id), rq.CREATED_AT, rq.DATA))
         except ResponseError as error:
-            if not str(error).startswith("WRONGTYPE"):  # spoilt by somebody; anything else is an outage
+            if not str(error).startswith("WRONGTYPE"):  # damaged by somebody; anything else is an outage
                 raise
             found = [None, None]
         created_at, data = found

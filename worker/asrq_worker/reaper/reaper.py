@@ -72,7 +72,7 @@ class Report:
     """Workers that were killed long ago."""
     rolled_back: tuple[str, ...] = ()
     """Backends that were on trial and failed it."""
-    spoilt: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     """Keys that all jobs share and that held another type: moved out of the way."""
     suspected: tuple[str, ...] = ()
     """What looked wrong, and is repaired if it looks so for the length of a lease."""
@@ -147,12 +147,12 @@ class Reaper:
             **shared_keys.TYPES,
             **{keys.waiting(*apart): "list" for apart in shared_keys.lists_apart(self._redis)},
         }
-        spoilt = (
+        damaged = (
             tuple(shared_keys.wrong_types(self._redis, types)) if dry_run else shared_keys.set_aside(self._redis, types)
         )
         if not dry_run and not self._lead():
             self._doubts.clear()  # doubts count from now on: another reaper has led meanwhile
-            return Report(leading=False, spoilt=spoilt)
+            return Report(leading=False, damaged=damaged)
         again = {finding.subject for finding in self._doubts if finding.kind == "reconciled"}
         seen = self._scanner.look(again, now=now, whole=whole)
         done: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ class Reaper:
             self._tidy(now)
         suspected = sorted(finding.subject for finding in self._doubts)
         found = {kind: tuple(ids) for kind, ids in done.items()}
-        return Report(True, **found, spoilt=spoilt, suspected=tuple(suspected))
+        return Report(True, **found, damaged=damaged, suspected=tuple(suspected))
 
     def _sure(self, found: list[Finding], now: float) -> list[Finding]:
         doubtful = {finding for finding in found if finding.kind in DOUBTFUL}

@@ -9,7 +9,7 @@ from asrq_worker.audio.containers.part import MOST_WITHOUT_SOUND, Content, Part
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _OPEN_ENDED = 0x7FFFF000  # programs that stream write this or more for "until the end"; others leave 0
 _SLACK = 64  # bytes: some count the header too
-_LARGE = 0xFFFFFFFF  # the size stands in the chunk ds64
+_LARGE = 0xFFFFFFFF  # the size is in the chunk ds64
 
 
 def begins(head: bytes) -> bool:

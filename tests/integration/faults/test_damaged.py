@@ -40,7 +40,7 @@ def code_of(client: Client, job_id: str) -> str | None:
 def spoil(redis: Redis, *names: str) -> None:
     for name in names:
         redis.delete(name)
-        redis.set(name, "spoilt")
+        redis.set(name, "damaged")
 
 
 def test_a_history_that_cannot_be_read_ends_a_job_that_waits(client: Client, redis: Redis, settings: Settings) -> None:
@@ -139,7 +139,7 @@ def test_no_job_ends_for_a_key_that_all_share(client: Client, redis: Redis, sett
 def test_neither_a_policy_nor_a_registry_keeps_the_reaper_from_its_jobs(
     client: Client, redis: Redis, settings: Settings
 ) -> None:
-    redis.hset(keys.POLICY, "spoilt", "1")
+    redis.hset(keys.POLICY, "damaged", "1")
     spoil(redis, keys.registry("finished", "interactive"))
     client.submit(AUDIO, id="job")
     redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
