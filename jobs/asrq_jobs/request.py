@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from asrq_jobs import languages
+from asrq_jobs import languages, misfits
 from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
 
 REQUEST_SCHEMA: Final = "asrq.request/1"
@@ -224,7 +223,7 @@ def _explain(error: ValidationError) -> InvalidRequestError:
         return InvalidRequestError(
             "Field 'id': it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them.", hint="Take another id."
         )
-    message = re.sub(r"^Value error, ", "", first["msg"])
     return InvalidRequestError(
-        f"Field {where!r}: {message}.", hint="The fields are described in docs/reference/request.schema.json."
+        f"Field {where!r}: {misfits.said(first)}.",
+        hint="The fields are described in docs/reference/request.schema.json.",
     )

@@ -104,6 +104,21 @@ def test_submit_json_is_exactly_id_and_status(asrq: Asrq, audio: Path) -> None:
     assert lines(other.stdout)[0]["error"]["code"] == "job_conflict"
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["a=1", "a=2"], "'a' is given twice."),
+        (["=b"], "'=b' has no name before the =."),
+        (["b"], "'b' is not NAME=TEXT."),
+    ],
+)
+def test_metadata_that_is_none_is_refused(asrq: Asrq, client: Client, audio: Path, given: list[str], said: str) -> None:
+    done = asrq("submit", audio, *(word for pair in given for word in ("--metadata", pair)))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert client.jobs() == []
+
+
 def test_options_reach_the_request(asrq: Asrq, client: Client, audio: Path) -> None:
     asrq(
         "submit", audio, "--id", "mine", "--lane", "interactive", "--language", "Russian", "--model", "base",

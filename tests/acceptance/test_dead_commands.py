@@ -9,8 +9,10 @@ import pytest
 from redis import Redis
 
 from asrq_jobs import Client, keys
+from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
 
@@ -31,6 +33,12 @@ def failed(client: Client, redis: Redis, valkey_url: str) -> list[str]:
     Reaper(redis, Settings(redis_url=valkey_url)).run_once()
     redis.delete(keys.LEADER)
     return ids
+
+
+@pytest.fixture
+def scripted(redis: Redis) -> ScriptedWorker:
+    """A worker that does as it is told."""
+    return ScriptedWorker(redis)
 
 
 def lines(text: str) -> list[dict[str, object]]:
@@ -70,6 +78,23 @@ def test_retry_and_purge(asrq: Asrq, client: Client, failed: list[str]) -> None:
     assert [state.id for state in client.jobs()] == ["one"]
 
 
+def test_what_can_only_fail_again_is_retried_by_name_alone(
+    asrq: Asrq, client: Client, failed: list[str], scripted: ScriptedWorker
+) -> None:
+    client.submit(PathAudio(path="/audio/letter.txt"), id="hopeless")
+    scripted.fail(scripted.take("batch"), AudioUnreadableError("This is no audio."))
+    every = asrq("retry", "--all")
+    assert sorted(every.stdout.split("\n")[:-1]) == sorted(f"{job_id}  queued" for job_id in failed)
+    assert every.returncode == 0
+    assert "1 can only fail again and are left alone (audio_unreadable)" in every.stderr
+    assert client.state("hopeless").status == "failed"
+    assert asrq("retry", "--all", "--code", "audio_unreadable").stdout == "hopeless  queued\n"
+
+
+def test_a_mistyped_code_is_not_taken_for_none(asrq: Asrq, failed: list[str]) -> None:
+    assert "Did you mean 'worker_lost'?" in asrq("list", "--code", "worker_lots").stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -79,6 +104,8 @@ def test_retry_and_purge(asrq: Asrq, client: Client, failed: list[str]) -> None:
         ["dead", "retry", "--lane", "batch"],
         ["retry", "one", "--all"],
         ["list", "--state", "queued", "--code", "worker_lost"],
+        ["list", "--code", "worker_lots"],
+        ["retry", "--all", "--code", "worker_lots"],
         ["dead", "list", "--older-than", "soon"],
         ["reaper", "--dry-run"],
         ["reaper", "--json"],

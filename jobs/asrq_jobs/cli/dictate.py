@@ -13,7 +13,7 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import colour, failure, options, printing
-from asrq_jobs.cli.interruption import interruptible
+from asrq_jobs.cli.interruption import Interruption, interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.client import Client
@@ -32,7 +32,8 @@ Examples:
   ffmpeg -v error -f pulse -i default -f s16le -ar 16000 -ac 1 - | asrq dictate --stdin --language ru > note.txt
 
 \b
-Ctrl-C ends the recording and prints what was said; a second one cancels the job. SIGTERM and SIGHUP do as Ctrl-C does.
+Ctrl-C ends the recording and prints what was said; a second one cancels the job. SIGTERM and SIGHUP do so, too, and
+then the exit code tells of them.
 """
 
 
@@ -68,24 +69,29 @@ def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_j
     with Client(configuration.load()) as client, interruptible():
         live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
         with _Shown(live, lines=sys.stderr.isatty() and not as_json) as screen:
-            result = _recorded(client, live, screen)
+            result, stopped_by = _recorded(client, live, screen)
     writer = ResultWriter(shown, ["the recording"])
     writer.put(0, result)
     writer.flush()
+    if stopped_by is not None:
+        raise stopped_by
     failure.finish(any_failed=writer.any_failed)
 
 
-def _recorded(client: Client, live: Live, screen: _Shown) -> Result:
+def _recorded(client: Client, live: Live, screen: _Shown) -> tuple[Result, Interruption | None]:
+    """Return what came of it, and the signal that ended the recording, if it was not Ctrl-C."""
+    stopped_by: Interruption | None = None
     try:
         try:
             _record(live, screen)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as signal:
+            stopped_by = signal if isinstance(signal, Interruption) else None
             _forget_answers(client)
         with suppress(JobStateError):  # the job has ended before: its result says how
             live.end()
         if live.left_over:
             screen.note("the sound ends within a sample. Are --encoding and --channels right?")
-        return live.wait()
+        return live.wait(), stopped_by
     except KeyboardInterrupt:
         _forget_answers(client)
         with suppress(JobStateError):

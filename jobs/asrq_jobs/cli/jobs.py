@@ -14,13 +14,33 @@ from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.selection import chosen, failure_options, selection
 from asrq_jobs.client import Client
-from asrq_jobs.errors import QueueAuthError, UsageError
+from asrq_jobs.errors import (
+    AudioEmptyError,
+    AudioMismatchError,
+    AudioUnreadableError,
+    BlobMissingError,
+    ForeignFunctionError,
+    InvalidRequestError,
+    MalformedJobError,
+    NoAudioStreamError,
+    QueueAuthError,
+    UnknownLanguageError,
+    UsageError,
+)
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Lane
 from asrq_jobs.serving import nobody
 from asrq_jobs.states import STATUSES, JobState, Status
 
 _FOR_PEOPLE = ("id", "status", "no.", "lane", "since", "job")
+_HOPELESS = frozenset(
+    error.code
+    for error in (
+        AudioEmptyError, AudioMismatchError, AudioUnreadableError, BlobMissingError, ForeignFunctionError,
+        InvalidRequestError, MalformedJobError, NoAudioStreamError, UnknownLanguageError,
+    )
+)  # fmt: skip
+"""Codes of failures that lie in the request or in the recording itself, so that no operator can help."""
 _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error", "waits for")
 
 
@@ -99,8 +119,11 @@ def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
 @click.command(epilog="\b\nExamples:\n  asrq retry 3f2a…\n  asrq retry --all --code engine_crashed")
 @selection
 def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
-    """Put failed or canceled jobs back into their lanes; their history and what was transcribed before are kept."""
-    change(Client.retry, "queued", chosen(job_ids, filters, every=every), as_json=as_json)
+    """Put failed or canceled jobs back into their lanes; their history and what was transcribed before are kept.
+
+    --all leaves those alone that can only fail again, such as a file without sound, and says so; --code retries them.
+    """
+    change(Client.retry, "queued", chosen(job_ids, filters, every=every, spare=_HOPELESS), as_json=as_json)
 
 
 @click.command(epilog="\b\nExample:\n  asrq erase 3f2a…")

@@ -239,9 +239,13 @@ def _several(context: click.Context, parameter: click.Parameter, values: tuple[s
 
 def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
     pairs = [value.partition("=") for value in values]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            raise click.BadParameter(f"{name!r} is not NAME=TEXT.", context, parameter)
+    for number, (value, (name, equals, _)) in enumerate(zip(values, pairs, strict=True)):
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=TEXT.", context, parameter)
+        if not name:
+            raise click.BadParameter(f"{value!r} has no name before the =.", context, parameter)
+        if name in (earlier for earlier, _, _ in pairs[:number]):
+            raise click.BadParameter(f"{name!r} is given twice.", context, parameter)
     return {name: text for name, _, text in pairs} or None
 
 

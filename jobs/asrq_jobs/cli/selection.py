@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import options
+from asrq_jobs.cli import failure, options
 from asrq_jobs.client import Client
-from asrq_jobs.errors import UsageError
+from asrq_jobs.errors import UsageError, all_errors
 from asrq_jobs.request import LANES
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -28,6 +29,15 @@ def _age(context: click.Context, parameter: click.Parameter, value: str | None) 
     return float(found[1]) * _UNITS[found[2]]
 
 
+def _known_code(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    codes = sorted({error.code for error in all_errors()})
+    if value is None or value in codes:
+        return value
+    near = difflib.get_close_matches(value, codes, n=1)
+    said = f"Did you mean {near[0]!r}?" if near else "docs/reference/errors.md has them all."
+    raise click.BadParameter(f"There is no error code {value!r}. {said}", context, parameter)
+
+
 def failure_options(command: Decorated) -> Decorated:
     """Add the options that choose failed jobs by how and when they failed."""
     for option in (
@@ -38,7 +48,7 @@ def failure_options(command: Decorated) -> Decorated:
             metavar="AGE",
             help="Failed longer ago than this: 30m, 12h, 7d; default: any.",
         ),
-        click.option("--code", metavar="CODE", help="With this error code only; default: any."),
+        click.option("--code", callback=_known_code, metavar="CODE", help="With this error code only; default: any."),
     ):
         command = option(command)
     return command
@@ -62,8 +72,12 @@ def selection(command: Decorated) -> Decorated:
     return command
 
 
-def chosen(job_ids: Sequence[str], filters: dict[str, Any], *, every: bool) -> Sequence[str]:
+def chosen(
+    job_ids: Sequence[str], filters: dict[str, Any], *, every: bool, spare: Collection[str] = ()
+) -> Sequence[str]:
     """Return the ids of the jobs that a command is for.
+
+    `spare` are codes of failures that are left alone, which is said on stderr, unless a code or the job is named.
 
     Raises:
         UsageError: jobs are named and chosen otherwise, or neither.
@@ -73,4 +87,11 @@ def chosen(job_ids: Sequence[str], filters: dict[str, Any], *, every: bool) -> S
     if job_ids:
         return job_ids
     with Client(configuration.load()) as client:
-        return [letter.id for letter in client.dead_letters(**filters, most=None)]
+        letters = client.dead_letters(**filters, most=None)
+    if filters.get("code") is not None:
+        spare = ()
+    spared = [letter.error.code for letter in letters if letter.error and letter.error.code in spare]
+    if spared:
+        codes = ", ".join(sorted(set(spared)))
+        failure.note(f"{len(spared)} can only fail again and are left alone ({codes}); --code retries them, too.")
+    return [letter.id for letter in letters if letter.error is None or letter.error.code not in spare]

@@ -113,6 +113,24 @@ def test_a_job_is_erased(http: httpx.Client, redis: Redis, scripted: ScriptedWor
     assert error(http.delete("/v1/jobs/mine"), 404)["code"] == "job_not_found"
 
 
+@pytest.mark.parametrize(
+    "url", ["/srv/talk.mp3", "talk.mp3", "file:///etc/passwd", "FILE:///etc/passwd", "simplecache::s3://bucket/a"]
+)
+def test_a_url_that_nobody_can_allow_is_refused_at_once(http: httpx.Client, redis: Redis, url: str) -> None:
+    assert error(http.post("/v1/jobs", json={"url": url}), 400)["code"] == "url_not_allowed"
+    assert redis.keys("rq:job:*") == []
+
+
+def test_a_url_that_a_worker_may_fetch_is_a_job(http: httpx.Client) -> None:
+    for url in ("https://[2001:db8::1]/a.mp3", "s3://bucket/talk.mp3"):
+        assert http.post("/v1/jobs", json={"url": url}).status_code == 202
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/v1/jobs/"), ("GET", "/v1/jobs/"), ("GET", "/v1/models/")])
+def test_a_path_that_ends_in_nothing_leads_nowhere(http: httpx.Client, method: str, path: str) -> None:
+    assert error(http.request(method, path), 404)
+
+
 def test_a_page_looks_at_so_many_jobs_for_a_tag_and_no_more(
     http: httpx.Client, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

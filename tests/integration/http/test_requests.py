@@ -34,18 +34,45 @@ def error(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("form", "param"),
+    ("form", "param", "said"),
     [
-        ({}, "model"),
-        ({**FORM, "response_format": "diarized_json"}, "response_format"),
-        ({**FORM, "temperature": "2"}, "temperature"),
-        ({**FORM, "timestamp_granularities[]": "phrase"}, "timestamp_granularities[].0"),
-        ({**FORM, "prompt": "x" * 4001}, "prompt"),
+        ({}, "model", "it is missing"),
+        (
+            {**FORM, "response_format": "diarized_json"},
+            "response_format",
+            "it is not 'json', 'text', 'srt', 'verbose_json' or 'vtt'",
+        ),
+        ({**FORM, "temperature": "2"}, "temperature", "it is more than 1.0"),
+        ({**FORM, "temperature": "cold"}, "temperature", "it is no number"),
+        (
+            {**FORM, "timestamp_granularities[]": "phrase"},
+            "timestamp_granularities[].0",
+            "it is not 'segment' or 'word'",
+        ),
+        ({**FORM, "prompt": "x" * 4001}, "prompt", "it has more than 4000 characters"),
+        ({**FORM, "stream": "perhaps"}, "stream", "it is neither true nor false"),
     ],
 )
-def test_a_field_that_does_not_fit_is_named(http: httpx.Client, form: dict[str, str], param: str) -> None:
+def test_a_field_that_does_not_fit_is_named(http: httpx.Client, form: dict[str, str], param: str, said: str) -> None:
     found = error(http.post(URL, data=form, files=FILES), 400)
     assert (found["type"], found["code"], found["param"]) == ("invalid_request_error", "invalid_request", param)
+    assert found["message"] == f"Field {param!r}: {said}."
+
+
+@pytest.mark.parametrize("path", [URL, "/v1/jobs"])
+@pytest.mark.parametrize("name", ["file", "model"])
+def test_what_is_given_twice_is_not_chosen_from(http: httpx.Client, redis: Redis, path: str, name: str) -> None:
+    parts: list[tuple[str, Any]] = [("file", FILES["file"]), ("model", (None, "whisper-1"))]
+    parts.append((name, ("other.mp3", b"other audio") if name == "file" else (None, "other")))
+    assert error(http.post(path, files=parts), 400)["message"] == f"The form has {name!r} twice."
+    assert redis.keys("asrq:blob:*") == []
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "verbose_json"])
+def test_only_text_is_streamed(http: httpx.Client, redis: Redis, form: str) -> None:
+    answer = http.post(URL, data={**FORM, "stream": "true", "response_format": form}, files=FILES)
+    assert "as it comes" in error(answer, 400)["message"]
+    assert redis.keys("rq:job:*") == []
 
 
 @pytest.mark.parametrize(

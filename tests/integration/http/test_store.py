@@ -165,7 +165,7 @@ def test_a_store_that_takes_nothing(http: httpx.Client, place: str, redis: Redis
     assert redis.keys("rq:job:*") == []
 
 
-@pytest.mark.parametrize("address", ["nowhere://bucket", "/proc/nothing/here"])
+@pytest.mark.parametrize("address", ["nowhere://bucket", "/proc/nothing/here", "uploads"])
 def test_a_store_that_cannot_be_is_said_at_the_start(address: str) -> None:
     with pytest.raises(SettingsError, match="cannot be stored"), serving(Settings(http_store=address), "127.0.0.1", 0):
         pass

@@ -54,12 +54,15 @@ def test_only_the_final_text_is_printed(client: Client, valkey_url: str, asrq: A
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
-def test_an_interruption_ends_the_recording_and_gives_what_was_said(client: Client, valkey_url: str) -> None:
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 0), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_interruption_ends_the_recording_and_gives_what_was_said(
+    client: Client, valkey_url: str, number: str, code: int
+) -> None:
     with worker(valkey_url, lanes="interactive:1"):
         program, job_id = dictating(client)
-        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.Signals[number])
         output, _ = program.communicate(timeout=60)
-    assert program.returncode == 0
+    assert program.returncode == code
     assert " ".join(output.decode().split()) == client.wait(job_id).text
 
 

@@ -24,6 +24,14 @@ def test_an_endpoint(host: str, family: socket.AddressFamily, written: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("host", "called"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("localhost", "localhost"), ("gpu", "gpu")],  # noqa: S104  # nothing is bound
+)
+def test_what_listens_everywhere_is_called_by_loopback(host: str, called: str) -> None:
+    assert endpoint.called(host) == called
+
+
+@pytest.mark.parametrize(
     ("host", "private"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("gpu-1", False)],
 )

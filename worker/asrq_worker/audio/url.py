@@ -43,6 +43,23 @@ def file_name(url: str) -> str | None:
     return None
 
 
+def refuse_local(url: str) -> None:
+    """Refuse what no operator can allow.
+
+    Raises:
+        UrlNotAllowedError: it is no URL, or leads to files of this host, maybe through another URL.
+    """
+    scheme, parts, _ = url.partition("://")
+    if not parts:
+        raise UrlNotAllowedError("This is no URL: it has no scheme.")
+    if scheme.lower() in web.SCHEMES:
+        return
+    if "::" in url:
+        raise UrlNotAllowedError("A chain of URLs is not allowed.")
+    if scheme.lower() in _OF_THIS_HOST:
+        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
+
+
 def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes]:
     """Yield the content in blocks. Close the generator if you leave early.
 
@@ -102,9 +119,10 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
 
 
 def _reader(url: str, rules: Rules) -> Iterator[bytes]:
+    refuse_local(url)
     given, _, rest = url.partition("://")
     scheme = given.lower()
-    if scheme not in rules.schemes or scheme in _OF_THIS_HOST:
+    if scheme not in rules.schemes:
         raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
     if scheme in web.SCHEMES:
         return web.read(url, schemes=rules.schemes, private_hosts=rules.private_hosts)
@@ -114,8 +132,6 @@ def _reader(url: str, rules: Rules) -> Iterator[bytes]:
 def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
     import fsspec
 
-    if "::" in url:
-        raise UrlNotAllowedError("A chain of URLs is not allowed.")
     _look_at_host(url, private_hosts)
     if (scheme := url.partition(":")[0]) not in fsspec.available_protocols():
         raise UrlNotAllowedError(f"URLs of the scheme {scheme!r} cannot be read.")

@@ -42,8 +42,11 @@ def http(port: int, host: str, metrics_port: int | None) -> None:
         serving(config, host, port, monitor.metrics) as bound,
     ):
         shutdown.started()
-        address = f"http://{endpoint.written(host, bound)}"
+        here = endpoint.called(host)
+        address = f"http://{endpoint.written(here, bound)}"
         printing.say(address)
         failure.note(f"open {address} in a browser; OpenAI's clients take {address}/v1.")
+        if here != host:
+            failure.note("that is for this machine; others use its name, or an address that it has in their network.")
         failure.note("ready; Ctrl-C stops.")
         shutdown.wait()

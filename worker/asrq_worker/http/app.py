@@ -39,7 +39,7 @@ def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
         yield
         await gateway.close()
 
-    app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None)
+    app = FastAPI(title="asrq", version=__version__, lifespan=life, redoc_url=None, redirect_slashes=False)
     holders = access.read(settings.http_keys) if settings.http_keys else ()
     app.add_middleware(Door, settings=settings, metrics=metrics, holders=holders)
     if settings.http_origins:

@@ -15,6 +15,7 @@ from asrq_jobs import formats
 from asrq_jobs.errors import InvalidRequestError, JobStateError
 from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Tag, Task, UrlAudio
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
+from asrq_worker.audio.url import refuse_local
 from asrq_worker.http import access, problems, sse
 from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import Gateway, HowAsked, KeyHolder, Manner, OurGateway
@@ -148,6 +149,8 @@ async def _submit(
         raise RequestValidationError(found) from None
     if (order.url is None) == (file is None):
         raise InvalidRequestError("A job needs either a file, in a form, or a url.")
+    if order.url is not None:
+        refuse_local(order.url)
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
     words = _words(order.hotwords)

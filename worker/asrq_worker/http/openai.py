@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from pydantic import BaseModel
 
 from asrq_jobs import formats, languages
-from asrq_jobs.errors import NotServedError, from_info
+from asrq_jobs.errors import InvalidRequestError, NotServedError, from_info
 from asrq_jobs.result import Result
 from asrq_jobs.states import missing
 from asrq_worker.http import models, problems, sse
@@ -24,6 +24,7 @@ router = APIRouter(prefix="/v1", responses=problems.RESPONSES, route_class=Uploa
 Form_ = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["segment", "word"]
 
+_STREAMED = {"json", "text"}
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _UNKNOWN = {"tokens": [], **dict.fromkeys(("temperature", "avg_logprob", "compression_ratio", "no_speech_prob"), 0.0)}
@@ -84,6 +85,11 @@ async def transcriptions(
     stream: Annotated[bool, Form(description="Send the text as it comes, as server-sent events.")] = False,
 ) -> Response:
     """Transcribe a recording, and wait for the transcript."""
+    if stream and what.response_format not in _STREAMED:
+        raise InvalidRequestError(
+            f"What is sent as it comes is the text alone, and no {what.response_format}.",
+            hint="Leave out stream, or ask for json or text.",
+        )
     job_id = await _submit(
         request, gateway, manner, whose, what, file,
         language=language or languages.AUTO, word_timestamps="word" in granularities,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -10,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from asrq_jobs import misfits
 from asrq_jobs.errors import (
     AsrqError,
     AudioError,
@@ -131,5 +131,4 @@ def of_validation(error: RequestValidationError) -> JSONResponse:
     """Return the answer for parameters that do not fit, naming the first."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "body"
-    message = re.sub(r"^Value error, ", "", str(first["msg"])).rstrip(".")
-    return answer(InvalidRequestError(f"Field {where!r}: {message}."), param=where)
+    return answer(InvalidRequestError(f"Field {where!r}: {misfits.said(first)}."), param=where)

@@ -57,7 +57,12 @@ class Store:
         import fsspec
 
         self._is_folder = "://" not in address
-        self._address = str(expanded(Path(address)).absolute()) if self._is_folder else address.rstrip("/")
+        if self._is_folder and not expanded(Path(address)).is_absolute():
+            raise SettingsError(
+                f"Uploads cannot be stored at {address}: jobs name the place, and workers start in other folders.",
+                hint="Write ASRQ_HTTP_STORE as an absolute path, or as an address such as s3://….",
+            )
+        self._address = str(expanded(Path(address))) if self._is_folder else address.rstrip("/")
         try:
             self._files, self._root = fsspec.url_to_fs(self._address)
             self._files.makedirs(self._root, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -15,7 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asrq_jobs.errors import NoRoomError, StorageError
+from asrq_jobs.errors import InvalidRequestError, NoRoomError, StorageError
 from asrq_worker.http import problems
 from asrq_worker.storage.disk import writing
 
@@ -95,7 +96,16 @@ class _Request(Request):
                 self._form = await _Parser(self, self.app.state.gateway.settings.spool_dir, **limits).parse()
             except MultiPartException as error:
                 raise HTTPException(400, error.message) from None
+            if twice := _given_twice(self._form):
+                await self._form.close()
+                raise problems.RefusedError(InvalidRequestError(f"The form has {twice!r} twice."), 400)
         return await super()._get_form(**limits)
+
+
+def _given_twice(form: FormData) -> str | None:
+    """Return the name of a field that stands there again, though it is none of those that are lists."""
+    names = Counter(name for name, _ in form.multi_items() if not name.endswith("[]"))
+    return next((name for name, number in names.items() if number > 1), None)
 
 
 class UploadRoute(APIRoute):

@@ -28,3 +28,10 @@ def is_address(name: str) -> bool:
     except ValueError:
         return name == "localhost"
     return True
+
+
+def called(host: str) -> str:
+    """Return how this machine calls what listens on an address; what listens on all of them has loopback, too."""
+    if host == "localhost" or not is_address(host) or not ipaddress.ip_address(host).is_unspecified:
+        return host
+    return "::1" if ":" in host else "127.0.0.1"
