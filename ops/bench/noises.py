@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 16_000
+_HEARD_S = 8  # after that, a tone has decayed to less than a float32 shows
 
 Samples = NDArray[np.float32]
 
@@ -30,13 +31,13 @@ def hum(seconds: int) -> Samples:
 
 def tones(seconds: int) -> Samples:
     """Like music: chords of decaying tones, two a second."""
-    random, time = _random(seconds), _time(seconds)
-    played = np.zeros(len(time))
+    random, played = _random(seconds), np.zeros(seconds * RATE)
+    since = _time(_HEARD_S)
     for beat in range(2 * seconds):
-        since = np.maximum(time - beat / 2, 0)
+        heard = played[beat * RATE // 2 :][: len(since)]
         for note in random.choice([0, 3, 5, 7, 10, 12], 3):
             frequency = 220 * 2 ** (note / 12)
-            played += np.sin(2 * np.pi * frequency * since) * np.exp(-4 * since) * (since > 0)
+            heard += (np.sin(2 * np.pi * frequency * since) * np.exp(-4 * since))[: len(heard)]
     return _level(played)
 
 

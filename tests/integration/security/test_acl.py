@@ -58,9 +58,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def denied(server: Server) -> Iterator[Callable[[], list[Denied]]]:
-    """Tells what the server has denied anybody since the test began, on an empty server."""
-    with Redis.from_url(_url(server, "admin")) as admin:
+    """Tells what the server has denied anybody since the test began, on a server with a worker's functions alone."""
+    with Redis.from_url(_url(server, "admin")) as admin, Redis.from_url(_url(server, "worker")) as worker:
         admin.flushall()
+        admin.function_flush()
+        assert functions.publish(worker, replace=True)
         admin.acl_log_reset()
         yield lambda: [(entry["username"], entry["reason"], entry["object"]) for entry in admin.acl_log()]
 
