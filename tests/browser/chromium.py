@@ -6,17 +6,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 from support.needs import missing
+from support.speaking import file_of, spoken
 
 SIZE = (1280, 720)
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a microphone that beeps
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a microphone, in which somebody speaks
 )  # fmt: skip
 
 
@@ -58,8 +61,11 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         missing("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+    with sync_playwright() as playwright, TemporaryDirectory() as folder:
+        speech = Path(folder) / "speech.wav"
+        speech.write_bytes(file_of(spoken("hello-en")))
+        flags = [*_FLAGS, f"--use-file-for-fake-audio-capture={speech}"]
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
         try:
             yield browser
         finally:

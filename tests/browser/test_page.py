@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser.chromium import Watched, watched
@@ -16,8 +17,9 @@ from conftest import REPO, free_port
 from playwright.sync_api import Browser, Locator, Page, expect
 from redis import Redis
 from support.processes import worker
+from support.waiting import until
 
-from asrq_jobs import keys
+from asrq_jobs import Client, keys
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Segment, Word
@@ -254,7 +256,86 @@ def test_many_jobs_share_the_connections_of_a_browser(
     done(row(other, "more.mp3"))
 
 
+def sound_of(redis: Redis, job_id: str) -> tuple[bytes, bool]:
+    """Return the sound of a live job, and whether it has ended."""
+    entries = [fields for _, fields in redis.xrange(keys.live(job_id))]
+    return b"".join(fields.get(b"audio", b"") for fields in entries), any(b"end" in fields for fields in entries)
+
+
+def test_text_comes_while_somebody_speaks(page: Page, scripted: ScriptedWorker, redis: Redis) -> None:
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("timer")).to_contain_text("Recording, 0:0")
+    execution = scripted.take()
+    mine = page.locator("#jobs > li")
+    expect(mine.locator(".state")).to_have_text("Listening")
+    expect(mine.get_by_role("progressbar")).to_be_hidden()
+    for text in ("Good", "Good morning"):
+        scripted.event(execution, Event(type="partial", at=0, start=0, end=1, text=text, stable=4))
+        expect(mine.locator(".text")).to_have_text([text])
+    scripted.event(execution, chunk(0, "Good morning."))
+    expect(mine.locator(".text")).to_have_text(["Good morning."])
+    until(lambda: len(sound_of(redis, execution.job_id)[0]) > 2 * 24_000)  # a second of it
+    page.get_by_role("button", name="Stop").click()
+    until(lambda: sound_of(redis, execution.job_id)[1])
+    samples = np.frombuffer(sound_of(redis, execution.job_id)[0], "<i2")
+    assert np.abs(samples).max() > 1000, "somebody speaks"
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+    scripted.complete(execution, "Good morning.", segments=SAID[:1])
+    done(mine)
+    expect(mine.locator("audio")).to_be_visible()
+    expect(page.locator("#jobs > li")).to_have_count(1)
+    assert redis.keys("asrq:blob:*") == []
+
+
+def test_speech_is_heard_by_a_worker_while_it_is_recorded(page: Page, valkey_url: str, client: Client) -> None:
+    with worker(valkey_url):
+        page.get_by_role("button", name="Record").click()
+        mine = page.locator("#jobs > li")
+        expect(mine.locator(".text").first).to_be_visible(timeout=60_000)
+        page.get_by_role("button", name="Stop").click()
+        done(mine)
+    [job] = client.redis.keys("asrq:result:*")
+    result = client.result(job.decode().removeprefix("asrq:result:"))
+    assert result is not None
+    assert result.audio is not None
+    assert result.audio.container == "live"
+    expect(mine.locator(".text").first).to_have_text(result.segments[0].text.strip())
+
+
+def test_a_recording_that_is_canceled_is_over(page: Page, scripted: ScriptedWorker, redis: Redis) -> None:
+    page.get_by_role("button", name="Record").click()
+    mine = page.locator("#jobs > li")
+    mine.get_by_role("button", name="Cancel").click()
+    done(mine, "canceled")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+    assert redis.keys("asrq:blob:*") == []
+    assert redis.keys("asrq:live:*") == []
+    del scripted
+
+
+def test_a_gateway_that_goes_away_costs_no_word(
+    browser: Browser, settings: Settings, redis: Redis, scripted: ScriptedWorker
+) -> None:
+    port = free_port()
+    with watched(browser, f"http://127.0.0.1:{port}") as view:
+        with serving(settings, "127.0.0.1", port):
+            page = view.open("/")
+            page.get_by_role("button", name="Record").click()
+            live = scripted.take()
+            until(lambda: sound_of(redis, live.job_id)[0])
+        with serving(settings, "127.0.0.1", port):
+            page.get_by_role("button", name="Stop").click()
+            until(lambda: redis.exists(keys.cancel(live.job_id)))
+            execution = scripted.take()
+            sent = json.loads(redis.hget(keys.job(execution.job_id), "data") or b"")[2][0]["audio"]
+            assert sent["kind"] == "blob"
+            scripted.complete(execution, "Good morning.", segments=SAID[:1])
+            done(page.locator("#jobs > li"))
+
+
 def test_a_recording_from_the_microphone(page: Page, scripted: ScriptedWorker, redis: Redis) -> None:
+    """In a browser without what live text needs."""
+    page.evaluate("delete window.AudioWorkletNode")
     page.get_by_role("button", name="Record").click()
     expect(page.get_by_role("timer")).to_contain_text("Recording, 0:0")
     page.get_by_role("button", name="Stop").click()

@@ -38,6 +38,7 @@ class Asked(BaseModel):
     languages: tuple[str, ...] | None = None
     prompt: str | None = None
     hotwords: tuple[str, ...] | None = None
+    word_timestamps: bool = False
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `asrq.request/1`, but for audio and model."""
@@ -46,6 +47,7 @@ class Asked(BaseModel):
             "languages": self.languages or (),
             "prompt": self.prompt or None,
             "hotwords": self.hotwords or (),
+            "word_timestamps": self.word_timestamps,
         }
 
 
@@ -60,6 +62,7 @@ class _Transcription(BaseModel):
     languages: tuple[str, ...] | None = None
     prompt: str | None = None
     hotwords: tuple[str, ...] | None = Field(default=None, alias="keywords")
+    word_timestamps: bool = False
 
 
 class _Input(BaseModel):
@@ -188,7 +191,7 @@ def _event(kind: str, **fields: Any) -> Event:
 
 def session(kind: str, job_id: str, asked: Asked, last: int = 0) -> Event:
     """Return what tells of the session. `job_id` is that of the next recording, of which there are `last` frames."""
-    transcription = asked.model_dump(exclude={"rate", "hotwords"}, exclude_none=True)
+    transcription = asked.model_dump(exclude={"rate", "hotwords"}, exclude_none=True, exclude_defaults=True)
     if asked.hotwords:
         transcription["keywords"] = list(asked.hotwords)
     heard = {

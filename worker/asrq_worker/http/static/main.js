@@ -1,6 +1,7 @@
 // The page: recordings come in, and stand in a list with the newest first.
 
 import { Problem, json, key } from "./api.js";
+import { Dictation } from "./dictation.js";
 import { pause } from "./events.js";
 import * as panel from "./queue.js";
 import { Recorder } from "./recorder.js";
@@ -32,7 +33,8 @@ const page = {
     find("jobs").prepend(row.element);
     find("none").hidden = true;
     row.draw();
-    row.run();
+    row.over = row.run();
+    return row;
   },
 
   remove(row) {
@@ -122,25 +124,42 @@ function takeFiles() {
 
 function takeSpeech() {
   const recorder = new Recorder();
+  let busy = false;
   const [button, name, time, wrong] = [find("record"), find("record-name"), find("record-time"), find("record-problem")];
   button.addEventListener("click", async () => {
     if (recorder.on) return recorder.stop();
+    if (busy) return; // with the beginning or the end of one
+    busy = true;
     wrong.textContent = "";
     let ticking;
+    let [row, dictation] = [null, null];
     try {
-      const file = await recorder.record((clock) => {
+      dictation = await Dictation.prepare(panel.chosen(page.queue));
+      const file = await recorder.record((begun) => {
+        dictation?.take(begun.microphone, (id) => {
+          row = page.add({ name: begun.name, id, recording: true });
+          row.over.then(() => row.recording && recorder.stop()); // somebody has canceled it, or it has failed
+          page.keep();
+        });
         name.textContent = "Stop";
         button.classList.add("on");
         time.hidden = false;
-        const tick = () => (time.textContent = `Recording, ${clock()}`);
+        const tick = () => (time.textContent = `Recording, ${begun.clock()}`);
         tick();
         ticking = setInterval(tick, 1000);
       });
-      add([file]);
+      const heard = await dictation?.end();
+      if (row?.state.phase === "canceled" || heard) row?.recorded(file);
+      else {
+        row?.giveUp();
+        add([file]);
+      }
     } catch (error) {
+      dictation?.end();
       if (!(error instanceof Problem)) throw error;
       wrong.textContent = [error.message, error.hint].filter(Boolean).join(" ");
     } finally {
+      busy = false;
       clearInterval(ticking);
       name.textContent = "Record";
       button.classList.remove("on");

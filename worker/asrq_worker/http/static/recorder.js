@@ -19,7 +19,7 @@ export class Recorder {
     return this.#media !== null;
   }
 
-  /** Begin; gives the file once `stop` was called. */
+  /** Begin, and tell the name, the time and the microphone; gives the file once `stop` was called. */
   async record(began) {
     if (!navigator.mediaDevices?.getUserMedia || !window.MediaRecorder) {
       throw new Problem("This page cannot record.", {
@@ -39,13 +39,13 @@ export class Recorder {
     const over = new Promise((resolve) => (this.#media.onstop = resolve));
     this.#media.start(1000);
     const since = performance.now();
-    began(() => clock((performance.now() - since) / 1000));
+    const at = new Date();
+    const name = `Recording ${at.toLocaleDateString("sv")} ${at.toLocaleTimeString("sv").replaceAll(":", ".")}`;
+    began({ name, clock: () => clock((performance.now() - since) / 1000), microphone: sound });
     await over;
     sound.getTracks().forEach((track) => track.stop());
     const type = this.#media.mimeType.split(";")[0];
     this.#media = null;
-    const at = new Date();
-    const name = `Recording ${at.toLocaleDateString("sv")} ${at.toLocaleTimeString("sv").replaceAll(":", ".")}`;
     return new File(parts, `${name}.${ENDINGS[type] ?? "webm"}`, { type });
   }
 

@@ -21,8 +21,8 @@ export class Row {
   #last = "0";
   #name = random();
 
-  constructor(page, { name, file = null, fields = {}, id = null }) {
-    Object.assign(this, { page, name, file, fields, id });
+  constructor(page, { name, file = null, fields = {}, id = null, recording = false }) {
+    Object.assign(this, { page, name, file, fields, id, recording });
     this.state = begun(id ? "queued" : "unsent");
     this.element = document.getElementById("row").content.firstElementChild.cloneNode(true);
     this.#at("name").textContent = name;
@@ -86,6 +86,20 @@ export class Row {
       }
       await this.run();
     });
+  }
+
+  /** Let go of a job that has not all of its sound. */
+  giveUp() {
+    this.recording = false;
+    if (!OVER.has(this.state.phase)) ask(`v1/jobs/${this.id}/cancel`, { method: "POST" }).catch(() => {}); // or it ends by itself
+    this.remove();
+  }
+
+  /** The recording has ended, and this is it. */
+  recorded(file) {
+    this.recording = false;
+    this.sound.load(file);
+    this.draw();
   }
 
   /** Take it from the page; the job stays where it is. */
@@ -198,9 +212,9 @@ export class Row {
     const { phase, fraction, result } = this.state;
     const over = OVER.has(phase);
     this.element.dataset.phase = phase;
-    this.#at("state").textContent = said(this.state, this.page.queue);
+    this.#at("state").textContent = said({ ...this.state, recording: this.recording }, this.page.queue);
     const bar = this.#at("progress");
-    bar.hidden = over;
+    bar.hidden = over || this.recording;
     if (Number.isFinite(fraction)) bar.value = fraction;
     else bar.removeAttribute("value");
     const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
@@ -210,7 +224,7 @@ export class Row {
     this.#at("erase").hidden = !over || this.id === null;
     this.#at("downloads").hidden = phase !== "completed";
     this.transcript.show(result?.segments ?? lines(this.state), result?.language);
-    this.sound.needed(!this.transcript.list.hidden);
+    this.sound.needed(!this.transcript.list.hidden && !this.recording);
     if (focused?.hidden) this.element.querySelector(".top button:not([hidden])")?.focus();
   }
 }

@@ -13,7 +13,7 @@ export function after(state, event) {
     case "queued":
       return { ...begun("queued"), lane: event.lane, waitsFor: event.waits_for };
     case "started":
-      return { ...same, phase: "running", stage: null, fraction: null, left: null };
+      return { ...same, phase: "running", stage: null, fraction: null, left: null, partial: null };
     case "progress":
       return {
         ...same,
@@ -22,8 +22,10 @@ export function after(state, event) {
         fraction: event.stage === "inference" ? event.fraction : null,
         left: event.rtfx ? (event.audio_s - event.done_s) / event.rtfx : null,
       };
+    case "partial":
+      return { ...same, phase: "running", partial: event };
     case "chunk":
-      return { ...same, phase: "running", pieces: new Map(state.pieces).set(event.start, event) };
+      return { ...same, phase: "running", pieces: new Map(state.pieces).set(event.start, event), partial: null };
     case "retrying":
       return { ...same, phase: "queued", position: null, delay: event.delay_s };
     default:
@@ -39,7 +41,7 @@ export function looked(state, job) {
 
 /** Return what is transcribed so far, as lines in the order of the recording. */
 export const lines = (state) =>
-  [...state.pieces.values()].filter((piece) => piece.text?.trim()).sort((one, other) => one.start - other.start);
+  [...state.pieces.values(), state.partial].filter((piece) => piece?.text?.trim()).sort((one, other) => one.start - other.start);
 
 const RUNNING = { fetch: "Fetching the audio", decode: "Reading the audio" };
 
@@ -56,6 +58,7 @@ export function said(state, queue) {
     case "queued":
       return [waiting(state), arrival(state, queue)].filter(Boolean).join(" · ");
     case "running":
+      if (state.recording) return "Listening";
       if (!Number.isFinite(state.fraction)) return RUNNING[state.stage] ?? "Starting";
       return [
         `Transcribing, ${percent(state.fraction)}`,
