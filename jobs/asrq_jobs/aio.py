@@ -112,11 +112,12 @@ class AsyncClient:
     async def append(self, job_id: str, number: int, kind: Kind, frame: bytes) -> int:
         """Append a frame to a live job under a number of the caller's own, as one that hands on sound for others.
 
-        Returns the number of the last one that is there; 0 asks for it. One that was there already changes nothing.
+        Returns the number of the last one that is there; 0 asks for it. One that was there already changes nothing. It
+        is a smaller one, nothing having been appended, if one before it is missing.
 
         Raises:
             QueueError: the job takes no more, frames come too fast, or Redis cannot be reached.
-            InvalidRequestError: it is no frame, or one is missing before it.
+            InvalidRequestError: it is no frame.
             AudioTooLongError: the recording is as long as it may be.
         """
         return await self._run(append(job_id, number, kind, frame, self.settings.redis_retry_s))

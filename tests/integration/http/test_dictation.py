@@ -206,6 +206,18 @@ def test_who_comes_back_goes_on(address: str, scripted: ScriptedWorker, redis: R
         assert talk.hear(f"{ITEM}.completed")["transcript"] == "First. Second."
 
 
+def test_what_redis_has_lost_is_said(talk: Talk, redis: Redis) -> None:
+    job_id = talk.hear("session.created")["session"]["id"]
+    talk.append(SOUND)
+    until(lambda: kept(redis, job_id)[0] == SOUND)
+    redis.delete(keys.live(job_id))
+    talk.say("input_audio_buffer.commit")
+    error = talk.hear("error")["error"]
+    assert "Frame 1 is missing before frame 2" in error["message"]
+    assert "session.last" in error["hint"]
+    assert talk.closed() == 1008
+
+
 def test_a_job_that_fails_is_told(talk: Talk, scripted: ScriptedWorker, redis: Redis) -> None:
     talk.append(SOUND)
     execution = scripted.take()

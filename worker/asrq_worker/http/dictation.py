@@ -19,6 +19,7 @@ from asrq_jobs.errors import (
     JobStateError,
     TooFastError,
 )
+from asrq_jobs.live import Kind
 from asrq_jobs.request import JOB_ID_PATTERN
 from asrq_jobs.states import missing
 from asrq_worker.http import access, realtime
@@ -167,11 +168,11 @@ class _Dictation:
         if said.seq is None:
             pieces = [said.audio[at : at + _PIECE] for at in range(0, len(said.audio), _PIECE)]
             for number, piece in enumerate(pieces, start=self._last + 1):
-                await self._put(number, piece)
+                await self._put(number, "audio", piece)
         elif len(said.audio) > realtime.FRAME:
             raise InvalidRequestError(f"An append with seq takes {realtime.FRAME} bytes of sound at most.")
         else:
-            await self._put(said.seq, said.audio)
+            await self._put(said.seq, "audio", said.audio)
 
     async def _begin(self) -> None:
         await self._gateway.dictate(
@@ -181,22 +182,28 @@ class _Dictation:
         self._socket.scope["state"]["job"] = self._job_id
         await self._follow()
 
-    async def _put(self, number: int, sound: bytes) -> None:
+    async def _put(self, number: int, kind: Kind, sound: bytes) -> None:
         while True:
             try:
-                kept = await self._gateway.client.append(self._job_id, number, "audio", sound)
+                kept = await self._gateway.client.append(self._job_id, number, kind, sound)
             except TooFastError:
                 await asyncio.sleep(_SLOWER_S)
             else:
-                self._last = max(kept, self._last)
-                return
+                break
+        if kept < number:  # the client has left it out, or Redis has lost it
+            error = InvalidRequestError(
+                f"Frame {kept + 1} is missing before frame {number}.",
+                hint="Open a socket with ?id= and the job's id, and go on after session.last.",
+            )
+            raise LostError(error)
+        self._last = kept
 
     async def _commit(self) -> None:
         if not self._begun:
             empty = AudioEmptyError("There is no sound to transcribe.", hint="Append some first.")
             await self._send(realtime.wrong(empty, self.event_id))
             return
-        await self._gateway.client.append(self._job_id, self._last + 1, "end", b"")
+        await self._put(self._last + 1, "end", b"")
         await self._send(realtime.committed(self._job_id, self._previous))
         self._previous = self._job_id
         self._next()
