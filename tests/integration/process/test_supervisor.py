@@ -11,7 +11,7 @@ import psutil
 import pytest
 from support.waiting import until
 
-from asrq_jobs.errors import AsrqError, InternalError
+from asrq_jobs.errors import AsrqError, InternalError, ShutdownError
 from asrq_worker.process import supervisor
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.child import Message, describe_exit
@@ -151,3 +151,43 @@ def test_where_a_failure_ends_it_nothing_more_is_started(
         assert tools.processes == []
         assert tools._act(1e9) == math.inf
         assert tools.processes == []
+
+
+def test_who_waits_for_all_gets_them_or_the_failure_that_was_the_last(
+    tmp_path: Path, closing: list[Tools], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, _SOUND)
+    tools = Tools(count=2)
+    closing.append(tools)
+    tools.serve()
+    assert len(tools.ready()) == 2
+    monkeypatch.setattr(Tools, "failed", lambda *_: math.inf)
+    _write(tmp_path, _DIES)
+    with pytest.raises(InternalError, match="exit code 0"):
+        Tools(count=2).serve()
+
+    def refuse(_self: Tools) -> Tool:
+        raise InternalError("There is no memory for it.")
+
+    monkeypatch.setattr(Tools, "launch", refuse)
+    with pytest.raises(InternalError, match="no memory"):
+        Tools().serve()
+
+
+def test_who_waits_for_all_is_not_kept_by_one_that_is_closed(tmp_path: Path) -> None:
+    _write(tmp_path, _SILENT)
+    tools = Tools()
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        with pytest.raises(ShutdownError) as caught:
+            tools.serve()
+        raised.append(caught.value)
+
+    waits = threading.Thread(target=wait)
+    waits.start()
+    until(lambda: tools.processes)
+    tools.close()
+    waits.join(20)
+    assert raised
+    assert tools.processes == []
