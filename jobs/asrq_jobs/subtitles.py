@@ -64,7 +64,7 @@ class Cue:
 
 
 @dataclass(frozen=True)
-class Timed:
+class _Timed:
     """An atom, and when it is said, in milliseconds from the start."""
 
     atom: Atom
@@ -81,9 +81,9 @@ def cues(segments: Iterable[Segment], duration_s: float | None, norms: Norms = N
     return [Cue(start, end, _lines(group, norms)) for group, (start, end) in zip(groups, times, strict=True)]
 
 
-def timed(segments: Iterable[Segment], limit_ms: int | None, norms: Norms = NORMS) -> list[Timed]:
+def timed(segments: Iterable[Segment], limit_ms: int | None, norms: Norms = NORMS) -> list[_Timed]:
     """Return all atoms in order, none of them before another that it follows, or after the end."""
-    found: list[Timed] = []
+    found: list[_Timed] = []
     reached = 0
     for segment in segments:
         anchors = _anchors(segment)
@@ -91,7 +91,7 @@ def timed(segments: Iterable[Segment], limit_ms: int | None, norms: Norms = NORM
             start, end = _spoken(atom, anchors)
             start = max(reached, start if limit_ms is None else min(start, limit_ms))
             end = max(start, end if limit_ms is None else min(end, limit_ms))
-            found.append(Timed(atom, start, end))
+            found.append(_Timed(atom, start, end))
             reached = start
     return found
 
@@ -135,7 +135,7 @@ def _moment(at: int, anchors: Sequence[tuple[int, int, int, int]], *, ahead: boo
 class _Cutter:
     """Finds the cheapest of all ways to cut atoms into cues."""
 
-    def __init__(self, said: Sequence[Timed], limit_ms: int | None, norms: Norms) -> None:
+    def __init__(self, said: Sequence[_Timed], limit_ms: int | None, norms: Norms) -> None:
         self._said = said
         self._limit_ms = limit_ms
         self._norms = norms
@@ -249,7 +249,7 @@ def shown(spoken: Sequence[tuple[int, int, int]], limit_ms: int | None, norms: N
     return list(zip(starts, ends, strict=True))
 
 
-def _lines(group: Sequence[Timed], norms: Norms) -> tuple[str, ...]:
+def _lines(group: Sequence[_Timed], norms: Norms) -> tuple[str, ...]:
     """Return the text of a cue in as few lines as hold it, of about the same length, that part where it makes sense."""
     filling = _Filling(norms)
     for each in group:
@@ -264,7 +264,7 @@ def _lines(group: Sequence[Timed], norms: Norms) -> tuple[str, ...]:
 
 
 def _best_line(
-    group: Sequence[Timed], stop: int, before: Sequence[tuple[float, tuple[int, ...]]], mean: float, norms: Norms
+    group: Sequence[_Timed], stop: int, before: Sequence[tuple[float, tuple[int, ...]]], mean: float, norms: Norms
 ) -> tuple[float, tuple[int, ...]]:
     """Return the best way to end a line before an atom, given the best ways to end the line before it."""
     found = [
@@ -275,23 +275,23 @@ def _best_line(
     return min(found, default=(inf, ()))
 
 
-def _unevenness(group: Sequence[Timed], start: int, stop: int, mean: float, norms: Norms) -> float:
+def _unevenness(group: Sequence[_Timed], start: int, stop: int, mean: float, norms: Norms) -> float:
     uneven = abs(_width(group[start:stop]) - mean) / norms.line_chars
     if stop == len(group):
         return uneven
     return uneven + {"sentence": -0.5, "clause": -0.3, "other": 0.0}[group[stop - 1].atom.ends] + group[stop].atom.glue
 
 
-def _fits(line: Sequence[Timed], norms: Norms) -> bool:
+def _fits(line: Sequence[_Timed], norms: Norms) -> bool:
     words = 1 + sum(each.atom.spaced for each in line[1:])
     return _width(line) <= norms.line_chars and (norms.line_words is None or words <= norms.line_words)
 
 
-def _width(group: Sequence[Timed]) -> int:
+def _width(group: Sequence[_Timed]) -> int:
     return sum(each.atom.width + each.atom.spaced for each in group) - group[0].atom.spaced
 
 
-def _text(group: Sequence[Timed]) -> str:
+def _text(group: Sequence[_Timed]) -> str:
     return "".join(f"{' ' * each.atom.spaced}{each.atom.text}" for each in group).strip()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from asrq_worker.engine.pace import REMEMBERED, Pace
@@ -11,6 +13,8 @@ FILES, CLIPS = ("batch", "transcribe", False), ("interactive", "transcribe", Fal
 
 def test_before_anything_is_done_it_is_what_the_warm_up_took() -> None:
     assert Pace().of(FILES, unknown=0.3) == 0.3
+    assert Pace().audio_s(2.0, FILES, unknown=0.5) == 4.0
+    assert Pace().audio_s(2.0, FILES, unknown=0.0) == math.inf
 
 
 def test_kinds_are_told_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 
 from asrq_worker.engine.turns import BatchKey
@@ -32,3 +33,8 @@ class Pace:
             if half <= 0:
                 return pace
         return unknown
+
+    def audio_s(self, within_s: float, kind: BatchKey, *, unknown: float) -> float:
+        """Return how many seconds of audio take so many seconds of compute; `unknown` as in `of`."""
+        pace = self.of(kind, unknown=unknown)
+        return within_s / pace if pace else math.inf

@@ -33,7 +33,7 @@ from asrq_worker.engine.out_of_memory import Allowance, Step, next_step
 from asrq_worker.engine.pace import Pace
 from asrq_worker.engine.process import BatchDone, EngineProcess
 from asrq_worker.engine.state import State
-from asrq_worker.engine.turns import BatchKey, Turns, Waiting
+from asrq_worker.engine.turns import Turns, Waiting
 from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
@@ -167,17 +167,12 @@ class Scheduler:
         if self._engine.state is not State.READY or loaded is None:
             return []
         can = loaded.capabilities
-
-        def audio_s(kind: BatchKey) -> float:
-            pace = self._pace.of(kind, unknown=loaded.warm_s / WARM_UP_S)
-            return self._batch_s / pace if pace else math.inf
-
         parallel = self._parallel_allowance.of(can.parallel)
         limits = Limits(
             max_batch=self._batch_allowance.of(can.max_batch),
             parallel=parallel,
             spare=can.spare if parallel == can.parallel else 0,
-            audio_s=audio_s,
+            audio_s=functools.partial(self._pace.audio_s, self._batch_s, unknown=loaded.warm_s / WARM_UP_S),
             similar=can.pads,
         )
         running = [running.items[0].waiting for running in self._running.values()]

@@ -95,7 +95,7 @@ def main_language(heard: Mapping[Piece, Transcript], known: Set[str], only: Sequ
 
 
 @dataclass(frozen=True)
-class Settled:
+class _Settled:
     """What is right as it was heard, and what is to be heard again, with its language and how probable that is."""
 
     kept: Mapping[Piece, Transcript]
@@ -130,7 +130,7 @@ def settle(
     closer: Mapping[Piece, Transcript],
     known: Set[str],
     only: Sequence[str] = (),
-) -> Settled:
+) -> _Settled:
     """Find the languages of a recording's pieces; `closer` has the stretches that `mixed` ones consist of.
 
     A piece is cut where its language changes. Only languages of `known` can be asked for; `only`, if any, are those to
@@ -144,7 +144,7 @@ def settle(
     stretches = [_evidence(part, heard[part], known, only) for _, inner in parts for part in inner]
     found = languages(stretches)
     if found is None:
-        return Settled(whole, {}, unsure=False)
+        return _Settled(whole, {}, unsure=False)
     kept: dict[Piece, Transcript] = {}
     again: dict[Piece, tuple[str, float | None]] = {}
     rest = iter(found)
@@ -156,7 +156,7 @@ def settle(
                 kept[part] = transcript
             else:
                 again[part] = language, _probability(language, {member: heard[member] for member in members})
-    return Settled(kept, again, unsure(stretches, found))
+    return _Settled(kept, again, unsure(stretches, found))
 
 
 def _within(part: Piece, piece: Piece) -> bool:

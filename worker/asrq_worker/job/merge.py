@@ -22,7 +22,7 @@ class ChunkTranscript:
 
 
 @dataclass(frozen=True)
-class Merged:
+class _Merged:
     """One transcript of the whole audio."""
 
     text: str
@@ -34,7 +34,7 @@ class Merged:
     truncated: bool
 
 
-def merge(chunks: Sequence[ChunkTranscript], *, word_timestamps: bool) -> Merged:
+def merge(chunks: Sequence[ChunkTranscript], *, word_timestamps: bool) -> _Merged:
     """Join chunks that are ordered by time.
 
     The language is the one with the most seconds of recognised speech; its probability the mean over its chunks,
@@ -49,7 +49,7 @@ def merge(chunks: Sequence[ChunkTranscript], *, word_timestamps: bool) -> Merged
             segments.append(segment)
             words += segment.words or ()
     language, probability = _language(chunks)
-    return Merged(
+    return _Merged(
         text=joined([chunk.transcript.text for chunk in chunks]),
         segments=tuple(segments),
         words=tuple(words),

@@ -28,7 +28,7 @@ BeginVerdict = Literal["started", "taken", "gone", "done"]
 WebhookCounter = Literal["webhooks_delivered", "webhooks_given_up"]
 
 
-class BeginAnswer(NamedTuple):
+class _BeginAnswer(NamedTuple):
     """What begin.lua answers: `attempts` as JSON, `earlier` of which do not count; `now` is Redis's, Unix s."""
 
     verdict: BeginVerdict
@@ -38,13 +38,13 @@ class BeginAnswer(NamedTuple):
     now: float
 
 
-def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float) -> BeginAnswer:
+def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float) -> _BeginAnswer:
     """Start an execution of a job that was dequeued, and take its lease."""
     answer = _call(
         redis, "begin", id=job_id, execution=execution, lane=lane, worker=worker, lease_s=lease_s, horizon_s=_HORIZON_S
     )
     verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
-    return BeginAnswer(cast("BeginVerdict", verdict.decode()), attempts, bool(canceled), earlier, float(now))
+    return _BeginAnswer(cast("BeginVerdict", verdict.decode()), attempts, bool(canceled), earlier, float(now))
 
 
 def end(

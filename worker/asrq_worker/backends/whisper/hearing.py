@@ -66,7 +66,7 @@ _RETRIES = (
 )
 
 
-class Window:
+class _Window:
     """Up to 30 s of a clip from `start` on, in seconds: the features of its speech, and what they were encoded to."""
 
     def __init__(self, features: Features, start: float) -> None:
@@ -110,7 +110,7 @@ def hear(
         retries: how it is to search where it repeats itself.
     """
     features = model.features(chunk.samples)
-    window = Window(features, 0.0)
+    window = _Window(features, 0.0)
     language, ranked = chunk.options.language, []
     if language is None:
         ranked = yield from _languages(window, margins_s, chunk.options.languages)
@@ -119,11 +119,11 @@ def hear(
     while window.seconds:
         heard_s = yield from clip.hear(window)
         start = window.start + heard_s
-        window = Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
+        window = _Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
     return clip.transcript(ranked)
 
 
-def _languages(window: Window, margins_s: Sequence[float], only: Collection[str]) -> Steps[list[tuple[str, float]]]:
+def _languages(window: _Window, margins_s: Sequence[float], only: Collection[str]) -> Steps[list[tuple[str, float]]]:
     """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them.
 
     Where `only` has some, no other is possible.
@@ -145,7 +145,7 @@ def _among(only: Collection[str], ranked: list[tuple[str, float]]) -> list[tuple
     return sorted(possible, key=lambda each: -each[1])
 
 
-def _lengths(window: Window, margins_s: Sequence[float]) -> list[int]:
+def _lengths(window: _Window, margins_s: Sequence[float]) -> list[int]:
     return sorted({window.frames(margin_s) for margin_s in margins_s})
 
 
@@ -175,7 +175,7 @@ class _Clip:
         self._warnings: dict[str, None] = {}
         self._truncated = False
 
-    def hear(self, window: Window) -> Steps[float]:
+    def hear(self, window: _Window) -> Steps[float]:
         """Hear a window, and return up to which of its seconds."""
         decoded, encoded = yield from self._best(window)
         rest = window.start > 0 and window.seconds < REST_S
@@ -207,7 +207,7 @@ class _Clip:
             truncated=self._truncated,
         )
 
-    def _best(self, window: Window) -> Steps[tuple[Decoded, Encoded]]:
+    def _best(self, window: _Window) -> Steps[tuple[Decoded, Encoded]]:
         """Return what is found in the shortest window whose text is not in doubt, or in the longest."""
         for frames in _lengths(window, self._margins_s):
             encoded: Encoded = yield from window.encoded(frames)
@@ -216,14 +216,14 @@ class _Clip:
                 break
         return decoded, encoded
 
-    def _decode(self, encoded: Encoded, search: Search, window: Window) -> Decode:
+    def _decode(self, encoded: Encoded, search: Search, window: _Window) -> Decode:
         plausible = SPARE_TOKENS + round(TOKENS_PER_SECOND * window.seconds)
         return Decode(encoded, self._prompt, search, min(plausible, self._model.longest - len(self._prompt)))
 
-    def _doubts(self, decoded: Decoded, window: Window) -> bool:
+    def _doubts(self, decoded: Decoded, window: _Window) -> bool:
         return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds)
 
-    def _without_loop(self, loop: Decoded, encoded: Encoded, window: Window) -> Steps[Decoded]:
+    def _without_loop(self, loop: Decoded, encoded: Encoded, window: _Window) -> Steps[Decoded]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
         best: Decoded | None = None
         for search in self._retries:
@@ -232,7 +232,7 @@ class _Clip:
                 best = decoded
         return best or loop
 
-    def _words(self, parts: Sequence[Span], encoded: Encoded, window: Window) -> Steps[list[list[TimedWord]] | None]:
+    def _words(self, parts: Sequence[Span], encoded: Encoded, window: _Window) -> Steps[list[list[TimedWord]] | None]:
         tokens = tuple(token for part in parts for token in part.tokens)
         if not self._word_timestamps or not tokens:
             return None

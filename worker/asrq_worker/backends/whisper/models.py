@@ -114,7 +114,7 @@ class ResolvedModel:
 
 
 @dataclass(frozen=True)
-class AvailableModel:
+class _AvailableModel:
     """A model as `asrq models list` shows it; `path` and `size_mb` (MiB) are None until it is `ready`."""
 
     name: str
@@ -156,7 +156,7 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
     return ResolvedModel(model, snapshot, "hub", revision=snapshot.name)
 
 
-def available(model_dir: Path) -> list[AvailableModel]:
+def available(model_dir: Path) -> list[_AvailableModel]:
     """Return every model known by a size name, without touching the network or joining anything.
 
     Raises:
@@ -165,20 +165,20 @@ def available(model_dir: Path) -> list[AvailableModel]:
     return [_availability(name, model_dir) for name in HUB_REPOSITORIES]
 
 
-def _availability(name: str, model_dir: Path) -> AvailableModel:
+def _availability(name: str, model_dir: Path) -> _AvailableModel:
     wheel = WHEELS.get(name)
     if wheel and (folders := wheel.folders()):
         if wheel.sha256 is None:
-            return AvailableModel(name, "wheel", ready=True, path=folders[0], size_mb=_size_mb(folders[0]))
+            return _AvailableModel(name, "wheel", ready=True, path=folders[0], size_mb=_size_mb(folders[0]))
         joined = _join_target(name, wheel.sha256, model_dir)
         with disk.reading(model_dir, what="Models", instead=_ANOTHER):
             ready = joined.is_dir()
-        return AvailableModel(
+        return _AvailableModel(
             name, "wheel", ready, path=joined if ready else None, size_mb=_size_mb(joined) if ready else None
         )
     snapshot = _cached(name, model_dir)
     size_mb = _size_mb(snapshot) if snapshot else None
-    return AvailableModel(name, "hub", ready=snapshot is not None, path=snapshot, size_mb=size_mb)
+    return _AvailableModel(name, "hub", ready=snapshot is not None, path=snapshot, size_mb=size_mb)
 
 
 def _size_mb(folder: Path) -> int:
