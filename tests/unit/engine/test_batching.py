@@ -176,7 +176,7 @@ chunks = st.lists(
 def test_what_always_holds(
     waiting: list[Waiting], running: list[Waiting], max_batch: int, parallel: int, audio_s: float
 ) -> None:
-    batch = next_batch(waiting, running, joined(waiting), Limits(max_batch, parallel, lambda _kind: audio_s))
+    batch = next_batch(waiting, running, joined(waiting), Limits(max_batch, parallel, audio_s=lambda _kind: audio_s))
     assert len(batch) <= max_batch
     assert len(set(batch)) == len(batch)
     assert set(batch) <= set(waiting)
