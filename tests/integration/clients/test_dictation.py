@@ -101,6 +101,17 @@ def test_an_outage_loses_and_doubles_nothing(
         assert program.communicate(timeout=60)[0] == "nothing is missing\n"
 
 
+def test_what_redis_has_taken_and_lost_is_sent_again(start: Start, scripted: ScriptedWorker, redis: Redis) -> None:
+    program = start("--live")
+    job_id = scripted.take().job_id
+    say(program, SOUND[:50_000])
+    until(lambda: kept(redis, job_id)[0] == SOUND[:50_000])
+    redis.delete(keys.live(job_id))
+    say(program, SOUND[50_000:100_000])
+    hang_up(program)
+    until(lambda: kept(redis, job_id) == (SOUND[:100_000], "end"))
+
+
 def test_a_recording_that_is_too_long_is_ended(start: Start, scripted: ScriptedWorker, redis: Redis) -> None:
     redis.hset(keys.LIMITS, "live_s", 1)
     program = start("--live")

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AsrqError } from "./error.mjs";
 
 const FRAME = 1 << 16; // bytes at most: a script of Redis copies the last one each time
+const HELD = 1 << 21; // bytes that Redis has, and may lose when it fails
 const SLOWER_MS = 1000;
 const NOTHING = Buffer.alloc(0);
 
@@ -18,13 +19,15 @@ export class Live {
   #send;
   /** @type {Buffer} */ #rest = NOTHING;
   /** @type {{ kind: Kind, frame: Buffer }[]} */ #waiting = [];
+  /** @type {{ kind: Kind, frame: Buffer }[]} */ #held = [];
   #closed = false;
   /** @type {Promise<void>} */ #sending = Promise.resolve();
 
   /**
    * @param {string} id
    * @param {number} width bytes of a sample of all channels
-   * @param {(number: number, kind: Kind, frame: Buffer) => Promise<number>} send returns the number of the last frame there
+   * @param {(number: number, kind: Kind, frame: Buffer) => Promise<number>} send returns the number of the last
+   *   frame there, which is smaller if Redis has lost some
    */
   constructor(id, width, send) {
     this.id = id;
@@ -69,6 +72,21 @@ export class Live {
     return sent;
   }
 
+  #hold() {
+    this.#held.push(this.#waiting.splice(0, 1)[0]);
+    let size = this.#held.reduce((sum, { frame }) => sum + frame.length, 0);
+    while (size > HELD) size -= this.#held.splice(0, 1)[0].frame.length;
+  }
+
+  /** Lets so many frames wait again that were sent last. @param {number} count */
+  #take_back(count) {
+    if (count > this.#held.length) {
+      throw new AsrqError({ code: "blob_missing", message: `Redis has lost frames of job ${this.id} that are not here any more.` });
+    }
+    this.#waiting.unshift(...this.#held.splice(-count));
+    this.last -= count;
+  }
+
   async #drain() {
     while (this.#waiting.length > 0) {
       const { kind, frame } = this.#waiting[0];
@@ -81,8 +99,12 @@ export class Live {
         await sleep(SLOWER_MS);
         continue;
       }
+      if (kept < this.last) {
+        this.#take_back(this.last - kept);
+        continue;
+      }
       this.last += 1;
-      this.#waiting.shift();
+      this.#hold();
       if (kept > this.last) {
         throw new AsrqError({ code: "job_state", message: `Job ${this.id} has frames that are not ours.` });
       }

@@ -326,13 +326,13 @@ pub fn text_of(result: &Json) -> Outcome<String> {
     }
 }
 
-fn parsed(value: &Value) -> Outcome<Json> {
+pub(crate) fn parsed(value: &Value) -> Outcome<Json> {
     let document = value.text().and_then(|text| Json::parse(&text));
     document.ok_or_else(|| Error::new("internal", "The server answered with something that is not JSON.", true))
 }
 
 /// The answer of a script, unless it has refused.
-pub(crate) fn accepted(value: &Value) -> Outcome<Json> {
+fn accepted(value: &Value) -> Outcome<Json> {
     let answer = parsed(value)?;
     match answer.get("error") {
         Json::Null => Ok(answer),

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::client::{accepted, new_id, Client, Job};
+use crate::client::{new_id, parsed, Client, Job};
 use crate::error::{Error, Outcome};
-use crate::json::object;
+use crate::json::{object, Json};
 
 const APPEND: &str = include_str!("../../../../../jobs/asrq_jobs/lua/append.lua");
 
 const FRAME: usize = 1 << 16; // bytes at most: a script of Redis copies the last one each time
+const HELD: usize = 1 << 21; // bytes that Redis has, and may lose when it fails
 const SLOWER: Duration = Duration::from_secs(1);
 
 /// What the samples of a recording are; `Sound::default()` is 16-bit integers at 16 kHz, mono.
@@ -90,8 +91,16 @@ impl Live {
     fn flush(&mut self) -> Outcome<()> {
         while let Some((kind, frame)) = self.frames.waiting.pop_front() {
             match self.send(self.frames.last + 1, kind, &frame) {
+                Ok(kept) if kept < self.frames.last => {
+                    self.frames.waiting.push_front((kind, frame));
+                    self.frames.take_back(self.frames.last - kept).ok_or_else(|| {
+                        let message = format!("Redis has lost frames of job {} that are not here any more.", self.id);
+                        Error::new("blob_missing", message, false)
+                    })?;
+                }
                 Ok(kept) => {
                     self.frames.last += 1;
+                    self.frames.hold((kind, frame));
                     if kept > self.frames.last {
                         let message = format!("Job {} has frames that are not ours.", self.id);
                         return Err(Error::new("job_state", message, false));
@@ -113,32 +122,40 @@ impl Live {
         Ok(())
     }
 
-    /// Returns the number of the last frame that is there.
-    fn send(&mut self, number: u64, kind: &str, frame: &[u8]) -> Outcome<u64> {
+    /// Returns the number of the last frame that is there, which is smaller if Redis has lost some.
+    fn send(&mut self, seq: u64, kind: &str, frame: &[u8]) -> Outcome<u64> {
         let id = &self.id;
         let keys =
             [format!("asrq:live:{id}"), format!("rq:job:{id}"), format!("asrq:result:{id}"), "asrq:limits".into()];
-        let number = number.to_string();
+        let number = seq.to_string();
         let args = [id.as_bytes(), number.as_bytes(), kind.as_bytes(), frame];
         let give_up = Instant::now() + self.client.limits.following; // the user speaks on meanwhile
-        let answer = accepted(&self.client.script(give_up, "asrq_append", APPEND, &keys, &args)?)?;
-        Ok(answer.get("last").number().unwrap_or_default() as u64)
+        let answer = parsed(&self.client.script(give_up, "asrq_append", APPEND, &keys, &args)?)?;
+        let last = answer.get("last").number().unwrap_or_default() as u64;
+        match answer.get("error") {
+            Json::Null => Ok(last),
+            error if error.get("code").text() == Some("invalid_request") && last + 1 < seq => Ok(last),
+            error => Err(Error::from_json(error)),
+        }
     }
 }
 
-/// What Redis does not hold yet.
+type Frame = (&'static str, Vec<u8>);
+
+/// What Redis does not hold yet, and what it has taken last.
 struct Frames {
     last: u64,
     width: usize,
     rest: Vec<u8>,
-    waiting: VecDeque<(&'static str, Vec<u8>)>,
+    waiting: VecDeque<Frame>,
+    held: VecDeque<Frame>,
     closed: bool,
 }
 
 impl Frames {
     /// `width`: bytes of a sample of all channels.
     fn new(width: usize) -> Frames {
-        Frames { last: 0, width, rest: Vec::new(), waiting: VecDeque::new(), closed: false }
+        Frames { last: 0, width, rest: Vec::new(), waiting: VecDeque::new(), held: VecDeque::new(), closed: false }
     }
 
     fn add(&mut self, sound: &[u8]) {
@@ -147,6 +164,22 @@ impl Frames {
         let after = self.rest.split_off(whole);
         let all = std::mem::replace(&mut self.rest, after);
         self.waiting.extend(all.chunks(FRAME - FRAME % self.width).map(|frame| ("audio", frame.to_vec())));
+    }
+
+    fn hold(&mut self, sent: Frame) {
+        self.held.push_back(sent);
+        while self.held.iter().map(|(_, frame)| frame.len()).sum::<usize>() > HELD {
+            self.held.pop_front();
+        }
+    }
+
+    /// Lets so many frames wait again that were sent last; `None` if not all of them are here.
+    fn take_back(&mut self, count: u64) -> Option<()> {
+        for _ in 0..count {
+            self.waiting.push_front(self.held.pop_back()?);
+            self.last -= 1;
+        }
+        Some(())
     }
 
     fn close(&mut self) {
@@ -176,5 +209,22 @@ mod tests {
         frames.close();
         frames.close();
         assert_eq!(frames.waiting.iter().filter(|(kind, _)| *kind == "end").count(), 1);
+    }
+    #[test]
+    fn what_redis_has_lost_waits_again() {
+        let mut frames = Frames::new(2);
+        for sound in [b"1.", b"2.", b"3."] {
+            frames.add(sound);
+            let sent = frames.waiting.pop_front().unwrap();
+            frames.hold(sent);
+            frames.last += 1;
+        }
+        assert_eq!((frames.take_back(2), frames.last), (Some(()), 1));
+        assert_eq!(frames.waiting, [("audio", b"2.".to_vec()), ("audio", b"3.".to_vec())]);
+        frames.waiting.clear();
+        frames.hold(("audio", vec![0; HELD]));
+        assert_eq!(frames.held.len(), 1);
+        frames.last = 4;
+        assert_eq!(frames.take_back(2), None);
     }
 }
