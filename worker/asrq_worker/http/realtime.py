@@ -7,7 +7,6 @@ package. Fields that we do not know are ignored. `seq` of an append is ours: the
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from typing import Annotated, Any, Literal
 
@@ -104,7 +103,7 @@ class Update(_Event):
 def _decoded(value: object) -> bytes:
     try:
         return base64.b64decode(value if isinstance(value, str) else "?", validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValueError("no base64") from None
 
 
