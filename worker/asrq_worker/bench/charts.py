@@ -1,20 +1,23 @@
-"""The report as pictures. Imports matplotlib, whose pyplot, which wants a screen, is not used."""
+"""The report as pictures. Imports matplotlib when it draws; its pyplot, which wants a screen, is not used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from asrq_worker.bench.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _DPI = 120
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
     """Write wer.png, latency.png and trade-off.png into a folder, and return their paths."""
+    from matplotlib.figure import Figure
+
     charts = {"wer": _wer, "latency": _latency, "trade-off": _trade_off}
     paths = []
     for name, plot in charts.items():
