@@ -44,7 +44,7 @@ def up(*arguments: object, folder: Path) -> Iterator[tuple[str, subprocess.Popen
             below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.send_signal(signal.SIGTERM)
             process.wait(40)
-            gone, alive = psutil.wait_procs(below, timeout=5)
+            gone, alive = psutil.wait_procs(below, timeout=60)
             for child in alive:
                 child.kill()
             assert not alive, f"left running: {alive} (ended: {gone})"

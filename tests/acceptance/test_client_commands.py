@@ -264,7 +264,7 @@ def test_an_interrupted_wait_says_how_to_go_on(asrq: Asrq, client: Client, audio
     )
     until(lambda: any(entry["cmd"].startswith("xread") for entry in client.redis.client_list()))
     waiting.send_signal(signal.SIGINT)
-    out, err = waiting.communicate(timeout=20)
+    out, err = waiting.communicate(timeout=120)
     assert (waiting.returncode, out) == (130, "")
     assert f"asrq wait {job_id}" in err
     assert f"asrq cancel {job_id}" in err
@@ -410,7 +410,7 @@ def test_each_file_is_written_as_its_job_ends_and_a_closed_terminal_leaves_it(
         end(client, ids[1], "two")
         until((tmp_path / "out" / "b.txt").is_file)
         waiting.send_signal(signal.SIGHUP)
-        out, err = waiting.communicate(timeout=20)
+        out, err = waiting.communicate(timeout=120)
     finally:
         waiting.kill()
     assert waiting.returncode == 129

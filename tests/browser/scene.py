@@ -66,7 +66,7 @@ def _submit(client: Client, folder: Path, lost: Path, gate: Path) -> None:
         ("dead", folder / "interview.flac", {"backend": "fake", "language": "en", "prompt": "fail", "retries": 1}),
     ):
         client.submit(PathAudio(path=str(path)), id=job_id, **options)
-        client.wait(job_id, timeout_s=60)
+        client.wait(job_id, timeout_s=120)
     prompt = PRIVATE.format(gate=gate)
     client.submit(PathAudio(path=str(folder / "board-meeting.flac")), id="running", backend="fake", prompt=prompt)
     assert any(event.type == "started" for event in client.events("running", timeout_s=30))

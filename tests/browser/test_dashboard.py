@@ -109,7 +109,7 @@ def test_requeue_runs_a_job_again_and_keeps_its_history(view: Watched, shown: Sc
     shown.lost.write_bytes((data / "hello-en.flac").read_bytes())
     page.get_by_role("link", name="Requeue", exact=True).click()
     expect(page.locator("[data-role=job]")).to_have_count(0)
-    result = shown.client.wait("failed", timeout_s=30)
+    result = shown.client.wait("failed", timeout_s=50)
     assert result.status == "completed"
     assert [attempt.error and attempt.error.code for attempt in result.attempts] == ["audio_not_found", None]
     finished = view.open(_list("interactive", "finished"))

@@ -249,7 +249,7 @@ class Held:
         told, real, gate = Future[BatchDone](), self._submit(refs), self.gate
 
         def tell() -> None:
-            done = real.result(60)
+            done = real.result(120)
             assert gate.wait(60)
             told.set_result(done)
 
@@ -282,7 +282,7 @@ def test_a_canceled_chunk_is_dropped_and_its_batch_mates_go_on(
     engine = Engine(kind.backend, config)
     engine.start()
     try:
-        can = engine.wait_ready(60).capabilities
+        can = engine.wait_ready(120).capabilities
         assert can == backend.capabilities()
         held = Held(engine)
         monkeypatch.setattr(engine, "submit", held.submit)
@@ -307,7 +307,7 @@ def test_a_canceled_chunk_is_dropped_and_its_batch_mates_go_on(
             canceled.result(0)
         gate.set()
         held.gate.set()
-        done = mate.result(60)
+        done = mate.result(120)
         assert_same(done.transcript, heard(backend, sound, options))
         check(done.transcript, whole / SAMPLE_RATE)
         assert (done.batch_size, engine.restarts) == (min(can.max_batch, 2), 0)

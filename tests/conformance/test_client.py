@@ -202,7 +202,7 @@ def test_a_job_retried_before_its_end_was_read_goes_on(client: Client, worker: S
     for kind in ("failed", "queued"):
         redis.xadd(keys.events(job.id), {"event": json.dumps({"type": kind, "at": 0})})
     with soon(lambda: worker.complete(execution, "second round")):
-        assert client.wait(job.id, timeout_s=20).text == "second round"
+        assert client.wait(job.id, timeout_s=50).text == "second round"
 
 
 def test_waiting_has_a_limit_and_does_no_harm(client: Client) -> None:
@@ -237,7 +237,7 @@ def test_cancel_and_retry(client: Client, worker: ScriptedWorker) -> None:
         client.retry(job.id)
     assert client.cancel(job.id) == "requested"
     worker.cancel(execution)
-    assert client.wait(job.id, timeout_s=20).status == "canceled"
+    assert client.wait(job.id, timeout_s=50).status == "canceled"
 
 
 def test_lists(client: Client, worker: ScriptedWorker) -> None:

@@ -130,13 +130,13 @@ def test_in_the_engines_process(tmp_path: Path, noise: Samples) -> None:
             try:
                 if key == "wrong":
                     with pytest.raises(ServerRefusedError, match="refuses our key"):
-                        engine.wait_ready(30)
+                        engine.wait_ready(120)
                     assert engine.final, "another try would not fix it"
                     continue
-                loaded = engine.wait_ready(30)
+                loaded = engine.wait_ready(120)
                 assert loaded.identity.device == "remote"
                 assert (loaded.capabilities.parallel, loaded.capabilities.word_timestamps) == (3, True)
-                done = engine.submit([ChunkRef(spool, 0, len(noise), ENGLISH)]).result(30)
+                done = engine.submit([ChunkRef(spool, 0, len(noise), ENGLISH)]).result(120)
                 [heard] = done.items
                 assert isinstance(heard, Transcript)
                 assert heard.text

@@ -185,7 +185,7 @@ def test_a_worker_that_answers_all(client: Client, worker: Worker) -> None:
     with worker.serving(answer):
         client.submit(ANY_AUDIO, id="clip", lane="interactive")
         client.submit(ANY_AUDIO, id="film")
-        clip, film = client.wait("clip", timeout_s=60), client.wait("film", timeout_s=60)
+        clip, film = client.wait("clip", timeout_s=120), client.wait("film", timeout_s=120)
     assert (clip.id, clip.text, clip.language) == ("clip", "clip", "ru")
     assert film.error is not None
     assert film.error.code == "no_audio_stream"
@@ -197,6 +197,6 @@ def test_a_defect_of_the_answer_is_the_tests(client: Client, worker: Worker) -> 
 
     client.submit(ANY_AUDIO, id="mine")
     with pytest.raises(ZeroDivisionError), worker.serving(answer):
-        failed = client.wait("mine", timeout_s=60)
+        failed = client.wait("mine", timeout_s=120)
     assert failed.error is not None
     assert failed.error.code == "internal"

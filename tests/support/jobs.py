@@ -103,7 +103,7 @@ class Stream:
                     jobs.setdefault(job.text_key, job)
         for job in jobs.values():
             self._client.submit(job.audio, id=job.id, prompt=self._prompt(job), language="en")
-        return {key: self._client.wait(job.id, timeout_s=60).text for key, job in jobs.items()}
+        return {key: self._client.wait(job.id, timeout_s=120).text for key, job in jobs.items()}
 
     def start(self) -> None:
         """Start submitting."""

@@ -74,7 +74,7 @@ class Process:
         self._reader.join(seconds)
         return code
 
-    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 40) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float = 120) -> int:
         """Send a signal and wait; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(seconds)
@@ -105,7 +105,7 @@ def ended(running: Process) -> Iterator[Process]:
             running.process.wait(60)
 
 
-def all_gone(processes: list[psutil.Process], seconds: float = 10) -> bool:
+def all_gone(processes: list[psutil.Process], seconds: float = 60) -> bool:
     """Whether all of them end within the time."""
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not alive

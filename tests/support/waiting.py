@@ -10,7 +10,7 @@ from contextlib import contextmanager
 _LOOK_S = 0.01
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 50) -> None:
     """Wait until the condition holds; one that never does fails the test."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -25,7 +25,7 @@ def test_it_serves_is_measured_and_leaves_nothing(data: Path, tmp_path: Path) ->
         assert result.status == "completed"
         assert host.cold_start_s > 0.1
         assert host.memory.peak_mb > running.memory_info().rss >> 20
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    gone, alive = psutil.wait_procs(family, timeout=60)
     assert (len(gone), alive) == (len(family), [])
 
 

@@ -129,10 +129,10 @@ class App:
             below = self.children()
             self.process.kill()
             self.process.wait(60)
-            psutil.wait_procs(below, timeout=5)
+            psutil.wait_procs(below, timeout=60)
 
 
-def all_gone(processes: list[psutil.Process], seconds: float = 3) -> bool:
+def all_gone(processes: list[psutil.Process], seconds: float = 60) -> bool:
     """Whether all of them end within the time."""
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not alive

@@ -73,7 +73,7 @@ def test_it_recovers_from_the_death_of_its_bridge(run: Run, data: Path) -> None:
     assert "ready: fake m on cpu" in said
     read_until(app, "queued")
     below += psutil.Process(app.pid).children(recursive=True)
-    out, err = app.communicate(timeout=20)
+    out, err = app.communicate(timeout=120)
     assert app.returncode == 0, err
     texts = dict(line.rsplit(": ", 1) for line in out.splitlines())
     assert sorted(texts) == sorted(map(str, files))
@@ -84,7 +84,7 @@ def test_it_recovers_from_the_death_of_its_bridge(run: Run, data: Path) -> None:
 def test_a_file_that_is_no_audio(run: Run, data: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.wav").write_text("This is a text, not a recording.", encoding="utf-8")
     app = run("notes.wav", data / "hello-en.flac")  # relative to its own folder
-    out, err = app.communicate(timeout=20)
+    out, err = app.communicate(timeout=120)
     assert app.returncode == 1
     assert out.startswith(f"{data / 'hello-en.flac'}: ")
     assert "[audio_unreadable]" in err
@@ -92,12 +92,12 @@ def test_a_file_that_is_no_audio(run: Run, data: Path, tmp_path: Path) -> None:
 
 def test_the_bridge_cannot_serve(run: Run, data: Path, tmp_path: Path) -> None:
     app = run(data / "hello-en.flac", model="missing")
-    _, err = app.communicate(timeout=20)
+    _, err = app.communicate(timeout=120)
     assert app.returncode == 1  # the file's result says why
     assert "[model_missing]" in err
     assert "asrq models fetch" in err
     app = run(data / "hello-en.flac", asrq=tmp_path / "not-installed")
-    assert "does not start" in app.communicate(timeout=20)[1]
+    assert "does not start" in app.communicate(timeout=120)[1]
     assert app.returncode == 3
 
 
@@ -113,5 +113,5 @@ def test_the_application_is_killed(run: Run, data: Path) -> None:
 def test_usage(run: Run) -> None:
     for arguments in ([], ["--colour", "a"], ["--program"]):
         app = run(*arguments)
-        assert "usage:" in app.communicate(timeout=20)[1]
+        assert "usage:" in app.communicate(timeout=120)[1]
         assert app.returncode == 2

@@ -76,7 +76,7 @@ def test_many_wait_at_once(settings: Settings, redis: Redis) -> None:
     async def main() -> None:
         async with AsyncClient(settings) as client:
             ids = [(await client.submit(AUDIO, lane="interactive")).id for _ in range(20)]
-            waiting = [asyncio.ensure_future(client.wait(job_id, timeout_s=20)) for job_id in ids]
+            waiting = [asyncio.ensure_future(client.wait(job_id, timeout_s=50)) for job_id in ids]
             await until(lambda: connections(redis).count("xread") == len(ids))
             for job_id in ids:
                 await asyncio.to_thread(lambda job_id=job_id: worker.complete(worker.take(), job_id))

@@ -68,7 +68,7 @@ def make_scheduler(make_engine: MakeEngine) -> Iterator[MakeScheduler]:
 
     def make(*, max_kills: int = 2, unavailable_after_s: float = 120.0, **engine: Any) -> Scheduler:
         started = make_engine(**engine)
-        started.wait_ready(30)
+        started.wait_ready(120)
         scheduler = Scheduler(started, max_kills=max_kills, unavailable_after_s=unavailable_after_s)
         schedulers.append(scheduler)
         return scheduler

@@ -38,10 +38,10 @@ def _said(running: Process, event: str) -> list[dict[str, object]]:
 def test_whisper_is_replaced_while_jobs_run(client: Client, valkey_url: str, blob: BlobAudio) -> None:
     with worker(valkey_url, **_whisper(), lanes="batch:3", engine_max_batches=3) as running:
         first = running.child(ENGINE)
-        results = [client.wait(job.id, timeout_s=60) for job in [client.submit(blob, language="en") for _ in range(7)]]
+        results = [client.wait(job.id, timeout_s=120) for job in [client.submit(blob, language="en") for _ in range(7)]]
         until(lambda: not first.is_running())
         replaced = _said(running, "engine.replacing")
-        assert client.wait(client.submit(blob, language="en").id, timeout_s=60).text == results[0].text
+        assert client.wait(client.submit(blob, language="en").id, timeout_s=120).text == results[0].text
         children = running.children()
         assert running.end() == 0
         assert all_gone(children)
@@ -59,7 +59,7 @@ def test_short_memory_is_told_in_events_and_log_and_fails_only_the_job_that_does
         hopeless = client.submit(blob, language="en", prompt="oom", retries=0)
         fits_anew = client.submit(blob, language="en", prompt=f"oom-in:{tmp_path / 'pid'}")
         plain = client.submit(blob, language="en")
-        failed, renewed, bystander = (client.wait(job.id, timeout_s=60) for job in (hopeless, fits_anew, plain))
+        failed, renewed, bystander = (client.wait(job.id, timeout_s=120) for job in (hopeless, fits_anew, plain))
         assert running.end() == 0
     assert failed.error is not None
     assert (failed.status, failed.error.code) == ("failed", "out_of_memory")
@@ -80,17 +80,17 @@ def test_an_engine_that_does_not_come_back_leaves_new_jobs_to_the_fallback(
     loads.touch()
     stand_in = {"fallback": "whisper", "whisper_model": "tiny.en", "fallback_warm": True}
     with worker(valkey_url, model=f"crash-unless:{loads}", lanes="batch:2", lease_s=3, **stand_in) as running:
-        assert client.wait(client.submit(blob, language="en").id, timeout_s=60).backend == "fake"
+        assert client.wait(client.submit(blob, language="en").id, timeout_s=120).backend == "fake"
         loads.unlink()
         engines = [child for child in running.children() if ENGINE in child.cmdline()]
         for engine in engines:
             engine.kill()
         until(lambda: sum(line.get("backend") == "fake" for line in _said(running, "engine.failed")) >= 3)
-        result = client.wait(client.submit(blob, language="en").id, timeout_s=30)
+        result = client.wait(client.submit(blob, language="en").id, timeout_s=50)
         until(lambda: _engine_state(client, "fake") == "failed")
         loads.touch()
         until(lambda: _engine_state(client, "fake") == "ready")
-        again = client.wait(client.submit(blob, language="en").id, timeout_s=30)
+        again = client.wait(client.submit(blob, language="en").id, timeout_s=50)
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
     assert "fallback:engine_unavailable" in result.warnings

@@ -38,7 +38,7 @@ def offered(scheduler: Scheduler, task: ChunkTask) -> Future[ChunkDone]:
 def test_an_engine_with_nothing_else_to_do_hears_them_in_turn(make_scheduler: MakeScheduler, task: Task) -> None:
     scheduler = make_scheduler(parallel=2)
     futures = [offered(scheduler, task(flow)) for flow in ("one", "other")]
-    assert [future.result(30).batch_size for future in futures] == [1, 1]
+    assert [future.result(120).batch_size for future in futures] == [1, 1]
 
 
 def test_they_are_dropped_at_once_when_there_is_work(
@@ -52,7 +52,7 @@ def test_they_are_dropped_at_once_when_there_is_work(
     assert isinstance(waits.exception(0), CanceledError)
     assert scheduler.offer(task("other")) is None, "a file waits"
     go.touch()
-    assert heard.result(30).transcript.text == file.result(30).transcript.text
+    assert heard.result(120).transcript.text == file.result(120).transcript.text
     until(lambda: scheduler.offer(task("other")) is not None)
 
 
@@ -62,7 +62,7 @@ def test_dictation_need_not_wait_for_one_where_there_is_a_spare_place(
     scheduler, go = make_scheduler(options={"spare": 1}), tmp_path / "go"
     heard = offered(scheduler, task("one", f"touch:{tmp_path / 'began'} until:{go}"))
     until((tmp_path / "began").exists)
-    assert submit(scheduler, "now", lane="interactive").result(30).transcript.text
+    assert submit(scheduler, "now", lane="interactive").result(120).transcript.text
     assert not heard.done()
     go.touch()
 
@@ -74,9 +74,9 @@ def test_one_that_kills_the_engine_or_fits_in_no_memory_is_not_tried_again(
     assert isinstance(offered(scheduler, task("one", "oom")).exception(30), OutOfMemoryError)
     assert not scheduler.steps
     assert isinstance(offered(scheduler, task("one", "crash")).exception(30), EngineCrashedError)
-    done = submit(scheduler, "file").result(30)
+    done = submit(scheduler, "file").result(120)
     assert done.retries == 0
-    assert offered(scheduler, task("one")).result(30).transcript.text
+    assert offered(scheduler, task("one")).result(120).transcript.text
 
 
 def test_none_is_taken_when_the_worker_stops(make_scheduler: MakeScheduler, task: Task) -> None:

@@ -36,7 +36,7 @@ def interruptions(engine: Engine) -> list[State]:
 
 
 def transcribes(engine: Engine, ref: ChunkRef) -> bool:
-    return isinstance(engine.submit([ref]).result(20).items[0], Transcript)
+    return isinstance(engine.submit([ref]).result(120).items[0], Transcript)
 
 
 @pytest.mark.parametrize(
@@ -57,21 +57,21 @@ def test_when_a_process_has_served_enough(recycling: Recycling, served: dict[str
 def test_the_next_process_is_warm_before_the_old_one_goes(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
     """The old one still works on a batch when the new one takes over; both serve, nothing fails, nothing waits."""
     engine = make_engine(parallel=2, recycling=Recycling(max_batches=3))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     old = engine.pid
     heard = interruptions(engine)
     in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
-    reference = engine.submit([ref()]).result(10).items
+    reference = engine.submit([ref()]).result(120).items
     served = 1
     while engine.pid == old:  # from the third batch on, the successor loads
-        assert engine.submit([ref()]).result(10).items == reference
+        assert engine.submit([ref()]).result(120).items == reference
         served += 1
     assert served >= 3
-    assert engine.submit([ref()]).result(10).items == reference
+    assert engine.submit([ref()]).result(120).items == reference
     assert not in_flight.done()
     assert psutil.pid_exists(old)
     (tmp_path / "go").touch()
-    assert isinstance(in_flight.result(10).items[0], Transcript)
+    assert isinstance(in_flight.result(120).items[0], Transcript)
     until(lambda: not psutil.pid_exists(old))
     assert heard == []
     assert engine.replacements["batches"] >= 1
@@ -80,7 +80,7 @@ def test_the_next_process_is_warm_before_the_old_one_goes(make_engine: MakeEngin
 
 def test_a_process_that_grew_too_large_is_replaced(make_engine: MakeEngine, ref: Ref) -> None:
     engine = make_engine(recycling=Recycling(max_rss_mb=160))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     old = engine.pid
     assert transcribes(engine, ref())
     assert engine.replacements == {}
@@ -95,7 +95,7 @@ def test_where_there_is_no_room_for_two_the_old_one_ends_first(
     make_engine: MakeEngine, ref: Ref, tmp_path: Path
 ) -> None:
     engine = make_engine(parallel=2, recycling=Recycling(max_batches=1), room_mb=lambda: 1)
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     old = engine.pid
     in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
     assert transcribes(engine, ref())
@@ -104,10 +104,10 @@ def test_where_there_is_no_room_for_two_the_old_one_ends_first(
     assert engine.within_limits()
     assert psutil.pid_exists(old), "it has a batch to finish"
     (tmp_path / "go").touch()
-    assert isinstance(in_flight.result(10).items[0], Transcript)
+    assert isinstance(in_flight.result(120).items[0], Transcript)
     until(lambda: engine.pid is not None)
     assert not psutil.pid_exists(old)
-    assert engine.wait_ready(20)
+    assert engine.wait_ready(120)
     assert (engine.restarts, engine.error) == (0, None)
 
 
@@ -118,7 +118,7 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     loads = tmp_path / "loads"
     loads.touch()
     engine = make_engine(f"crash-unless:{loads}", recycling=Recycling(max_batches=1))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     loads.unlink()
     old, heard = engine.pid, interruptions(engine)
     assert transcribes(engine, ref())
@@ -136,7 +136,7 @@ def test_a_replacement_that_cannot_be_started_is_tried_again_ever_later(
 ) -> None:
     monkeypatch.setattr(engine_module, "_REPLACEMENTS", Backoff(0.05, 300.0))
     engine = make_engine(recycling=Recycling(max_batches=1))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     old, heard = engine.pid, interruptions(engine)
     start, tries = supervisor.Child, []
 
@@ -164,11 +164,11 @@ def test_an_idle_engine_is_renewed_at_once_and_a_process_that_is_gone_is_not_ren
     make_engine: MakeEngine, ref: Ref
 ) -> None:
     engine = make_engine()
-    engine.wait_ready(30)
-    old = engine.submit([ref()]).result(10).process
+    engine.wait_ready(120)
+    old = engine.submit([ref()]).result(120).process
     engine.renew(old, "out_of_memory")
     until(lambda: engine.pid not in {None, old.pid})
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     fresh = engine.pid
     engine.renew(old, "out_of_memory")
     assert transcribes(engine, ref())
@@ -181,7 +181,7 @@ def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
     loads = tmp_path / "loads"
     loads.touch()
     engine = make_engine(f"until:{loads}", parallel=2, recycling=Recycling(max_batches=2))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     old = engine.pid
     lost = engine.submit([ref("hang")])
     loads.unlink()
@@ -193,7 +193,7 @@ def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
     successor = engine.pid
     assert engine.state is State.LOADING
     loads.touch()
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     assert engine.pid == successor
     assert engine.failures.restarts == {"engine_crashed": 1}
 
@@ -202,7 +202,7 @@ def test_closing_ends_every_process(make_engine: MakeEngine, ref: Ref, tmp_path:
     loads = tmp_path / "loads"
     loads.touch()
     engine = make_engine(f"until:{loads}", recycling=Recycling(max_batches=1))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     loads.unlink()
     assert transcribes(engine, ref())
     mine = psutil.Process()
@@ -215,7 +215,7 @@ def test_closing_ends_every_process(make_engine: MakeEngine, ref: Ref, tmp_path:
 
 def test_replaced_again_and_again_under_load(make_engine: MakeEngine, ref: Ref) -> None:
     engine = make_engine(parallel=4, recycling=Recycling(max_batches=20))
-    engine.wait_ready(30)
+    engine.wait_ready(120)
     pids = {engine.pid}
     deadline = time.monotonic() + 20
     while len(pids) < 4:

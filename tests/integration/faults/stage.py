@@ -36,7 +36,7 @@ class Stage:
     def all_is_well(self, *ids: str) -> None:
         """Wait for these jobs: each must complete at its first attempt, with everything that tells of it."""
         for each in ids:
-            result = self.client.wait(each, timeout_s=60)
+            result = self.client.wait(each, timeout_s=120)
             assert (result.status, len(result.attempts)) == ("completed", 1)
         assert [wrong for each in ids for wrong in contradictions(self.client, each)] == []
 

@@ -33,7 +33,7 @@ def settings(valkey_url: str) -> Settings:
 
 
 def code_of(client: Client, job_id: str) -> str | None:
-    result = client.wait(job_id, timeout_s=60)
+    result = client.wait(job_id, timeout_s=120)
     return result.error.code if result.error else None
 
 
@@ -133,7 +133,7 @@ def test_no_job_ends_for_a_key_that_all_share(client: Client, redis: Redis, sett
     redis.delete(keys.LEASES)
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):
         redis.lmove(keys.intermediate("batch"), keys.queue("batch"))
-        assert client.wait("job", timeout_s=60).status == "completed"
+        assert client.wait("job", timeout_s=120).status == "completed"
 
 
 def test_neither_a_policy_nor_a_registry_keeps_the_reaper_from_its_jobs(

@@ -141,7 +141,7 @@ def test_neither_a_defect_nor_an_outage_costs_a_slot(
     monkeypatch.setattr(Slot, "register_death", away)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):
-        assert client.wait("job", timeout_s=60).status == "completed"
+        assert client.wait("job", timeout_s=120).status == "completed"
 
 
 def _slot(redis: Redis, settings: Settings) -> Slot:
@@ -167,7 +167,7 @@ def test_a_commit_waits_for_its_queue(
     monkeypatch.setattr(Execution, "end", end_in_the_end)
     client.submit(AUDIO, id="job")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
-        assert client.wait("job", timeout_s=60).status == "completed"
+        assert client.wait("job", timeout_s=120).status == "completed"
     assert (failures, host.scripted.runs) == ([], ["job"])
 
 

@@ -78,7 +78,7 @@ def test_killed_under_jobs(
             victim(up).kill()
             first.wait(10)
             gate.touch()
-            results = [client.wait(each, timeout_s=60) for each in ids]
+            results = [client.wait(each, timeout_s=120) for each in ids]
             assert [(result.status, len(result.attempts)) for result in results] == [("completed", 1)] * 6
             assert [wrong for each in ids for wrong in contradictions(client, each)] == []
             assert leftovers(client.redis) == []

@@ -250,7 +250,7 @@ def test_one_that_cannot_come_back_is_tried_less_and_less_until_it_can(
         until(lambda: len(tries()) >= 4)
         gate.touch()
         repair(str(tries()[0]["hint"]))
-        assert client.wait(job, timeout_s=60).status == "completed"
+        assert client.wait(job, timeout_s=120).status == "completed"
         failed = tries()
         up.wait_for("valkey.revived")
     assert {entry["code"] for entry in failed} == {"storage_unusable"}

@@ -174,7 +174,7 @@ def test_connections_are_cut_again_and_again(binary: str, tmp_path: Path) -> Non
 def test_an_answer_is_lost_after_the_script_has_run(binary: str, tmp_path: Path, script: scripts.ScriptName) -> None:
     with staged(binary, tmp_path, _quickly, slots=1) as stage:
         stage.client.submit(AUDIO, id="first")  # so that the server knows the scripts
-        stage.client.wait("first", timeout_s=20)
+        stage.client.wait("first", timeout_s=50)
         stage.relay.lose_answer(hashlib.sha1(scripts.source(script).encode(), usedforsecurity=False).hexdigest())
         stage.client.submit(AUDIO, id="second")
         stage.all_is_well("first", "second")
@@ -259,7 +259,7 @@ def test_out_of_memory(binary: str, tmp_path: Path, caplog: pytest.LogCaptureFix
         with pytest.raises(QueueRefusedError):
             client.upload(b"other audio")
         gate.open.set()
-        assert client.wait("runs", timeout_s=20).status == "completed"
+        assert client.wait("runs", timeout_s=50).status == "completed"
         until(lambda: _told(caplog, "queue.unreachable"))
         stage.operator.config_set("maxmemory", "0")
         client.submit(AUDIO, id="waits")

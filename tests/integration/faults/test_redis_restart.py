@@ -48,11 +48,11 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_committed_twice(binary: str
                 submitting = threading.Thread(target=lambda: [_submitted(client, blob, each) for each in ids])
                 submitting.start()
                 for last_before in (ids[20], ids[90]):
-                    client.wait(last_before, timeout_s=60)
+                    client.wait(last_before, timeout_s=120)
                     server.kill()
                     server.start()
                 submitting.join()
-                texts = {client.wait(each, timeout_s=60).text for each in ids}
+                texts = {client.wait(each, timeout_s=120).text for each in ids}
             finally:
                 reaper.close()
             assert running.end() == 0

@@ -55,7 +55,7 @@ def test_a_worker_that_starts_while_its_queue_is_full_waits_for_room(binary: str
         worker.wait_for("queue.back")
         worker.wait_for("worker.ready")
         client.submit_file(data / "hello-en.flac", id="job")
-        assert client.wait("job", timeout_s=30).status == "completed"
+        assert client.wait("job", timeout_s=50).status == "completed"
         assert contradictions(client, "job") == []
         assert worker.end() == 0
 
@@ -195,7 +195,7 @@ def test_a_child_that_is_killed_while_the_worker_starts_is_replaced(
         worker.wait_for("worker.ready")
         assert worker.child(module).pid != struck
         job = client.submit_file(data / "hello-en.flac")
-        result = client.wait(job.id, timeout_s=30)
+        result = client.wait(job.id, timeout_s=50)
         assert (result.status, len(result.attempts)) == ("completed", 1)
         assert worker.end() == 0
 

@@ -52,19 +52,19 @@ def test_wrong_clocks_cost_nothing(
         ours = hosts.enter_context(running(valkey_url, worker_s, *worker))
         ours.wait_for("worker.ready")
         bad = client.submit(client.upload(b"no audio"), id="bad")
-        assert client.wait(bad.id, timeout_s=60).status == "failed"
+        assert client.wait(bad.id, timeout_s=120).status == "failed"
         long = client.submit(blob, id="long", prompt=f"until:{gate}")
         until(lambda: client.state(long.id).status == "processing")
         late = client.submit(blob, id="late", queue_ttl_s=1)
         patient = client.submit(blob, id="patient", queue_ttl_s=600)
-        assert client.wait(late.id, timeout_s=60).status == "failed"
+        assert client.wait(late.id, timeout_s=120).status == "failed"
         lapses = f"batch/{long.id}/"
         [(lease, first)] = client.redis.zrange(keys.LEASES, 0, -1, withscores=True)
         assert lease.decode().startswith(lapses)
         until(lambda: (client.redis.zscore(keys.LEASES, lease) or 0) > first + 2 * LEASE_S, 60)
         assert client.state(patient.id).status == "queued"
         gate.touch()
-        results = [client.wait(job.id, timeout_s=60) for job in (long, patient)]
+        results = [client.wait(job.id, timeout_s=120) for job in (long, patient)]
         assert [result.status for result in results] == ["completed", "completed"]
         assert [len(result.attempts) for result in results] == [1, 1]
         assert {letter.id for letter in client.dead_letters()} == {"bad", "late"}

@@ -15,7 +15,7 @@ def test_an_engine_tells_its_fingerprint(tmp_path: Path) -> None:
         engine = Engine("fake", BackendConfig("m", tmp_path, options=options))
         engine.start()
         try:
-            told.append(engine.wait_ready(30).fingerprint)
+            told.append(engine.wait_ready(120).fingerprint)
         finally:
             engine.close()
     assert told[0] == told[1] != told[2]

@@ -48,7 +48,7 @@ def hear(
     member: Member, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, *, stand_in: bool = False
 ) -> Transcription:
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
-    job, loaded = InferenceJob(request, JobControl(), notes), member.engine.wait_ready(30)
+    job, loaded = InferenceJob(request, JobControl(), notes), member.engine.wait_ready(120)
     return inference.transcribe(job, decoded, member, loaded, chunk_s=28.0, stand_in=stand_in)
 
 
@@ -118,7 +118,7 @@ def test_parts_that_are_done_stay_done_where_there_is_more_memory(
     member: Member, decoded: DecodedAudio, fits_s: int
 ) -> None:
     """A worker dies between the parts, or parts of parts; the next one has room for the whole, and hears the rest."""
-    parts, loaded = Notes(), member.engine.wait_ready(30)
+    parts, loaded = Notes(), member.engine.wait_ready(120)
     hear(member, decoded, parts, f"oom-over:{fits_s}")
     for key, transcript in parts.saved.items():
         start, stop = map(int, key.split("-")[:2])
@@ -160,7 +160,7 @@ def test_chunks_do_not_wait_for_an_engine_that_does_not_come_back_where_another_
     fleet = Fleet(lambda name: Engine(name, BackendConfig(f"crash-unless:{loads}", tmp_path)))
     try:
         member = fleet.enlist("fake")
-        member.engine.wait_ready(30)
+        member.engine.wait_ready(120)
         loads.unlink()
         started = time.monotonic()
         with pytest.raises(EngineUnavailableError):
@@ -197,7 +197,7 @@ def test_what_was_heard_early_and_is_no_piece_after_all_is_not_heard_twice(
     """Before the end of a recording another cut looked likely, so one piece may hold another, or overlap it."""
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
     options = ChunkOptions(language="en", prompt=prompt)
-    job, loaded = InferenceJob(request, JobControl(), Notes()), member.engine.wait_ready(30)
+    job, loaded = InferenceJob(request, JobControl(), Notes()), member.engine.wait_ready(120)
     hearing = inference._Hearing(job, decoded, member, loaded, options)
     places = [(0.5, 9.0), (0.5, 19.0), (19.6, 26.0)]
     first, whole, rest = (Piece(round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE)) for start, stop in places)

@@ -53,7 +53,7 @@ def hear(
     request = Request.build(
         id="job", audio=PathAudio(path="/a.wav"), language=language, languages=languages, prompt=prompt
     )
-    loaded = member.engine.wait_ready(30)
+    loaded = member.engine.wait_ready(120)
     return inference.transcribe(InferenceJob(request, JobControl(), notes), decoded, member, loaded, chunk_s=28.0)
 
 

@@ -129,12 +129,12 @@ BOTH = Policy(backend="new", fallback="old")
 def test_a_backend_that_loads_is_not_judged(host: MakeHost, tmp_path: Path) -> None:
     loads = tmp_path / "loads"
     here = host(BOTH, {"new": f"until:{loads}", "old": "m"})
-    here.fleet.enlist("old").engine.wait_ready(30)
+    here.fleet.enlist("old").engine.wait_ready(120)
     results = [here.run() for _ in range(20)]
     assert {(result.status, result.fallback_from) for result in results} == {("completed", "new")}
     assert set(here.served()) == {("old", None)}
     loads.touch()
-    here.fleet.enlist("new").engine.wait_ready(30)
+    here.fleet.enlist("new").engine.wait_ready(120)
     assert here.run().fallback_from is None
     assert here.served()[20:] == [("new", None)], "nothing was held against it meanwhile"
 
@@ -183,8 +183,8 @@ def test_what_was_written_to_while_it_was_read_has_no_result(
 
 def test_what_fails_on_a_backend_is_held_against_it(host: MakeHost) -> None:
     here = host(BOTH, {"new": "m", "old": "m"})
-    here.fleet.enlist("old").engine.wait_ready(30)
-    here.fleet.enlist("new").engine.wait_ready(30)
+    here.fleet.enlist("old").engine.wait_ready(120)
+    here.fleet.enlist("new").engine.wait_ready(120)
     with pytest.raises(InferenceError):
         here.run(prompt="fail")
     assert here.served() == [("new", "inference_failed"), ("old", "inference_failed")]
@@ -195,7 +195,7 @@ def resting(host: MakeHost) -> Host:
     """A host whose new backend has failed five times; its pause is over."""
     here = host(BOTH, {"new": "m", "old": "m"})
     for name in ("old", "new"):
-        here.fleet.enlist(name).engine.wait_ready(30)
+        here.fleet.enlist(name).engine.wait_ready(120)
     breaker = here.fleet.enlist("new").breaker
     for _ in range(5):
         breaker.failed()
@@ -292,7 +292,7 @@ def test_what_a_host_says_that_it_can_serve_follows_what_it_has_learned(host: Ma
     here.fleet.retire([], idle_s=900)
     assert isinstance(refusal(old, here.pipeline.offers()), ModelMissingError), "nor that, until it has been loaded"
     here.fleet.try_anew("old")
-    here.fleet.enlist("old").engine.wait_ready(30)
+    here.fleet.enlist("old").engine.wait_ready(120)
     assert [refusal(need, here.pipeline.offers()) for need in (russian, old)] == [None, None]
 
 
@@ -314,7 +314,7 @@ ALONE = Policy(backend="old", fallback=None)
 
 def ready(here: Host, *names: str) -> Host:
     for name in names:
-        here.fleet.enlist(name).engine.wait_ready(30)
+        here.fleet.enlist(name).engine.wait_ready(120)
     return here
 
 

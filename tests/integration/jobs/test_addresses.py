@@ -126,7 +126,7 @@ def test_clients_of_both_kinds(request: pytest.FixtureRequest, server: str, patt
         assert next(iter(client.events("one"))).type == "queued"
         assert [state.id for state in client.jobs()] == ["one"]
         assert client.cancel("one") == "canceled"
-        assert client.wait("one", timeout_s=60).status == "canceled"
+        assert client.wait("one", timeout_s=120).status == "canceled"
         assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])
     asyncio.run(_asynchronously(settings))
 
@@ -136,7 +136,7 @@ async def _asynchronously(settings: Settings) -> None:
         await client.submit(await client.upload(b"stands for audio"), id="two")
         assert await client.cancel("two") == "canceled"
         assert [event.type async for event in client.events("two", timeout_s=60)] == ["queued", "canceled"]
-        assert (await client.wait("two", timeout_s=60)).status == "canceled"
+        assert (await client.wait("two", timeout_s=120)).status == "canceled"
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ def test_a_worker(redis: Place, data: Path, tmp_path: Path, pattern: str) -> Non
     with worker(url, lanes="batch:1,interactive:1") as running, Client(configuration.load(redis_url=url)) as client:
         blob = client.upload(data / "hello-en.flac")
         client.submit(blob, id="good")
-        assert client.wait("good", timeout_s=30).status == "completed"
+        assert client.wait("good", timeout_s=50).status == "completed"
         client.submit(blob, id="runs", prompt=f"until:{gate}")
         assert any(event.type == "started" for event in client.events("runs", timeout_s=30))
         assert client.cancel("runs") == "requested"
-        assert client.wait("runs", timeout_s=30).status == "canceled"
+        assert client.wait("runs", timeout_s=50).status == "canceled"
         assert len(client.workers()) == 1
         assert running.end() == 0
 

@@ -28,7 +28,7 @@ def letters(client: Client, redis: Redis, valkey_url: str) -> Client:
     ):
         client.submit(AUDIO, id=job_id, lane=lane, retries=0)
         with serving(redis, settings, failing(error), lane=lane):
-            client.wait(job_id, timeout_s=60)
+            client.wait(job_id, timeout_s=120)
     client.submit(AUDIO, id="waits")
     return client
 
@@ -75,7 +75,7 @@ def test_a_retried_one_keeps_its_history_and_is_none_any_more(letters: Client, r
     assert [letter.id for letter in letters.dead_letters(lane="batch")] == ["unreadable"]
     letters.cancel("waits")
     with serving(redis, Settings(redis_url=valkey_url), failing(InferenceError("Again."))):
-        letters.wait("broken", timeout_s=60)
+        letters.wait("broken", timeout_s=120)
     assert [attempt.number for attempt in letters.dead_letter("broken").attempts] == [1, 2]
 
 

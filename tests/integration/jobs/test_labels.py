@@ -34,7 +34,7 @@ def test_they_come_back_with_a_job_that_a_worker_ends(client: Client, redis: Red
 
     client.submit(AUDIO, id=job_id, **LABELS)
     with serving(redis, client.settings, work):
-        client.wait(job_id, timeout_s=60)
+        client.wait(job_id, timeout_s=120)
     assert told(client, job_id) == ((LABELS["metadata"], LABELS["tags"]),) * 3
 
 

@@ -70,7 +70,7 @@ def test_a_job_that_waits_and_is_ended_ends_the_wait_for_it(
 ) -> None:
     tool(job, redis)
     with pytest.raises(error, match=said):
-        client.wait(job, timeout_s=20)
+        client.wait(job, timeout_s=50)
     (*_, (_, last)) = follow(client, [job], timeout_s=20)
     assert isinstance(last, error)
 
@@ -85,7 +85,7 @@ def test_one_that_was_canceled_so_is_canceled_on_the_command_line_and_can_be_ret
     client.retry(job)
     worker = ScriptedWorker(redis)
     worker.complete(worker.take(), "after all")
-    assert client.wait(job, timeout_s=60).text == "after all"
+    assert client.wait(job, timeout_s=120).text == "after all"
 
 
 def test_one_that_runs_is_canceled_in_name_only(client: Client, redis: Redis, job: str) -> None:
@@ -97,7 +97,7 @@ def test_one_that_runs_is_canceled_in_name_only(client: Client, redis: Redis, jo
     next(waiting)
     worker.complete(execution, "done")
     assert [last for _, last in waiting][-1] == client.result(job)
-    assert client.wait(job, timeout_s=60).text == "done"
+    assert client.wait(job, timeout_s=120).text == "done"
 
 
 def test_one_that_runs_and_is_canceled_so_is_not_retried_beside_itself(
@@ -110,7 +110,7 @@ def test_one_that_runs_and_is_canceled_so_is_not_retried_beside_itself(
     assert (refused.returncode, "is processing" in refused.stderr) == (1, True)
     assert not redis.exists(keys.queue(LANE))
     worker.complete(execution, "once")
-    assert client.wait(job, timeout_s=60).text == "once"
+    assert client.wait(job, timeout_s=120).text == "once"
 
 
 def test_one_that_runs_and_is_submitted_again_after_it_was_deleted_has_one_execution(
@@ -123,7 +123,7 @@ def test_one_that_runs_and_is_submitted_again_after_it_was_deleted_has_one_execu
     redis.lmove(keys.queue(LANE), keys.intermediate(LANE))
     assert Execution(job, "second", LANE, "w").begin(redis, lease_s=60).verdict == "taken"
     worker.complete(execution, "once")
-    assert client.wait(job, timeout_s=60).text == "once"
+    assert client.wait(job, timeout_s=120).text == "once"
 
 
 @pytest.mark.parametrize("tool", [cancel, delete])
@@ -133,7 +133,7 @@ def test_one_that_has_ended_keeps_its_result(
     worker = ScriptedWorker(redis)
     worker.complete(worker.take(), "done")
     tool(job, redis)
-    assert client.wait(job, timeout_s=60).text == "done"
+    assert client.wait(job, timeout_s=120).text == "done"
 
 
 def test_one_that_has_failed_and_is_requeued_runs_again(
@@ -152,4 +152,4 @@ def test_one_that_has_failed_and_is_requeued_runs_again(
     execution = worker.take()
     assert client.result(job) is None
     worker.complete(execution, "now it is")
-    assert client.wait(job, timeout_s=60).text == "now it is"
+    assert client.wait(job, timeout_s=120).text == "now it is"

@@ -44,7 +44,7 @@ def test_a_slot_tells_of_each_attempt_once_it_is_written(client: Client, redis: 
     for job_id in ("good", "bad", "late", "last"):
         client.submit(AUDIO, id=job_id)
     with serving(redis, settings, work, observe=observe):
-        client.wait("last", timeout_s=60)
+        client.wait("last", timeout_s=120)
     assert told == [("good", "completed"), ("bad", "failed"), ("late", None), ("last", "completed")]
     counted = redis.hmget(keys.STATS, [keys.completed_of("batch"), keys.audio_of("batch")])
     assert [float(value or 0) for value in counted] == [2, 4]  # transcribed() says two seconds each

@@ -63,7 +63,7 @@ def test_a_worker_is_ready_when_it_is_warm_and_not_when_its_engine_is_down_or_it
         assert failing(port, "/healthz") == []
         assert worker_problem(config) is None  # it does as it was told
         gate.touch()
-        assert running.ended(30) == 0
+        assert running.ended(120) == 0
     finally:
         if running.process.poll() is None:
             running.process.kill()

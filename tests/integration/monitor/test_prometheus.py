@@ -134,7 +134,7 @@ def test_every_panel_and_rule_on_a_real_prometheus(client: Client, valkey_url: s
                 client.submit(blob, prompt=f"until:{gate}"),
                 client.submit(blob),
             ]
-            results = [client.wait(job.id, timeout_s=60) for job in jobs[:4]]
+            results = [client.wait(job.id, timeout_s=120) for job in jobs[:4]]
             assert [result.status for result in results] == ["completed", "completed", "failed", "completed"]
             # One runs, one waits: what the backlog is estimated from.
             until(lambda: [r["value"][1] for r in prom.query('asrq_lane_jobs{lane="batch",state="waiting"}')] == ["1"])
@@ -144,7 +144,7 @@ def test_every_panel_and_rule_on_a_real_prometheus(client: Client, valkey_url: s
             _every_rule_works(prom)
             _promtool_finds_no_fault(ports)
             gate.touch()
-            client.wait(jobs[-1].id, timeout_s=30)
+            client.wait(jobs[-1].id, timeout_s=50)
             assert running.end() == 0
             until(lambda: _state_of(prom, "AsrqNoWorkerReady") == "pending")
         assert reaper.end() == 0

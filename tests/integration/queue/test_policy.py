@@ -31,8 +31,8 @@ def test_the_fallback_serves_what_the_backend_cannot(
     client: Client, valkey_url: str, blob: BlobAudio, prompt: str, code: str
 ) -> None:
     with worker(valkey_url, **WHISPER, fallback_warm=True) as running:
-        result = client.wait(client.submit(blob, language="en", id="job", prompt=prompt).id, timeout_s=60)
-        again = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        result = client.wait(client.submit(blob, language="en", id="job", prompt=prompt).id, timeout_s=120)
+        again = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         logged = running.wait_for("job.completed")
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
@@ -52,7 +52,7 @@ def test_a_backend_that_does_not_load_leaves_its_jobs_to_the_fallback(
     client: Client, valkey_url: str, blob: BlobAudio
 ) -> None:
     with worker(valkey_url, model="missing", **WHISPER) as running:
-        result = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        result = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         assert running.end() == 0
     assert (result.status, result.backend, result.fallback_from) == ("completed", "whisper", "fake")
 
@@ -61,7 +61,7 @@ def _serving(client: Client, blob: BlobAudio, backend: str, within_s: float) -> 
     """Submit jobs until one is served by the backend; each of them must complete."""
     deadline = time.monotonic() + within_s
     while True:
-        result = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        result = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         assert result.status == "completed"
         if result.backend == backend and result.fallback_from is None:
             return
@@ -103,8 +103,8 @@ def test_a_canary_serves_its_share_and_no_other_job(client: Client, valkey_url: 
     with worker(valkey_url, backend="whisper", model="tiny.en", lanes="batch:2") as running:
         running.wait_for("policy.changed")
         warm = next(f"warm-{n}" for n in range(99) if trial.takes(f"warm-{n}"))
-        client.wait(client.submit(blob, language="en", id=warm).id, timeout_s=60)
-        results = [client.wait(client.submit(blob, language="en", id=f"job-{n}").id, timeout_s=60) for n in range(8)]
+        client.wait(client.submit(blob, language="en", id=warm).id, timeout_s=120)
+        results = [client.wait(client.submit(blob, language="en", id=f"job-{n}").id, timeout_s=120) for n in range(8)]
         assert running.end() == 0
     assert {r.id: r.backend for r in results} == {
         f"job-{n}": "fake" if trial.takes(f"job-{n}") else "whisper" for n in range(8)
@@ -117,7 +117,7 @@ def test_a_shadow_is_compared_and_serves_nobody(client: Client, valkey_url: str,
     assert policy.write(client.redis, None, beside, reason="shadow fake 100%")
     with worker(valkey_url, backend="whisper", model="tiny.en", lanes="batch:1") as running:
         running.wait_for("policy.changed")
-        result = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        result = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         running.wait_for("shadow.compared", 30)
         assert running.end() == 0
     assert (result.backend, result.fallback_from) == ("whisper", None)
@@ -159,7 +159,7 @@ def test_an_engine_is_loaded_and_unloaded_by_command(client: Client, valkey_url:
         }
 
     with worker(valkey_url, backend="whisper", model="tiny.en", lanes="batch:1", lease_s=3) as running:
-        client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        client.wait(client.submit(blob, language="en").id, timeout_s=120)
         while client.command("load", "fake") == 0:  # the worker has not subscribed yet
             time.sleep(0.05)
         until(lambda: engines() == {"whisper": "ready", "fake": "ready"})

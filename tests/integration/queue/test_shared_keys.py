@@ -123,7 +123,7 @@ def test_a_job_that_goes_on_and_finds_no_place_comes_back(redis: Redis, client: 
         reaping(redis, client.settings),
         serving(redis, client.settings, lambda request, control, journal: transcribed(request)),
     ):
-        assert client.wait("job", timeout_s=20).status == "completed"
+        assert client.wait("job", timeout_s=50).status == "completed"
 
 
 def test_limits_that_are_none_are_the_usual_ones(redis: Redis, client: Client) -> None:
@@ -148,7 +148,7 @@ def test_a_host_starts_where_all_types_are_wrong_and_serves_when_there_is_room(r
         with reaping(redis, settings):
             until(lambda: not shared_keys.wrong_types(redis))
             client.submit(AUDIO, id="job")
-            assert client.wait("job", timeout_s=20).status == "completed"
+            assert client.wait("job", timeout_s=50).status == "completed"
             until(lambda: redis.smembers(keys.RQ_WORKERS) == {keys.rq_worker(host.slots[0].name).encode()})
     assert redis.smembers(keys.RQ_WORKERS) == set()
 

@@ -58,7 +58,7 @@ def _kept(redis: Redis, seconds: float) -> bool:
 
 
 def _completed_at_once(client: Client, job_id: str) -> bool:
-    result = client.wait(job_id, timeout_s=30)
+    result = client.wait(job_id, timeout_s=50)
     return (result.status, len(result.attempts)) == ("completed", 1)
 
 
@@ -118,7 +118,7 @@ def test_bytes_that_do_not_come_are_told_as_such(
     monkeypatch.setattr(url, "_SLOWEST_S", 5.0)
     site = Dripping(b"f" * 1000, pause_s=pause_s)
     with _host(client, lanes="batch:1", url_schemes=("http",), url_private_hosts=True):
-        result = client.wait(client.submit_url(site.url, retries=0).id, timeout_s=60)
+        result = client.wait(client.submit_url(site.url, retries=0).id, timeout_s=120)
     assert result.error is not None
     assert (result.status, result.error.code, len(result.attempts)) == ("failed", "fetch_failed", 1)
     assert result.error.message.startswith(said)
@@ -166,7 +166,7 @@ def test_a_thread_that_hangs_is_given_up_without_blame_for_its_worker(
 
     monkeypatch.setattr(Source, "fetch", hang)
     with _host(client, lanes="batch:1"):
-        result = client.wait(client.submit_file(data / "hello-en.flac", retries=0).id, timeout_s=60)
+        result = client.wait(client.submit_file(data / "hello-en.flac", retries=0).id, timeout_s=120)
         go_on.set()
     assert result.error is not None
     assert result.error.code == "worker_lost"

@@ -52,7 +52,7 @@ def test_completed_and_failed_jobs_are_announced_once_and_others_not(client: Cli
         client.submit(AUDIO, id="bad", webhook=URL)
         client.submit(AUDIO, id="quiet")
         for job_id in ("good", "bad", "quiet"):
-            client.wait(job_id, timeout_s=20)
+            client.wait(job_id, timeout_s=50)
     assert sorted(announced(client.redis)) == [("bad", "failed", "audio_unreadable"), ("good", "completed", None)]
 
 
@@ -65,7 +65,7 @@ def test_a_canceled_job_is_not_announced(client: Client) -> None:
 def test_without_a_secret_nothing_is_left_behind(client: Client, valkey_url: str) -> None:
     with serving(client.redis, Settings(redis_url=valkey_url), work):
         client.submit(AUDIO, id="good", webhook=URL)
-        client.wait("good", timeout_s=20)
+        client.wait("good", timeout_s=50)
     assert announced(client.redis) == []
 
 
@@ -84,7 +84,7 @@ def test_the_doctor_finds_what_nobody_delivers(client: Client, settings: Setting
 
     with serving(client.redis, settings, work):
         client.submit(AUDIO, id="good", webhook=URL)
-        client.wait("good", timeout_s=20)
+        client.wait("good", timeout_s=50)
     assert found().status == "ok"
     client.redis.zincrby(keys.WEBHOOKS, -3600, client.redis.zrange(keys.WEBHOOKS, 0, 0)[0])
     assert found().status == "warn"
@@ -97,7 +97,7 @@ def test_the_doctor_finds_what_nobody_delivers(client: Client, settings: Setting
 def test_what_nobody_delivers_is_dropped_when_failed_jobs_are(client: Client, settings: Settings) -> None:
     with serving(client.redis, settings, work):
         client.submit(AUDIO, id="good", webhook=URL)
-        client.wait("good", timeout_s=20)
+        client.wait("good", timeout_s=50)
     now = time.time() + settings.failure_ttl_s - 60
     reaper = Reaper(client.redis, settings, clock=lambda: now)
     reaper.run_once()

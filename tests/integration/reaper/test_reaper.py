@@ -127,7 +127,7 @@ def test_a_started_job_whose_lease_was_lost_is_recovered(
     assert rounds.look(later_s=0.1).requeued == ("job",)
     redis.delete(keys.rq_worker_executions(execution.worker))  # RQ lets it lapse when a worker dies
     with serving(redis, settings, lambda request, control, journal: transcribed(request)):
-        result = client.wait("job", timeout_s=60)
+        result = client.wait("job", timeout_s=120)
     assert [a.error.code if a.error else None for a in result.attempts] == ["worker_lost", None]
     assert contradictions(client, "job") == []
     assert leftovers(redis) == []
@@ -492,7 +492,7 @@ def test_a_job_that_nobody_took_in_time_has_expired(
     rounds.now += 59
     assert rounds.look().expired == ()
     assert rounds.look(later_s=2).expired == ("late",)
-    result = client.wait("late", timeout_s=60)
+    result = client.wait("late", timeout_s=120)
     assert result.error is not None
     assert (result.status, result.task) == ("failed", "translate")
     assert (result.error.code, result.error.retryable) == ("expired", True)
@@ -516,8 +516,8 @@ def test_a_job_that_comes_too_late_to_a_slot_is_not_run(client: Client, redis: R
     _enqueued(redis, "late", ago_s=61)
     redis.set(keys.cancel("late"), "1")
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
-        assert client.wait("in-time", timeout_s=60).status == "completed"
-        late = client.wait("late", timeout_s=60)
+        assert client.wait("in-time", timeout_s=120).status == "completed"
+        late = client.wait("late", timeout_s=120)
     assert late.error is not None
     assert (late.error.code, host.scripted.runs) == ("expired", ["in-time"])
     assert leftovers(redis) == []

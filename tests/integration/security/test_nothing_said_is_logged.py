@@ -84,7 +84,7 @@ def test_jobs_that_end_in_every_way(
         )
         client.redis.rpush(keys.queue("batch"), "raw")
         client.redis.publish(keys.CONTROL, json.dumps({"command": SECRET}))
-        results = {job_id: client.wait(job_id, timeout_s=60) for job_id in [*jobs, "raw"]}
+        results = {job_id: client.wait(job_id, timeout_s=120) for job_id in [*jobs, "raw"]}
         assert running.end() == 0
     said = json.dumps(running.lines, ensure_ascii=False)
     assert {job_id for job_id, result in results.items() if result.status == "completed"} == {
@@ -117,7 +117,7 @@ def test_a_defect_is_logged_with_its_stack_and_without_its_words(
         logs.configure(settings)
         with serving(redis, settings, broken):
             client.submit(PathAudio(path="/a.wav"), id="job", retries=0)
-            result = client.wait("job", timeout_s=60)
+            result = client.wait("job", timeout_s=120)
         logging.getLogger("fsspec").debug("opening %s", SECRET)
     finally:
         root.handlers[:], root.level = before

@@ -61,12 +61,12 @@ def test_one_key_of_the_wrong_type_costs_no_job(
         keys.intermediate(lane): {"waits"},
     }.get(key, set[str]())
     for job_id in {"runs", "waits", "other"} - needed:
-        assert client.wait(job_id, timeout_s=20).status == "completed", job_id
+        assert client.wait(job_id, timeout_s=50).status == "completed", job_id
     with reaping(client.redis, client.settings):
         until(lambda: client.redis.exists(keys.aside(key)))
         client.submit(blob, id="after", lane=lane)
         for job_id in ("runs", "waits", "other", "after"):
-            assert client.wait(job_id, timeout_s=20).status == "completed", job_id
+            assert client.wait(job_id, timeout_s=50).status == "completed", job_id
             assert contradictions(client, job_id) == []
     assert client.redis.type(key) in {b"none", shared_keys.TYPES[key].encode()}
     assert client.redis.ttl(keys.aside(key)) > 0
@@ -109,8 +109,8 @@ def test_absurd_members_of_all_of_them_cost_no_job(
     with reaping(client.redis, client.settings):
         for lane in LANES:
             client.submit(blob, id=f"good-{lane}", lane=lane)
-            assert client.wait(f"good-{lane}", timeout_s=20).status == "completed"
-        assert client.wait("odd", timeout_s=20).status == "completed"
+            assert client.wait(f"good-{lane}", timeout_s=50).status == "completed"
+        assert client.wait("odd", timeout_s=50).status == "completed"
         for key in (keys.LEASES, *(of(lane) for lane in LANES for of in (keys.queue, keys.intermediate))):
             until(lambda key=key: not client.redis.exists(key))
         until(lambda: client.redis.hkeys(keys.WORKERS) == [service.name.encode()])
@@ -134,7 +134,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
     client.retry("job")
     redis.delete("rq:suspended")
     with reaping(redis, client.settings):
-        assert client.wait("job", timeout_s=20).status == "completed"
+        assert client.wait("job", timeout_s=50).status == "completed"
 
 
 def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Worker) -> None:
@@ -158,4 +158,4 @@ def test_the_registration_of_a_slot_of_the_wrong_type_keeps_it_from_nothing(
     for slot in service._slots:
         spoil(client.redis, slot.key)
     jobs = [client.submit(blob, lane=lane) for lane in LANES for _ in range(2)]
-    assert [client.wait(job.id, timeout_s=20).status for job in jobs] == ["completed"] * 4
+    assert [client.wait(job.id, timeout_s=50).status for job in jobs] == ["completed"] * 4

@@ -118,7 +118,7 @@ def test_a_defect_is_reported_with_its_tags_and_without_its_words(reporting: Ing
     thread = threading.Thread(target=reports.capture, args=(error,), kwargs={"job_id": "job-1", "lane": "batch"})
     thread.start()  # slots are threads, and the SDK keeps most of its state by thread
     thread.join()
-    envelope = reporting.envelopes.get(timeout=20)
+    envelope = reporting.envelopes.get(timeout=120)
     event = _event(envelope)
     assert (event["environment"], event["release"]) == ("test", f"asrq@{__version__}")
     tags = event["tags"]
@@ -237,7 +237,7 @@ def test_a_worker_reports_a_crash_of_its_engine_and_a_failing_backend_once_and_n
             client.submit(audio, prompt=f"fail {SAID}", hotwords=[SAID], id="failing"),
             client.submit(audio, prompt="fail"),
         ]
-        statuses = [client.wait(each.id, timeout_s=60).status for each in submitted]
+        statuses = [client.wait(each.id, timeout_s=120).status for each in submitted]
         assert statuses == ["failed", "completed", "failed", "failed"]
         assert running.end() == 0
     envelopes = [ingest.envelopes.get_nowait() for _ in range(ingest.envelopes.qsize())]

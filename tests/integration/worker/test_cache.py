@@ -151,9 +151,9 @@ def blob(client: Client, data: Path) -> BlobAudio:
 
 
 def test_a_worker_hears_the_same_once(client: Client, caching: Process, blob: BlobAudio, redis: Redis) -> None:
-    first = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+    first = client.wait(client.submit(blob, language="en").id, timeout_s=120)
     renamed = blob.model_copy(update={"name": "other.flac"})
-    second = client.wait(client.submit(renamed, language="en", lane="interactive").id, timeout_s=60)
+    second = client.wait(client.submit(renamed, language="en", lane="interactive").id, timeout_s=120)
     assert (first.cached, second.cached) == (False, True)
     assert second.text == first.text
     assert second.cache_key == first.cache_key
@@ -163,7 +163,7 @@ def test_a_worker_hears_the_same_once(client: Client, caching: Process, blob: Bl
     assert second.timings.total_s is not None
     assert second.attempts[-1].number == 1
     assert second.id != first.id
-    other = client.wait(client.submit(blob, language="en", word_timestamps=True).id, timeout_s=60)
+    other = client.wait(client.submit(blob, language="en", word_timestamps=True).id, timeout_s=120)
     assert not other.cached
     assert not redis.exists(keys.LEASES)
 
@@ -176,6 +176,6 @@ def test_equal_jobs_at_once_are_heard_once(
     until(begun.exists)
     until(lambda: redis.zcard(keys.LEASES) == 2)
     gate.touch()
-    results = [client.wait(job_id, timeout_s=60) for job_id in jobs]
+    results = [client.wait(job_id, timeout_s=120) for job_id in jobs]
     assert sorted(result.cached for result in results) == [False, True]
     assert results[0].text == results[1].text

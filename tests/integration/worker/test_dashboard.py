@@ -60,7 +60,7 @@ def test_finished_failed_and_waiting_jobs_show(client: Client, redis: Redis, set
         client.submit(AUDIO, id=job_id, language="ru")
     with serving(redis, settings, _work):
         for job_id in ("good", "bad"):
-            client.wait(job_id, timeout_s=60)
+            client.wait(job_id, timeout_s=120)
     client.submit(AUDIO, id="waits")
     assert browser.get("/").status_code == 200
     (queue,) = browser.get("/0/data/queues.json").json["queues"]
@@ -109,7 +109,7 @@ def test_a_running_job_and_its_worker_show(client: Client, redis: Redis, setting
         assert "private words" not in answer.text
         assert browser.get("/0/data/job/runs.json").json["status"] == "started"
         gate.open.set()
-        client.wait("runs", timeout_s=60)
+        client.wait("runs", timeout_s=120)
 
 
 def test_requeue_retries_as_the_command_line_does(
@@ -117,7 +117,7 @@ def test_requeue_retries_as_the_command_line_does(
 ) -> None:
     client.submit(AUDIO, id="bad")
     with serving(redis, settings, _work):
-        client.wait("bad", timeout_s=60)
+        client.wait("bad", timeout_s=120)
     assert browser.post("/job/bad/requeue").json == {"status": "OK"}
     assert client.state("bad").status == "queued"
     assert client.result("bad") is None

@@ -56,8 +56,8 @@ def test_a_file_that_kills_its_decoder_each_time_fails_alone(
         jobs = [client.submit(innocent) for _ in range(3)]
         bad = client.submit(client.upload(poison), retries=1)
         jobs += [client.submit(innocent) for _ in range(3)]
-        failed = client.wait(bad.id, timeout_s=60)
-        results = [client.wait(job.id, timeout_s=60) for job in jobs]
+        failed = client.wait(bad.id, timeout_s=120)
+        results = [client.wait(job.id, timeout_s=120) for job in jobs]
     finally:
         service.close()
         reaper.close()

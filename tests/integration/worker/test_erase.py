@@ -60,7 +60,7 @@ def audio(data: Path) -> bytes:
 def test_of_a_completed_job(client: Client, redis: Redis, audio: bytes, tmp_path: Path, valkey_url: str) -> None:
     with worker(valkey_url, lanes="batch:1", spool_dir=tmp_path, cache_ttl_s=600):
         client.submit(client.upload(audio, name=NAME), id="job", prompt="Grafana")
-        text = client.wait("job", timeout_s=60).text or ""
+        text = client.wait("job", timeout_s=120).text or ""
         secrets = (text, text[:20], "Grafana", '"job"', "job:", "/job/")
         assert len(traces(redis, audio, *secrets)) >= 6, "they would be found"
         client.erase("job")
@@ -70,7 +70,7 @@ def test_of_a_completed_job(client: Client, redis: Redis, audio: bytes, tmp_path
             with pytest.raises(JobNotFoundError):
                 act("job")
         client.submit(client.upload(audio), id="again")
-        assert client.wait("again", timeout_s=60).cached is False
+        assert client.wait("again", timeout_s=120).cached is False
 
 
 def test_of_a_running_job_that_cannot_write_afterwards(
@@ -89,7 +89,7 @@ def test_of_a_running_job_that_cannot_write_afterwards(
         go.touch()
         running.wait_for("job.abandoned")
         client.submit(client.upload(audio), id="next")
-        assert client.wait("next", timeout_s=60).status == "completed"
+        assert client.wait("next", timeout_s=120).status == "completed"
         client.erase("next")
         assert running.end() == 0
     assert traces(redis, audio, "job:", "/job/", "next") == []
@@ -105,7 +105,7 @@ def test_what_waits_for_its_webhook_holds_no_words_of_the_client(
         client.submit(
             blob, id="job", webhook="https://app.example/", metadata={"order": "anna 4711"}, tags=["late shift"]
         )
-        text = client.wait("job", timeout_s=60).text or ""
+        text = client.wait("job", timeout_s=120).text or ""
         words = (text, "order", "anna 4711", "late shift")
         assert set(words) <= set(traces(redis, audio, *words)), "they would be found"
         client.erase("job")
@@ -121,7 +121,7 @@ def test_the_audio_of_another_job_stays(
     if failed:
         with worker(valkey_url, lanes="batch:1"):
             client.submit(blob, id="other", prompt="fail", retries=0)
-            assert client.wait("other", timeout_s=60).status == "failed"
+            assert client.wait("other", timeout_s=120).status == "failed"
     else:
         client.submit(blob, id="other")
     client.submit(blob, id="job")
@@ -137,7 +137,7 @@ def test_a_job_that_is_submitted_again_begins_anew(client: Client, redis: Redis,
     client.erase("job")
     assert client.submit(client.upload(audio), id="job", prompt="second").created
     with worker(valkey_url, lanes="batch:1"):
-        assert [attempt.number for attempt in client.wait("job", timeout_s=60).attempts] == [1]
+        assert [attempt.number for attempt in client.wait("job", timeout_s=120).attempts] == [1]
 
 
 def test_what_was_refused_in_the_same_moment_leaves_nothing(client: Client, redis: Redis) -> None:

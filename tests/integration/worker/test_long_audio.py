@@ -75,10 +75,10 @@ def test_a_short_clip_does_not_wait_behind_it(
             if event.type == "chunk":
                 break
         clip = client.submit_file(data / "hello-en.flac", lane="interactive")
-        assert client.wait(clip.id, timeout_s=60).status == "completed"
+        assert client.wait(clip.id, timeout_s=120).status == "completed"
         assert client.state(long.id).status == "processing"
         client.cancel(long.id)
-        assert client.wait(long.id, timeout_s=60).status == "canceled"
+        assert client.wait(long.id, timeout_s=120).status == "canceled"
         assert running.end() == 0
 
 

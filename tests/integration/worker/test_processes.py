@@ -46,7 +46,7 @@ def test_sigterm_finishes_what_runs_takes_nothing_new_and_leaves_nothing(
         gate.touch()
         assert running.process.wait(30) == 0
         assert all_gone(children)
-    assert client.wait(first.id, timeout_s=60).status == "completed"
+    assert client.wait(first.id, timeout_s=120).status == "completed"
     assert client.state(second.id).status == "queued"
     assert not list(tmp_path.glob("asrq-spool-*"))
     assert client.redis.zcard(keys.LEASES) == 0
@@ -94,7 +94,7 @@ def test_a_killed_worker_leaves_no_process_and_its_job_runs_elsewhere(
     reaper.start()
     try:
         with worker(valkey_url, lanes="batch:1", lease_s=3, spool_dir=tmp_path) as second:
-            result = client.wait(job.id, timeout_s=30)
+            result = client.wait(job.id, timeout_s=50)
             assert left not in tmp_path.glob("asrq-spool-*"), "the dead worker's spool is swept"
             assert second.end() == 0
     finally:
@@ -110,7 +110,7 @@ def test_a_killed_engine_comes_back_and_the_job_never_notices(
     once = tmp_path / "once"
     with worker(valkey_url, lanes="batch:1") as running:
         job = client.submit(blob, prompt=f"crash-once:{once}")
-        result = client.wait(job.id, timeout_s=30)
+        result = client.wait(job.id, timeout_s=50)
         assert running.end() == 0
     assert (result.status, len(result.attempts)) == ("completed", 1)
 
@@ -121,8 +121,8 @@ def test_input_that_kills_the_engine_each_time_fails_as_poisoned(
     with worker(valkey_url, lanes="batch:2") as running:
         poison = client.submit(blob, prompt="crash")
         innocent = client.submit(blob)
-        result = client.wait(poison.id, timeout_s=60)
-        assert client.wait(innocent.id, timeout_s=60).status == "completed"
+        result = client.wait(poison.id, timeout_s=120)
+        assert client.wait(innocent.id, timeout_s=120).status == "completed"
         assert running.end() == 0
     assert result.error is not None
     assert (result.status, result.error.code, len(result.attempts)) == ("failed", "poisoned", 1)
@@ -131,7 +131,7 @@ def test_input_that_kills_the_engine_each_time_fails_as_poisoned(
 def test_a_hung_engine_is_killed_at_its_deadline(client: Client, valkey_url: str, blob: BlobAudio) -> None:
     with worker(valkey_url, lanes="batch:1", engine_stall_s=0.5, engine_slowness=0.05, lease_s=3) as running:
         job = client.submit(blob, prompt="hang")
-        result = client.wait(job.id, timeout_s=60)
+        result = client.wait(job.id, timeout_s=120)
         assert running.end() == 0
     assert result.error is not None
     assert result.error.code in {"poisoned", "engine_timeout"}
@@ -151,13 +151,13 @@ def test_a_running_job_is_canceled_within_a_second_or_so(
 
 def test_words_of_a_backend_on_stdout_do_no_harm(client: Client, valkey_url: str, blob: BlobAudio) -> None:
     with worker(valkey_url, lanes="batch:1") as running:
-        assert client.wait(client.submit(blob, prompt="print:noise").id, timeout_s=30).status == "completed"
+        assert client.wait(client.submit(blob, prompt="print:noise").id, timeout_s=50).status == "completed"
         assert running.end() == 0
 
 
 def test_a_worker_without_its_model_says_so_and_ends(valkey_url: str) -> None:
     failed = Process("worker", "--backend", "fake", "--model", "missing", env={"ASRQ_REDIS_URL": valkey_url})
-    assert failed.ended(30) == 1
+    assert failed.ended(120) == 1
     text = "\n".join(str(line["event"]) for line in failed.lines)
     assert "model_missing" in text
     assert "Traceback" not in text
@@ -193,7 +193,7 @@ def test_an_outage_of_the_queue_is_ridden_out(data: Path, tmp_path: Path) -> Non
         valkey = EmbeddedValkey(data=kept, port=port)
         valkey.start()
         try:
-            results = [client.wait(each.id, timeout_s=60) for each in (job, waiting)]
+            results = [client.wait(each.id, timeout_s=120) for each in (job, waiting)]
             assert running.end() == 0
         finally:
             valkey.close()

@@ -28,9 +28,9 @@ def test_jobs_go_to_the_server_and_to_whisper_when_it_refuses(
             valkey_url, backend="server", model="remote-model", server_url=url, fallback_warm=True, **settings
         ) as running,
     ):
-        served = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        served = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         behaviour.faults.extend([status(401)] * 20)
-        refused = client.wait(client.submit(blob, language="en").id, timeout_s=60)
+        refused = client.wait(client.submit(blob, language="en").id, timeout_s=120)
         assert running.end() == 0
         said = "".join(map(str, running.lines))
     assert (served.status, served.backend, served.model, served.device) == (

@@ -112,7 +112,7 @@ def _state_in_redis(client: Client) -> tuple[str, str | None]:
 
 
 def _all_completed_at_once(client: Client, ids: list[str]) -> list[Result]:
-    results = [client.wait(job_id, timeout_s=60) for job_id in ids]
+    results = [client.wait(job_id, timeout_s=120) for job_id in ids]
     assert {(result.status, len(result.attempts)) for result in results} == {("completed", 1)}
     return results
 
@@ -125,7 +125,7 @@ def test_it_takes_nothing_until_there_is_room(
     settings = {"spool_dir": disk, "metrics_port": port, "lanes": "batch:4", "lease_s": 3, "worker_name": "box"}
     with worker(valkey_url, **settings) as running:
         blob = client.upload(data / "hello-en.flac")
-        assert client.wait(client.submit(blob).id, timeout_s=30).status == "completed"
+        assert client.wait(client.submit(blob).id, timeout_s=50).status == "completed"
         assert failing(port) == []
         trouble.strike(disk)
         ids = [client.submit(blob).id for _ in range(JOBS)]
@@ -205,7 +205,7 @@ def test_a_job_that_is_too_large_for_the_disk_fails_and_others_go_on(
         assert result.error is not None
         assert (result.status, result.error.code, len(result.attempts)) == ("failed", "no_room", 2)
         assert "ASRQ_SPOOL_DIR" in (result.error.hint or "")
-        assert client.wait(client.submit_file(data / "hello-en.flac").id, timeout_s=30).status == "completed"
+        assert client.wait(client.submit_file(data / "hello-en.flac").id, timeout_s=50).status == "completed"
         assert running.end() == 0
 
 
@@ -229,7 +229,7 @@ def test_a_model_that_has_no_room_is_waited_for_at_the_start(
         assert _state_in_redis(client) == ("loading", "There is no room for the model.")
         room.touch()
         running.wait_for("worker.ready")
-        assert client.wait(client.submit_file(data / "hello-en.flac").id, timeout_s=30).status == "completed"
+        assert client.wait(client.submit_file(data / "hello-en.flac").id, timeout_s=50).status == "completed"
         assert running.end() == 0
     finally:
         if running.process.poll() is None:

@@ -182,7 +182,7 @@ def test_two_processes_may_join_at_once(parts: tuple[Path, Path], model_dir: Pat
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    paths = {process.communicate(timeout=30)[0].strip() for process in joining}
+    paths = {process.communicate(timeout=120)[0].strip() for process in joining}
     assert [process.returncode for process in joining] == [0, 0, 0]
     assert {str(path) for path in model_dir.iterdir()} == paths
 
