@@ -253,7 +253,7 @@ def test_whatever_comes_everybody_is_served_soon(
     seed: int, slots: int, max_batch: int, parallel: int, audio_s: float, deaths: set[int]
 ) -> None:
     rng = random.Random(seed)  # noqa: S311  # no secret; one that is drawn would be shrunk for minutes
-    host = Host(rng, slots=slots, limits=Limits(max_batch, parallel, lambda _kind: audio_s))
+    host = Host(rng, slots=slots, limits=Limits(max_batch, parallel, audio_s=lambda _kind: audio_s))
     while host.batches < 300:
         if host.batches in deaths:
             deaths.remove(host.batches)
