@@ -136,7 +136,9 @@ class Declared(BaseSettings):
         default=512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload."
     )
     max_audio_s: Seconds = Field(default=4 * 3600.0, description="Longest audio.")
-    decoders: int = Field(default=2, ge=1, le=32, description="Decoder processes.")
+    decoders: int = Field(
+        default=2, ge=1, le=32, description="Decoder processes for files; live jobs get further ones."
+    )
     decoder_memory_mb: int = Field(default=4096, ge=512, description="Address space of a decoder (Linux).")
     decoder_stall_s: Seconds = Field(
         default=30.0, description="A decoder that makes no progress for this long is killed."

@@ -126,8 +126,8 @@ class DecoderPool(Supervisor[DecodeProcess]):
     def aside(self, check: Callable[[], None]) -> Iterator[DecodeProcess]:
         """Lend a decoder beside those for files: sound that comes as slowly as it is spoken would keep files waiting.
 
-        One is free for it at once, and another one is started if too few are left for files. What was started
-        stays, so there are as many as there were ever live jobs at once, besides those for files. `check` is called
+        It gets whichever is free, before any file, and another one is started if too few are left for files. Those
+        stay: besides the ones for files, there are as many as there were ever live jobs at once. `check` is called
         while it waits.
 
         Raises:
