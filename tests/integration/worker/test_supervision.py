@@ -43,6 +43,7 @@ WORKER = ("worker", "--backend", "fake", "--model", "m")
 BREAKS = {
     "scheduler": ("asrq_worker.engine.scheduler", "Scheduler", "_fail_if_down", *WORKER),
     "engine-watchdog": ("asrq_worker.engine.engine", "Engine", "_act", *WORKER),
+    "decoders-watchdog": ("asrq_worker.audio.decoder", "DecoderPool", "_act", *WORKER),
     "leases": ("asrq_worker.queue.leases", "LeaseKeeper", "keep", *WORKER),
     "policy": ("asrq_worker.engine.fleet", "Fleet", "retire", *WORKER),
     "commands": ("asrq_worker.queue.commands", "CommandListener", "_handle", *WORKER),
@@ -89,7 +90,9 @@ def test_the_process_ends_with_a_code_and_a_sentence(
         children = running.children()
         broken.touch()
         client.command("load", "fake")
-        if thread in {"scheduler", ".batch.1"}:
+        if thread == "decoders-watchdog":
+            client.submit_file(data / "hello-ru.flac")  # so that there is something to decode
+        if thread in {"scheduler", ".batch.1", "decoders-watchdog"}:
             gate.touch()
         assert running.ended(60) == 1
     ended = {str(line["thread"]) for line in running.lines if line["event"] == "thread.ended"}
