@@ -26,7 +26,6 @@ from support.speaking import file_of, frames, spoken
 
 from asrq_jobs import Client, Live
 from asrq_jobs.errors import JobNotFoundError, JobStateError, QueueError, WaitTimeoutError
-from asrq_jobs.request import PathAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 
@@ -104,11 +103,8 @@ def run(kills: int, folder: Path, *, every_s: float = 1.0, seed: int = 1) -> Fou
     with server as url, Client(Settings(redis_url=url, redis_retry_s=60)) as client:
         fleet = _Fleet(server, folder, source)
         try:
-            (folder / "spoken.wav").write_bytes(file_of(sound))
-            audio = PathAudio(path=str(folder / "spoken.wav"))
-            right = (
-                client.wait(client.submit(audio, lane="interactive", **_OPTIONS).id, timeout_s=_START_S).text
-            ) or ""
+            file = client.submit(client.upload(file_of(sound)), lane="interactive", **_OPTIONS)
+            right = client.wait(file.id, timeout_s=_START_S).text or ""
 
             def speak(_number: int) -> None:
                 with Client(Settings(redis_url=url, redis_retry_s=60)) as own:
@@ -118,7 +114,7 @@ def run(kills: int, folder: Path, *, every_s: float = 1.0, seed: int = 1) -> Fou
             with ThreadPoolExecutor(_SPEAKERS) as pool:
                 speaking = [pool.submit(speak, number) for number in range(_SPEAKERS)]
                 while found.kills.total() < kills and not any(each.done() for each in speaking):
-                    what = source.choices(["worker", "engine", "decoder", "server"], [3, 2, 2, 1])[0]
+                    what = source.choices(["worker", "engine", "decoder", "server"], [1, 3, 3, 1])[0]
                     found.kills[what] += fleet.strike(what)
                     over.wait(source.uniform(0.5, 1.5) * every_s)
                 over.set()
