@@ -16,6 +16,7 @@ from support.needs import missing
 from support.processes import Process, worker
 from support.server import Server, valkey
 from support.speaking import RATE, file_of, frames, spoken
+from support.waiting import until
 
 from asrq_jobs import Client, Live, keys
 from asrq_jobs.errors import JobStateError
@@ -210,3 +211,18 @@ def test_a_restart_of_redis_costs_no_word(tmp_path: Path) -> None:
             assert result.text == as_file(client).text
     finally:
         server.kill()
+
+
+def test_a_hundred_wait_for_two_slots_and_say_so(client: Client, valkey_url: str, tmp_path: Path) -> None:
+    sound = SOUND[: 2 * 2 * RATE]
+    lives = [client.live(language="en") for _ in range(100)]
+    for live in lives:
+        live.append(sound)
+    with worker(valkey_url, lanes="interactive:2", spool_dir=tmp_path):
+        until(lambda: sum(client.state(live.id).status == "processing" for live in lives[:2]) == 2)
+        assert [client.state(live.id).position for live in (lives[2], lives[-1])] == [1, 98]
+        for live in reversed(lives):  # those that wait are dictated to their end meanwhile
+            live.end()
+        texts = {live.wait(timeout_s=120).text for live in lives}
+        assert texts == {as_file(client, sound).text}
+    assert client.redis.keys(keys.live("*")) == []
