@@ -240,7 +240,7 @@ class Host:
             self.queue(replace(chunk, suspect=True))
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples * 2 // 5)
 @given(
     st.integers(0, 2**32),
     st.integers(1, 4),

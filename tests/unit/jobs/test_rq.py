@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ FIELDS = {"enqueued_at", "last_heartbeat", "attempts_before", "return_value", "e
 """Names of fields that RQ or our part of its hashes has, and nothing else."""
 
 
+@cache
 def texts(path: Path) -> set[str]:
     """The texts and bytes in a module, without those that document something."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

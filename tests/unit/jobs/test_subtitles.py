@@ -66,7 +66,6 @@ def speech(
 
 
 @given(speech())
-@settings(max_examples=150)
 def test_the_norms_hold_whatever_is_said(said: tuple[list[Segment], float]) -> None:
     segments, duration = said
     assert faults(segments, duration) == []
@@ -84,7 +83,6 @@ NORMS = st.builds(
 
 
 @given(speech(), NORMS)
-@settings(max_examples=150)
 def test_other_norms_hold_as_well(said: tuple[list[Segment], float], norms: Norms) -> None:
     segments, duration = said
     assert faults(segments, duration, norms) == []
@@ -96,7 +94,7 @@ def test_a_cue_may_have_more_lines() -> None:
 
 
 @given(speech(), st.sampled_from([None, 0.0, 0.3, 1.0, 7.0]))
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 def test_times_that_cannot_be_lose_no_text(said: tuple[list[Segment], float], duration: float | None) -> None:
     segments, _ = said
     found = cues(segments, duration)
@@ -106,7 +104,7 @@ def test_times_that_cannot_be_lose_no_text(said: tuple[list[Segment], float], du
 
 
 @given(speech(pace=st.sampled_from([0.05, 0.06, 0.07]), vocabulary=st.one_of(ENGLISH, RUSSIAN)))
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 def test_cues_are_shown_with_what_they_say(said: tuple[list[Segment], float]) -> None:
     """At the pace of people nothing has to be moved by more than the second that a cue is there at least."""
     segments, duration = said

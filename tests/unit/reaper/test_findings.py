@@ -113,7 +113,7 @@ def test_a_host_is_dead_when_it_announced_itself_long_ago_and_has_no_slot(age_s:
     assert bool(gone(stopped, slots, now=now)) == (not registered and now - (now - age_s) > 600)
 
 
-@effort(max_examples=40)
+@effort(max_examples=effort().max_examples * 2 // 5)
 @given(st.text())
 def test_whatever_a_host_announces_no_decision_fails(text: str) -> None:
     assert gone({"h": text}, {"h.fake.batch.1"}, now=0) == set()

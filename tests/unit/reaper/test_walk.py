@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hypothesis import given
-from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from asrq_worker.reaper.snapshot import SeenJob
@@ -68,7 +67,6 @@ def test_what_waits_is_passed_though_the_head_is_taken_and_the_tail_grows() -> N
     assert set(listed(20)[8:]) <= passed
 
 
-@effort(max_examples=100)
 @given(
     waiting=st.integers(0, 30),
     steps=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.booleans()), min_size=1, max_size=40),
