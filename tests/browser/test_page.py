@@ -204,6 +204,7 @@ def test_a_job_can_be_deleted_from_the_server(page: Page, scripted: ScriptedWork
         mine.get_by_role("button", name="Delete: hello-en.flac").click()
     expect(mine).to_have_count(0)
     assert not redis.exists(keys.job(execution.job_id), keys.result(execution.job_id))
+    expect(page.get_by_role("status")).to_have_text("hello-en.flac: deleted from the server")
     expect(page.get_by_role("button", name="Choose files")).to_be_focused()
 
 

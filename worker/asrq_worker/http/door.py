@@ -206,7 +206,8 @@ class Door:
             if whole:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), _SILENT_S)
+                async with asyncio.timeout(_SILENT_S):
+                    message = await receive()
             except TimeoutError:
                 silent = InvalidRequestError(f"Nothing has come for {_SILENT_S:.0f} s.")
                 raise problems.RefusedError(silent, 408) from None

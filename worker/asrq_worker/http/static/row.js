@@ -107,6 +107,7 @@ export class Row {
     this.#stop.abort();
     this.sound.forget();
     this.page.remove(this);
+    this.page.tell(`${this.name}: taken from the page`);
   }
 
   /** Have the server forget it, too. */
@@ -119,6 +120,7 @@ export class Row {
         if (error.status !== 404) throw error;
       }
       this.remove();
+      this.page.tell(`${this.name}: deleted from the server`);
     });
   }
 
