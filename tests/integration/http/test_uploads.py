@@ -216,3 +216,4 @@ def test_no_header_is_injected(address: str, name: str, injected: bytes) -> None
     assert b"X-Injected" not in answer
     status = int(answer.split(b" ", 2)[1])
     assert status in {202, 400, 431}
+    assert (b'"invalid_request"' in answer) == (status != 202)

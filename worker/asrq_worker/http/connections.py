@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from http import HTTPStatus
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from asrq_jobs.errors import InvalidRequestError
+from asrq_jobs.errors import AsrqError, InvalidRequestError
 from asrq_worker.http import problems
 
 HEAD_S = 20.0
 """From the connection, or the first byte of a later request, to the end of a request's head."""
+_LINGER_S = 2.0
 
 
 class Connection(H11Protocol):
     """Uvicorn's, which waits for a head forever: a client with many connections could keep all others out."""
 
     _patience: asyncio.TimerHandle | None = None
+    _over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for a request."""
@@ -30,6 +33,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come: the whole head, or only a part of it."""
+        if self._over:
+            return
         super().data_received(data)
         if self.transport.get_protocol() is not self:  # it is a WebSocket now
             self._stop_waiting()
@@ -46,7 +51,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _wait(self) -> None:
-        if self._patience is None:
+        if self._patience is None and not self._over:
             self._patience = self.loop.call_later(HEAD_S, self._refuse)
 
     def _stop_waiting(self) -> None:
@@ -54,9 +59,20 @@ class Connection(H11Protocol):
             self._patience.cancel()
             self._patience = None
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, as uvicorn does, but with a code."""
+        del msg
+        self._end(InvalidRequestError("This is no HTTP request that can be read."), HTTPStatus.BAD_REQUEST)
+
     def _refuse(self) -> None:
-        error = InvalidRequestError(f"No request has come for {HEAD_S:.0f} s.")
-        body = json.dumps(problems.document(error, status=408)).encode()
-        head = f"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        self._end(InvalidRequestError(f"No request has come for {HEAD_S:.0f} s."), HTTPStatus.REQUEST_TIMEOUT)
+
+    def _end(self, error: AsrqError, status: HTTPStatus) -> None:
+        body = json.dumps(problems.document(error, status=status)).encode()
+        head = f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         self.transport.write(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
-        self.transport.close()
+        # Closed while something still comes, the connection would be reset, and the answer might be lost.
+        self._over = True
+        self._stop_waiting()
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
