@@ -86,7 +86,7 @@ def test_nor_does_one_for_which_the_system_has_no_thread(monkeypatch: pytest.Mon
 def test_a_shadow_leaves_a_job_that_was_erased(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, recorded = threading.Event(), SimpleQueue[Comparison]()
 
-    def never_ready(_berth: object, control: JobControl, *, within_s: float) -> None:
+    def never_ready(_member: object, control: JobControl, *, within_s: float) -> None:
         del within_s
         begun.set()
         control.wake.wait(60)

@@ -137,7 +137,7 @@ class _Hearing:
     def __init__(self, job: InferenceJob, sound: Sound, member: Member, loaded: Loaded, options: ChunkOptions) -> None:
         self._job = job
         self._sound = sound
-        self._berth = member
+        self._member = member
         self._options = options
         self._known = loaded.capabilities.languages
         self._checkpoints = Checkpoints(
@@ -221,7 +221,7 @@ class _Hearing:
                 self._begin_parts(piece, options)
                 continue
             else:
-                self.pending[self._berth.scheduler.submit(self._task(piece, options))] = piece, options
+                self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
 
     def settle(self, future: Future[ChunkDone]) -> None:
@@ -256,7 +256,7 @@ class _Hearing:
             piece, step = self._steps.get()
             start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
             _log.warning(
-                "job.out_of_memory", id=self._job.request.id, backend=self._berth.name, step=step, start=start, end=end
+                "job.out_of_memory", id=self._job.request.id, backend=self._member.name, step=step, start=start, end=end
             )
             event = Event(type="progress", at=time.time(), stage="inference", step=step.value, start=start, end=end)
             self._job.journal.event(event)
