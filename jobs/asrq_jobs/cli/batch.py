@@ -94,7 +94,7 @@ def archive_options(command: Decorated) -> Decorated:
     multiple=True,
     type=options.NamedPath(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Take what a file names: lines of JSON, or a table with the ending .csv; may be repeated.",
+    help="Take what a file names: lines of JSON, or a table with the ending .csv; may be repeated. Default: none.",
 )
 @archive_options
 def batch(
