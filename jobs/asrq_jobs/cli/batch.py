@@ -22,7 +22,7 @@ from asrq_jobs.cli.interruption import interruptible
 from asrq_jobs.cli.output import Form, choose
 from asrq_jobs.cli.progress import minutes
 from asrq_jobs.client import Client
-from asrq_jobs.errors import QueueError
+from asrq_jobs.errors import QueueError, UsageError
 from asrq_jobs.formats import FORMATS, Format
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.subtitles import Norms
@@ -124,7 +124,7 @@ def batch(
 
 
 @click.command(epilog=_WATCH_EPILOG)
-@click.argument("source", metavar="DIR", type=options.NamedPath(path_type=Path, exists=True, file_okay=False))
+@click.argument("source", metavar="DIR", type=options.NamedPath(path_type=Path, file_okay=False))
 @click.option(
     "--rest",
     "rest_s",
@@ -147,6 +147,8 @@ def watch(
     **fields: Any,
 ) -> None:
     """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
+    if not source.is_dir():
+        raise UsageError(f"There is no folder {source}.", hint="Name one that is there.")
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)
     arrivals = Arrivals(source, rest_s)
     with running(shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):

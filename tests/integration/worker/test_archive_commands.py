@@ -53,6 +53,9 @@ def test_a_mistake_is_said_before_anything_is_sent(client: Client, archive: Path
         done = asrq("batch", *arguments, "--output", "out")
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert "Traceback" not in done.stderr
+    done = asrq("watch", "nowhere", "--output", "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no folder nowhere." in done.stderr
     assert client.jobs() == []
 
 
