@@ -16,6 +16,7 @@ import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
@@ -113,10 +114,11 @@ def run(kills: int, folder: Path, *, every_s: float = 1.0, seed: int = 1) -> Fou
 
             with ThreadPoolExecutor(_SPEAKERS) as pool:
                 speaking = [pool.submit(speak, number) for number in range(_SPEAKERS)]
-                while found.kills.total() < kills and not any(each.done() for each in speaking):
-                    what = source.choices(["worker", "engine", "decoder", "server"], [1, 3, 3, 1])[0]
-                    found.kills[what] += fleet.strike(what)
-                    over.wait(source.uniform(0.5, 1.5) * every_s)
+                with suppress(KeyboardInterrupt):  # what was found until then is told
+                    while found.kills.total() < kills and not any(each.done() for each in speaking):
+                        what = source.choices(["worker", "engine", "decoder", "server"], [1, 3, 3, 1])[0]
+                        found.kills[what] += fleet.strike(what)
+                        over.wait(source.uniform(0.5, 1.5) * every_s)
                 over.set()
                 for each in speaking:
                     each.result()
