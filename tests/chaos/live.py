@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
+import psutil
 from support.processes import Process
 from support.server import Server, valkey
 from support.speaking import file_of, frames, spoken
@@ -81,10 +82,13 @@ class _Fleet:
             self._workers[at] = Process("worker", env=self._env)
             self._workers[at].wait_for("worker.ready", _START_S)
             return True
-        there = [child for child in self._workers[at].children() if _CHILDREN[what] in " ".join(child.cmdline())]
-        for child in there:
-            child.kill()
-        return bool(there)
+        killed = False
+        for child in self._workers[at].children():
+            with suppress(psutil.NoSuchProcess):  # it has just been replaced
+                if _CHILDREN[what] in " ".join(child.cmdline()):
+                    child.kill()
+                    killed = True
+        return killed
 
     def close(self) -> None:
         """End all of it."""
@@ -114,12 +118,15 @@ def run(kills: int, folder: Path, *, every_s: float = 1.0, seed: int = 1) -> Fou
 
             with ThreadPoolExecutor(_SPEAKERS) as pool:
                 speaking = [pool.submit(speak, number) for number in range(_SPEAKERS)]
-                with suppress(KeyboardInterrupt):  # what was found until then is told
+                try:
                     while found.kills.total() < kills and not any(each.done() for each in speaking):
                         what = source.choices(["worker", "engine", "decoder", "server"], [1, 3, 3, 1])[0]
                         found.kills[what] += fleet.strike(what)
                         over.wait(source.uniform(0.5, 1.5) * every_s)
-                over.set()
+                except KeyboardInterrupt:  # what was found until then is told
+                    pass
+                finally:
+                    over.set()
                 for each in speaking:
                     each.result()
         finally:
