@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LOOK_S = 0.01
+_RARELY_S = 0.05  # many looks ask a server or list processes, which takes as long as what is waited for
 
 
 def until(condition: Callable[[], object], seconds: float = 50) -> None:
     """Wait until the condition holds; one that never does fails the test."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, _LOOK_S
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(_LOOK_S)
+        time.sleep(pause)
+        pause = min(1.2 * pause, _RARELY_S)
 
 
 @contextmanager
