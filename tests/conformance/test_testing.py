@@ -36,7 +36,8 @@ def worker(client: Client) -> Worker:
 @pytest.mark.parametrize(("real", "fake"), [(Client, FakeClient), (AsyncClient, FakeAsyncClient)])
 def test_no_method_reaches_for_redis(real: type, fake: type) -> None:
     """Those that are not replaced are made of those that are."""
-    made_of_others = {"submit", "submit_file", "submit_url", "live"} | ({"events"} if real is AsyncClient else set())
+    made_of_others = {"submit", "submit_file", "submit_url", "live", "append"}
+    made_of_others |= {"events"} if real is AsyncClient else set()
     methods = {name for name, _ in inspect.getmembers(real, inspect.isfunction) if not name.startswith("_")}
     replaced = {name for name in methods if getattr(fake, name) is not getattr(real, name)}
     assert methods - replaced == made_of_others
@@ -174,6 +175,15 @@ def test_a_live_job(client: Client, worker: Worker) -> None:
         resumed.append(bytes(2))
     if isinstance(client, FakeClient):
         assert client.sound("talk") == bytes(3200) + b"\1\2"
+
+
+def test_frames_that_are_handed_on_for_others(client: Client, worker: Worker) -> None:
+    client.live(id="talk", language="en")
+    assert [client.append("talk", number, "audio", bytes(2)) for number in (1, 2, 2, 4, 0)] == [1, 2, 2, 2, 2]
+    assert client.append("talk", 3, "end", b"") == 3
+    with pytest.raises(errors.JobStateError):
+        client.append("talk", 4, "audio", bytes(2))
+    worker.complete(worker.take(within_s=20), "said")
 
 
 def test_a_worker_that_answers_all(client: Client, worker: Worker) -> None:

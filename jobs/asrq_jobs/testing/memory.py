@@ -12,7 +12,6 @@ from asrq_jobs import calls
 from asrq_jobs.errors import (
     AsrqError,
     BlobMissingError,
-    InvalidRequestError,
     JobConflictError,
     JobNotFoundError,
     JobStateError,
@@ -164,7 +163,7 @@ class Memory:
             if job.recorded:
                 raise JobStateError(f"The recording of job {job_id} has ended.")
             if number > job.frames + 1:
-                raise InvalidRequestError(f"Frame {job.frames + 1} is missing before frame {number}.")
+                return job.frames
             job.sound, job.frames, job.recorded = job.sound + frame, number, kind != "audio"
         self._answer_if_whole(job)
         return number
