@@ -39,8 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Mark the scripts before a test can load one, and let programs be interrupted."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs hand that on to what they start
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What is ignored, as by a shell's background jobs and under nohup, what they start ignores as well.
+    for name, handler in {"SIGINT": signal.default_int_handler, "SIGHUP": lambda *_: None}.items():
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     if config.getoption("--lua-coverage"):
         from support.lua_coverage import LuaCoverage
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from asrq_jobs import plugins
 from asrq_jobs.errors import NotServedError
-from asrq_jobs.presence import STOPPED
-
-"""Those that come with asrq."""
-
-_SILENT_S = 60.0  # workers report every few seconds
 
 
 def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
@@ -31,18 +26,18 @@ def refuse_unknown(backend: str, workers: Mapping[str, Any]) -> None:
     )
 
 
-def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], *, now: float) -> str | None:
-    """Return a sentence if no worker that runs now (Unix s) serves a backend and a model; None: any of them.
+def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], there: Collection[str]) -> str | None:
+    """Return a sentence if no worker that is there serves a backend and a model; None: any of them.
 
-    `workers` is the last status of each, with those that stopped a short while ago.
+    `workers` is the last status of each, by name, with those that stopped a short while ago.
     """
     able = [
-        status
-        for status in workers.values()
+        name
+        for name, status in workers.items()
         for offer in _offers(status)
         if "error" not in offer and backend in {None, offer.get("backend")} and model in {None, offer.get("model")}
     ]
-    if any(_runs(status, now) for status in able):
+    if any(name in there for name in able):
         return None
     names = (("backend", backend), ("model", model))
     what = " with ".join(f"the {kind} {name}" for kind, name in names if name is not None)
@@ -84,8 +79,3 @@ def _offers(status: Any) -> Iterator[dict[str, Any]]:
     """What a worker says that it serves; nothing, if somebody else has written it."""
     serves = status.get("serves") if isinstance(status, dict) else None
     yield from (offer for offer in serves if isinstance(offer, dict)) if isinstance(serves, list) else ()
-
-
-def _runs(status: dict[str, Any], now: float) -> bool:
-    at = status.get("at")
-    return status.get("state") != STOPPED and isinstance(at, int | float) and now - at < _SILENT_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from asrq_jobs import serving
@@ -22,10 +21,10 @@ def consult(client: Client, fields: dict[str, Any]) -> None:
     if backend is None and model is None:
         return
     try:
-        workers = client.workers(stopped=True)
+        workers, there = client.workers(stopped=True), client.workers()
     except QueueAuthError:  # this user of Redis may not know; a worker will
         return
     if backend is not None:
         serving.refuse_unknown(backend, workers)
-    if remark := serving.absence(backend, model, workers, now=time.time()):
+    if remark := serving.absence(backend, model, workers, there):
         failure.note(remark)

@@ -305,6 +305,9 @@ def test_what_is_no_http_harms_nobody(address: str, http: httpx.Client) -> None:
         ({"Origin": "http://evil.example"}, 403),
         ({"Host": "localhost", "Origin": "http://localhost"}, 200),
         ({"Host": "[::1]:8080"}, 200),
+        ({"Host": "["}, 403),
+        ({"Host": "localhost]"}, 403),
+        ({"Host": "127.0.0.1", "Origin": "http://["}, 403),
     ],
 )
 def test_without_keys_no_web_page_of_others_gets_in(http: httpx.Client, headers: dict[str, str], status: int) -> None:

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from asrq_worker.audio.source import Source
 from asrq_worker.http import gateway, store
 from asrq_worker.http.service import serving
 from asrq_worker.http.store import Store, sweep
+from asrq_worker.http.uploads import Incoming
 from asrq_worker.queue import guard
 from asrq_worker.storage.spool import Spool
 
@@ -180,3 +182,28 @@ def test_without_a_store_redis_has_a_limit(settings: Settings, monkeypatch: pyte
     ):
         assert error(http.post("/v1/jobs", files=FILES), 413)["code"] == "audio_too_large"
     assert redis.keys("asrq:blob:*") == []
+
+
+def test_an_upload_is_seen_in_a_folder_when_it_is_whole(tmp_path: Path) -> None:
+    """So that the same upload, sent again meanwhile, cannot cut it off under a worker that reads it."""
+    seen: list[list[Path]] = []
+
+    class Reader:
+        size, sha256 = 4, "0" * 64
+
+        def seek(self, _at: int) -> None:
+            self.parts = [b"ab", b"cd", b""]
+
+        @property
+        def reader(self) -> Reader:
+            return self
+
+        def read(self, _most: int) -> bytes:
+            seen.append([path for path in tmp_path.rglob("*") if path.name == "talk.wav"])
+            return self.parts.pop(0)
+
+    audio = Store(str(tmp_path)).put("job", cast("Incoming", Reader()), "talk.wav")
+    assert seen == [[]] * 3
+    assert isinstance(audio, PathAudio)
+    assert Path(audio.path).read_bytes() == b"abcd"
+    assert [path.name for path in Path(audio.path).parent.iterdir()] == ["talk.wav"]

@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -179,7 +179,8 @@ class Door:
         """Return the answer for a request whose headers say that it may not come in."""
         host = headers.get("host", "")
         # A web page may give its own name this address, and then talk to us as to itself: the name shows it.
-        if not self._holders and not endpoint.is_address(urlsplit(f"//{host}").hostname or ""):
+        called = _parts(f"//{host}")
+        if not self._holders and not endpoint.is_address((called and called.hostname) or ""):
             return problems.answer(
                 InvalidRequestError(
                     "Without keys this answers only under localhost or an IP address.",
@@ -188,7 +189,8 @@ class Door:
                 status=403,
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host and origin not in self._origins:
+        page = _parts(origin or "")
+        if origin is not None and origin not in self._origins and (page is None or page.netloc != host):
             return problems.answer(InvalidRequestError("Pages of other sites may not call this."), status=403)
         if sum(len(name) + len(value) for name, value in headers.raw) > _HEAD_BYTES:
             return problems.answer(InvalidRequestError("The head of the request is too long."), status=431)
@@ -235,3 +237,11 @@ def _key_of(headers: Headers, subprotocols: Sequence[str]) -> str:
     """Return the key of a WebSocket, as a header has it: pages cannot set one, and OpenAI has them name a protocol."""
     named = [name.removeprefix(_KEY_PROTOCOL) for name in subprotocols if name.startswith(_KEY_PROTOCOL)]
     return f"Bearer {named[0]}" if named else headers.get("authorization", "")
+
+
+def _parts(address: str) -> SplitResult | None:
+    """Return the parts of an address that somebody else has written; None: it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None

@@ -177,7 +177,7 @@ class Gateway:
             QueueError: Redis cannot be reached.
         """
         if whose:
-            await self._quota.settle(whose)
+            await self._quota.settle(whose, job_id)
         where = await self._place(job_id) if self._store else None
         await self.client.erase(job_id)
         if self._store and where:

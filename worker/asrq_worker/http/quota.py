@@ -12,6 +12,7 @@ from asrq_jobs.errors import JobNotFoundError, QuotaError
 from asrq_worker.http.access import Holder
 
 _TTL_S = 2 * 86_400
+_LOOKS = 20  # at each submission
 
 
 class Quota:
@@ -21,7 +22,9 @@ class Quota:
         self._client = client
 
     async def check(self, whose: Holder) -> None:
-        """Count what has ended since the last look, and refuse more to who has used up the day's audio.
+        """Count some of what has ended since the last look, and refuse more to who has used up the day's audio.
+
+        More are counted than can be submitted meanwhile, however many are still to be done.
 
         Raises:
             QuotaError: that is so.
@@ -29,7 +32,10 @@ class Quota:
         """
         if whose.audio_s is None:
             return
-        used = float(await self._ask("GET", await self.settle(whose)) or 0)
+        today = _today(whose)
+        for member in await self._ask("SRANDMEMBER", keys.http_pending(whose.name), _LOOKS):
+            await self._count(whose, member.decode(), today)
+        used = float(await self._ask("GET", today) or 0)
         if used >= whose.audio_s:
             used_up = QuotaError(
                 f"The audio of this key for today is used up ({used:.0f} of {whose.audio_s:.0f} s).",
@@ -38,16 +44,14 @@ class Quota:
             used_up.retry_after_s = _until_midnight_s(datetime.now(UTC))
             raise used_up
 
-    async def settle(self, whose: Holder) -> str:
-        """Count what has ended since the last look; return where it is counted.
+    async def settle(self, whose: Holder, job_id: str) -> None:
+        """Count a job that is about to be erased, if it has ended.
 
         Raises:
             QueueError: Redis cannot be reached.
         """
-        today = keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
-        for member in await self._ask("SMEMBERS", keys.http_pending(whose.name)):
-            await self._count(whose, member.decode(), today)
-        return today
+        if whose.audio_s is not None:
+            await self._count(whose, job_id, _today(whose))
 
     async def expect(self, whose: Holder, job_id: str) -> None:
         """Have a new job counted once it has ended."""
@@ -72,6 +76,11 @@ class Quota:
     async def _ask(self, *command: str | float) -> Any:
         with queue_errors(self._client.settings):
             return await self._client.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
+
+
+def _today(whose: Holder) -> str:
+    """Return the key under which a day's audio is counted."""
+    return keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
 
 
 def _until_midnight_s(now: datetime) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,8 +92,12 @@ class Store:
             return
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         incoming.seek(0)
-        with self._files.open(path, "wb") as out:
+        # Another request may write the same at the same time. In a folder it appears whole; in a store it does anyway.
+        begun = f"{path}.{uuid.uuid4().hex}" if self._is_folder else path
+        with self._files.open(begun, "wb") as out:
             shutil.copyfileobj(incoming.reader, out, _BLOCK)
+        if self._is_folder:
+            Path(begun).replace(path)
 
     def entries(self) -> Iterator[Entry]:
         """Yield what is there of ours."""
