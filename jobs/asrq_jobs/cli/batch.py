@@ -118,7 +118,6 @@ def batch(
         run.add(items)
         while not run.idle:
             run.step()
-        run.finish(items)
     _tell(run.totals, folder, as_json=as_json)
     failure.finish(any_failed=run.totals.failed > 0)
 
@@ -172,12 +171,15 @@ def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> I
     assert form.folder is not None  # noqa: S101  # an option that must be given
     with Client(configuration.load()) as client, closing(Report(form.folder)) as report, interruptible():
         workers.consult(client, asked)
+        workers.warn_of_absence(client)
         try:
             with bars:
                 yield Run(client, report, form, totals, options=asked, by_path=by_path, most=most, shown=bars)
         except (KeyboardInterrupt, QueueError):
+            report.finish()
             failure.note(_GOES_ON)
             raise
+        report.finish()
 
 
 def _tell(totals: Totals, folder: Path, *, as_json: bool) -> None:

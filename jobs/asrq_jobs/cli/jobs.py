@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli import failure, options, printing, workers
 from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.selection import chosen, failure_options, selection
 from asrq_jobs.client import Client
@@ -23,13 +23,11 @@ from asrq_jobs.errors import (
     InvalidRequestError,
     MalformedJobError,
     NoAudioStreamError,
-    QueueAuthError,
     UnknownLanguageError,
     UsageError,
 )
 from asrq_jobs.events import Event
 from asrq_jobs.request import LANES, Lane
-from asrq_jobs.serving import nobody
 from asrq_jobs.states import STATUSES, JobState, Status
 
 _FOR_PEOPLE = ("id", "status", "no.", "lane", "since", "job")
@@ -101,7 +99,7 @@ def list_jobs(
             found = client.jobs(state, lane=lane, most=most, after=after, tag=tag)
         _show(found, as_json=as_json)
         if not as_json:
-            _warn_of_absence(client)
+            workers.warn_of_absence(client)
 
 
 @click.command(epilog="\b\nExample:\n  asrq cancel 3f2a…")
@@ -232,17 +230,6 @@ def short(moment: str | None, *, now: datetime) -> str:
     if local.date() == now.date():
         return local.strftime("%H:%M:%S")
     return local.strftime("%b %d %H:%M") if local.year == now.year else local.date().isoformat()
-
-
-def _warn_of_absence(client: Client) -> None:
-    """Say on stderr if no worker or reaper runs, as far as this user may know."""
-    try:
-        if absence := nobody(client.workers()):
-            failure.note(f"{absence}.")
-        if not client.reaper():
-            failure.note("no reaper is there: what a worker that dies held does not come back (asrq reaper).")
-    except QueueAuthError:  # a user that may not see them
-        pass
 
 
 def told(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Checks before a submission whether there are workers for the job."""
+"""Checks whether there is somebody to serve jobs."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def consult(client: Client, fields: dict[str, Any]) -> None:
         serving.refuse_unknown(backend, workers)
     if remark := serving.absence(backend, model, workers, there):
         failure.note(remark)
+
+
+def warn_of_absence(client: Client) -> None:
+    """Say on stderr if no worker or reaper runs, as far as this user may know."""
+    try:
+        if absence := serving.nobody(client.workers()):
+            failure.note(f"{absence}.")
+        if not client.reaper():
+            failure.note("no reaper is there: what a worker that dies held does not come back (asrq reaper).")
+    except QueueAuthError:  # a user that may not see them
+        pass

@@ -62,7 +62,7 @@ def run(client: Client, archive: Path, out: Path, *, most: int = 4, form: Any = 
         going.add(items)
         while not going.idle:
             going.step()
-        going.finish(items)
+        report.finish()
     return going.totals
 
 
@@ -100,6 +100,8 @@ def test_what_is_done_is_skipped_by_content_and_options(client: Client, archive:
     assert texts(out)["2/talk-2.txt"] == "talk-2.wav, 2\n"
     assert served(client, archive, out, worker, language="ru").completed == 12
     assert served(client, archive, out, worker, language="ru", form="srt").completed == 12
+    assert served(client, archive, out, worker, language="ru").skipped == 12, "each format is known"
+    assert len(texts(out)) == 12 + 1, "those of before, and that of the file that was moved"
 
 
 def test_no_more_are_in_the_queue_than_was_said(client: Client, archive: Path, out: Path) -> None:

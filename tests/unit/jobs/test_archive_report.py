@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asrq_jobs.cli.archive.report import NAME, Line, Report, free_output
+from asrq_jobs.cli.archive.report import NAME, Line, Report, digest, free_output
 from asrq_jobs.errors import OutputError
 
 
@@ -25,24 +25,43 @@ def test_the_last_line_of_a_file_counts_and_one_cut_off_does_not(tmp_path: Path)
     whole = (tmp_path / NAME).read_bytes()
     (tmp_path / NAME).write_bytes(whole[:-20])
     with closing(Report(tmp_path)) as report:
-        assert report.get("a.mp3") == line("a.mp3", output="a.txt")
-        assert report.get("b.mp3") is None
+        assert report.get("a.mp3", "txt") == line("a.mp3", output="a.txt")
+        assert report.get("b.mp3", "txt") is None
         report.add(line("c.mp3"))
         assert report.last == ("batch-1",)
         report.add(line("a.mp3", "queued"))
         assert report.last == ()
     with closing(Report(tmp_path)) as report:
-        assert report.get("c.mp3") == line("c.mp3")
+        assert report.get("c.mp3", "txt") == line("c.mp3")
         assert report.last == ()
 
 
-def test_in_the_end_there_is_a_line_for_each_file(tmp_path: Path) -> None:
+def test_in_the_end_there_is_a_line_for_each_file_and_format(tmp_path: Path) -> None:
     with closing(Report(tmp_path)) as report:
         for source in ("old.mp3", "b.mp3", "a.mp3", "b.mp3"):
             report.add(line(source))
-        report.finish(["a.mp3", "b.mp3", "never.mp3"])
-    told = [json.loads(raw)["source"] for raw in (tmp_path / NAME).read_text().splitlines()]
-    assert told == ["a.mp3", "b.mp3", "old.mp3"]
+        report.add(line("a.mp3").model_copy(update={"form": "srt"}))
+        report.finish()
+    told = [json.loads(raw) for raw in (tmp_path / NAME).read_text().splitlines()]
+    assert [(each["source"], each["form"]) for each in told] == [
+        ("old.mp3", "txt"), ("a.mp3", "txt"), ("b.mp3", "txt"), ("a.mp3", "srt")
+    ]  # fmt: skip
+
+
+def test_of_two_forms_of_one_file_the_later_counts(tmp_path: Path) -> None:
+    with closing(Report(tmp_path)) as report:
+        report.add(line("a.mp3", output="a.srt"))
+        report.add(line("a.mp3", output="a.srt").model_copy(update={"form": "srt --max-line-width 30"}))
+        assert report.get("a.mp3", "txt") is None
+
+
+def test_a_transcript_that_somebody_has_corrected_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "talk.txt").write_text("as written\n")
+    with closing(Report(tmp_path)) as report:
+        report.add(line("talk.mp3", output="talk.txt").model_copy(update={"sha256": digest("as written\n")}))
+        assert free_output(report, tmp_path, "talk.mp3", ".txt") == "talk.txt"
+        (tmp_path / "talk.txt").write_text("corrected\n")
+        assert free_output(report, tmp_path, "talk.mp3", ".txt") == "talk.mp3.txt"
 
 
 def test_a_report_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_without_a_terminal_it_is_said_once_a_minute(capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "asrq: 61 of 10, 61 done before.", "asrq: 130 of 10, 130 done before.",
-        "asrq: no worker is there; trying again.", "asrq: no worker is there; trying again.",
+        "asrq: no worker is there.", "asrq: no worker is there.",
     ]  # fmt: skip
     assert said.out == "a remark\n"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ NAME = "report.jsonl"
 
 
 class Line(BaseModel):
-    """One file: of several lines that name it the last counts.
+    """One file in one format: of several lines that name both the last counts.
 
     `id` stands for its content and options, `form` for the format and how subtitles are cut: where both are the same,
     so is the transcript. No id: it could not be sent. `queued`: it was sent, and no run has seen its end.
@@ -29,6 +30,7 @@ class Line(BaseModel):
     status: Literal["queued", "completed", "failed", "canceled"]
     id: str | None
     output: str | None = None
+    sha256: str | None = None
     form: str
     language: str | None = None
     duration: float | None = None
@@ -46,8 +48,8 @@ class Report:
             OutputError: it cannot be read or written.
         """
         self.path = folder / NAME
-        self._lines: dict[str, Line] = {}
-        self._owners: dict[str, str] = {}
+        self._lines: dict[tuple[str, str], Line] = {}
+        self._owners: dict[str, Line] = {}
         try:
             text = self.path.read_bytes() if self.path.exists() else b""
             for raw in text.splitlines():
@@ -64,7 +66,8 @@ class Report:
 
     def close(self) -> None:
         """Write nothing more."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written then has been told of
+            self._file.close()
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -72,11 +75,11 @@ class Report:
         line = next(reversed(self._lines.values()), None)
         return (line.id,) if line and line.id and line.status != "queued" else ()
 
-    def get(self, source: str) -> Line | None:
-        """Return what is known of a file."""
-        return self._lines.get(source)
+    def get(self, source: str, form: str) -> Line | None:
+        """Return what is known of a file in a format."""
+        return self._lines.get((source, form))
 
-    def owner(self, output: str) -> str | None:
+    def owner(self, output: str) -> Line | None:
         """Return the file that this path in the folder belongs to; some file systems tell no upper from lower case."""
         return self._owners.get(output.casefold())
 
@@ -93,17 +96,18 @@ class Report:
         except OSError as error:
             raise self._cannot(error) from None
 
-    def finish(self, names: Iterable[str]) -> None:
-        """Leave one line for each file: these first and in this order, then those of former runs."""
-        order = dict.fromkeys([*names, *self._lines])
-        lines = [self._lines[name] for name in order if name in self._lines]
-        files.put(self.path, b"".join(map(_encoded, lines)).decode())
+    def finish(self) -> None:
+        """Leave one line for each file and format, the newest last."""
+        files.put(self.path, b"".join(map(_encoded, self._lines.values())).decode())
 
     def _know(self, line: Line) -> None:
-        self._lines.pop(line.source, None)  # the newest comes last
-        self._lines[line.source] = line
+        self._lines.pop((line.source, line.form), None)  # the newest comes last
+        self._lines[line.source, line.form] = line
         if line.output:
-            self._owners[line.output.casefold()] = line.source
+            before = self._owners.get(line.output.casefold())
+            if before and (before.source, before.form) != (line.source, line.form):  # in its place, in another form
+                self._lines.pop((before.source, before.form), None)
+            self._owners[line.output.casefold()] = line
 
     def _cannot(self, error: OSError) -> OutputError:
         return OutputError(f"Cannot write {self.path}: {error.strerror}.", hint="Make room, or name another --output.")
@@ -117,8 +121,8 @@ def _encoded(line: Line) -> bytes:
 def free_output(report: Report, folder: Path, name: str, extension: str) -> str:
     """Return where a file's transcript goes: a path in the folder, with slashes, that belongs to no other file.
 
-    That is the name with its ending replaced; where this is taken, by another file's transcript or by what was there
-    before, the whole name with one more ending, then with a number.
+    That is the name with its ending replaced; where this is taken, by another file's transcript, by what was there
+    before, or by what somebody has made of the transcript, the whole name with one more ending, then with a number.
     """
     parent, _, bare = name.rpartition("/")
     place = f"{parent}/" if parent else ""
@@ -128,5 +132,19 @@ def free_output(report: Report, folder: Path, name: str, extension: str) -> str:
         stem = files.stem(bare) if number == 1 else bare
         output = place + files.numbered(stem, max(1, number - 1), extension)
         owner = report.owner(output)
-        if owner == name or (owner is None and not os.path.lexists(folder / output)):
+        if not os.path.lexists(folder / output) and (owner is None or owner.source == name):
             return output
+        if owner is not None and owner.source == name and _is_as_written(folder / output, owner):
+            return output
+
+
+def _is_as_written(path: Path, line: Line) -> bool:
+    try:
+        return line.sha256 in {None, hashlib.sha256(path.read_bytes()).hexdigest()}
+    except OSError:
+        return False
+
+
+def digest(text: str) -> str:
+    """Return what tells a transcript, as `files.put` writes it, from what somebody has made of it."""
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from asrq_jobs import formats, uploads
 from asrq_jobs.cli import failure, files
 from asrq_jobs.cli.archive.items import Item
-from asrq_jobs.cli.archive.report import Line, Report, free_output
+from asrq_jobs.cli.archive.report import Line, Report, digest, free_output
 from asrq_jobs.cli.follow import Condition, Following, News
 from asrq_jobs.cli.options import of_norms
 from asrq_jobs.cli.output import Form, error_of, failed
@@ -152,20 +152,17 @@ class Run:
         except QueueError as error:
             if not (error.retryable and self._following.reached):
                 raise
-            self._shown.trouble(error.message.rstrip("."))
+            self._shown.trouble(f"{error.message.rstrip('.')}; trying again")
             time.sleep(_PAUSE_S)
         else:
             self._shown.trouble(trouble(self._condition, silent_s=0.0))
+        self._count()
 
     def _erase(self) -> None:
         while self._ended:
             with suppress(JobNotFoundError):
                 self._client.erase(self._ended[0])
             self._ended.popleft()
-
-    def finish(self, items: Iterable[Item]) -> None:
-        """Leave one line of the report for each file."""
-        self._report.finish(item.name for item in items)
 
     def _send(self, item: Item) -> bool:
         """Submit a file that is not done; whether there was room for it."""
@@ -218,8 +215,8 @@ class Run:
 
     def _done(self, item: Item, job_id: str) -> bool:
         """Whether a former run has done with this content, options and format; what is wrong with a file stays so."""
-        line = self._report.get(item.name)
-        if line is None or (line.id, line.form) != (job_id, self._kind):
+        line = self._report.get(item.name, self._kind)
+        if line is None or line.id != job_id:
             return False
         if line.status == "completed" and line.output and (self._folder / line.output).is_file():
             self.totals.skipped += 1
@@ -259,8 +256,11 @@ class Run:
     def _settle(self, item: Item, result: Result) -> None:
         """Write what has become of a file, its transcript first."""
         output = self._output(item)
+        written: str | None = None
         if result.status == "completed":
-            files.put(self._folder / output, formats.render(result, self._form.form, self._form.norms))
+            text = formats.render(result, self._form.form, self._form.norms)
+            files.put(self._folder / output, text)
+            written = digest(text)
             self.totals.completed += 1
             self.totals.audio_s += result.duration or 0.0
             for code in result.warnings:
@@ -273,6 +273,7 @@ class Run:
                 status=result.status,
                 id=None if result.id == _NO_ID else result.id,
                 output=output if result.status == "completed" else None,
+                sha256=written,
                 form=self._kind,
                 language=result.language,
                 duration=result.duration,

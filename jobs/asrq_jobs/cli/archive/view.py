@@ -120,7 +120,7 @@ class Lines:
     def trouble(self, said: str) -> None:
         """Say what keeps all files waiting, once."""
         if said and said != self._trouble:
-            failure.note(f"{said}; trying again.")
+            failure.note(f"{said}.")
         self._trouble = said
 
     def remark(self, say: Callable[[], None]) -> None:
