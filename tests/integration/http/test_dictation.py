@@ -206,6 +206,13 @@ def test_who_comes_back_goes_on(address: str, scripted: ScriptedWorker, redis: R
         assert talk.hear(f"{ITEM}.completed")["transcript"] == "First. Second."
 
 
+def test_who_cannot_come_back_keeps_no_slot(address: str, client: Client) -> None:
+    with talking(address) as talk:
+        talk.append(SOUND[:3000])
+        until(client.jobs)
+    until(lambda: [job.status for job in client.jobs()] == ["canceled"])
+
+
 def test_what_redis_has_lost_is_said(talk: Talk, redis: Redis) -> None:
     job_id = talk.hear("session.created")["session"]["id"]
     talk.append(SOUND)
@@ -368,10 +375,10 @@ def test_nobody_hears_what_others_say(guarded: tuple[str, Metrics], redis: Redis
     with talking(address, **with_key("anna")) as talk:
         talk.append(SOUND)
         job_id = talk.hear("conversation.item.added")["item"]["id"]
-    with talking(address, f"/v1/realtime/transcription?id={job_id}", **with_key("boris")) as talk:
-        assert talk.hear("error")["error"]["code"] == "job_not_found"
-        assert talk.closed() == 1008
-    until(lambda: kept(redis, job_id) == (SOUND, False))
+        with talking(address, f"/v1/realtime/transcription?id={job_id}", **with_key("boris")) as other:
+            assert other.hear("error")["error"]["code"] == "job_not_found"
+            assert other.closed() == 1008
+        until(lambda: kept(redis, job_id) == (SOUND, False))
 
 
 def test_the_audio_of_the_day_has_an_end(guarded: tuple[str, Metrics], scripted: ScriptedWorker) -> None:

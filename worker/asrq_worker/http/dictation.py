@@ -74,6 +74,7 @@ class _Dictation:
         self._job_id = ""
         self._last = 0  # number of its last frame
         self._begun = False
+        self._comes_back = "id" in socket.query_params
         self._previous: str | None = None
         self._following: set[asyncio.Task[None]] = set()
         self.event_id: str | None = None
@@ -109,7 +110,9 @@ class _Dictation:
                 await self._send(realtime.wrong(error, self.event_id))
 
     async def leave(self) -> None:
-        """End what follows the jobs; they go on."""
+        """End what follows the jobs. A recording that the client could go on with goes on; no other keeps a slot."""
+        if self._begun and not self._comes_back:
+            self._gateway.abandon(self._job_id)
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
@@ -165,6 +168,7 @@ class _Dictation:
     async def _append(self, said: Append) -> None:
         if not self._begun:
             await self._begin()
+        self._comes_back = self._comes_back or said.seq is not None
         if said.seq is None:
             pieces = [said.audio[at : at + _PIECE] for at in range(0, len(said.audio), _PIECE)]
             for number, piece in enumerate(pieces, start=self._last + 1):
