@@ -12,7 +12,7 @@ import pytest
 from conformance.kinds import EXPORT_OF, KINDS, ONE_OF_EACH, Kind, Spoken, load, release
 from support.hearing import alike, assert_same, check, heard, one
 
-from asrq_jobs.errors import CanceledError, UnsupportedOptionError
+from asrq_jobs.errors import CanceledError, ShutdownError, UnsupportedOptionError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
 from asrq_worker.engine.engine import BatchDone, Engine
@@ -249,7 +249,11 @@ class Held:
         told, real, gate = Future[BatchDone](), self._submit(refs), self.gate
 
         def tell() -> None:
-            done = real.result(120)
+            try:
+                done = real.result(120)
+            except ShutdownError as error:  # the test is over
+                told.set_exception(error)
+                return
             assert gate.wait(60)
             told.set_result(done)
 

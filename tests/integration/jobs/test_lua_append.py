@@ -173,12 +173,13 @@ def test_the_script_and_the_document_agree_on_what_is_live(server: Server, wrong
         Request.parse(document)
 
 
-def test_all_of_it_is_taken(server: Server) -> None:
-    document = {"schema": "asrq.request/1", "id": "job", "audio": LIVE | {"max_s": 90.0, "encoding": "pcm_f32le"}}
+@pytest.mark.parametrize("max_s", [90.0, None])
+def test_all_of_it_is_taken(server: Server, max_s: float | None) -> None:
+    document = {"schema": "asrq.request/1", "id": "job", "audio": LIVE | {"max_s": max_s, "encoding": "pcm_f32le"}}
     named = ["rq:job:job", "rq:queue:asrq-batch", "rq:queues", "asrq:events:job", "asrq:result:job", "asrq:limits", "-"]
     assert json.loads(scripts.load(server.redis, "submit")(named, ["job", "batch", json.dumps(document)]))["created"]
     live = json.loads(server.redis.hget("rq:job:job", "meta") or "")["live"]
-    assert (live["width"], live["rate"], live["max_s"]) == (4, 32_000, 90)
+    assert (live["width"], live["rate"], live.get("max_s")) == (4, 32_000, max_s)
     audio = Request.parse(document).audio
     assert isinstance(audio, LiveAudio)
     assert audio.width == 4

@@ -37,6 +37,7 @@ T = TypeVar("T")
 JOB_HEADER = "X-Asrq-Job"
 
 
+_AGAIN_S = 1.0
 _REDIS_HOLDS = 512 << 20  # bytes of a string
 
 
@@ -214,10 +215,18 @@ async def unless_left(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         if working.done():
             return working.result()
     finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        await _ended({working, leaving})
     raise ClientGoneError
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they end: one that is about to time out takes a cancellation for its own."""
+    left = tasks
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _left(receive: Receive) -> None:
