@@ -13,7 +13,7 @@ from simulation.explore import run, shortened, told
 from simulation.mutants import MUTANTS, Mutant
 from simulation.scenario import Step
 
-_SECONDS = 10.0  # on each server; `make simulate` takes as long as one likes
+_SECONDS = 30.0  # on each server; `make simulate` takes as long as one likes
 _MOST = 400
 _FOUND_S = 60.0
 

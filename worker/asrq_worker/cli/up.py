@@ -86,7 +86,7 @@ def up(
         if address is not None:
             printing.say(address)
             failure.note(f"open {address} in a browser; OpenAI's clients take {address}/v1.")
-        failure.note("ready; Ctrl-C finishes what runs and stops.")
+        failure.note("ready; Ctrl-C finishes running jobs and stops.")
         if data is None:
             failure.note("jobs and results are not kept after that: name a folder with --data to keep them.")
 

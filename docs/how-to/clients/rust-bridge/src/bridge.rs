@@ -77,7 +77,7 @@ impl Bridge {
 }
 
 impl Drop for Bridge {
-    /// Closes its standard input, on which it ends with its children, and does not wait for ever.
+    /// Closes its standard input, on which it ends with its children, and does not wait forever.
     fn drop(&mut self) {
         self.stdin = None;
         let deadline = Instant::now() + END;
