@@ -22,6 +22,7 @@ from asrq_jobs.states import JobState
 from asrq_jobs.steps import Calls
 from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import access
+from asrq_worker.http.access import Holder
 from asrq_worker.http.service import serving
 from asrq_worker.monitor.registry import Metrics
 
@@ -76,6 +77,14 @@ def test_nobody_comes_in_without_a_key(who: As, redis: Redis, header: str | None
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert redis.dbsize() == 0
     assert http.get("/healthz").status_code == 200
+
+
+def test_a_hundred_thousand_keys_are_refused() -> None:
+    holders = [Holder(name=name, sha256=hashlib.sha256(key.encode()).hexdigest()) for name, key in KEYS.items()]
+    assert access.holder(f"Bearer {KEYS['anna']}", holders).name == "anna"
+    for number in range(100_000):
+        with pytest.raises(UnauthorizedError):
+            access.holder(f"Bearer {number:064x}", holders)
 
 
 def test_many_keys_tried_cost_nothing_and_keep_nobody_out(settings: Settings, redis: Redis) -> None:

@@ -314,6 +314,20 @@ def test_without_keys_no_web_page_of_others_gets_in(http: httpx.Client, headers:
     assert http.get("/healthz", headers=headers).status_code == status
 
 
+@pytest.mark.parametrize("begun", ["", 'Content-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nabc'])
+def test_an_upload_that_breaks_off_is_no_defect(
+    settings: Settings, redis: Redis, caplog: pytest.LogCaptureFixture, begun: str
+) -> None:
+    metrics = Metrics()
+    with serving(settings, "127.0.0.1", 0, metrics) as port:
+        with socket.create_connection(("127.0.0.1", port)) as leaving:
+            head = f"POST {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            leaving.sendall(f"{head}Content-Length: 9000\r\n\r\n--x\r\n{begun}".encode())
+        until(lambda: f'asrq_http_requests_total{{route="{URL}",status="400"}} 1.0' in metrics.exposition().decode())
+    assert "http.defect" not in caplog.text
+    assert redis.dbsize() == 0
+
+
 def test_log_lines_tell_of_requests_and_nothing_that_was_said(
     settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
