@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,7 +169,8 @@ def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> I
     totals = Totals()
     bars = Bars(totals) if sys.stderr.isatty() else Lines()
     assert form.folder is not None  # noqa: S101  # an option that must be given
-    with Client(configuration.load()) as client, closing(Report(form.folder)) as report, interruptible():
+    report = Report(form.folder)
+    with Client(configuration.load()) as client, interruptible():
         workers.consult(client, asked)
         workers.warn_of_absence(client)
         try:

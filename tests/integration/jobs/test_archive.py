@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,12 @@ class Worker:
 def run(client: Client, archive: Path, out: Path, *, most: int = 4, form: Any = "txt", **options: Any) -> Totals:
     items = gather([str(archive)], (), tell=print)
     shown = choose(form, as_json=False, folder=out, several=True)
-    with closing(Report(out)) as report:
-        going = Run(client, report, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
-        going.add(items)
-        while not going.idle:
-            going.step()
-        report.finish()
+    report = Report(out)
+    going = Run(client, report, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
+    going.add(items)
+    while not going.idle:
+        going.step()
+    report.finish()
     return going.totals
 
 
@@ -184,10 +183,10 @@ def test_the_next_run_goes_on_with_what_is_in_the_queue(client: Client, archive:
     worker = Worker()
     items = gather([str(archive)], (), tell=print)
     shown = choose("txt", as_json=False, folder=out, several=True)
-    with closing(Report(out)) as report:
-        killed = Run(client, report, shown, Totals(), options={}, by_path=False, most=12, shown=Lines())
-        killed.add(items)
-        killed.step(0.001)
+    report = Report(out)
+    killed = Run(client, report, shown, Totals(), options={}, by_path=False, most=12, shown=Lines())
+    killed.add(items)
+    killed.step(0.001)
     assert len(client.jobs()) == 12
     with serving(client.redis, client.settings, worker, slots=1):
         assert run(client, archive, out).completed == 12

@@ -39,7 +39,7 @@ class Line(BaseModel):
 
 
 class Report:
-    """The report in the folder of the transcripts; one run at a time writes it."""
+    """The report in the folder of the transcripts. Several runs may write it: each sees what the others have added."""
 
     def __init__(self, folder: Path) -> None:
         """Read what former runs have written; a line that a crash cut off is none.
@@ -50,24 +50,16 @@ class Report:
         self.path = folder / NAME
         self._lines: dict[tuple[str, str], Line] = {}
         self._owners: dict[str, Line] = {}
+        self._read_of: int | None = None  # the inode of what was read…
+        self._read_to = 0  # …up to this byte
         try:
-            text = self.path.read_bytes() if self.path.exists() else b""
-            for raw in text.splitlines():
-                try:
-                    line = Line.model_validate_json(raw)
-                except ValidationError:
-                    continue
-                self._know(line)
-            self._file = self.path.open("ab")
-            if text and not text.endswith(b"\n"):
-                self._file.write(b"\n")
+            with self.path.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    file.write(b"" if file.read() == b"\n" else b"\n")
         except OSError as error:
             raise self._cannot(error) from None
-
-    def close(self) -> None:
-        """Write nothing more."""
-        with suppress(OSError):  # what could not be written then has been told of
-            self._file.close()
+        self._read()
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -76,7 +68,12 @@ class Report:
         return (line.id,) if line and line.id and line.status != "queued" else ()
 
     def get(self, source: str, form: str) -> Line | None:
-        """Return what is known of a file in a format."""
+        """Return what is known of a file in a format.
+
+        Raises:
+            OutputError: the report cannot be read any more.
+        """
+        self._read()
         return self._lines.get((source, form))
 
     def owner(self, output: str) -> Line | None:
@@ -91,14 +88,37 @@ class Report:
         """
         self._know(line)
         try:
-            self._file.write(_encoded(line))
-            self._file.flush()
+            with self.path.open(
+                "ab", buffering=0
+            ) as file:  # each time: another run may have put a tidied one in its place
+                file.write(_encoded(line))
         except OSError as error:
             raise self._cannot(error) from None
 
     def finish(self) -> None:
-        """Leave one line for each file and format, the newest last."""
+        """Leave one line for each file and format, the newest last.
+
+        Raises:
+            OutputError: the folder does not take it.
+        """
+        self._read()
         files.put(self.path, b"".join(map(_encoded, self._lines.values())).decode())
+
+    def _read(self) -> None:
+        try:
+            with self.path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._read_of:
+                    self._read_of, self._read_to = inode, 0
+                file.seek(self._read_to)
+                for raw in file:
+                    if not raw.endswith(b"\n"):  # it is being written
+                        break
+                    self._read_to += len(raw)
+                    with suppress(ValidationError):
+                        self._know(Line.model_validate_json(raw))
+        except OSError as error:
+            raise self._cannot(error) from None
 
     def _know(self, line: Line) -> None:
         self._lines.pop((line.source, line.form), None)  # the newest comes last
@@ -110,7 +130,7 @@ class Report:
             self._owners[line.output.casefold()] = line
 
     def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(f"Cannot write {self.path}: {error.strerror}.", hint="Make room, or name another --output.")
+        return OutputError(f"Cannot use {self.path}: {error.strerror}.", hint="Make room, or name another --output.")
 
 
 def _encoded(line: Line) -> bytes:
