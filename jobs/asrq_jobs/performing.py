@@ -15,7 +15,7 @@ from asrq_jobs.connection import explain, queue_errors
 from asrq_jobs.errors import QueueError
 from asrq_jobs.events import Entry
 from asrq_jobs.settings import Settings
-from asrq_jobs.steps import Done, Pause, Script, Scripts, Step, Store
+from asrq_jobs.steps import Done, Pause, Script, Scripts, Step, StoreFile
 
 
 def perform(redis: Redis, settings: Settings, step: Step | Entry) -> Any:
@@ -31,7 +31,7 @@ def perform(redis: Redis, settings: Settings, step: Step | Entry) -> Any:
                     return _scripts(redis, settings, step)
                 case Script():
                     return _script(redis, step)
-                case Store():
+                case StoreFile():
                     return _store(redis, step)
                 case _:
                     return redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
@@ -39,7 +39,7 @@ def perform(redis: Redis, settings: Settings, step: Step | Entry) -> Any:
         return error
 
 
-def _store(redis: Redis, step: Store) -> Any:
+def _store(redis: Redis, step: StoreFile) -> Any:
     pool = redis.connection_pool
     connection = pool.get_connection()
 
@@ -95,7 +95,7 @@ async def perform_async(redis: AsyncRedis, settings: Settings, step: Step | Entr
                     return await _scripts_async(redis, settings, step)
                 case Script():
                     return await _script_async(redis, step)
-                case Store():
+                case StoreFile():
                     return await _store_async(redis, step)
                 case _:
                     return await redis.execute_command(*step)  # type: ignore[no-untyped-call]  # redis-py's gap
@@ -103,7 +103,7 @@ async def perform_async(redis: AsyncRedis, settings: Settings, step: Step | Entr
         return error
 
 
-async def _store_async(redis: AsyncRedis, step: Store) -> Any:
+async def _store_async(redis: AsyncRedis, step: StoreFile) -> Any:
     pool = redis.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's gap
 

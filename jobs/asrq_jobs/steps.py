@@ -38,7 +38,7 @@ class Scripts:
 
 
 @dataclass(frozen=True)
-class Store:
+class StoreFile:
     """Write a string from a file, of which no more than a part is ever in memory."""
 
     key: str
@@ -85,7 +85,7 @@ class Done(Generic[T]):
 
 
 Command = tuple[str | bytes | int, ...]
-Step = Command | Script | Scripts | Store | Pause
+Step = Command | Script | Scripts | StoreFile | Pause
 Calls = Generator[Step, Any, T]
 Following = Generator[Step | Entry, Any, T]
 

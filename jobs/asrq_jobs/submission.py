@@ -12,7 +12,7 @@ from asrq_jobs.errors import AsrqError, ErrorInfo, QueueAuthError, QueueError, Q
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.rq import FROM_RQ
 from asrq_jobs.states import Submitted
-from asrq_jobs.steps import Calls, Script, Scripts, Store, parts
+from asrq_jobs.steps import Calls, Script, Scripts, StoreFile, parts
 
 AT_ONCE = 500
 """Submissions in one round trip: a server answers others between two of them."""
@@ -25,7 +25,7 @@ def upload(audio: BinaryIO, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
     """
     key = keys.blob(blob.sha256)
     if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio, blob.bytes))):
-        yield Store(key, audio, blob.bytes, ttl_s)
+        yield StoreFile(key, audio, blob.bytes, ttl_s)
     return blob
 
 

@@ -38,9 +38,9 @@ from asrq_worker.backends.registry import backend_class
 from asrq_worker.bench.normalise import normalise
 
 LONGEST_S = 28.0
-NOBODY = spoken.Limits(math.inf, math.inf, -math.inf, math.inf)
+NOBODY = spoken.PaceLimits(math.inf, math.inf, -math.inf, math.inf)
 GRID = [
-    spoken.Limits(*values)
+    spoken.PaceLimits(*values)
     for values in itertools.product(
         (15.0, 20.0, 25.0, 30.0, 35.0), (30.0, 40.0, 50.0, 60.0, 80.0), (-1.0, -0.8, -0.6, -0.4), (0.2, 0.3, 0.4, 0.6)
     )
@@ -218,7 +218,7 @@ def judged(heard: str, text: str) -> tuple[int, int]:
     return (words, 0) if said else (0, words)
 
 
-def counted(piece: Piece, limits: spoken.Limits) -> Count:
+def counted(piece: Piece, limits: spoken.PaceLimits) -> Count:
     """Count what is invented or lost in a piece that is judged by these limits."""
     spoken.LIMITS = limits
     gone = spoken.invented(piece.segments, piece.sounds, piece.seconds)
@@ -229,7 +229,7 @@ def counted(piece: Piece, limits: spoken.Limits) -> Count:
     )
 
 
-def total(heard: Iterable[Piece], limits: spoken.Limits) -> Count:
+def total(heard: Iterable[Piece], limits: spoken.PaceLimits) -> Count:
     """Count over all pieces."""
     return sum((counted(piece, limits) for piece in heard), Count())
 
@@ -238,7 +238,7 @@ def fit(given: argparse.Namespace) -> None:
     """Print the limits that do best on one half, and a table of what they and ours do on both."""
     ours = spoken.LIMITS
     heard = [piece for file in given.files for piece in pieces(file.read_text("utf-8").splitlines())]
-    loosest = spoken.Limits(
+    loosest = spoken.PaceLimits(
         min(limits.fastest for limits in GRID),
         min(limits.densest for limits in GRID),
         max(limits.improbable for limits in GRID),

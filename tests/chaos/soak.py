@@ -28,7 +28,7 @@ from support.server import Server, valkey
 from asrq_jobs import BlobAudio, Client
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_worker.programs.worker import Worker
+from asrq_worker.programs.worker import WorkerProcess
 from asrq_worker.reaper.reaper import Reaper
 
 _PATIENCE_S = 150.0
@@ -124,7 +124,7 @@ def settings_for(url: str, folder: Path) -> Settings:
 
 def _round(plan: Plan, settings: Settings, client: Client, clip: BlobAudio, summary: Summary) -> None:
     """Start a worker and a reaper, run jobs while children are killed, and stop both."""
-    reaper, service = Reaper(client.redis, settings), Worker(settings, shutdown=lambda: None)
+    reaper, service = Reaper(client.redis, settings), WorkerProcess(settings, shutdown=lambda: None)
     service.start()
     reaper.start()
     try:

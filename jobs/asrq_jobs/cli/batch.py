@@ -17,7 +17,7 @@ from asrq_jobs.cli.archive.arrivals import Arrivals
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
-from asrq_jobs.cli.archive.view import Bars, Lines
+from asrq_jobs.cli.archive.view import ArchiveBars, Lines
 from asrq_jobs.cli.interruption import interruptible
 from asrq_jobs.cli.output import Form, choose
 from asrq_jobs.cli.progress import minutes
@@ -167,7 +167,7 @@ def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> I
     """Make a run on the queue of the settings, which is shown while the block goes on."""
     Request.build(id="id", audio=PathAudio(path="-"), **asked)
     totals = Totals()
-    bars = Bars(totals) if sys.stderr.isatty() else Lines()
+    bars = ArchiveBars(totals) if sys.stderr.isatty() else Lines()
     assert form.folder is not None  # noqa: S101  # an option that must be given
     report = Report(form.folder)
     with Client(configuration.load()) as client, interruptible():

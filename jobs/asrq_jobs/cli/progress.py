@@ -25,7 +25,7 @@ _SILENT_S = 3.0  # without an answer, which comes every second: the server is aw
 
 
 @dataclass(frozen=True)
-class View:
+class JobView:
     """What is known of a job, as its bar shows it. `fraction` is of the audio.
 
     Times are seconds of one clock: `since` when the job began to wait or to run, `at` when it was last heard of;
@@ -45,7 +45,7 @@ class View:
         return self.status in {"completed", "failed", "canceled"}
 
 
-def after(view: View, news: News, *, now: float) -> View:
+def after(view: JobView, news: News, *, now: float) -> JobView:
     """Return what to show once the news is in, at a time."""
     changed = _after(view, news)
     if changed.status != view.status or view.since is None:
@@ -53,7 +53,7 @@ def after(view: View, news: News, *, now: float) -> View:
     return changed if isinstance(news, JobState) else replace(changed, at=now)
 
 
-def _after(view: View, news: News) -> View:
+def _after(view: JobView, news: News) -> JobView:
     match news:
         case Result():
             return _ended(view, news)
@@ -65,7 +65,7 @@ def _after(view: View, news: News) -> View:
             return replace(view, status="failed", detail=news.code, left_s=None)
 
 
-def _ended(view: View, result: Result) -> View:
+def _ended(view: JobView, result: Result) -> JobView:
     if result.status != "completed":
         return replace(
             view, status=result.status, detail=result.error.code if result.error else result.status, left_s=None
@@ -75,7 +75,7 @@ def _ended(view: View, result: Result) -> View:
     return replace(view, status="completed", fraction=1.0, detail=", ".join([done, *result.warnings]), left_s=None)
 
 
-def _standing(view: View, state: JobState) -> View:
+def _standing(view: JobView, state: JobState) -> JobView:
     if state.status == "processing" and view.status == "queued":  # its events are yet to come, or were lost
         return replace(view, status="running", detail="running")
     if view.status != "queued" or state.status != "queued":
@@ -92,7 +92,7 @@ def _place(lane: str | None, number: int | None, waits_for: str | None, *, at_le
     return f"{place}, for a worker with {waits_for}" if waits_for else place
 
 
-def _event(view: View, event: Event) -> View:
+def _event(view: JobView, event: Event) -> JobView:
     match event.type:
         case "queued":
             place = _place(event.lane, event.depth, event.waits_for)
@@ -109,7 +109,7 @@ def _event(view: View, event: Event) -> View:
             return view  # the text of a chunk; what ends a job is shown from its result
 
 
-def _moved(view: View, event: Event) -> View:
+def _moved(view: JobView, event: Event) -> JobView:
     view = replace(view, status="running", left_s=None)
     if event.fallback_from:
         return replace(view, detail=f"{event.fallback_from} failed, another backend takes over")
@@ -129,7 +129,7 @@ def _moved(view: View, event: Event) -> View:
     return replace(view, fraction=fraction, detail=_speed(event.rtfx), left_s=left)
 
 
-def described(view: View, *, now: float) -> str:
+def described(view: JobView, *, now: float) -> str:
     """Return the text beside a bar at a time: the stage, for how long it has waited or run, and what is left."""
     parts = [view.detail]
     if view.since is not None and not view.ended:
@@ -152,7 +152,7 @@ def _speed(rtfx: float) -> str:
     return f"{rtfx:.1f}x"
 
 
-def choose(views: Mapping[str, View], most: int) -> set[str]:
+def choose(views: Mapping[str, JobView], most: int) -> set[str]:
     """Return the jobs to show where there is no room for all: those that run, then those that wait, then the ended."""
     rank = {"running": 0, "queued": 1}
     return set(sorted(views, key=lambda job_id: rank.get(views[job_id].status, 2))[:most])
@@ -197,7 +197,7 @@ class Bars:
             trouble=self._trouble,
             console=printing.console(err=True),
         )
-        self._views = dict.fromkeys(names, View())
+        self._views = dict.fromkeys(names, JobView())
         self._bars: dict[str, TaskID] = {
             job_id: self._progress.add_task(
                 visible(fitted(name)), total=1.0, visible=False, describe=lambda job_id=job_id: self._described(job_id)

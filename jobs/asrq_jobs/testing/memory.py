@@ -57,7 +57,7 @@ class Memory:
         self.uploads: dict[str, bytes] = {}
         self.refusal: AsrqError | None = None
         """What every call raises, None for nothing: so a test can have the queue away or full."""
-        self.worker = MemoryWorker(self)
+        self.worker = _MemoryWorker(self)
         self._answer = answer
         self._jobs: dict[str, Job] = {}
         self._moves = 0
@@ -194,7 +194,7 @@ class Memory:
         self.move(job, result.status)
 
 
-class MemoryWorker(Worker):
+class _MemoryWorker(Worker):
     """Begins and ends the jobs of a `Memory`."""
 
     def __init__(self, memory: Memory) -> None:

@@ -21,7 +21,7 @@ from asrq_jobs.request import PathAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.roots import Roots
-from asrq_worker.audio.source import Source
+from asrq_worker.audio.source import Fetcher
 from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
@@ -128,7 +128,7 @@ def test_what_was_hashed_is_what_is_decoded(root: Path, spool: Spool, pool: Deco
     talk, other = root / "talk.wav", tmp_path / "other.wav"
     content = write_wav(talk, np.arange(8_000, dtype=np.int16))
     write_wav(other, np.zeros(16_000, dtype=np.int16))
-    local = Source(Settings(audio_roots=(root,)), spool, None).fetch(PathAudio(path=str(talk)), nothing)
+    local = Fetcher(Settings(audio_roots=(root,)), spool, None).fetch(PathAudio(path=str(talk)), nothing)
     other.replace(talk)
     decoded = pool.decode(local.file, tmp_path / "out.f32", on_progress=nothing, check=nothing)
     local.discard()
@@ -137,7 +137,7 @@ def test_what_was_hashed_is_what_is_decoded(root: Path, spool: Spool, pool: Deco
 
 
 def test_a_file_that_grows_meanwhile_is_not_taken_for_what_was_hashed(root: Path, spool: Spool) -> None:
-    local = Source(Settings(audio_roots=(root,)), spool, None).fetch(
+    local = Fetcher(Settings(audio_roots=(root,)), spool, None).fetch(
         PathAudio(path=str(root / "a/b/talk.wav")), nothing
     )
     assert not local.changed

@@ -30,7 +30,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.request import UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import address, web
-from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.audio.source import Fetcher, LocalAudio
 from asrq_worker.storage.spool import Spool
 
 from .conftest import nothing
@@ -123,7 +123,7 @@ def get(spool: Spool) -> Get:
     def fetch(url: str, *, private_hosts: bool = True, check: Callable[[], None] = nothing) -> LocalAudio:
         schemes = ("http", "https", "memory", "file", "local", "simplecache", "nonsense", "ftp")
         settings = Settings(url_schemes=schemes, url_private_hosts=private_hosts, max_audio_mb=1)
-        return Source(settings, spool, None).fetch(UrlAudio(url=url), check)
+        return Fetcher(settings, spool, None).fetch(UrlAudio(url=url), check)
 
     return fetch
 
@@ -294,7 +294,7 @@ def test_what_a_url_may_not_be(get: Get, url: str) -> None:
 
 def test_without_schemes_no_url_is_allowed(site: Site, spool: Spool) -> None:
     with pytest.raises(UrlNotAllowedError) as raised:
-        Source(Settings(), spool, None).fetch(UrlAudio(url=site.url("/talk.mp3")), nothing)
+        Fetcher(Settings(), spool, None).fetch(UrlAudio(url=site.url("/talk.mp3")), nothing)
     assert "ASRQ_URL_SCHEMES" in (raised.value.hint or "")
 
 
@@ -356,6 +356,6 @@ def test_a_package_that_a_scheme_needs_is_named(spool: Spool, monkeypatch: pytes
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "url_to_fs", absent)
-    source = Source(Settings(url_schemes=("s3",), url_private_hosts=True), spool, None)
+    source = Fetcher(Settings(url_schemes=("s3",), url_private_hosts=True), spool, None)
     with pytest.raises(ExtraMissingError, match="s3fs"):
         source.fetch(UrlAudio(url="s3://bucket/talk.mp3"), nothing)

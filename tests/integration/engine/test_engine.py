@@ -32,7 +32,7 @@ from asrq_jobs.errors import (
 from asrq_worker.backends.base import BackendConfig, Capabilities, Identity, Transcript
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef, Loaded
-from asrq_worker.engine.state import Failures, State
+from asrq_worker.engine.state import EngineState, Failures
 from asrq_worker.process import supervisor
 from asrq_worker.process.child import Child, describe_exit
 
@@ -47,7 +47,7 @@ def test_a_ready_engine_says_what_it_holds(make_engine: MakeEngine) -> None:
     assert loaded.identity.model == "fake"
     assert (loaded.capabilities.parallel, loaded.capabilities.max_batch) == (3, 4)
     assert loaded.load_s >= 0
-    assert engine.state is State.READY
+    assert engine.state is EngineState.READY
     assert engine.memory_mb() > 5
     assert engine.down_s() == 0
     assert engine.within_limits()
@@ -237,17 +237,17 @@ def test_waiting_for_an_engine_ends_in_time(make_engine: MakeEngine) -> None:
 
 
 def test_listeners_hear_of_each_state(make_engine: MakeEngine, ref: Ref, tmp_path: Path) -> None:
-    heard: list[State] = []
+    heard: list[EngineState] = []
     stopped = threading.Event()
     engine = Engine("fake", BackendConfig("fake", tmp_path))
     engine.listeners.append(heard.append)
-    engine.listeners.append(lambda state: stopped.set() if state is State.STOPPED else None)
+    engine.listeners.append(lambda state: stopped.set() if state is EngineState.STOPPED else None)
     engine.start()
     engine.wait_ready(120)
     engine.close()
     assert stopped.is_set()
-    assert heard[0] is State.LOADING
-    assert heard[-1] is State.STOPPED
+    assert heard[0] is EngineState.LOADING
+    assert heard[-1] is EngineState.STOPPED
 
 
 def test_closing_ends_work_in_flight(make_engine: MakeEngine, ref: Ref) -> None:

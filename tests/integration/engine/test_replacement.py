@@ -19,7 +19,7 @@ from asrq_worker.engine import engine as engine_module
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.recycling import NEVER, Recycling
-from asrq_worker.engine.state import State
+from asrq_worker.engine.state import EngineState
 from asrq_worker.process import supervisor
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.child import Child
@@ -28,10 +28,10 @@ Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]
 
 
-def interruptions(engine: Engine) -> list[State]:
+def interruptions(engine: Engine) -> list[EngineState]:
     """A list that grows with each state other than ready, from now on."""
-    heard: list[State] = []
-    engine.listeners.append(lambda state: None if state is State.READY else heard.append(state))
+    heard: list[EngineState] = []
+    engine.listeners.append(lambda state: None if state is EngineState.READY else heard.append(state))
     return heard
 
 
@@ -99,7 +99,7 @@ def test_where_there_is_no_room_for_two_the_old_one_ends_first(
     old = engine.pid
     in_flight = engine.submit([ref(f"until:{tmp_path / 'go'}")])
     assert transcribes(engine, ref())
-    until(lambda: engine.state is State.LOADING)
+    until(lambda: engine.state is EngineState.LOADING)
     assert engine.pid is None
     assert engine.within_limits()
     assert psutil.pid_exists(old), "it has a batch to finish"
@@ -124,7 +124,7 @@ def test_a_replacement_that_does_not_load_leaves_the_old_one_serving(
     assert transcribes(engine, ref())
     until(lambda: engine.replacements["batches"] == 2)  # the first has failed, the second is on its way
     assert transcribes(engine, ref())
-    assert (engine.pid, engine.state, engine.error, engine.restarts) == (old, State.READY, None, 0)
+    assert (engine.pid, engine.state, engine.error, engine.restarts) == (old, EngineState.READY, None, 0)
     loads.touch()
     until(lambda: engine.pid != old)
     assert transcribes(engine, ref())
@@ -191,7 +191,7 @@ def test_one_that_dies_while_its_successor_loads_is_followed_by_it(
     assert isinstance(lost.exception(10), EngineCrashedError)
     until(lambda: engine.pid not in {None, old})
     successor = engine.pid
-    assert engine.state is State.LOADING
+    assert engine.state is EngineState.LOADING
     loads.touch()
     engine.wait_ready(120)
     assert engine.pid == successor

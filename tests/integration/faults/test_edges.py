@@ -35,7 +35,7 @@ from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
 from asrq_worker.reaper import reaper as reaping
 from asrq_worker.reaper import recovery, rollback
-from asrq_worker.reaper.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Round
 from asrq_worker.routing.policy import FEWEST, BackendOutcome
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -228,7 +228,7 @@ def test_it_survives_outages_and_defects_and_lets_another_lead(
     def inspect(*args: Any, **kwargs: Any) -> Any:
         return failures.pop()() if failures else []
 
-    seen: list[Report] = []
+    seen: list[Round] = []
     monkeypatch.setattr(reaping, "inspect", inspect)
     reaper = Reaper(redis, settings, observe=seen.append)
     reaper.start()
@@ -242,9 +242,9 @@ def test_it_survives_outages_and_defects_and_lets_another_lead(
 def test_after_a_standstill_it_counts_leases_anew(redis: Redis, settings: Settings, held: Execution) -> None:
     now = time.time()
     passing = iter([settings.lease_s * 5, 0.1, settings.lease_s])  # a machine that slept, and two looks
-    seen: list[Report] = []
+    seen: list[Round] = []
 
-    def observe(report: Report) -> None:
+    def observe(report: Round) -> None:
         nonlocal now
         now += next(passing, 0.0)
         seen.append(report)
@@ -269,7 +269,7 @@ def test_outages_that_come_and_go_do_not_keep_it_from_recovering(
         return lead(self) if looks % 2 else cast("bool", away())
 
     monkeypatch.setattr(Reaper, "_lead", lead_or_fail)
-    seen: list[Report] = []
+    seen: list[Round] = []
     reaper = Reaper(redis, settings, clock=lambda: now, observe=seen.append)
     reaper.start()
     until(lambda: seen and seen[-1].requeued)
@@ -285,7 +285,7 @@ def test_it_tells_what_it_did(
     redis.delete(keys.queue("batch"))
     redis.hset(keys.job("retry"), "status", "scheduled")
     redis.zadd(keys.registry("scheduled", "batch"), {"retry": 1.0})
-    seen: list[Report] = []
+    seen: list[Round] = []
     reaper = Reaper(redis, settings, observe=seen.append)
     reaper.start()
     until(lambda: any(report.due == ("retry",) for report in seen))

@@ -23,7 +23,7 @@ from asrq_jobs.errors import SettingsError
 from asrq_jobs.request import PathAudio, UrlAudio
 from asrq_jobs.settings import Settings
 from asrq_jobs.testing import ScriptedWorker
-from asrq_worker.audio.source import Source
+from asrq_worker.audio.source import Fetcher
 from asrq_worker.http import gateway, store
 from asrq_worker.http.service import serving
 from asrq_worker.http.store import Store, sweep
@@ -101,7 +101,7 @@ def test_a_worker_reads_what_was_uploaded(
         audio_roots=() if "://" in place else (Path(place),), url_schemes=("s3",), url_private_hosts=True
     )
     with Spool(tmp_path) as spool:
-        local = Source(reading, spool, None).fetch(_audio(redis, "mine"), lambda: None)
+        local = Fetcher(reading, spool, None).fetch(_audio(redis, "mine"), lambda: None)
         assert local.sha256 == hashlib.sha256(LONG).hexdigest()
         local.discard()
     other = {"file": ("a.wav", LONG[::-1])}

@@ -19,7 +19,7 @@ from redis import Redis
 
 from asrq_jobs import keys
 from asrq_jobs.settings import Settings
-from asrq_jobs.steps import Store
+from asrq_jobs.steps import StoreFile
 from asrq_worker.http import connections, door
 
 MEGABYTE = 1 << 20
@@ -40,14 +40,14 @@ def test_they_arrive_whole_and_in_parts(
     http: httpx.Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, audio: bytes
 ) -> None:
     sizes: list[int] = []
-    parts = Store.parts
+    parts = StoreFile.parts
 
-    def watched(step: Store) -> Iterator[bytes]:
+    def watched(step: StoreFile) -> Iterator[bytes]:
         for part in parts(step):
             sizes.append(len(part))
             yield part
 
-    monkeypatch.setattr(Store, "parts", watched)
+    monkeypatch.setattr(StoreFile, "parts", watched)
     for _ in range(2):  # the second time it is there
         assert http.post("/v1/jobs", files={"file": ("a.wav", audio)}).status_code == 202
     assert redis.get(keys.blob(hashlib.sha256(audio).hexdigest())) == audio

@@ -29,9 +29,9 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.sound import DecodedAudio
-from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.audio.source import Fetcher, LocalAudio
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
-from asrq_worker.engine.breaker import State
+from asrq_worker.engine.breaker import BreakerState
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference
@@ -101,7 +101,7 @@ def host(tmp_path: Path) -> Iterator[MakeHost]:
         made.pipeline = Pipeline(
             settings,
             spool,
-            cast("Source", made.audio),
+            cast("Fetcher", made.audio),
             cast("DecoderPool", made.audio),
             made.fleet,
             lambda: made.policy,
@@ -200,7 +200,7 @@ def resting(host: MakeHost) -> Host:
     for _ in range(5):
         breaker.failed()
     breaker._clock = lambda: time.monotonic() + 60
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     return here
 
 
@@ -212,7 +212,7 @@ def test_to_look_at_a_backend_spends_no_probe(resting: Host) -> None:
     resting.policy = BOTH
     result = resting.run()
     assert (result.fallback_from, result.warnings) == (None, ())
-    assert resting.fleet.enlist("new").breaker.state is State.CLOSED
+    assert resting.fleet.enlist("new").breaker.state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize("why", ["canceled", "silence"])
@@ -235,7 +235,7 @@ def test_a_probe_that_never_came_to_the_backend_is_given_back(resting: Host, why
         assert resting.run().text == ""
         resting.audio.spans = ((0, SECONDS * SAMPLE_RATE),)
     assert resting.told == before
-    assert resting.fleet.enlist("new").breaker.state is State.HALF_OPEN
+    assert resting.fleet.enlist("new").breaker.state is BreakerState.HALF_OPEN
     assert resting.run().fallback_from is None
 
 

@@ -18,7 +18,7 @@ from asrq_worker.job.ending import Ending
 from asrq_worker.job.journal import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.reaper.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Round
 
 AUDIO = PathAudio(path="/audio/a.wav")
 
@@ -68,7 +68,7 @@ def test_the_reaper_that_leads_tells_how_the_lanes_stand(client: Client, redis: 
     assert found['asrq_reaper_actions_total{action="requeued"}'] == 0
     assert (monitor.ready().ok, monitor.ready().state) == (True, "leading")
 
-    monitor.looked(Report(leading=False, requeued=("a", "b")))
+    monitor.looked(Round(leading=False, requeued=("a", "b")))
     found = series(monitor.metrics)
     assert found["asrq_reaper_leading"] == 0
     assert found['asrq_reaper_actions_total{action="requeued"}'] == 2

@@ -15,12 +15,12 @@ from support.waiting import until
 from asrq_jobs.errors import InUseError
 from asrq_jobs.settings import Settings
 from asrq_worker.monitor import catalogue, server
-from asrq_worker.monitor.health import Check, Health
+from asrq_worker.monitor.health import Health, Requirement
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.server import MonitorServer, listening
 
-WELL = Health("ready", (Check("redis", True, "Redis answers."),))
-UNWELL = Health("loading", (Check("model", False, "Not loaded: fake."),))
+WELL = Health("ready", (Requirement("redis", True, "Redis answers."),))
+UNWELL = Health("loading", (Requirement("model", False, "Not loaded: fake."),))
 
 
 class Told:

@@ -37,7 +37,7 @@ from asrq_worker.job.control import JobControl
 from asrq_worker.job.journal import Journal
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.reaper.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Round
 from asrq_worker.routing.offers import Need, Offer, refusal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -121,7 +121,7 @@ def apart(client: Client, job_id: str, **fields: Any) -> None:
     until(lambda: client.redis.lpos(APART, job_id) is not None)
 
 
-def look(client: Client, *, times: int = 2, later_s: float = 3.1, **options: Any) -> list[Report]:
+def look(client: Client, *, times: int = 2, later_s: float = 3.1, **options: Any) -> list[Round]:
     """Let a reaper look, and again after more than a lease."""
     now = time.time()
     reaper = Reaper(client.redis, client.settings, clock=lambda: now)

@@ -24,7 +24,7 @@ from asrq_worker.queue import shared_keys
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.reaper import rollback
-from asrq_worker.reaper.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Round
 from asrq_worker.routing.policy import FEWEST, BackendOutcome
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -47,9 +47,9 @@ def test_a_reaper_moves_a_wrong_type_and_a_dry_run_only_says_so(redis: Redis, cl
         spoil(redis, key)
     damaged = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
     reaper = Reaper(redis, client.settings)
-    assert reaper.run_once(dry_run=True) == Report(True, damaged=damaged)
+    assert reaper.run_once(dry_run=True) == Round(True, damaged=damaged)
     assert shared_keys.wrong_types(redis).keys() == set(damaged)
-    assert reaper.run_once() == Report(leading=False, damaged=damaged), "whether it leads or not"
+    assert reaper.run_once() == Round(leading=False, damaged=damaged), "whether it leads or not"
     assert shared_keys.wrong_types(redis) == {}
     assert set(shared_keys.left_aside(redis)) == set(map(keys.aside, damaged))
 
@@ -71,9 +71,9 @@ def test_a_wrong_type_during_a_round_does_not_end_it(
 
 
 def test_what_the_monitor_cannot_read_keeps_no_job_from_being_recovered(redis: Redis, client: Client) -> None:
-    rounds: list[Report] = []
+    rounds: list[Round] = []
 
-    def observe(report: Report) -> None:
+    def observe(report: Round) -> None:
         rounds.append(report)
         redis.lrange(keys.STATS, 0, -1)
 

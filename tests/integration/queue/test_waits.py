@@ -18,8 +18,8 @@ from support.waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker.audio import url
-from asrq_worker.audio.source import Source
-from asrq_worker.programs.worker import Worker
+from asrq_worker.audio.source import Fetcher
+from asrq_worker.programs.worker import WorkerProcess
 from asrq_worker.queue import slot
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper.reaper import Reaper
@@ -35,10 +35,10 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _host(client: Client, **settings: Any) -> Iterator[Worker]:
+def _host(client: Client, **settings: Any) -> Iterator[WorkerProcess]:
     usual = {"redis_url": client.settings.redis_url, "backend": "fake", "model": "m", "decoders": 1, "grace_s": 0}
     config = Settings(**usual | {"lease_s": LEASE_S} | settings)
-    service = Worker(config, shutdown=lambda: None)
+    service = WorkerProcess(config, shutdown=lambda: None)
     service.start()
     try:
         with Reaper(client.redis, config):
@@ -164,7 +164,7 @@ def test_a_thread_that_hangs_is_given_up_without_blame_for_its_worker(
     def hang(*_: object) -> None:
         go_on.wait(60)
 
-    monkeypatch.setattr(Source, "fetch", hang)
+    monkeypatch.setattr(Fetcher, "fetch", hang)
     with _host(client, lanes="batch:1"):
         result = client.wait(client.submit_file(data / "hello-en.flac", retries=0).id, timeout_s=120)
         go_on.set()

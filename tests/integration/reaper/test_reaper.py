@@ -23,7 +23,7 @@ from asrq_worker.queue import expiry
 from asrq_worker.queue.execution import Execution
 from asrq_worker.reaper import reaper as reaping
 from asrq_worker.reaper import scanner
-from asrq_worker.reaper.reaper import Reaper, Report
+from asrq_worker.reaper.reaper import Reaper, Round
 
 AUDIO = PathAudio(path="/audio/a.wav")
 LEASE_S = 3.0
@@ -36,11 +36,11 @@ class Rounds:
         self.now = time.time()
         self.reaper = Reaper(redis, settings, clock=lambda: self.now)
 
-    def look(self, *, later_s: float = 0.0) -> Report:
+    def look(self, *, later_s: float = 0.0) -> Round:
         self.now += later_s
         return self.reaper.run_once()
 
-    def look_twice(self) -> Report:
+    def look_twice(self) -> Round:
         """Return the second report; the first may only suspect."""
         self.look()
         return self.look(later_s=LEASE_S)
@@ -78,7 +78,7 @@ def test_a_queue_in_order_is_left_alone(client: Client, redis: Redis, rounds: Ro
     before = state_of(redis)
     for _ in range(3):
         redis.zadd(keys.LEASES, dict.fromkeys(redis.zrange(keys.LEASES, 0, -1), rounds.now + 2 * LEASE_S))
-        assert rounds.look(later_s=LEASE_S) == Report(leading=True)
+        assert rounds.look(later_s=LEASE_S) == Round(leading=True)
     redis.zadd(keys.LEASES, {redis.zrange(keys.LEASES, 0, -1)[0]: 1.0})
     before.pop(keys.LEASES.encode())
     assert {name: value for name, value in state_of(redis).items() if name != keys.LEASES.encode()} == before
@@ -92,7 +92,7 @@ def test_a_job_on_no_list_goes_to_the_front(client: Client, redis: Redis, rounds
     assert rounds.look(later_s=LEASE_S - 0.1).reconciled == ()
     assert rounds.look(later_s=0.1).reconciled == ("lost",)
     assert redis.lrange(keys.queue("batch"), 0, -1) == [b"lost", b"next"]
-    assert rounds.look_twice() == Report(leading=True)
+    assert rounds.look_twice() == Round(leading=True)
 
 
 def test_a_job_that_was_only_on_its_way_is_not_touched(client: Client, redis: Redis, rounds: Rounds) -> None:
@@ -146,7 +146,7 @@ def test_what_is_left_of_a_job_that_is_gone_is_removed(client: Client, redis: Re
     redis.delete(keys.job("job"), keys.queue("batch"))
     assert rounds.look_twice().reconciled == ("job",)
     assert not redis.exists(keys.events("job"), keys.attempts("job"), keys.chunks("job"))
-    assert rounds.look_twice() == Report(leading=True)
+    assert rounds.look_twice() == Round(leading=True)
 
 
 def test_the_history_of_a_result_is_kept_as_long_as_it_may(client: Client, redis: Redis, rounds: Rounds) -> None:
@@ -154,7 +154,7 @@ def test_the_history_of_a_result_is_kept_as_long_as_it_may(client: Client, redis
     client.cancel("job")
     redis.delete(keys.job("job"))
     redis.persist(keys.events("job"))
-    assert rounds.look_twice() == Report(leading=True)
+    assert rounds.look_twice() == Round(leading=True)
     redis.delete(keys.result("job"))
     assert rounds.look_twice().reconciled == ("job",)
     assert not redis.exists(keys.events("job"))
@@ -209,7 +209,7 @@ def test_an_upload_outlives_the_wait_for_it(client: Client, redis: Redis, rounds
     assert redis.ttl(keys.blob(waited_for.sha256)) > 900
     assert redis.ttl(keys.blob(lonely.sha256)) <= 400
     assert 0 < redis.ttl(keys.blob("0" * 64)) <= 1000
-    assert rounds.look() == Report(leading=True)
+    assert rounds.look() == Round(leading=True)
 
 
 @pytest.mark.parametrize("status", ["started", "scheduled", "failed"])
@@ -236,7 +236,7 @@ def test_jobs_of_other_programs_are_not_touched(redis: Redis, rounds: Rounds) ->
     redis.hset(keys.job("theirs"), mapping={"status": "started", "origin": "mail", "data": "x"})
     redis.hset(keys.job("odd"), mapping={"origin": "asrq-batch"})
     before = state_of(redis)
-    assert rounds.look_twice() == Report(leading=True)
+    assert rounds.look_twice() == Round(leading=True)
     assert state_of(redis) == before
 
 
@@ -320,7 +320,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_be_done(
     would = rounds.reaper.run_once(whole=True, dry_run=True)
     assert state_of(redis) == before
     assert not redis.exists(keys.LEADER)
-    assert would == Report(
+    assert would == Round(
         leading=True,
         requeued=("dead",),
         failed=("exhausted",),
@@ -472,7 +472,7 @@ def test_whatever_is_damaged_is_sound_again_in_the_end_and_stays_so(
     assert unsound(redis) == []
     before = state_of(redis)
     for _ in range(2):
-        assert rounds.look(later_s=LEASE_S) == Report(leading=True)
+        assert rounds.look(later_s=LEASE_S) == Round(leading=True)
     assert state_of(redis) == before
 
 

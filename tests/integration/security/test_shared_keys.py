@@ -15,17 +15,17 @@ from support.waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane
 from asrq_jobs.settings import Settings
-from asrq_worker.programs.worker import Worker
+from asrq_worker.programs.worker import WorkerProcess
 from asrq_worker.queue import shared_keys
 
 
 @pytest.fixture(scope="module")
-def service(_valkey: str) -> Iterator[Worker]:
+def service(_valkey: str) -> Iterator[WorkerProcess]:
     """One worker for all of it, in this process: it has to go on."""
     settings = Settings(
         redis_url=_valkey, backend="fake", fallback="none", lanes="interactive:1,batch:1", decoders=1, lease_s=3
     )
-    running = Worker(settings, shutdown=lambda: None)
+    running = WorkerProcess(settings, shutdown=lambda: None)
     running.start()
     yield running
     running.close()
@@ -42,7 +42,7 @@ def defects(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("key", shared_keys.TYPES)
 def test_one_key_of_the_wrong_type_costs_no_job(
-    client: Client, service: Worker, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
+    client: Client, service: WorkerProcess, blob: BlobAudio, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
     lane: Lane = "interactive" if "interactive" in key else "batch"
     other: Lane = "batch" if lane == "interactive" else "interactive"
@@ -99,7 +99,7 @@ def litter(redis: Redis, key: str, kind: str) -> None:
 
 
 def test_absurd_members_of_all_of_them_cost_no_job(
-    client: Client, service: Worker, blob: BlobAudio, caplog: pytest.LogCaptureFixture
+    client: Client, service: WorkerProcess, blob: BlobAudio, caplog: pytest.LogCaptureFixture
 ) -> None:
     for key, kind in shared_keys.TYPES.items():
         if key != keys.LEADER:
@@ -118,7 +118,7 @@ def test_absurd_members_of_all_of_them_cost_no_job(
 
 
 def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
-    redis: Redis, client: Client, service: Worker, blob: BlobAudio
+    redis: Redis, client: Client, service: WorkerProcess, blob: BlobAudio
 ) -> None:
     spoil(redis, keys.queue("batch"))
     spoil(redis, keys.registry("canceled", "batch"))
@@ -137,7 +137,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
         assert client.wait("job", timeout_s=50).status == "completed"
 
 
-def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Worker) -> None:
+def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: WorkerProcess) -> None:
     spoil(redis, keys.LIMITS)
     service._publish()
     usual = redis.hgetall(keys.LIMITS)
@@ -153,7 +153,7 @@ def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: Wo
 
 
 def test_the_registration_of_a_slot_of_the_wrong_type_keeps_it_from_nothing(
-    client: Client, service: Worker, blob: BlobAudio
+    client: Client, service: WorkerProcess, blob: BlobAudio
 ) -> None:
     for slot in service._slots:
         spoil(client.redis, slot.key)

@@ -13,7 +13,7 @@ from asrq_jobs import Client
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.process.child import Message
-from asrq_worker.programs.worker import Worker
+from asrq_worker.programs.worker import WorkerProcess
 from asrq_worker.reaper.reaper import Reaper
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_kills_its_decoder_each_time_fails_alone(
         reaper_interval_s=0.1,
         spool_dir=tmp_path / "spool",
     )
-    service, reaper = Worker(settings, shutdown=lambda: None), Reaper(client.redis, settings)
+    service, reaper = WorkerProcess(settings, shutdown=lambda: None), Reaper(client.redis, settings)
     service.start()
     reaper.start()
     try:

@@ -18,7 +18,7 @@ from support.processes import PROGRAM, all_gone
 
 from asrq_jobs import Client
 from asrq_jobs.settings import Settings
-from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.process.shutdown import StopSignals
 from asrq_worker.programs import worker as program
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.loop import Loop
@@ -88,7 +88,7 @@ def test_a_signal_that_strikes_as_the_first_job_may_be_taken_is_one_to_drain(
 
     monkeypatch.setattr(Loop, "start", start_and_be_struck)
     settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1)
-    with Shutdown() as shutdown:
+    with StopSignals() as shutdown:
         program.run(settings, shutdown)
     assert client.workers() == {}
     assert psutil.Process().children() == before

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrq_worker.audio.line import MOST_IN_A_ROW, Line
+from asrq_worker.audio.line import MOST_IN_A_ROW, WaitingLine
 
 
-def _serve(line: Line) -> bool | None:
+def _serve(line: WaitingLine) -> bool | None:
     """Give the next decoder away; whether it went to an urgent caller, None if to nobody."""
     first = line.first()
     if first is None:
@@ -18,7 +18,7 @@ def _serve(line: Line) -> bool | None:
 
 
 def test_urgent_callers_go_first_each_in_the_order_of_arrival() -> None:
-    line = Line(4)
+    line = WaitingLine(4)
     callers = [line.join(urgent=urgent) for urgent in (False, True, False, True)]
     order = []
     while (first := line.first()) is not None:
@@ -28,19 +28,19 @@ def test_urgent_callers_go_first_each_in_the_order_of_arrival() -> None:
 
 
 def test_patient_ones_leave_one_free_where_there_are_several() -> None:
-    line = Line(2)
+    line = WaitingLine(2)
     for _ in range(3):
         line.join(urgent=False)
     assert (_serve(line), _serve(line)) == (False, None)
     line.join(urgent=True)
     assert _serve(line) is True
-    alone = Line(1)
+    alone = WaitingLine(1)
     alone.join(urgent=False)
     assert _serve(alone) is False
 
 
 def test_clips_that_never_cease_leave_one_place_in_five() -> None:
-    line = Line(1)
+    line = WaitingLine(1)
     for _ in range(20):
         line.join(urgent=True)
     for _ in range(3):
@@ -57,7 +57,7 @@ def test_clips_that_never_cease_leave_one_place_in_five() -> None:
 
 
 def test_nothing_is_owed_to_who_came_late_or_has_a_decoder() -> None:
-    line = Line(2)
+    line = WaitingLine(2)
     for _ in range(10):
         line.join(urgent=True)
     for _ in range(6):
@@ -79,7 +79,7 @@ def test_nothing_is_owed_to_who_came_late_or_has_a_decoder() -> None:
 
 
 def test_one_that_goes_away_keeps_nobody() -> None:
-    line = Line(1)
+    line = WaitingLine(1)
     gone, here = line.join(urgent=True), line.join(urgent=False)
     line.leave(gone)
     assert line.first() == here
@@ -87,7 +87,7 @@ def test_one_that_goes_away_keeps_nobody() -> None:
 
 @given(st.integers(1, 4), st.lists(st.sampled_from(["urgent", "patient", "serve", "end", "leave"]), max_size=200))
 def test_nobody_waits_while_there_is_a_decoder_for_it(decoders: int, steps: list[str]) -> None:
-    line, waiting, busy = Line(decoders), [], []
+    line, waiting, busy = WaitingLine(decoders), [], []
     in_a_row = 0
     for step in steps:
         match step:

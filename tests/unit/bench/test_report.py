@@ -10,7 +10,7 @@ from unit.bench.records import TARGET, clip, heard
 from asrq_jobs.errors import ErrorInfo
 from asrq_worker.bench import charts, markdown
 from asrq_worker.bench.record import Hosted, Records, Refused, Rush
-from asrq_worker.bench.report import Report, TargetReport, normalisers, summarise
+from asrq_worker.bench.report import Benchmark, TargetReport, normalisers, summarise
 from asrq_worker.bench.target import Target
 
 A, B, C, D, NO_REFERENCE = clip("a"), clip("b"), clip("c"), clip("d", "раз", "ru"), clip("e", None)
@@ -32,8 +32,8 @@ def measured(folder: Path) -> TargetReport:
     return summarise(Target("whisper", "base"), CLIPS, records)
 
 
-def report(*targets: TargetReport) -> Report:
-    return Report(
+def report(*targets: TargetReport) -> Benchmark:
+    return Benchmark(
         asrq_version="1",
         measured_at="now",
         machine={"processor": "one"},

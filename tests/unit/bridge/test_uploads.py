@@ -19,7 +19,7 @@ from asrq_jobs.errors import (
     NoRoomError,
 )
 from asrq_jobs.request import BlobAudio
-from asrq_worker.bridge.uploads import Uploads
+from asrq_worker.bridge.uploads import PendingUploads
 from asrq_worker.storage.spool import Spool
 
 CONTENT = b"stands for audio"
@@ -38,7 +38,7 @@ def files(spool: Spool) -> list[bytes]:
 
 
 def test_pieces_make_a_file(spool: Spool) -> None:
-    uploads = Uploads(spool, most=100)
+    uploads = PendingUploads(spool, most=100)
     uploads.add(SHA, 0, CONTENT[:6])
     uploads.add(SHA, 6, CONTENT[6:])
     assert uploads.take(AUDIO).read_bytes() == CONTENT
@@ -47,7 +47,7 @@ def test_pieces_make_a_file(spool: Spool) -> None:
 
 
 def test_a_piece_that_cannot_be_kept_is_refused_with_its_upload(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    uploads = Uploads(spool, most=100)
+    uploads = PendingUploads(spool, most=100)
     uploads.add(SHA, 0, CONTENT[:6])
 
     def full(*_: object) -> None:
@@ -63,7 +63,7 @@ def test_a_piece_that_cannot_be_kept_is_refused_with_its_upload(spool: Spool, mo
 
 
 def test_offset_0_begins_anew(spool: Spool) -> None:
-    uploads = Uploads(spool, most=100)
+    uploads = PendingUploads(spool, most=100)
     uploads.add(SHA, 0, b"cut off")
     uploads.add(SHA, 0, CONTENT)
     assert uploads.take(AUDIO).read_bytes() == CONTENT
@@ -72,7 +72,7 @@ def test_offset_0_begins_anew(spool: Spool) -> None:
 
 @pytest.mark.parametrize("offset", [1, 5, 7])
 def test_a_piece_out_of_order(spool: Spool, offset: int) -> None:
-    uploads = Uploads(spool, most=100)
+    uploads = PendingUploads(spool, most=100)
     uploads.add(SHA, 0, CONTENT[:6])
     with pytest.raises(InvalidRequestError, match="cannot follow 6 bytes"):
         uploads.add(SHA, offset, b"x")
@@ -82,12 +82,12 @@ def test_a_piece_out_of_order(spool: Spool, offset: int) -> None:
 
 def test_a_piece_of_nothing(spool: Spool) -> None:
     with pytest.raises(InvalidRequestError, match="cannot follow 0 bytes"):
-        Uploads(spool, most=100).add(SHA, 6, b"x")
+        PendingUploads(spool, most=100).add(SHA, 6, b"x")
 
 
 @pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"!", CONTENT.upper()])
 def test_not_what_was_announced(spool: Spool, content: bytes) -> None:
-    uploads = Uploads(spool, most=100)
+    uploads = PendingUploads(spool, most=100)
     uploads.add(SHA, 0, content)
     with pytest.raises(AudioMismatchError):
         uploads.take(AUDIO)
@@ -96,11 +96,11 @@ def test_not_what_was_announced(spool: Spool, content: bytes) -> None:
 
 def test_nothing(spool: Spool) -> None:
     with pytest.raises(AudioEmptyError, match=r"clip\.wav"):
-        Uploads(spool, most=100).take(AUDIO.model_copy(update={"bytes": 0}))
+        PendingUploads(spool, most=100).take(AUDIO.model_copy(update={"bytes": 0}))
 
 
 def test_too_much_at_once(spool: Spool) -> None:
-    uploads = Uploads(spool, most=20)
+    uploads = PendingUploads(spool, most=20)
     uploads.add(SHA, 0, CONTENT)
     with pytest.raises(AudioTooLargeError):
         uploads.add("f" * 64, 0, CONTENT)

@@ -9,25 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrq_worker.backends.base import ChunkOptions
-from asrq_worker.engine.batching import AHEAD, Limits, admitted, next_batch
-from asrq_worker.engine.turns import LANE_RATIO, Turns, Waiting
+from asrq_worker.engine.batching import AHEAD, BatchLimits, admitted, next_batch
+from asrq_worker.engine.turns import LANE_RATIO, Turns, WaitingChunk
 
 WORDS = ChunkOptions(word_timestamps=True)
 
 
-def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0, **more: Any) -> Waiting:
-    return Waiting(number, flow, lane, seconds, more.pop("options", ChunkOptions()), **more)
+def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0, **more: Any) -> WaitingChunk:
+    return WaitingChunk(number, flow, lane, seconds, more.pop("options", ChunkOptions()), **more)
 
 
-def joined(waiting: Iterable[Waiting]) -> Turns:
+def joined(waiting: Iterable[WaitingChunk]) -> Turns:
     turns = Turns()
     for chunk in waiting:
         turns.join(chunk.flow, chunk.lane)
     return turns
 
 
-def numbers(waiting: list[Waiting], running: list[Waiting] | None = None, **limits: Any) -> list[int]:
-    return [chosen.number for chosen in next_batch(waiting, running or [], joined(waiting), Limits(**limits))]
+def numbers(waiting: list[WaitingChunk], running: list[WaitingChunk] | None = None, **limits: Any) -> list[int]:
+    return [chosen.number for chosen in next_batch(waiting, running or [], joined(waiting), BatchLimits(**limits))]
 
 
 def test_nothing_waits_nothing_runs() -> None:
@@ -94,7 +94,7 @@ def test_no_batch_holds_dictation_and_files() -> None:
     assert numbers(waiting, max_batch=8) == [3, 4]
     turns = joined(waiting)
     turns.give([chunk(0, "d", "interactive", seconds=LANE_RATIO * 5)], waiting)
-    assert next_batch(waiting, [], turns, Limits(max_batch=8)) == files
+    assert next_batch(waiting, [], turns, BatchLimits(max_batch=8)) == files
 
 
 def test_a_batch_is_no_larger_than_each_of_its_chunks_allows() -> None:
@@ -125,18 +125,18 @@ def test_nothing_overtakes_a_suspect_whose_turn_has_come() -> None:
         turns.join(each.flow, each.lane)
     turns.give([running], waiting)
     for _ in range(3):
-        [chosen] = next_batch(waiting, [running], turns, Limits(parallel=2))
+        [chosen] = next_batch(waiting, [running], turns, BatchLimits(parallel=2))
         assert chosen.lane == "interactive"
         waiting.remove(chosen)
         turns.give([chosen], waiting)
     for number in range(20, 30):
         waiting.append(chunk(number, f"d{number}", "interactive"))
         turns.join(f"d{number}", "interactive")
-        assert next_batch(waiting, [running], turns, Limits(parallel=2)) == []
-    assert next_batch(waiting, [], turns, Limits(parallel=2)) == [suspect]
+        assert next_batch(waiting, [running], turns, BatchLimits(parallel=2)) == []
+    assert next_batch(waiting, [], turns, BatchLimits(parallel=2)) == [suspect]
 
 
-def admitted_numbers(waiting: list[Waiting], running: str, limits: Limits) -> list[int]:
+def admitted_numbers(waiting: list[WaitingChunk], running: str, limits: BatchLimits) -> list[int]:
     """What may go while batches run: `b` for one of files, `i` for one of dictation."""
     lanes = {"b": "batch", "i": "interactive"}
     may_go, within = admitted(waiting, [chunk(90, "r", lanes[kind]) for kind in running], limits)
@@ -145,7 +145,7 @@ def admitted_numbers(waiting: list[Waiting], running: str, limits: Limits) -> li
 
 
 def test_where_files_have_taken_a_place_dictation_gets_a_spare_one() -> None:
-    limits = Limits(parallel=2, spare=1)
+    limits = BatchLimits(parallel=2, spare=1)
     files, both = [chunk(1)], [chunk(1), chunk(2, "d", "interactive")]
     assert admitted_numbers(both, "b", limits) == [2]
     assert admitted_numbers(files, "b", limits) == [1]
@@ -153,12 +153,12 @@ def test_where_files_have_taken_a_place_dictation_gets_a_spare_one() -> None:
     assert admitted_numbers(files, "bb", limits) == admitted_numbers(files, "bi", limits) == []
     assert admitted_numbers(both, "bbi", limits) == [], "no more than that"
     assert admitted_numbers(both, "ii", limits) == [], "dictation does not take the cores of dictation"
-    assert admitted_numbers(both, "bb", Limits(parallel=2)) == []
+    assert admitted_numbers(both, "bb", BatchLimits(parallel=2)) == []
 
 
 chunks = st.lists(
     st.builds(
-        Waiting,
+        WaitingChunk,
         number=st.integers(1, 10_000),
         flow=st.sampled_from("abcde"),
         lane=st.just("batch"),
@@ -174,9 +174,11 @@ chunks = st.lists(
 
 @given(chunks, chunks, st.integers(1, 8), st.integers(1, 4), st.floats(0.1, 200))
 def test_what_always_holds(
-    waiting: list[Waiting], running: list[Waiting], max_batch: int, parallel: int, audio_s: float
+    waiting: list[WaitingChunk], running: list[WaitingChunk], max_batch: int, parallel: int, audio_s: float
 ) -> None:
-    batch = next_batch(waiting, running, joined(waiting), Limits(max_batch, parallel, audio_s=lambda _kind: audio_s))
+    batch = next_batch(
+        waiting, running, joined(waiting), BatchLimits(max_batch, parallel, audio_s=lambda _kind: audio_s)
+    )
     assert len(batch) <= max_batch
     assert len(set(batch)) == len(batch)
     assert set(batch) <= set(waiting)

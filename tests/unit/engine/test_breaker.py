@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asrq_worker.engine.breaker import CircuitBreaker, State
+from asrq_worker.engine.breaker import BreakerState, CircuitBreaker
 from asrq_worker.process.backoff import Backoff
 
 
@@ -42,9 +42,9 @@ def test_it_opens_after_failures_in_a_row_only(breaker: CircuitBreaker) -> None:
         breaker.failed()
         breaker.failed()
         breaker.succeeded()
-        assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (State.CLOSED, True, 0)
+        assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (BreakerState.CLOSED, True, 0)
     opened(breaker)
-    assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (State.OPEN, False, 5)
+    assert (breaker.state, breaker.allows(), breaker.pause_left_s()) == (BreakerState.OPEN, False, 5)
 
 
 def test_one_probe_decides(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -52,12 +52,12 @@ def test_one_probe_decides(breaker: CircuitBreaker, clock: Clock) -> None:
     clock.now += 4.9
     assert breaker.begin() is None
     clock.now += 0.1
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     with ThreadPoolExecutor(8) as threads:
         probes = list(filter(None, threads.map(lambda _: breaker.begin(), range(64))))
     assert len(probes) == 1
     probes[0].succeeded()
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
     assert breaker.begin()
 
 
@@ -75,7 +75,7 @@ def test_a_probe_that_comes_to_nothing_is_given_back(breaker: CircuitBreaker, cl
     clock.now += 5
     with pytest.raises(KeyError), breaker.begin() or pytest.fail("no probe"):
         raise KeyError
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     probe = breaker.begin()
     assert probe is not None
     with breaker.begin(anyway=True) or pytest.fail("no call"):
@@ -83,7 +83,7 @@ def test_a_probe_that_comes_to_nothing_is_given_back(breaker: CircuitBreaker, cl
     assert not breaker.allows(), "a call that was made anyway has no probe to give back"
     with probe:
         probe.failed()
-    assert (breaker.state, breaker.pause_left_s()) == (State.OPEN, 10)
+    assert (breaker.state, breaker.pause_left_s()) == (BreakerState.OPEN, 10)
     clock.now += 10
     assert breaker.allows()
 
@@ -92,7 +92,7 @@ def test_where_there_is_no_other_way_a_call_is_made(breaker: CircuitBreaker) -> 
     call = opened(breaker).begin(anyway=True)
     assert call is not None
     call.succeeded()
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_pauses_double_up_to_a_limit_and_start_anew_after_a_success(breaker: CircuitBreaker, clock: Clock) -> None:
@@ -103,7 +103,7 @@ def test_pauses_double_up_to_a_limit_and_start_anew_after_a_success(breaker: Cir
         clock.now += breaker.pause_left_s()
         assert breaker.begin()
         breaker.failed()
-        assert breaker.state is State.OPEN
+        assert breaker.state is BreakerState.OPEN
     assert pauses == [5, 10, 18, 18]
     clock.now += 18
     assert breaker.begin()
@@ -130,4 +130,4 @@ def test_late_reports(breaker: CircuitBreaker) -> None:
     breaker.failed()
     assert breaker.pause_left_s() == 5, "a call that began before it opened says nothing new"
     breaker.succeeded()
-    assert breaker.state is State.CLOSED, "whoever serves a call works"
+    assert breaker.state is BreakerState.CLOSED, "whoever serves a call works"

@@ -11,7 +11,7 @@ from asrq_jobs.errors import EngineCrashedError, ShutdownError
 from asrq_jobs.policy import Policy, Share
 from asrq_worker.engine import fleet as fleet_module
 from asrq_worker.engine.fleet import Fleet, Member
-from asrq_worker.engine.state import Failures, State
+from asrq_worker.engine.state import EngineState, Failures
 
 
 class FakeEngine:
@@ -21,7 +21,7 @@ class FakeEngine:
         self.name = name
         self.memory = memory_mb
         self.listeners: list[Any] = []
-        self.state, self.loaded, self.error, self.final, self.restarts = State.READY, None, None, False, 0
+        self.state, self.loaded, self.error, self.final, self.restarts = EngineState.READY, None, None, False, 0
         self.failures = Failures()
         self.closed = False
 
@@ -149,7 +149,7 @@ def test_an_engine_that_loads_counts_as_what_it_took_last_time(fleet: Fleet, eng
     fleet.retire(["qwen"], idle_s=900)
     assert fleet.unload("qwen")
     with fleet.at_work("qwen"):
-        engines["qwen"].state, engines["qwen"].memory = State.LOADING, 50
+        engines["qwen"].state, engines["qwen"].memory = EngineState.LOADING, 50
         fleet.enlist("whisper")
         fleet.enlist("server")
         assert set(fleet.states()) == {"qwen", "server"}, "800 and 400 do not fit, so none was kept for later"
@@ -197,7 +197,7 @@ def test_only_an_engine_that_serves_now_is_ready(fleet: Fleet, engines: dict[str
     assert not fleet.ready("qwen")
     fleet.enlist("qwen")
     assert fleet.ready("qwen")
-    engines["qwen"].state = State.FAILED
+    engines["qwen"].state = EngineState.FAILED
     assert not fleet.ready("qwen")
 
 

@@ -23,7 +23,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.process import BatchDone
 from asrq_worker.engine.scheduler import Scheduler
-from asrq_worker.engine.state import State
+from asrq_worker.engine.state import EngineState
 
 PARALLEL, MAX_BATCH, SLOTS, BATCH_S = 2, 8, 6, 2.0
 CLIP_S = 5.0
@@ -39,8 +39,8 @@ class FakeEngine:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.now = rng, 0.0
-        self.state, self.error, self.final = State.READY, None, False
-        self.listeners: list[Callable[[State], None]] = []
+        self.state, self.error, self.final = EngineState.READY, None, False
+        self.listeners: list[Callable[[EngineState], None]] = []
         identity = Identity("fake", "1", "fake", None, "cpu", "none")
         can = Capabilities(frozenset({"en"}), max_batch=MAX_BATCH, parallel=PARALLEL)
         self.loaded = Loaded(identity, can, load_s=1.0, warm_s=0.3)

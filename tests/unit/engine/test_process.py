@@ -21,7 +21,7 @@ from asrq_worker.backends.base import (
 from asrq_worker.engine import messages
 from asrq_worker.engine import process as engine_process
 from asrq_worker.engine.messages import ChunkRef, Loaded
-from asrq_worker.engine.process import MEASURED_BATCHES, BatchDone, EngineProcess, Limits
+from asrq_worker.engine.process import MEASURED_BATCHES, BatchDone, EngineProcess, TimeLimits
 from asrq_worker.process import supervisor
 from asrq_worker.process.supervisor import Supervisor
 
@@ -79,7 +79,7 @@ class Played:
             holder,
             "fake",
             BackendConfig("fake", Path(), download=download),
-            Limits(start_s=100.0, stall_s=10.0, slowness=2.0),
+            TimeLimits(start_s=100.0, stall_s=10.0, slowness=2.0),
         )
         self.child: SilentChild = self.process._child  # type: ignore[assignment]  # the fixture put it there
 

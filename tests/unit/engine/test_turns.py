@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from asrq_jobs.request import LANES
 from asrq_worker.backends.base import ChunkOptions
-from asrq_worker.engine.batching import Limits, next_batch
-from asrq_worker.engine.turns import HEAD_START_S, LANE_RATIO, LEAST_S, Turns, Waiting
+from asrq_worker.engine.batching import BatchLimits, next_batch
+from asrq_worker.engine.turns import HEAD_START_S, LANE_RATIO, LEAST_S, Turns, WaitingChunk
 
 
-def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0) -> Waiting:
-    return Waiting(number, flow, lane, seconds, ChunkOptions())
+def chunk(number: int, flow: str = "a", lane: str = "batch", seconds: float = 5.0) -> WaitingChunk:
+    return WaitingChunk(number, flow, lane, seconds, ChunkOptions())
 
 
-def joined(waiting: Iterable[Waiting], turns: Turns | None = None) -> Turns:
+def joined(waiting: Iterable[WaitingChunk], turns: Turns | None = None) -> Turns:
     """Return turns that know the jobs of what waits; none was served yet, but by the turns given."""
     turns = turns or Turns()
     for chunk in waiting:
@@ -29,15 +29,15 @@ def joined(waiting: Iterable[Waiting], turns: Turns | None = None) -> Turns:
     return turns
 
 
-def serve(left: list[Waiting], turns: Turns) -> Waiting:
+def serve(left: list[WaitingChunk], turns: Turns) -> WaitingChunk:
     """Serve one chunk and take it out of what is left."""
-    [chosen] = next_batch(left, [], joined(left, turns), Limits())
+    [chosen] = next_batch(left, [], joined(left, turns), BatchLimits())
     left.remove(chosen)
     turns.give([chosen], left)
     return chosen
 
 
-def served_in_order(waiting: list[Waiting], turns: Turns | None = None) -> list[int]:
+def served_in_order(waiting: list[WaitingChunk], turns: Turns | None = None) -> list[int]:
     """Run everything one by one and return the order."""
     left, turns = list(waiting), turns or Turns()
     return [serve(left, turns).number for _ in waiting]
@@ -127,7 +127,7 @@ def test_a_batch_of_files_that_took_more_than_its_share_pays_for_it() -> None:
     joined(left, turns)
     for _ in range(4):
         serve(left, turns)
-    assert next_batch(left, [], turns, Limits(max_batch=3)) == files[:3]
+    assert next_batch(left, [], turns, BatchLimits(max_batch=3)) == files[:3]
     left = [chunk for chunk in left if chunk not in files[:3]]
     turns.give(files[:3], left)
     assert [serve(left, turns).lane for _ in range(13)] == [*["interactive"] * 12, "batch"]
@@ -143,7 +143,7 @@ def test_dictation_that_leaves_the_engine_to_files_now_and_then_never_waits_for_
 
 chunks = st.lists(
     st.builds(
-        Waiting,
+        WaitingChunk,
         number=st.integers(1, 10_000),
         flow=st.sampled_from("abcde"),
         lane=st.just("batch"),
@@ -156,7 +156,7 @@ chunks = st.lists(
 
 
 @given(chunks)
-def test_everything_is_served_in_the_end_each_job_in_order(waiting: list[Waiting]) -> None:
+def test_everything_is_served_in_the_end_each_job_in_order(waiting: list[WaitingChunk]) -> None:
     order = served_in_order(waiting)
     assert sorted(order) == sorted(chunk.number for chunk in waiting)
     for flow in {chunk.flow for chunk in waiting}:
@@ -167,11 +167,11 @@ def test_everything_is_served_in_the_end_each_job_in_order(waiting: list[Waiting
 class Host:
     """Slots that are never empty, the queue of a scheduler, and an engine that works on batches and sometimes dies."""
 
-    def __init__(self, rng: random.Random, *, slots: int, limits: Limits) -> None:
+    def __init__(self, rng: random.Random, *, slots: int, limits: BatchLimits) -> None:
         self.rng, self.slots, self.limits = rng, slots, limits
         self.turns = Turns()
-        self.waiting: dict[int, Waiting] = {}
-        self.running: list[list[Waiting]] = []
+        self.waiting: dict[int, WaitingChunk] = {}
+        self.running: list[list[WaitingChunk]] = []
         self.given_s = 0.0
         self.since: dict[str, float] = {}
         """When a job came or got something last, in seconds of audio handed out."""
@@ -187,9 +187,9 @@ class Host:
         flow = f"job{next(self.number)}"
         seconds, words = self.rng.choice([3.0, 28.0]), self.rng.random() < 0.2
         for _ in range(self.rng.choice([1, 1, 1, 2, 6])):
-            self.queue(Waiting(next(self.number), flow, lane, seconds, ChunkOptions(word_timestamps=words)))
+            self.queue(WaitingChunk(next(self.number), flow, lane, seconds, ChunkOptions(word_timestamps=words)))
 
-    def queue(self, waiting: Waiting) -> None:
+    def queue(self, waiting: WaitingChunk) -> None:
         self.turns.join(waiting.flow, waiting.lane)
         self.waiting[waiting.number] = waiting
         self.since[waiting.flow] = self.given_s
@@ -215,7 +215,7 @@ class Host:
         assert all(self.given_s - self.since[chunk.flow] <= bound_s for chunk in waiting)
         return True
 
-    def _check_lanes(self, batch: list[Waiting]) -> None:
+    def _check_lanes(self, batch: list[WaitingChunk]) -> None:
         given_s = sum(chunk.weight for chunk in batch)
         others_wait = any(chunk.lane != batch[0].lane for chunk in self.waiting.values())
         if batch[0].lane == LANES[0]:
@@ -253,7 +253,7 @@ def test_whatever_comes_everybody_is_served_soon(
     seed: int, slots: int, max_batch: int, parallel: int, audio_s: float, deaths: set[int]
 ) -> None:
     rng = random.Random(seed)  # noqa: S311  # no secret; one that is drawn would be shrunk for minutes
-    host = Host(rng, slots=slots, limits=Limits(max_batch, parallel, audio_s=lambda _kind: audio_s))
+    host = Host(rng, slots=slots, limits=BatchLimits(max_batch, parallel, audio_s=lambda _kind: audio_s))
     while host.batches < 300:
         if host.batches in deaths:
             deaths.remove(host.batches)

@@ -10,7 +10,7 @@ import pytest
 from asrq_jobs.errors import InvalidRequestError, NotServedError
 from asrq_jobs.result import Result
 from asrq_worker.http import realtime
-from asrq_worker.http.realtime import Append, Asked, Commit, LostError, Update, parse
+from asrq_worker.http.realtime import Append, Commit, LostError, SessionOptions, Update, parse
 
 
 def test_events_are_read() -> None:
@@ -22,15 +22,15 @@ def test_events_are_read() -> None:
 
 
 def test_what_an_update_does_not_name_stays() -> None:
-    def updated(session: dict[str, object], before: Asked) -> Asked:
+    def updated(session: dict[str, object], before: SessionOptions) -> SessionOptions:
         said = parse(json.dumps({"type": "session.update", "session": session}))
         assert isinstance(said, Update)
         return said.session.asked(before)
 
-    first = updated({"audio": {"input": {"transcription": {"language": "ru", "keywords": ["asrq"]}}}}, Asked())
-    assert first == Asked(language="ru", hotwords=("asrq",))
+    first = updated({"audio": {"input": {"transcription": {"language": "ru", "keywords": ["asrq"]}}}}, SessionOptions())
+    assert first == SessionOptions(language="ru", hotwords=("asrq",))
     second = updated({"audio": {"input": {"format": {"rate": 16_000}, "transcription": {"prompt": "x"}}}}, first)
-    assert second == Asked(rate=16_000, language="ru", hotwords=("asrq",), prompt="x")
+    assert second == SessionOptions(rate=16_000, language="ru", hotwords=("asrq",), prompt="x")
     assert updated({"input_audio_transcription": {"language": None}}, second).options()["language"] == "auto"
 
 
@@ -61,7 +61,7 @@ def test_what_is_only_refused(text: str, words: str) -> None:
 
 
 def test_events_are_told() -> None:
-    told = realtime.session("session.created", "job", Asked(model="m", hotwords=("asrq",)), last=2)
+    told = realtime.session("session.created", "job", SessionOptions(model="m", hotwords=("asrq",)), last=2)
     assert (told["type"], told["session"]["id"], told["session"]["last"]) == ("session.created", "job", 2)
     assert told["session"]["audio"]["input"]["transcription"] == {"model": "m", "keywords": ["asrq"]}
     completed = realtime.completed(Result(id="job", status="completed", text=None, duration=None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrq_jobs.cli.archive.run import Totals
-from asrq_jobs.cli.archive.view import Bars, Lines, summary
+from asrq_jobs.cli.archive.view import ArchiveBars, Lines, summary
 from asrq_jobs.states import JobState
 
 
@@ -40,7 +40,7 @@ def test_without_a_terminal_it_is_said_once_a_minute(capsys: pytest.CaptureFixtu
 
 
 def test_bars_show_what_is_in_the_queue_and_remarks_come_after_them(capsys: pytest.CaptureFixture[str]) -> None:
-    bars = Bars(Totals(3))
+    bars = ArchiveBars(Totals(3))
     bars.begun("job", "a/talk.mp3")
     bars.begun("other", "b.mp3")
     bars.news("other", JobState(id="other", status="queued", lane="batch", position=7))

@@ -6,19 +6,19 @@ import pytest
 
 from asrq_jobs.cli import progress
 from asrq_jobs.cli.follow import Condition, News
-from asrq_jobs.cli.progress import Bars, View, choose, described, trouble
+from asrq_jobs.cli.progress import Bars, JobView, choose, described, trouble
 from asrq_jobs.errors import EngineCrashedError, JobNotFoundError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result, Timings
 from asrq_jobs.states import JobState
 
 
-def after(view: View, news: News, now: float = 0.0) -> View:
+def after(view: JobView, news: News, now: float = 0.0) -> JobView:
     return progress.after(view, news, now=now)
 
 
 def test_a_job_from_the_lane_to_its_end() -> None:
-    view = after(View(), Event(type="queued", at=0, lane="batch", depth=3))
+    view = after(JobView(), Event(type="queued", at=0, lane="batch", depth=3))
     assert (view.status, view.detail) == ("queued", "no. 3 in batch")
     view = after(view, JobState(id="a", status="queued", lane="batch", position=2))
     assert view.detail == "no. 2 in batch"
@@ -47,7 +47,7 @@ def test_a_job_from_the_lane_to_its_end() -> None:
 
 
 def test_clocks_go_on_between_the_news() -> None:
-    view = after(View(), Event(type="queued", at=0, lane="batch", depth=2), now=100.0)
+    view = after(JobView(), Event(type="queued", at=0, lane="batch", depth=2), now=100.0)
     assert described(view, now=112.0) == "no. 2 in batch, 0:12"
     view = after(view, Event(type="started", at=0, attempt=1), now=120.0)
     moved = Event(type="progress", at=0, stage="inference", audio_s=100, done_s=40, fraction=0.4, rtfx=2.0)
@@ -60,13 +60,13 @@ def test_clocks_go_on_between_the_news() -> None:
 
 
 def test_a_job_whose_events_were_lost_is_seen_to_run() -> None:
-    view = after(View(), JobState(id="a", status="processing"))
+    view = after(JobView(), JobState(id="a", status="processing"))
     assert (view.status, view.detail) == ("running", "running")
 
 
 def test_a_retry_says_why_and_keeps_what_was_done() -> None:
     crash = EngineCrashedError("It died.").info()
-    view = after(View("running", 0.5, "10x"), Event(type="retrying", at=0, delay_s=2.2, error=crash))
+    view = after(JobView("running", 0.5, "10x"), Event(type="retrying", at=0, delay_s=2.2, error=crash))
     assert (view.status, view.fraction, view.detail) == ("queued", 0.5, "tries again: engine_crashed")
     assert described(view, now=0.0) == "tries again: engine_crashed, 0:00, in 0:02"
     assert after(view, JobState(id="a", status="queued", lane="batch")) == view, "it is not in its lane yet"
@@ -85,7 +85,7 @@ def test_a_retry_says_why_and_keeps_what_was_done() -> None:
 )
 def test_what_goes_wrong_on_the_way_is_said(event: dict[str, str], detail: str) -> None:
     told = Event(type="progress", at=0, stage="inference", **event)  # type: ignore[arg-type]  # both are texts
-    view = after(View("running", 0.5, "10x", left_s=3.0), told)
+    view = after(JobView("running", 0.5, "10x", left_s=3.0), told)
     assert (view.detail, view.fraction, view.left_s) == (detail, 0.5, None)
 
 
@@ -98,7 +98,7 @@ def test_what_goes_wrong_on_the_way_is_said(event: dict[str, str], detail: str) 
     ],
 )
 def test_bad_ends(news: Result | JobNotFoundError, status: str, detail: str) -> None:
-    view = after(View("running", 0.5, left_s=3), news)
+    view = after(JobView("running", 0.5, left_s=3), news)
     assert (view.status, view.detail, view.fraction, view.left_s) == (status, detail, 0.5, None)
     assert view.ended
     assert described(view, now=99.0) == detail
@@ -120,7 +120,7 @@ def test_what_keeps_all_jobs_waiting_is_said(condition: Condition, silent_s: flo
 
 
 def test_where_there_is_no_room_for_all_those_that_run_come_first() -> None:
-    views = {"a": View("completed"), "b": View("queued"), "c": View("running"), "d": View("queued")}
+    views = {"a": JobView("completed"), "b": JobView("queued"), "c": JobView("running"), "d": JobView("queued")}
     assert choose(views, 2) == {"c", "b"}
     assert choose(views, 9) == set(views)
 

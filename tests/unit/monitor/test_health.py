@@ -56,7 +56,7 @@ def test_a_reaper_serves_once_it_has_looked() -> None:
 
 
 def test_the_document() -> None:
-    document = health.Health("ready", (health.Check("redis", False, "Gone."),)).document()
+    document = health.Health("ready", (health.Requirement("redis", False, "Gone."),)).document()
     assert document == {
         "ok": False,
         "state": "ready",

@@ -18,7 +18,7 @@ from asrq_jobs.result import Attempt, Result, Timings
 from asrq_jobs.settings import Settings
 from asrq_worker.engine.breaker import CircuitBreaker
 from asrq_worker.engine.fleet import Fleet
-from asrq_worker.engine.state import State
+from asrq_worker.engine.state import EngineState
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending, EndVerdict
 from asrq_worker.monitor.redis_probe import RedisProbe
@@ -118,7 +118,7 @@ class Member(SimpleNamespace):
         usual = {
             "final": False,
             "loaded": SimpleNamespace(load_s=1.5, identity=SimpleNamespace(model=r"C:\models\base")),
-            "state": State.READY,
+            "state": EngineState.READY,
             "down_s": lambda: 0.0,
             "within_limits": lambda: True,
             "memory_mb": lambda: 100,
@@ -171,7 +171,7 @@ def test_an_engine_past_its_deadline_hangs(monitor: WorkerMonitor) -> None:
 
 def test_an_engine_that_was_killed_and_never_came_back_hangs(monitor: WorkerMonitor) -> None:
     """As one in a driver's uninterruptible wait does: SIGKILL does not end it."""
-    down = {"state": State.FAILED, "down_s": lambda: 661.0}
+    down = {"state": EngineState.FAILED, "down_s": lambda: 661.0}
     assert failing(watched(monitor, Member(**down))) == ["engine"]
     assert failing(watched(monitor, Member(**down | {"down_s": lambda: 30.0}))) == []
     assert failing(watched(monitor, Member(**down | {"loaded": None}))) == []  # its first load has limits of its own

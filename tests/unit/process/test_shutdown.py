@@ -15,7 +15,7 @@ import pytest
 
 from asrq_worker.process import shutdown
 from asrq_worker.process.flag import Flag
-from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.process.shutdown import StopSignals
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def struck(line: int) -> Iterator[None]:
 @pytest.mark.timeout(20)
 def test_a_signal_ends_the_wait_wherever_it_strikes(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "_STEP_S", 0.001)
-    with Shutdown() as watched:
+    with StopSignals() as watched:
         watched.started()
         with struck(line):
             watched.wait()
@@ -48,7 +48,7 @@ def test_a_signal_ends_the_wait_wherever_it_strikes(line: int, monkeypatch: pyte
 
 
 def test_a_second_signal_hurries() -> None:
-    with Shutdown() as watched:
+    with StopSignals() as watched:
         watched.started()
         for _ in range(2):
             assert not watched.hurry.is_set()

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
-from asrq_worker.audio.line import Line
+from asrq_worker.audio.line import WaitingLine
 from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.process.supervisor import Supervisor
 from asrq_worker.storage.disk import writing
@@ -38,7 +38,7 @@ class DecoderPool(Supervisor[DecodeProcess]):
         self.stall_s = stall_s
         self.limits = {"memory_mb": memory_mb, "max_s": max_s, "cpu_s": _CPU_S, "cpu_share": _CPU_SHARE}
         self._for_files = count
-        self._line = Line(count)
+        self._line = WaitingLine(count)
         self._live = 0  # jobs that have a decoder of their own, or wait for it…
         self._live_waiting = 0  # …and of these, those that wait
         self._last_failure: AsrqError | None = None
@@ -87,9 +87,9 @@ class DecoderPool(Supervisor[DecodeProcess]):
         for a free decoder. The decoder opens neither: it gets both as they are.
 
         `track` is the number of the audio track, from 1; None for the one that `tracks` chooses. An urgent caller goes
-        before those who are not, but for one place in five (see `Line`). `on_progress` gets the seconds decoded so far.
-        `check` is called at least four times a second from the start, waiting included; what it raises kills the
-        decoder and passes on, as does anything `on_progress` raises.
+        before those who are not, but for one place in five (see `WaitingLine`). `on_progress` gets the seconds
+        decoded so far. `check` is called at least four times a second from the start, waiting included; what it raises
+        kills the decoder and passes on, as does anything `on_progress` raises.
 
         Raises:
             AudioError: the file is empty, unreadable, too long or has no audio.

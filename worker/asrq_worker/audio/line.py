@@ -16,7 +16,7 @@ class Caller:
     urgent: bool
 
 
-class Line:
+class WaitingLine:
     """Urgent callers go before patient ones, each in the order in which they came.
 
     Patient ones leave one decoder free where there are several, so that long files do not keep all of them from a

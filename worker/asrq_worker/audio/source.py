@@ -55,7 +55,7 @@ class LocalAudio:
             discard(self.ours)
 
 
-class Source:
+class Fetcher:
     """Fetches audio. Thread-safe."""
 
     def __init__(self, settings: Settings, spool: Spool, uploads: Uploads | None, *, any_path: bool = False) -> None:

@@ -71,7 +71,7 @@ _DENSE = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})  # a character is 
 
 
 @dataclass(frozen=True)
-class Finding:
+class Suspicion:
     """What is suspicious: `name` goes into `warnings[]`, `reason` into a log."""
 
     name: Name
@@ -88,7 +88,7 @@ def is_silent(samples: Samples) -> bool:
     return float(np.abs(samples).max(initial=0.0)) < SILENT_PEAK
 
 
-def judge(text: str, *, language: str | None, seconds: float, truncated: bool = False) -> tuple[Finding, ...]:
+def judge(text: str, *, language: str | None, seconds: float, truncated: bool = False) -> tuple[Suspicion, ...]:
     """Return what is suspicious about a transcript.
 
     Args:
@@ -97,9 +97,9 @@ def judge(text: str, *, language: str | None, seconds: float, truncated: bool = 
         seconds: length of the chunk.
         truncated: whether the backend had to stop before the end.
     """
-    found = [Finding("truncated", "it reached the longest output that the model may give")] if truncated else []
+    found = [Suspicion("truncated", "it reached the longest output that the model may give")] if truncated else []
     if not any(map(str.isalnum, text)):
-        return (*found, Finding("no_speech", "the model found no words"))
+        return (*found, Suspicion("no_speech", "the model found no words"))
     scripts = _scripts(text)
     checks = (repetition(text), _pace(text, scripts, seconds), _wrong_script(scripts, language))
     return (*found, *(finding for finding in checks if finding))
@@ -148,16 +148,16 @@ def words(text: str) -> list[str]:
     return found
 
 
-def repetition(text: str) -> Finding | None:
+def repetition(text: str) -> Suspicion | None:
     """Return a finding if a text goes round in circles."""
     if run := next(filter(_is_run, _RUN_OF_LETTERS.finditer(text)), None):
-        return Finding("repetition", f"{run.group()[:_RUN_CHARACTERS]!r} in a row")
+        return Suspicion("repetition", f"{run.group()[:_RUN_CHARACTERS]!r} in a row")
     phrase, repeats = longest_loop(text)
     unit = phrase.split()
     if len(unit) * repeats >= _RUN_TOKENS and len("".join(unit)) * repeats >= _RUN_CHARACTERS:
-        return Finding("repetition", f"{phrase!r} {repeats} times in a row")
+        return Suspicion("repetition", f"{phrase!r} {repeats} times in a row")
     ratio = compression_ratio(text)
-    return Finding("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
+    return Suspicion("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
 
 
 def without_runs(text: str) -> str:
@@ -170,26 +170,26 @@ def _is_run(found: re.Match[str]) -> bool:
     return len(found.group()) >= _RUN_CHARACTERS
 
 
-def _pace(text: str, scripts: Counter[str], seconds: float) -> Finding | None:
+def _pace(text: str, scripts: Counter[str], seconds: float) -> Suspicion | None:
     characters = sum(map(str.isalnum, text))
     dense = sum(count for script, count in scripts.items() if script in _DENSE)
     kind = "syllables" if dense > scripts.total() / 2 else "letters"
     reason = f"{characters} characters in {seconds:.1f} s"
     if characters > _FASTEST[kind] * seconds + _BURST:
-        return Finding("too_long", reason)
+        return Suspicion("too_long", reason)
     if seconds >= _LONG_ENOUGH_S and characters < _SLOWEST[kind] * seconds:
-        return Finding("too_short", reason)
+        return Suspicion("too_short", reason)
     return None
 
 
-def _wrong_script(scripts: Counter[str], language: str | None) -> Finding | None:
+def _wrong_script(scripts: Counter[str], language: str | None) -> Suspicion | None:
     if language is None:
         return None
     wanted = _SCRIPTS.get(language, (_LATIN,))
     right = sum(scripts[script] for script in wanted)
     for script, count in scripts.most_common():
         if script not in wanted and count > right and (script != _LATIN or count >= _NAMES_IN_LATIN):
-            return Finding("wrong_script", f"{count} {script} letters in {language!r}, {right} of its own")
+            return Suspicion("wrong_script", f"{count} {script} letters in {language!r}, {right} of its own")
     return None
 
 

@@ -31,7 +31,7 @@ _DIGIT = 4  # letters that a digit stands for when it is read out
 
 
 @dataclass(frozen=True)
-class Limits:
+class PaceLimits:
     """What is a sign: above `fastest` letters a second or `densest` a second of sound, since consonants are faint.
 
     Also a mean log probability below `improbable`, and a no-speech probability above `silent`.
@@ -43,7 +43,7 @@ class Limits:
     silent: float = 0.4
 
 
-LIMITS = Limits()
+LIMITS = PaceLimits()
 
 
 def sound(samples: Samples) -> Sound:

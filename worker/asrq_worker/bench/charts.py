@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrq_worker.bench.report import Report
+from asrq_worker.bench.report import Benchmark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _DPI = 120
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
+def draw(report: Benchmark, folder: Path) -> list[Path]:
     """Write wer.png, latency.png and trade-off.png into a folder, and return their paths."""
     from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     return paths
 
 
-def _wer(axes: Axes, report: Report) -> None:
+def _wer(axes: Axes, report: Benchmark) -> None:
     languages = list(dict.fromkeys(language for target in report.targets for language in target.accuracy))
     series = {
         target.target: [found.wer if (found := target.accuracy.get(language)) else None for language in languages]
@@ -42,7 +42,7 @@ def _wer(axes: Axes, report: Report) -> None:
     axes.set_ylabel("word error rate, %")
 
 
-def _latency(axes: Axes, report: Report) -> None:
+def _latency(axes: Axes, report: Benchmark) -> None:
     series = {
         target.target: [target.latency.p50_s, target.latency.p95_s, target.latency.p99_s]
         for target in report.targets
@@ -52,7 +52,7 @@ def _latency(axes: Axes, report: Report) -> None:
     axes.set_ylabel("latency, s")
 
 
-def _trade_off(axes: Axes, report: Report) -> None:
+def _trade_off(axes: Axes, report: Benchmark) -> None:
     for number, target in enumerate(report.targets):
         for language, found in target.accuracy.items():
             if target.throughput and found.wer is not None:

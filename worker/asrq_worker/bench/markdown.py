@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from asrq_worker.bench.report import Report, TargetReport
+from asrq_worker.bench.report import Benchmark, TargetReport
 
 _NONE = "–"
 _NOTES = """\
@@ -15,7 +15,7 @@ audio seconds per second with all clips submitted at once to the batch lane. Col
 and Valkey."""
 
 
-def render(report: Report) -> str:
+def render(report: Benchmark) -> str:
     """Return the report as Markdown; its charts lie beside it."""
     languages = list(dict.fromkeys(language for target in report.targets for language in target.accuracy))
     parts = [
@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _hardware(report: Report) -> str:
+def _hardware(report: Benchmark) -> str:
     clips = ", ".join(f"{language} {count}" for language, count in report.clips.items())
     settings = ", ".join(f"{name}={value}" for name, value in report.settings.items()) or "all at their defaults"
     lines = [
@@ -57,7 +57,7 @@ def _hardware(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _accuracy(report: Report) -> str:
+def _accuracy(report: Benchmark) -> str:
     rows = []
     for target in report.targets:
         for language in report.clips:
@@ -75,7 +75,7 @@ def _accuracy(report: Report) -> str:
     return table(["backend", "language", "clips", "word errors", "invented", "lost", "WER", "CER"], rows)
 
 
-def _speed(report: Report) -> str:
+def _speed(report: Benchmark) -> str:
     head = ["backend", "p50", "p95", "p99", "RTFx", "cold start", "model load", "peak memory"]
     return table(head, [[target.target, *_speed_of(target)] for target in report.targets])
 

@@ -18,7 +18,7 @@ from asrq_worker.bench.target import Target
 
 
 @dataclass(frozen=True)
-class Step:
+class BenchmarkStep:
     """How far a target is; `note` is about the last clip."""
 
     target: Target
@@ -28,7 +28,7 @@ class Step:
     note: str = ""
 
 
-Tell = Callable[[Step], None]
+Tell = Callable[[BenchmarkStep], None]
 
 
 def measure(
@@ -43,7 +43,7 @@ def measure(
     done = _for_rush(clips, records)
     if not waiting and (not done or records.rush(done)):
         return
-    tell(Step(target, "starting"))
+    tell(BenchmarkStep(target, "starting"))
     with serving(target, settings, log=log) as instance:
         try:
             _one_at_a_time(instance, target, waiting, records, tell)
@@ -87,7 +87,7 @@ def _one_at_a_time(instance: Instance, target: Target, clips: Sequence[Clip], re
                 )
             )
             note = f"{clip.name}: {result.error.code if result.error else f'{latency_s:.2f} s'}"
-        tell(Step(target, "one at a time", number, len(clips), note))
+        tell(BenchmarkStep(target, "one at a time", number, len(clips), note))
 
 
 def _all_at_once(instance: Instance, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:
@@ -98,7 +98,7 @@ def _all_at_once(instance: Instance, target: Target, clips: Sequence[Clip], reco
     results: list[Result] = []
     for number, (clip, job_id) in enumerate(zip(clips, jobs, strict=True), 1):
         results.append(instance.wait(job_id))
-        tell(Step(target, "all at once", number, len(clips), clip.name))
+        tell(BenchmarkStep(target, "all at once", number, len(clips), clip.name))
     wall_s = time.perf_counter() - began
     records.add(
         Rush(

@@ -85,7 +85,7 @@ class TargetReport(_Part):
     clips: tuple[_ClipReport, ...]
 
 
-class Report(_Part):
+class Benchmark(_Part):
     """A whole benchmark. `settings`: those that are not at their defaults."""
 
     asrq_version: str

@@ -16,7 +16,7 @@ from asrq_worker.bench import charts, hardware, manifest, markdown
 from asrq_worker.bench.manifest import Selection
 from asrq_worker.bench.measure import Tell, measure
 from asrq_worker.bench.record import Records
-from asrq_worker.bench.report import Report, normalisers, summarise
+from asrq_worker.bench.report import Benchmark, normalisers, summarise
 from asrq_worker.bench.target import Target
 
 # Settings that the figures do not depend on, or that a benchmark sets itself.
@@ -37,7 +37,7 @@ class Plan:
     fresh: bool = False
 
 
-def run(plan: Plan, settings: Settings, tell: Tell) -> Report:
+def run(plan: Plan, settings: Settings, tell: Tell) -> Benchmark:
     """Measure and write report.md, report.json and the charts; `tell` hears of every step.
 
     Raises:
@@ -52,7 +52,7 @@ def run(plan: Plan, settings: Settings, tell: Tell) -> Report:
         records = Records(plan.folder / "results.jsonl", str(target), conditions)
         measure(target, clips, records, settings, log=plan.folder / "worker.log", tell=tell)
         reports.append(summarise(target, clips, records))
-    report = Report(
+    report = Benchmark(
         asrq_version=__version__,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
@@ -81,7 +81,7 @@ def _conditions(settings: Settings) -> dict[str, str]:
     return {"asrq": __version__, **chosen}
 
 
-def _write(report: Report, folder: Path) -> None:
+def _write(report: Benchmark, folder: Path) -> None:
     document = json.dumps(report.model_dump(mode="json"), ensure_ascii=False, indent=2)
     try:
         (folder / "report.json").write_text(f"{document}\n", encoding="utf-8", newline="\n")

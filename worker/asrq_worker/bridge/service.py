@@ -11,7 +11,7 @@ from asrq_worker.bridge import messages
 from asrq_worker.bridge.dictations import DictationFeed, Dictations
 from asrq_worker.bridge.jobs import Jobs
 from asrq_worker.bridge.messages import Audio, Blob, Cancel, End, Op, Ping, Shutdown, Status, Transcribe
-from asrq_worker.bridge.uploads import Uploads
+from asrq_worker.bridge.uploads import PendingUploads
 from asrq_worker.job.transcriber import Transcriber
 from asrq_worker.process.flag import Flag
 from asrq_worker.process.stdio import Message, Stdio, lines
@@ -35,7 +35,7 @@ class Bridge:
         self._stop = stop
         self._transcriber = Transcriber(settings, feeds=self._feed)
         most = settings.max_audio_mb << 20
-        self._uploads = Uploads(self._transcriber.spool, most=most)
+        self._uploads = PendingUploads(self._transcriber.spool, most=most)
         self._dictations = Dictations(self._transcriber.spool, most=most, longest_s=settings.max_audio_s)
         self._jobs = Jobs(self._transcriber.pipeline, settings, self._send, self._dictations)
         self._failure: AsrqError | None = None

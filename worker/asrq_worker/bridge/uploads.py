@@ -27,7 +27,7 @@ class _Upload:
     digest: Any = field(default_factory=hashlib.sha256)
 
 
-class Uploads:
+class PendingUploads:
     """Used by one thread. `most` limits the bytes of all uploads that no request has named yet."""
 
     def __init__(self, spool: Spool, *, most: int) -> None:

@@ -17,7 +17,7 @@ from asrq_worker.cli import running
 from asrq_worker.storage.disk import temporary
 
 if TYPE_CHECKING:
-    from asrq_worker.bench.measure import Step, Tell
+    from asrq_worker.bench.measure import BenchmarkStep, Tell
 
 
 @click.command(
@@ -127,7 +127,7 @@ def _progress() -> Iterator[Tell]:
         *columns, console=printing.console(err=True), redirect_stdout=False, redirect_stderr=False
     ) as progress:
 
-        def tell(step: Step) -> None:
+        def tell(step: BenchmarkStep) -> None:
             name = f"{step.target} {step.phase}"
             if name not in bars:
                 bars[name] = progress.add_task(visible(name), total=step.total or 1, note="")
@@ -136,6 +136,6 @@ def _progress() -> Iterator[Tell]:
         yield tell
 
 
-def _line(step: Step) -> str:
+def _line(step: BenchmarkStep) -> str:
     place = f" {step.done}/{step.total} {step.note}" if step.total else ""
     return f"{step.target} {step.phase}{place}"

@@ -15,7 +15,7 @@ from asrq_worker.cli import running
 from asrq_worker.queue import rq_prefix
 
 if TYPE_CHECKING:
-    from asrq_worker.reaper.reaper import Report
+    from asrq_worker.reaper.reaper import Round
 
 
 @click.command(epilog="\b\nExamples:\n  asrq reaper\n  asrq reaper --once --dry-run")
@@ -64,7 +64,7 @@ def reaper(once: bool, dry_run: bool, as_json: bool, metrics_port: int | None, c
             end([running_reaper.loop], redis, config)
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: Round, *, as_json: bool) -> None:
     if as_json:
         printing.give_json(asdict(report))
         return

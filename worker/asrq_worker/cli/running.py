@@ -14,7 +14,7 @@ from asrq_jobs.cli import failure, printing
 from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from asrq_worker.process.shutdown import Shutdown
+    from asrq_worker.process.shutdown import StopSignals
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def tell_health(problem: str | None) -> None:
 
 
 @contextmanager
-def stopped_by_signals(config: Settings) -> Iterator[Shutdown]:
+def stopped_by_signals(config: Settings) -> Iterator[StopSignals]:
     """Set up logs and error reports, and turn signals into an orderly end; a signal during the start ends it, too.
 
     So does a thread that ends although the process cannot do without it.
@@ -85,12 +85,12 @@ def stopped_by_signals(config: Settings) -> Iterator[Shutdown]:
         SetupError: error reports are configured, and the DSN is wrong or the extra not installed.
     """
     from asrq_worker.process import supervision
-    from asrq_worker.process.shutdown import Shutdown, StartInterruptedError
+    from asrq_worker.process.shutdown import StartInterruptedError, StopSignals
     from asrq_worker.telemetry import logs, reports
 
     logs.configure(config)
     reports.configure(config)
-    shutdown = Shutdown()
+    shutdown = StopSignals()
     supervision.on_failure(shutdown.abort)
     try:
         with shutdown:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from asrq_jobs.request import LANES
-from asrq_worker.engine.turns import BatchKey, Turns, Waiting
+from asrq_worker.engine.turns import BatchKey, Turns, WaitingChunk
 
 SIMILAR_RATIO = 2.0
 SIMILAR_S = 2.0
@@ -20,7 +20,7 @@ def _endless(_kind: BatchKey) -> float:
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """What an engine takes."""
 
     max_batch: int = 1
@@ -36,8 +36,8 @@ class Limits:
 
 
 def next_batch(
-    waiting: Collection[Waiting], running: Collection[Waiting], turns: Turns, limits: Limits
-) -> list[Waiting]:
+    waiting: Collection[WaitingChunk], running: Collection[WaitingChunk], turns: Turns, limits: BatchLimits
+) -> list[WaitingChunk]:
     """Return the chunks to hand to the engine now; empty: wait for something to finish.
 
     `running` has one entry for each batch in flight (any of its chunks); `turns` knows the jobs of all that waits.
@@ -72,8 +72,8 @@ def next_batch(
 
 
 def admitted(
-    waiting: Collection[Waiting], running: Collection[Waiting], limits: Limits
-) -> tuple[Collection[Waiting], Limits]:
+    waiting: Collection[WaitingChunk], running: Collection[WaitingChunk], limits: BatchLimits
+) -> tuple[Collection[WaitingChunk], BatchLimits]:
     """Return what may go now and within which limits: where files, or what nobody waits for, have taken a place,
     dictation gets a spare one."""
     taken, dictated = len(running), sum(chunk.lane == LANES[0] and not chunk.idle for chunk in running)

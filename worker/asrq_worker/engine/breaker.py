@@ -18,7 +18,7 @@ FAILURES = 5
 BACKOFF = Backoff(5.0, 60.0)
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """Where a breaker is in its life."""
 
     CLOSED = "closed"
@@ -74,7 +74,7 @@ class CircuitBreaker:
         self._probe: Call | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> BreakerState:
         """Where the breaker is now."""
         with self._lock:
             return self._state(self._clock())
@@ -95,7 +95,7 @@ class CircuitBreaker:
             if not self._allows(now):
                 return Call(self) if anyway else None
             call = Call(self)
-            if self._state(now) is State.HALF_OPEN:
+            if self._state(now) is BreakerState.HALF_OPEN:
                 self._probe, self._probe_until = call, now + self._backoff.pause_s(self._opened)
             return call
 
@@ -117,9 +117,9 @@ class CircuitBreaker:
         with self._lock:
             now = self._clock()
             state = self._state(now)
-            if state is State.CLOSED:
+            if state is BreakerState.CLOSED:
                 self._failures += 1
-            if state is State.HALF_OPEN or (state is State.CLOSED and self._failures >= self._limit):
+            if state is BreakerState.HALF_OPEN or (state is BreakerState.CLOSED and self._failures >= self._limit):
                 self._open(now)
 
     def pause_left_s(self) -> float:
@@ -129,12 +129,12 @@ class CircuitBreaker:
 
     def _allows(self, now: float) -> bool:
         state = self._state(now)
-        return state is State.CLOSED or (state is State.HALF_OPEN and now >= self._probe_until)
+        return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and now >= self._probe_until)
 
-    def _state(self, now: float) -> State:
+    def _state(self, now: float) -> BreakerState:
         if self._probe_at is None:
-            return State.CLOSED
-        return State.OPEN if now < self._probe_at else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._probe_at else BreakerState.HALF_OPEN
 
     def _open(self, now: float) -> None:
         self._opened += 1

@@ -12,7 +12,7 @@ from asrq_jobs.errors import PoisonedError
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.out_of_memory import Step
 from asrq_worker.engine.process import EngineProcess
-from asrq_worker.engine.turns import Waiting
+from asrq_worker.engine.turns import WaitingChunk
 
 Tell = Callable[[], None]
 
@@ -54,10 +54,10 @@ class ChunkDone:
 
 
 @dataclass
-class Item:
+class QueuedChunk:
     """A chunk that is queued or runs. Its holder tells its future what became of it, once."""
 
-    waiting: Waiting
+    waiting: WaitingChunk
     task: ChunkTask
     future: Future[ChunkDone]
     submitted: float
@@ -102,7 +102,7 @@ class Item:
 class Running:
     """A batch in flight."""
 
-    items: list[Item]
+    items: list[QueuedChunk]
     together: int
     """The most batches that were in flight at any moment of it, itself included."""
 

@@ -20,9 +20,9 @@ from concurrent.futures import Future
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineUnavailableError, ShutdownError, StorageError
 from asrq_worker.backends.base import BackendConfig
 from asrq_worker.engine.messages import ChunkRef, Loaded
-from asrq_worker.engine.process import BatchDone, EngineProcess, Limits
+from asrq_worker.engine.process import BatchDone, EngineProcess, TimeLimits
 from asrq_worker.engine.recycling import NEVER, Recycling, plenty
-from asrq_worker.engine.state import Failures, State
+from asrq_worker.engine.state import EngineState, Failures
 from asrq_worker.process.backoff import Backoff
 from asrq_worker.process.supervisor import Supervisor
 from asrq_worker.telemetry.logs import Log
@@ -50,18 +50,18 @@ class Engine(Supervisor[EngineProcess]):
         super().__init__("engine")
         self._backend = backend
         self._config = config
-        self._limits = Limits(start_timeout_s, stall_s, slowness)
+        self._limits = TimeLimits(start_timeout_s, stall_s, slowness)
         self._recycling = recycling
         self._room_mb = room_mb
-        self.state = State.STOPPED
+        self.state = EngineState.STOPPED
         """Where the engine is in its life."""
         self.loaded: Loaded | None = None
         """Identity, capabilities and load times of what was loaded last; None before the first time."""
         self.failures = Failures()
         self.replacements: Counter[str] = Counter()
         """How often one was begun to be replaced while it served, by reason: batches, memory, out_of_memory."""
-        self.listeners: list[Callable[[State], None]] = []
-        self._told = State.STOPPED
+        self.listeners: list[Callable[[EngineState], None]] = []
+        self._told = EngineState.STOPPED
         self._replace_at = 0.0
         self._not_replaced = 0
         self._down_since = time.monotonic()
@@ -76,11 +76,11 @@ class Engine(Supervisor[EngineProcess]):
 
         def decided() -> bool:
             without_room = isinstance(self.error, StorageError)
-            return self.state is State.READY or self.final or self._closing or without_room
+            return self.state is EngineState.READY or self.final or self._closing or without_room
 
         with self.changed:
             self.changed.wait_for(decided, timeout_s)
-            if self.state is State.READY and self.loaded is not None:
+            if self.state is EngineState.READY and self.loaded is not None:
                 return self.loaded
             if self._closing:
                 raise ShutdownError("The engine is closing.")
@@ -94,7 +94,7 @@ class Engine(Supervisor[EngineProcess]):
         """
         with self.changed:
             serving = self._serving
-            if self.state is not State.READY or serving is None:
+            if self.state is not EngineState.READY or serving is None:
                 refused: Future[BatchDone] = Future()
                 refused.set_exception(EngineUnavailableError("The engine is not ready."))
                 return refused
@@ -106,7 +106,7 @@ class Engine(Supervisor[EngineProcess]):
     def renew(self, seen: EngineProcess, reason: str) -> None:
         """Put a fresh process in the place of `seen` once that has finished its batches, if it still serves."""
         with self.changed:
-            if seen is self._serving and self.state is State.READY and not self._closing:
+            if seen is self._serving and self.state is EngineState.READY and not self._closing:
                 self._retire(seen, reason)
 
     @property
@@ -133,7 +133,7 @@ class Engine(Supervisor[EngineProcess]):
     def down_s(self) -> float:
         """Seconds since the engine was last ready; 0 while it is."""
         with self.changed:
-            return 0.0 if self.state is State.READY else time.monotonic() - self._down_since
+            return 0.0 if self.state is EngineState.READY else time.monotonic() - self._down_since
 
     def memory_mb(self) -> int | None:
         """Resident memory of its processes in MiB, or None if there is none. Takes no lock."""
@@ -151,8 +151,8 @@ class Engine(Supervisor[EngineProcess]):
         """End the processes and wait until they are gone; batches in flight fail with ShutdownError."""
         super().close()
         with self.changed:
-            self._enter(State.STOPPED)
-        self._tell(State.STOPPED)
+            self._enter(EngineState.STOPPED)
+        self._tell(EngineState.STOPPED)
 
     # The processes and the part that each plays: one serves, one may be loading to follow it, some finish
 
@@ -225,7 +225,7 @@ class Engine(Supervisor[EngineProcess]):
     def _recycle(self, now: float) -> None:
         """Begin to replace the one that serves if it has served enough: beside it, if there is room for two."""
         serving = self._serving
-        if serving is None or self.state is not State.READY or len(self.processes) > 1 or now < self._replace_at:
+        if serving is None or self.state is not EngineState.READY or len(self.processes) > 1 or now < self._replace_at:
             return
         memory_mb = serving.memory_mb() if self._recycling != NEVER else 0
         reason = self._recycling.due(batches=serving.batches_done, rss_mb=memory_mb, fresh_mb=serving.fresh_mb)
@@ -264,20 +264,20 @@ class Engine(Supervisor[EngineProcess]):
         """Enter the state that follows from the process that serves."""
         serving = self._serving
         if serving is None:
-            self._enter(State.FAILED if self.error else State.LOADING)
+            self._enter(EngineState.FAILED if self.error else EngineState.LOADING)
         elif serving.reason is not None:
-            self._enter(State.FAILED)
+            self._enter(EngineState.FAILED)
         else:
-            self._enter(State.READY if serving.ready else State.LOADING)
+            self._enter(EngineState.READY if serving.ready else EngineState.LOADING)
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: EngineState) -> None:
         if state is self.state:
             return
-        if self.state is State.READY:
+        if self.state is EngineState.READY:
             self._down_since = time.monotonic()
         self.state = state
         self.changed.notify_all()
 
-    def _tell(self, state: State) -> None:
+    def _tell(self, state: EngineState) -> None:
         for listener in self.listeners:
             listener(state)

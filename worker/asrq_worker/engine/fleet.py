@@ -16,7 +16,7 @@ from asrq_worker.engine.breaker import CircuitBreaker
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.engine.scheduler import Scheduler
-from asrq_worker.engine.state import State
+from asrq_worker.engine.state import EngineState
 from asrq_worker.routing.offers import Offer
 from asrq_worker.telemetry.logs import Log
 
@@ -145,7 +145,7 @@ class Fleet:
     def _memory_mb(self, member: Member) -> int:
         """Return what an engine takes; one that loads will take what it took last time."""
         takes = member.engine.memory_mb() or 0
-        if member.engine.state is State.READY:
+        if member.engine.state is EngineState.READY:
             self._took_mb[member.name] = takes
         return max(takes, self._took_mb.get(member.name, 0))
 
@@ -183,7 +183,7 @@ class Fleet:
             self._loaded[member.name] = engine.loaded
         if engine.failures.lasting and engine.failures.last is not None:
             self._broken[member.name] = engine.failures.last
-        elif engine.state is State.READY:
+        elif engine.state is EngineState.READY:
             self._broken.pop(member.name, None)
 
     def _remove(self, member: Member) -> Member:
@@ -198,7 +198,7 @@ class Fleet:
     def ready(self, name: str) -> bool:
         """Whether the engine of a backend is loaded and warm."""
         member = self.find(name)
-        return member is not None and member.engine.state is State.READY
+        return member is not None and member.engine.state is EngineState.READY
 
     def find(self, name: str) -> Member | None:
         """Return the engine of a backend if it is here, without starting it."""

@@ -27,7 +27,7 @@ MEASURED_BATCHES = 20
 
 
 @dataclass(frozen=True)
-class Limits:
+class TimeLimits:
     """What a process may take, in seconds: `start_s` to load; for a batch `stall_s` and `slowness` times its audio.
 
     What was measured counts in place of `slowness` if it allows less.
@@ -68,7 +68,7 @@ class EngineProcess(ChildProcess):
         supervisor: Supervisor[EngineProcess],
         backend: str,
         config: BackendConfig,
-        limits: Limits,
+        limits: TimeLimits,
         *,
         on_done: Callable[[], None] = lambda: None,
     ) -> None:

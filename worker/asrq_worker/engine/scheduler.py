@@ -25,15 +25,15 @@ from asrq_jobs.errors import (
     StorageError,
 )
 from asrq_worker.backends.base import SAMPLE_RATE, WARM_UP_S, Transcript
-from asrq_worker.engine.batching import Limits, admitted, next_batch
-from asrq_worker.engine.chunks import ChunkDone, ChunkTask, Item, Running, Tell
+from asrq_worker.engine.batching import BatchLimits, admitted, next_batch
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask, QueuedChunk, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.out_of_memory import Allowance, Step, next_step
 from asrq_worker.engine.pace import Pace
 from asrq_worker.engine.process import BatchDone, EngineProcess
-from asrq_worker.engine.state import State
-from asrq_worker.engine.turns import Turns, Waiting
+from asrq_worker.engine.state import EngineState
+from asrq_worker.engine.turns import Turns, WaitingChunk
 from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
@@ -52,7 +52,7 @@ class Scheduler:
         self._max_kills = max_kills
         self._unavailable_after_s = unavailable_after_s
         self._changed = threading.Condition()
-        self._queue: dict[int, Item] = {}
+        self._queue: dict[int, QueuedChunk] = {}
         self._running: dict[int, Running] = {}
         self._batch_allowance = Allowance()
         self._parallel_allowance = Allowance()
@@ -89,7 +89,11 @@ class Scheduler:
         The future fails also with CanceledError, as soon as something else is submitted before the engine has begun.
         """
         with self._changed:
-            if self._closing or self._engine.state is not State.READY or not all(item.idle for item in self._items()):
+            if (
+                self._closing
+                or self._engine.state is not EngineState.READY
+                or not all(item.idle for item in self._items())
+            ):
                 return None
             future: Future[ChunkDone] = Future()
             future.set_running_or_notify_cancel()
@@ -99,8 +103,8 @@ class Scheduler:
     def _put(self, task: ChunkTask, future: Future[ChunkDone], *, idle: bool) -> None:
         self._number += 1
         seconds = (task.stop - task.start) / SAMPLE_RATE
-        waiting = Waiting(self._number, task.flow, task.lane, seconds, task.options, idle=idle)
-        self._queue[self._number] = Item(waiting, task, future, time.monotonic())
+        waiting = WaitingChunk(self._number, task.flow, task.lane, seconds, task.options, idle=idle)
+        self._queue[self._number] = QueuedChunk(waiting, task, future, time.monotonic())
         if not idle:
             self._turns.join(task.flow, task.lane)
         self._changed.notify_all()
@@ -136,10 +140,10 @@ class Scheduler:
             self._changed.notify_all()
         _call(settle)
 
-    def _items(self) -> list[Item]:
+    def _items(self) -> list[QueuedChunk]:
         return [*self._queue.values(), *(item for running in self._running.values() for item in running.items)]
 
-    def _wake(self, _state: State) -> None:
+    def _wake(self, _state: EngineState) -> None:
         with self._changed:
             self._changed.notify_all()
 
@@ -153,7 +157,7 @@ class Scheduler:
                 if self._closing:
                     return
                 if not settle and not chosen:
-                    down = bool(self._queue) and self._engine.state is not State.READY
+                    down = bool(self._queue) and self._engine.state is not EngineState.READY
                     self._changed.wait(_DOWN_POLL_S if down else None)
                     continue
                 number = self._begin(chosen) if chosen else 0
@@ -162,13 +166,13 @@ class Scheduler:
                 refs = [ChunkRef(i.task.path, i.task.start, i.task.stop, i.task.options) for i in chosen]
                 self._engine.submit(refs).add_done_callback(functools.partial(self._end, number))
 
-    def _choose(self) -> list[Item]:
+    def _choose(self) -> list[QueuedChunk]:
         loaded = self._engine.loaded
-        if self._engine.state is not State.READY or loaded is None:
+        if self._engine.state is not EngineState.READY or loaded is None:
             return []
         can = loaded.capabilities
         parallel = self._parallel_allowance.of(can.parallel)
-        limits = Limits(
+        limits = BatchLimits(
             max_batch=self._batch_allowance.of(can.max_batch),
             parallel=parallel,
             spare=can.spare if parallel == can.parallel else 0,
@@ -182,7 +186,7 @@ class Scheduler:
         chosen = next_batch(waiting, running, self._turns, limits)
         return [self._queue[chunk.number] for chunk in chosen]
 
-    def _begin(self, items: list[Item]) -> int:
+    def _begin(self, items: list[QueuedChunk]) -> int:
         now = time.monotonic()
         together = len(self._running) + 1
         for other in self._running.values():
@@ -200,7 +204,7 @@ class Scheduler:
         engine = self._engine
         if engine.error is not None and (engine.final or isinstance(engine.error, StorageError)):
             error: AsrqError = engine.error
-        elif engine.state is State.FAILED and engine.down_s() > self._unavailable_after_s:
+        elif engine.state is EngineState.FAILED and engine.down_s() > self._unavailable_after_s:
             because = f" ({engine.error.message})" if engine.error else ""
             error = EngineUnavailableError(
                 f"The engine did not come back within {self._unavailable_after_s:g} s{because}."
@@ -245,7 +249,9 @@ class Scheduler:
                 settle.append(item.succeed(outcome, inference_s=share, batch_size=size, idle_s=idle_s / size))
         return settle
 
-    def _step_down(self, item: Item, running: Running, error: OutOfMemoryError, process: EngineProcess) -> list[Tell]:
+    def _step_down(
+        self, item: QueuedChunk, running: Running, error: OutOfMemoryError, process: EngineProcess
+    ) -> list[Tell]:
         if item.settled:
             return []
         size, seconds = len(running.items), item.waiting.seconds
@@ -278,14 +284,14 @@ class Scheduler:
                 settle += self._again(item, error)
         return settle
 
-    def _again(self, item: Item, error: BaseException) -> list[Tell]:
+    def _again(self, item: QueuedChunk, error: BaseException) -> list[Tell]:
         """Queue a chunk once more, unless nobody waits for it."""
         if item.idle:
             return [item.fail(error)]
         self._requeue(item)
         return []
 
-    def _requeue(self, item: Item) -> None:
+    def _requeue(self, item: QueuedChunk) -> None:
         if not item.settled:
             self._queue[item.waiting.number] = item
 

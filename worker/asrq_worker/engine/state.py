@@ -11,7 +11,7 @@ from asrq_jobs.errors import AsrqError, SetupError, StorageError
 FIRST_LOAD_TRIES = 3
 
 
-class State(StrEnum):
+class EngineState(StrEnum):
     """Where the engine is in its life."""
 
     STOPPED = "stopped"

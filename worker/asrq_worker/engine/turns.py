@@ -25,7 +25,7 @@ BatchKey = tuple[str, Task, bool]
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingChunk:
     """A chunk in the queue. `number` grows in the order of arrival."""
 
     number: int
@@ -71,7 +71,7 @@ class Turns:
         """Note that a job has come, if it is not here."""
         self._flows.setdefault(flow, _Flow(self._clocks[lane]))
 
-    def give(self, batch: Sequence[Waiting], left: Collection[Waiting]) -> None:
+    def give(self, batch: Sequence[WaitingChunk], left: Collection[WaitingChunk]) -> None:
         """Note that a batch, all of one lane, was handed to the engine while `left` goes on waiting."""
         lane, given_s = batch[0].lane, sum(chunk.weight for chunk in batch)
         finish = self._flows[batch[0].flow].finish + batch[0].weight
@@ -91,13 +91,13 @@ class Turns:
         """Forget all jobs but these."""
         self._flows = {flow: job for flow, job in self._flows.items() if flow in flows}
 
-    def order(self, waiting: Collection[Waiting]) -> list[Waiting]:
+    def order(self, waiting: Collection[WaitingChunk]) -> list[WaitingChunk]:
         """Return what waits in the lane whose turn it is, first what goes first; suspects before the others."""
         first, other = (self._in_lane([chunk for chunk in waiting if chunk.lane == lane]) for lane in LANES)
         overdue = bool(other) and self._owed_s >= other[0].weight
         return other if overdue or not first else first
 
-    def _in_lane(self, waiting: Collection[Waiting]) -> list[Waiting]:
+    def _in_lane(self, waiting: Collection[WaitingChunk]) -> list[WaitingChunk]:
         finish: dict[str, float] = {}
         keys: dict[int, tuple[bool, float, int]] = {}
         for chunk in sorted(waiting, key=lambda chunk: (not chunk.suspect, chunk.number)):

@@ -27,7 +27,7 @@ from asrq_worker.http.access import Holder
 from asrq_worker.http.deltas import Deltas
 from asrq_worker.http.gateway import Gateway
 from asrq_worker.http.openai import succeeded
-from asrq_worker.http.realtime import Append, Asked, Clear, Commit, Event, LostError, Said, Update
+from asrq_worker.http.realtime import Append, Clear, Commit, Event, LostError, Said, SessionOptions, Update
 
 router = APIRouter(prefix="/v1")
 
@@ -70,7 +70,7 @@ class _Dictation:
         self._socket = socket
         self._gateway = gateway
         self._whose = whose
-        self._asked = Asked(model=socket.query_params.get("model"))
+        self._asked = SessionOptions(model=socket.query_params.get("model"))
         self._job_id = ""
         self._last = 0  # number of its last frame
         self._begun = False

@@ -28,7 +28,7 @@ _HINT = "See docs/how-to/dictate.md, over HTTP."
 Event = dict[str, Any]
 
 
-class Asked(BaseModel):
+class SessionOptions(BaseModel):
     """How the next recording is to be heard."""
 
     rate: int = RATE
@@ -81,7 +81,7 @@ class _Session(BaseModel):
     input_audio_format: Literal["pcm16"] | None = None
     input_audio_transcription: _Transcription | None = None
 
-    def asked(self, before: Asked) -> Asked:
+    def asked(self, before: SessionOptions) -> SessionOptions:
         """Return what is asked for now; what is not named stays."""
         given = self.audio.input.transcription or self.input_audio_transcription
         named = given.model_dump(exclude_unset=True) if given else {}
@@ -188,7 +188,7 @@ def _event(kind: str, **fields: Any) -> Event:
     return {"event_id": f"event_{uuid.uuid4().hex}", "type": kind, **fields}
 
 
-def session(kind: str, job_id: str, asked: Asked, last: int = 0) -> Event:
+def session(kind: str, job_id: str, asked: SessionOptions, last: int = 0) -> Event:
     """Return what tells of the session. `job_id` is that of the next recording, of which there are `last` frames."""
     transcription = asked.model_dump(exclude={"rate", "hotwords"}, exclude_none=True, exclude_defaults=True)
     if asked.hotwords:

@@ -38,7 +38,7 @@ _OURS = re.compile(rf"([A-Za-z0-9_-]{{1,64}})\.[0-9a-f]{{{_DIGITS}}}/[^/]+")
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredUpload:
     """An upload in the store; `age_s` is the time since it was written."""
 
     job_id: str
@@ -99,13 +99,13 @@ class Store:
         if self._is_folder:
             Path(begun).replace(path)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[StoredUpload]:
         """Yield what is there of ours."""
         self._files.invalidate_cache()
         for path, info in self._files.find(self._root, detail=True).items():
             inside = _OURS.fullmatch(path.removeprefix(self._root).lstrip("/"))
             if inside and (written := _written(info)) is not None:
-                yield Entry(inside[1], path, time.time() - written)
+                yield StoredUpload(inside[1], path, time.time() - written)
 
     def remove(self, path: str) -> None:
         """Remove an upload, with what was made for it alone."""
@@ -144,7 +144,7 @@ async def keep_swept(store: Store, client: AsyncClient) -> None:
                 _log.info("http.swept", removed=removed)
 
 
-async def _needed(entry: Entry, client: AsyncClient) -> bool:
+async def _needed(entry: StoredUpload, client: AsyncClient) -> bool:
     """Whether a job may still read an upload: one that failed or was canceled may be retried."""
     try:
         return (await client.state(entry.job_id)).status != "completed"

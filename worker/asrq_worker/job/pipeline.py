@@ -26,7 +26,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.live import Recording, Recordings
 from asrq_worker.audio.sound import DecodedAudio, Sound
-from asrq_worker.audio.source import LocalAudio, Source
+from asrq_worker.audio.source import Fetcher, LocalAudio
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import answer, cache, inference, transcription
@@ -59,7 +59,7 @@ class Pipeline:
         self,
         settings: Settings,
         spool: Spool,
-        source: Source,
+        source: Fetcher,
         decoders: DecoderPool,
         fleet: Fleet,
         policy: Callable[[], Policy],

@@ -12,7 +12,7 @@ from asrq_jobs.policy import Policy
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.live import Feeds, Recordings
-from asrq_worker.audio.source import Source, Uploads
+from asrq_worker.audio.source import Fetcher, Uploads
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
@@ -62,7 +62,7 @@ class Transcriber:
             budget_mb=settings.engine_memory_mb,
         )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
-        source = Source(settings, self.spool, uploads, any_path=uploads is None)
+        source = Fetcher(settings, self.spool, uploads, any_path=uploads is None)
         self._shadow = Shadow(
             self.fleet,
             compare,

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Check:
+class Requirement:
     """One thing that must hold; `message` describes it."""
 
     name: str
@@ -21,7 +21,7 @@ class Health:
     """The body of /healthz and /readyz. `state` is where the process is in its life."""
 
     state: str
-    checks: tuple[Check, ...]
+    checks: tuple[Requirement, ...]
 
     @property
     def ok(self) -> bool:
@@ -44,7 +44,7 @@ def worker_lives(state: str, *, hanging: Sequence[str], ended: Sequence[str]) ->
     return Health(
         state,
         (
-            Check("engine", not hanging, f"Hanging: {', '.join(hanging)}." if hanging else "No engine hangs."),
+            Requirement("engine", not hanging, f"Hanging: {', '.join(hanging)}." if hanging else "No engine hangs."),
             _threads_run(ended),
         ),
     )
@@ -72,9 +72,9 @@ def worker_serves(
     return Health(
         state,
         (
-            Check("state", state == "ready", f"The worker is {state}."),
-            Check("model", bool(able), model),
-            Check("storage", blocked is None, blocked or "Audio can be kept."),
+            Requirement("state", state == "ready", f"The worker is {state}."),
+            Requirement("model", bool(able), model),
+            Requirement("storage", blocked is None, blocked or "Audio can be kept."),
             _redis_answers(redis_error),
         ),
     )
@@ -88,19 +88,19 @@ def reaper_lives(
     `silent_s` is the time since its last look, or since its start; `ended` names threads that should run and do not.
     """
     ok = silent_s <= patience_s or redis_error is not None
-    return Health(state, (Check("rounds", ok, f"The last look was {silent_s:.0f} s ago."), _threads_run(ended)))
+    return Health(state, (Requirement("rounds", ok, f"The last look was {silent_s:.0f} s ago."), _threads_run(ended)))
 
 
 def reaper_serves(state: str, *, silent_s: float, patience_s: float, redis_error: str | None) -> Health:
     """Judge whether a reaper leads, or stands by to lead."""
     ok = state != "starting" and silent_s <= patience_s
     message = "It has not looked yet." if state == "starting" else f"The last look was {silent_s:.0f} s ago."
-    return Health(state, (Check("rounds", ok, message), _redis_answers(redis_error)))
+    return Health(state, (Requirement("rounds", ok, message), _redis_answers(redis_error)))
 
 
-def _threads_run(ended: Sequence[str]) -> Check:
+def _threads_run(ended: Sequence[str]) -> Requirement:
     """Judge the threads that the process cannot do without."""
-    return Check("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run.")
+    return Requirement("threads", not ended, f"Ended: {', '.join(ended)}." if ended else "All threads run.")
 
 
 def gateway_serves(redis_error: str | None) -> Health:
@@ -108,6 +108,6 @@ def gateway_serves(redis_error: str | None) -> Health:
     return Health("ready", (_redis_answers(redis_error),))
 
 
-def _redis_answers(error: str | None) -> Check:
+def _redis_answers(error: str | None) -> Requirement:
     """Judge Redis."""
-    return Check("redis", error is None, error or "Redis answers.")
+    return Requirement("redis", error is None, error or "Redis answers.")

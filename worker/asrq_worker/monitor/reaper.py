@@ -20,11 +20,11 @@ from asrq_worker.monitor.redis_probe import RedisProbe
 from asrq_worker.monitor.registry import Metrics
 from asrq_worker.process import supervision
 from asrq_worker.queue import shared_keys
-from asrq_worker.reaper.reaper import Report
+from asrq_worker.reaper.reaper import Round
 
 _Values = dict[tuple[str, ...], float]
 
-_ACTIONS = tuple(found.name for found in fields(Report) if found.name not in {"leading", "suspected"})
+_ACTIONS = tuple(found.name for found in fields(Round) if found.name not in {"leading", "suspected"})
 _REGISTRIES: dict[str, keys.Registry] = {"scheduled": "scheduled", "running": "wip", "dead": "failed"}
 """Our words for RQ's registries."""
 _COUNTED = (
@@ -80,7 +80,7 @@ class ReaperMonitor:
         metrics.read(catalogue.BACKLOG, lambda: self._estimated(lambda backlog: backlog.audio_s))
         metrics.read(catalogue.DRAIN, lambda: self._estimated(lambda backlog: backlog.drain_s))
 
-    def looked(self, report: Report) -> None:
+    def looked(self, report: Round) -> None:
         """Note a round of the reaper.
 
         Raises:

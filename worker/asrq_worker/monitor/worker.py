@@ -10,10 +10,10 @@ from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError
 from asrq_jobs.policy import Policy
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.engine.breaker import State as CircuitState
+from asrq_worker.engine.breaker import BreakerState
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.engine.out_of_memory import Step
-from asrq_worker.engine.state import State
+from asrq_worker.engine.state import EngineState
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.ending import Ending
 from asrq_worker.monitor import catalogue, health
@@ -111,7 +111,7 @@ class WorkerMonitor:
         """Whether the worker takes jobs, and can do them."""
         policy = self._policy()
         serving = [name for name in (policy.backend, policy.fallback) if name]
-        warm = {member.name for member in self._fleet.members() if member.engine.state is State.READY}
+        warm = {member.name for member in self._fleet.members() if member.engine.state is EngineState.READY}
         return health.worker_serves(
             self._state(),
             serving=serving,
@@ -143,7 +143,7 @@ class WorkerMonitor:
 
     def _engine_states(self) -> _Values:
         engines = {member.name: member.engine.state for member in self._fleet.members()}
-        return {(name, state.value): float(state is now) for name, now in engines.items() for state in State}
+        return {(name, state.value): float(state is now) for name, now in engines.items() for state in EngineState}
 
     def _counted(self, usual: Sequence[str], of: Callable[[Member], Counter[Any]]) -> _Values:
         """Read a counter by reasons; the usual ones are there at 0, so that the first increase is seen as one."""
@@ -159,7 +159,7 @@ class WorkerMonitor:
         return {(name, _last_part(what.identity.model)): what.load_s for name, what in loaded.items() if what}
 
     def _circuits(self) -> _Values:
-        return {(b.name,): float(b.breaker.state is not CircuitState.CLOSED) for b in self._fleet.members()}
+        return {(b.name,): float(b.breaker.state is not BreakerState.CLOSED) for b in self._fleet.members()}
 
 
 def _last_part(model: str) -> str:

@@ -25,7 +25,7 @@ class StartInterruptedError(BaseException):
     """A signal came while the command was still starting; it unwinds what has been started."""
 
 
-class Shutdown:
+class StopSignals:
     """Turns SIGINT and SIGTERM (on Windows also Ctrl-Break) into flags while it is entered.
 
     Until `started` is called a signal raises `StartInterruptedError` in the main thread; afterwards the first one
@@ -64,7 +64,7 @@ class Shutdown:
         else:
             os.kill(os.getpid(), signal.SIGTERM)  # which breaks the start off
 
-    def __enter__(self) -> Shutdown:
+    def __enter__(self) -> StopSignals:
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._handle)
         return self

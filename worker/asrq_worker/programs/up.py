@@ -11,7 +11,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.embedded.valkey import EmbeddedValkey
 from asrq_worker.monitor.reaper import ReaperMonitor
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.process.shutdown import StopSignals
 from asrq_worker.programs import worker
 from asrq_worker.reaper.courier import Courier
 from asrq_worker.reaper.reaper import Reaper
@@ -19,7 +19,7 @@ from asrq_worker.reaper.reaper import Reaper
 
 def run(
     settings: Settings,
-    shutdown: Shutdown,
+    shutdown: StopSignals,
     *,
     data: Path | None,
     port: int,

@@ -32,7 +32,7 @@ from asrq_worker.monitor.registry import Metrics
 from asrq_worker.monitor.server import listening
 from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process.flag import Flag
-from asrq_worker.process.shutdown import Shutdown
+from asrq_worker.process.shutdown import StopSignals
 from asrq_worker.process.supervision import wait_while_busy, within
 from asrq_worker.queue import clock, functions, shared_keys
 from asrq_worker.queue.commands import CommandListener
@@ -57,7 +57,7 @@ _FAREWELL_S = 1.0  # for the last words to Redis
 _HAND_BACK_S = 10.0  # after the grace time: for handing jobs back, Redis permitting
 
 
-class Worker:
+class WorkerProcess:
     """One worker process.
 
     `start` returns when the model is warm and the slots take jobs; `close` drains.
@@ -282,14 +282,18 @@ class Worker:
 
 
 def run(
-    settings: Settings, shutdown: Shutdown, *, ready: Callable[[], None] = lambda: None, metrics: Metrics | None = None
+    settings: Settings,
+    shutdown: StopSignals,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Run a worker until a signal or an operator ends it; `ready` is called when it takes jobs.
 
     Raises:
         QueueError, SetupError, EngineError: it cannot start.
     """
-    worker = Worker(settings, shutdown=shutdown.stop.set, metrics=metrics)
+    worker = WorkerProcess(settings, shutdown=shutdown.stop.set, metrics=metrics)
     with listening(settings, worker.monitor):
         worker.start(loaded=shutdown.started)  # once jobs are taken, a signal must not break off but drain
         try:

@@ -40,7 +40,7 @@ _EXPECTED: frozenset[str] = frozenset({"due", "renewed"})  # part of the life of
 
 
 @dataclass(frozen=True)
-class Report:
+class Round:
     """What one round did, or would do: ids of jobs, unless it says otherwise."""
 
     leading: bool
@@ -87,7 +87,7 @@ class Reaper:
         settings: Settings,
         *,
         clock: Callable[[], float] | None = None,
-        observe: Callable[[Report], None] = lambda _report: None,
+        observe: Callable[[Round], None] = lambda _report: None,
     ) -> None:
         """`observe` is told of each round when it runs by itself; `clock` is asked for the time instead of Redis."""
         self._redis = redis
@@ -134,7 +134,7 @@ class Reaper:
         if cast("bytes | None", self._redis.get(keys.LEADER)) == self._token.encode():
             self._redis.delete(keys.LEADER)
 
-    def run_once(self, *, whole: bool = False, dry_run: bool = False, now: float | None = None) -> Report:
+    def run_once(self, *, whole: bool = False, dry_run: bool = False, now: float | None = None) -> Round:
         """Look once and repair; `whole` looks at everything at once, `dry_run` only says what would be done.
 
         All of it goes by one time: `now` if Redis has told it already.
@@ -152,7 +152,7 @@ class Reaper:
         )
         if not dry_run and not self._lead():
             self._doubts.clear()  # doubts count from now on: another reaper has led meanwhile
-            return Report(leading=False, damaged=damaged)
+            return Round(leading=False, damaged=damaged)
         again = {finding.subject for finding in self._doubts if finding.kind == "reconciled"}
         seen = self._scanner.look(again, now=now, whole=whole)
         done: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ class Reaper:
             self._tidy(now)
         suspected = sorted(finding.subject for finding in self._doubts)
         found = {kind: tuple(ids) for kind, ids in done.items()}
-        return Report(True, **found, damaged=damaged, suspected=tuple(suspected))
+        return Round(True, **found, damaged=damaged, suspected=tuple(suspected))
 
     def _sure(self, found: list[Finding], now: float) -> list[Finding]:
         doubtful = {finding for finding in found if finding.kind in DOUBTFUL}
@@ -250,7 +250,7 @@ class Reaper:
             self._leases_count_from = inf  # until Redis tells the time again
             self._doubts.clear()
 
-    def _log(self, report: Report) -> None:
+    def _log(self, report: Round) -> None:
         done = {
             name: len(found)
             for name, found in vars(report).items()

@@ -12,7 +12,7 @@ from asrq_worker.reaper.snapshot import SeenJob
 
 
 @dataclass(frozen=True)
-class Part:
+class Range:
     """A part of a list, as LRANGE has it: indexes from its end."""
 
     key: str
@@ -37,7 +37,7 @@ class Walk:
         self._sought: dict[str, int] = {}  # jobs not passed yet, with the turn whose end is the proof; turns ascend
         self._lost: Set[str] = frozenset()
 
-    def parts(self, lengths: Mapping[str, int], *, whole: bool = False) -> list[Part]:
+    def parts(self, lengths: Mapping[str, int], *, whole: bool = False) -> list[Range]:
         """Decide which parts of the lists to pass now, by how long they are; with `whole` all of all."""
         if whole:
             self._next = ("", 0)
@@ -49,7 +49,7 @@ class Walk:
             if key < self._next[0] or count < 0:
                 continue
             if count > 0:
-                parts.append(Part(key, -passed - count, -passed - 1))
+                parts.append(Range(key, -passed - count, -passed - 1))
             left -= count
             if passed + count < lengths[key]:
                 self._next = (key, passed + count)

@@ -23,7 +23,7 @@ _AGAIN_S = 1.0
 _BACKOFF = Backoff(_AGAIN_S, 60.0)
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """Where audio is kept: a spool."""
 
     def check(self, room: int) -> None: ...
@@ -34,7 +34,7 @@ class Place(Protocol):
 class StorageWatch:
     """What a process knows of its spool. Thread-safe."""
 
-    def __init__(self, place: Place, *, room: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, place: Storage, *, room: int, clock: Callable[[], float] = time.monotonic) -> None:
         """`room`: bytes that have to fit for jobs to be taken; half of a file system smaller than twice that."""
         self._place = place
         self._room = room

@@ -13,7 +13,7 @@ from rich.text import Text
 from asrq_jobs.cli import failure, printing
 from asrq_jobs.cli.archive.run import Totals
 from asrq_jobs.cli.follow import News
-from asrq_jobs.cli.progress import View, after, choose, described, fitted, minutes
+from asrq_jobs.cli.progress import JobView, after, choose, described, fitted, minutes
 from asrq_jobs.display import visible
 
 _MOST_LINES = 8
@@ -35,12 +35,12 @@ def summary(totals: Totals) -> str:
     return ", ".join(parts)
 
 
-class Bars(Progress):
+class ArchiveBars(Progress):
     """A bar for all files, and below it a line for each of those in the queue, on stderr."""
 
     def __init__(self, totals: Totals) -> None:
         self._names: dict[str, str] = {}
-        self._views: dict[str, View] = {}
+        self._views: dict[str, JobView] = {}
         self._trouble = ""
         super().__init__(
             BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"),
@@ -69,7 +69,7 @@ class Bars(Progress):
         """Show that a file is on its way to the queue."""
         now = time.monotonic()
         self._names[job_id] = name
-        self._views[job_id] = View(detail="uploading", since=now, at=now)
+        self._views[job_id] = JobView(detail="uploading", since=now, at=now)
 
     def news(self, job_id: str, news: News) -> None:
         """Show what has happened to a job."""

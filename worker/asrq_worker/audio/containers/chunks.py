@@ -26,7 +26,7 @@ _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
 
 
-class Chunk(NamedTuple):
+class RiffChunk(NamedTuple):
     """What a place holds: its name, and its length in bytes, head included; None: it goes on to the end of the file."""
 
     name: bytes
@@ -42,7 +42,7 @@ class _Row:
     be left out; `closed`: what is no chunk does not belong there.
     """
 
-    read: Callable[[bytes], Chunk | None]
+    read: Callable[[bytes], RiffChunk | None]
     opening: frozenset[bytes]
     body: frozenset[bytes] | None = None
     again: frozenset[bytes] | None = None
@@ -93,83 +93,83 @@ def _big(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
-def _sized(name: bytes, size: int, head: int, *, align: int = 1) -> Chunk:
-    return Chunk(name, None if size in _UNKNOWN else head + size + -(head + size) % align)
+def _sized(name: bytes, size: int, head: int, *, align: int = 1) -> RiffChunk:
+    return RiffChunk(name, None if size in _UNKNOWN else head + size + -(head + size) % align)
 
 
-def _avi(head: bytes) -> Chunk | None:
+def _avi(head: bytes) -> RiffChunk | None:
     if head[:4] != b"RIFF" or head[8:12] not in (b"AVI ", b"AVIX"):
         return None
     return _sized(head[8:12], _little(head[4:8]), 8, align=2)
 
 
-def _aiff(head: bytes) -> Chunk | None:
+def _aiff(head: bytes) -> RiffChunk | None:
     if head[:4] != b"FORM" or head[8:12] not in (b"AIFF", b"AIFC"):
         return None
     return _sized(b"FORM", _big(head[4:8]), 8, align=2)
 
 
-def _w64(head: bytes) -> Chunk | None:
+def _w64(head: bytes) -> RiffChunk | None:
     return _sized(_W64_RIFF, _little(head[16:24]), 0, align=8) if head[:16] == _W64_RIFF else None
 
 
-def _caf(head: bytes) -> Chunk | None:
+def _caf(head: bytes) -> RiffChunk | None:
     if head[:4] == b"caff":
-        return Chunk(b"caff", 8)
+        return RiffChunk(b"caff", 8)
     if len(head) < 12 or not head[:4].isalnum():
         return None
-    return _sized(head[:4], _big(head[4:12]), 12) if head[:4] == b"data" else Chunk(head[:4], 12 + _big(head[4:12]))
+    return _sized(head[:4], _big(head[4:12]), 12) if head[:4] == b"data" else RiffChunk(head[:4], 12 + _big(head[4:12]))
 
 
-def _asf(head: bytes) -> Chunk | None:
+def _asf(head: bytes) -> RiffChunk | None:
     size = _little(head[16:24])
     if len(head) < 24 or size < 24:
         return None
     until_end = head[:16] == _ASF_DATA and size <= _ASF_NO_PACKETS
-    return Chunk(head[:16], None if until_end else size)
+    return RiffChunk(head[:16], None if until_end else size)
 
 
-def _flv(head: bytes) -> Chunk | None:
+def _flv(head: bytes) -> RiffChunk | None:
     if head[:3] == b"FLV":
-        return Chunk(b"FLV", _big(head[5:9]) + 4)
-    return Chunk(b"tag", 11 + _big(head[1:4]) + 4) if len(head) >= 4 and head[0] & 0x1F in (8, 9, 18) else None
+        return RiffChunk(b"FLV", _big(head[5:9]) + 4)
+    return RiffChunk(b"tag", 11 + _big(head[1:4]) + 4) if len(head) >= 4 and head[0] & 0x1F in (8, 9, 18) else None
 
 
-def _au(head: bytes) -> Chunk | None:
+def _au(head: bytes) -> RiffChunk | None:
     return _sized(b".snd", _big(head[8:12]), _big(head[4:8])) if head[:4] == b".snd" else None
 
 
-def _voc(head: bytes) -> Chunk | None:
+def _voc(head: bytes) -> RiffChunk | None:
     if head.startswith(_VOC):
-        return Chunk(_VOC, _little(head[20:22]))
+        return RiffChunk(_VOC, _little(head[20:22]))
     if head[:1] == b"\0":
-        return Chunk(b"end", 1)
-    return Chunk(head[:1], 4 + _little(head[1:4])) if len(head) >= 4 and head[0] <= 9 else None
+        return RiffChunk(b"end", 1)
+    return RiffChunk(head[:1], 4 + _little(head[1:4])) if len(head) >= 4 and head[0] <= 9 else None
 
 
-def _rm(head: bytes) -> Chunk | None:
+def _rm(head: bytes) -> RiffChunk | None:
     if head[:4] not in (b".RMF", b"PROP", b"MDPR", b"CONT", b"DATA", b"INDX", b"RMJE"):
         return None
     return _sized(head[:4], _big(head[4:8]), 0)
 
 
-def _mp4(head: bytes) -> Chunk | None:
+def _mp4(head: bytes) -> RiffChunk | None:
     size, name = _big(head[:4]), head[4:8]
     if len(head) < 8 or not (name.isascii() and name.decode("ascii").isprintable()):
         return None
     if size == 1:
         size = _big(head[8:16])
     if size == 0:
-        return Chunk(name, None)
-    return Chunk(name, size) if size >= 8 else None
+        return RiffChunk(name, None)
+    return RiffChunk(name, size) if size >= 8 else None
 
 
-def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], Chunk | None]:
-    frames = [Chunk(b"frame", length) for length in lengths]
+def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], RiffChunk | None]:
+    frames = [RiffChunk(b"frame", length) for length in lengths]
 
-    def read(head: bytes) -> Chunk | None:
+    def read(head: bytes) -> RiffChunk | None:
         if head.startswith(magic):
-            return Chunk(magic, len(magic))
+            return RiffChunk(magic, len(magic))
         return frames[head[0] >> 3 & 15] if not head[0] & 0x83 else None
 
     return read

@@ -12,7 +12,7 @@ from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.failures import explain
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
-from asrq_worker.backends.qwen.text import Answer, spell
+from asrq_worker.backends.qwen.text import ModelOutput, spell
 
 if TYPE_CHECKING:
     from asrq_worker.backends.qwen.model import QwenModel
@@ -44,7 +44,7 @@ class Listener:
             for chunk, answer in zip(chunks, answers, strict=True)
         ]
 
-    def _attempt(self, chunks: Sequence[Chunk]) -> list[Answer | AsrqError]:
+    def _attempt(self, chunks: Sequence[Chunk]) -> list[ModelOutput | AsrqError]:
         """Ask the model once; if it raises, ask for each chunk alone to find the guilty one."""
         if not chunks:
             return []
@@ -58,7 +58,7 @@ class Listener:
             return [answer for chunk in chunks for answer in self._attempt([chunk])]
         return [failure] * len(chunks)
 
-    def _settled(self, chunk: Chunk, heard: Answer) -> Transcript | AsrqError:
+    def _settled(self, chunk: Chunk, heard: ModelOutput) -> Transcript | AsrqError:
         looping = guards.repetition(heard.raw_text) is not None
         if (heard.cut or looping) and chunk.seconds >= SPLITTABLE_S:
             return self._split(chunk, "split_at_token_limit" if heard.cut else "split_at_repetition")

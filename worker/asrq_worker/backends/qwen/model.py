@@ -19,7 +19,7 @@ from asrq_jobs.errors import ModelInvalidError
 from asrq_jobs.languages import NAMES
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, Samples, TimedWord
 from asrq_worker.backends.qwen.files import Checkpoint
-from asrq_worker.backends.qwen.text import Answer, context, language_codes, read_answer
+from asrq_worker.backends.qwen.text import ModelOutput, context, language_codes, read_answer
 
 _SHORTEST = SAMPLE_RATE // 2  # samples; the package pads its own last piece to this, and its STFT fails on very few
 _END_IDS = (151_645, 151_643)  # as `Qwen3ASRForConditionalGeneration.generate` has them
@@ -80,7 +80,7 @@ class QwenModel:
             self._model.forced_aligner.get_supported_languages() or [NAMES[code] for code in _ALIGNED]
         )
 
-    def transcribe(self, chunks: Sequence[Chunk]) -> list[Answer]:
+    def transcribe(self, chunks: Sequence[Chunk]) -> list[ModelOutput]:
         """Transcribe a batch; a fault of one chunk is raised for all."""
         names = [chunk.options.language and NAMES[chunk.options.language] for chunk in chunks]
         answers = self._model.transcribe(

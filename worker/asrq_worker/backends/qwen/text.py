@@ -16,7 +16,7 @@ _MARKUP = re.compile(rf"<\|[^|<>]*\|>|{_TEXT_TAG}")
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelOutput:
     """What the model said of a chunk."""
 
     text: str
@@ -37,7 +37,7 @@ def context(options: ChunkOptions) -> str:
     return _MARKUP.sub(" ", "\n".join(part for part in parts if part)).strip()
 
 
-def read_answer(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> Answer:
+def read_answer(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> ModelOutput:
     """Return what the model said.
 
     Args:
@@ -49,8 +49,8 @@ def read_answer(text: str, names: str, raw: str, *, forced: bool, cut: bool) -> 
     """
     _, tag, rest = raw.partition(_TEXT_TAG)
     if not forced and cut and not tag:  # cut within the header: the package takes that for text
-        return Answer("", None, "", cut)
-    return Answer(text, language_code(names), rest if tag and not forced else raw, cut)
+        return ModelOutput("", None, "", cut)
+    return ModelOutput(text, language_code(names), rest if tag and not forced else raw, cut)
 
 
 def language_code(names: str) -> str | None:

@@ -34,7 +34,7 @@ from asrq_worker.backends.server.messages import Detail
 from asrq_worker.backends.server.options import Options, checked
 
 if TYPE_CHECKING:
-    from asrq_worker.backends.server.connection import Answer, Connection
+    from asrq_worker.backends.server.connection import Response, ServerClient
 
 SHORTEST_S = 0.1
 """OpenAI refuses less."""
@@ -55,7 +55,7 @@ class ServerBackend(Backend):
         super().__init__(config)
         self._options = checked(options.read(Options, config, backend=self.name))
         self._detail = Detail.TEXT
-        self._connection: Connection
+        self._connection: ServerClient
 
     def load(self) -> Identity:
         """Connect, and see that the server accepts our key and has the model.
@@ -71,9 +71,9 @@ class ServerBackend(Backend):
                 "The server backend needs the package httpx, which is not installed.",
                 hint=extras.hint("server"),
             )
-        from asrq_worker.backends.server.connection import Connection
+        from asrq_worker.backends.server.connection import ServerClient
 
-        connection = Connection(self._options)
+        connection = ServerClient(self._options)
         try:
             answer = connection.request("GET", _MODELS)
             if answer.status not in _NOT_OFFERED:
@@ -141,7 +141,7 @@ class ServerBackend(Backend):
             )
         return heard
 
-    def _ask(self, chunk: Chunk, detail: Detail) -> Answer:
+    def _ask(self, chunk: Chunk, detail: Detail) -> Response:
         audio, options, model = messages.wav(chunk.samples), chunk.options, self.config.model
         content = (
             messages.completion(model, audio, options)
@@ -150,7 +150,7 @@ class ServerBackend(Backend):
         )
         return self._connection.request("POST", _PATHS[self._options.api], **content)
 
-    def _read(self, answer: Answer, chunk: Chunk) -> Transcript:
+    def _read(self, answer: Response, chunk: Chunk) -> Transcript:
         self._check(answer, chunk.seconds)
         if self._options.api == "chat":
             return messages.read_completion(answer.body, chunk.options)
@@ -163,7 +163,7 @@ class ServerBackend(Backend):
                 hint=f"It has: {', '.join(known[:12]) or 'none'}. Set ASRQ_MODEL to one of them.",
             )
 
-    def _check(self, answer: Answer, seconds: float) -> None:
+    def _check(self, answer: Response, seconds: float) -> None:
         """Turn a status that no repetition will change into an error."""
         status, where = answer.status, f"The inference server {self._options.url}"
         if 200 <= status < 300:

