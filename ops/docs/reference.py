@@ -1,6 +1,6 @@
 """Generates the reference pages that follow from the code: `python ops/docs/reference.py [--check]`.
 
-Writes docs/reference/{settings,cli,errors,metrics,http}.md, the JSON Schemas of the three documents, and the list of
+Writes docs/reference/{settings,cli,errors,metrics,http,modules}.md, the JSON Schemas of the three documents, and the list of
 decisions at the end of docs/index.md. With `--check` it writes nothing and exits with 1 if a page on disk differs.
 The same code gives the same pages on every machine.
 """
@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import http_reference
+import modules_reference
 from asrq_jobs import plugins, result_warnings
 from asrq_jobs.cli import cli, exit_codes
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
@@ -101,6 +102,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "metrics.md": metrics_page(),
         "http.md": "\n".join([_GENERATED, *http_reference.page()]) + "\n",
+        "modules.md": "\n".join([_GENERATED, *modules_reference.page()]),
         "request.schema.json": schema(Request),
         "result.schema.json": schema(Result),
         "event.schema.json": schema(Event),

@@ -69,7 +69,7 @@ def test_ctrl_break_asks_to_stop_as_well(windows: None, monkeypatch: pytest.Monk
     try:
         reloaded = importlib.reload(shutdown)
         assert reloaded._SIGNALS == [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
-        with reloaded.Shutdown() as watched:
+        with reloaded.StopSignals() as watched:
             watched.started()
             signal.raise_signal(signal.SIGUSR1)
             assert watched.stop.wait(5)
