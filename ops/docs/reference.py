@@ -1,7 +1,7 @@
 """Generates the reference pages that follow from the code: `python ops/docs/reference.py [--check]`.
 
-Writes docs/reference/{settings,cli,errors,metrics,http,modules}.md, the JSON Schemas of the three documents, and the list of
-decisions at the end of docs/index.md. With `--check` it writes nothing and exits with 1 if a page on disk differs.
+Writes docs/reference/{settings,cli,errors,metrics,http,modules}.md, the JSON Schemas of the three documents, and the
+list of decisions at the end of docs/index.md. With `--check` it writes nothing and exits with 1 if a page differs.
 The same code gives the same pages on every machine.
 """
 
