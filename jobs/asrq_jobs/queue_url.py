@@ -1,4 +1,4 @@
-"""Addresses of Redis: what may stand in `ASRQ_REDIS_URL`, and what is wrong with one.
+"""Addresses of Redis: what `ASRQ_REDIS_URL` may say, and what is wrong with one.
 
 redis-py passes on what it does not know, drops what it cannot read and lets an address win over our settings. So an
 address is looked at before redis-py sees it.

@@ -45,7 +45,7 @@ def text(name: ScriptName | Literal["prelude"]) -> str:
 
 
 def source(name: ScriptName) -> str:
-    """Return the text of a script, as Redis runs it. Those of clients are whole as they stand in their files."""
+    """Return the text of a script, as Redis runs it. Those of clients are complete in their files."""
     return text(name) if name in _FLAGS else text("prelude") + text(name)
 
 

@@ -159,7 +159,7 @@ class _Cutter:
         return cuts[::-1] if said else []
 
     def _may_follow(self, first: int, index: int) -> bool:
-        """Whether an atom may stand in a cue that began before it."""
+        """Whether an atom may be part of a cue that began before it."""
         said = self._said
         if index == first:
             return True

@@ -22,7 +22,7 @@
 -- The sound of a live job, asrq:live:<id>, goes as well.
 -- The upload is asrq:blob:<sha256>, by the job's meta; asrq:uses:<sha256> names the jobs that may need it, of which those
 -- do that are there, name it, and have not finished. The entry asrq:cache:<key>, by the job's cache_key, is removed if it
--- names this job. A job that waits for a certain worker stands in the list KEYS[2] .. '@' .. its waits_for.
+-- names this job. A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
 -- Shared keys (lanes, registries) are written with pcall: one of the wrong type must not keep a job from being
 -- erased.
 -- Returns "erased", or "missing" if nothing was there.
@@ -48,7 +48,7 @@ redis.pcall('DEL', 'asrq:live:' .. id)
 for at = 5, 8 do
   found = found + (tonumber(redis.pcall('ZREM', KEYS[at], id)) or 0)
 end
-if status == 'queued' or status == 'started' then  -- one that runs may stand in its lane, too: put back as it was begun
+if status == 'queued' or status == 'started' then  -- one that runs may be in its lane, too: put back as it was begun
   redis.pcall('LREM', KEYS[2], 0, id)
   redis.pcall('LREM', KEYS[3], 0, id)
   if need then

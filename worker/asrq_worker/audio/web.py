@@ -25,7 +25,7 @@ _MOST_REDIRECTS = 5
 _MOST_ADDRESSES = 3  # of one host: each that does not answer takes the whole timeout
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429})
-_AS_GIVEN = "%/:=&?~+!$,;'@()*[]"  # quoted before, or meant as they stand
+_AS_GIVEN = "%/:=&?~+!$,;'@()*[]"  # quoted before, or meant literally
 _HEADERS = {"User-Agent": f"asrq/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 
 

@@ -103,7 +103,7 @@ class _Request(Request):
 
 
 def _given_twice(form: FormData) -> str | None:
-    """Return the name of a field that stands there again, though it is none of those that are lists."""
+    """Return the name of a field that is repeated, though it is no list."""
     names = Counter(name for name, _ in form.multi_items() if not name.endswith("[]"))
     return next((name for name, number in names.items() if number > 1), None)
 

@@ -1,5 +1,5 @@
 // Sound on its way to the gateway while it is recorded, so that its text is there while somebody speaks. Where that does
-// not work, whoever records has the whole as a file, too.
+// not work, the whole recording is kept as a file, too.
 
 import { address, key } from "./api.js";
 

@@ -1,4 +1,4 @@
-// The page: recordings come in, and stand in a list with the newest first.
+// The page: recordings come in, and are listed with the newest first.
 
 import { Problem, json, key } from "./api.js";
 import { Dictation } from "./dictation.js";

@@ -5,7 +5,7 @@ import { about, count } from "./words.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Ask how the queue stands, and show it; gives it, or null if that cannot be known now. */
+/** Ask for the state of the queue and show it; returns it, or null if it cannot be known now. */
 export async function look() {
   try {
     const queue = await json("v1/queue");

@@ -1,4 +1,4 @@
-// Where a recording stands: what its events make of it, and how that is said.
+// The state of a recording, from its events, and the words for it.
 
 import { about, clock, percent } from "./words.js";
 
@@ -45,7 +45,7 @@ export const lines = (state) =>
 
 const RUNNING = { fetch: "Fetching the audio", decode: "Reading the audio" };
 
-/** Say where it stands; `queue` is what is known of the queue. */
+/** Say its state; `queue` is what is known of the queue. */
 export function said(state, queue) {
   if (state.lost) return "Connection lost; trying again. The job goes on.";
   switch (state.phase) {
