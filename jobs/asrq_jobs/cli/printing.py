@@ -92,7 +92,7 @@ def table(
     """Print rows: without a terminal with tabs between the cells, which keep to one line each; raises as `say`.
 
     On a terminal the last column takes what room is left, and is cut there. Where that is too little, columns are left
-    out: those that are `dispensable`, the first of them first. `bold` says which rows are shown in bold. `notes` are the
+    out: those that are `dispensable`, the first of them first. `bold` says which rows are bold. `notes` are the
     beginnings of the last cells that must not be lost: each gets a line of its own where there is no room for it.
     """
     if not sys.stdout.isatty():
