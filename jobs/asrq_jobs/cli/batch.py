@@ -110,7 +110,8 @@ def batch(
 ) -> None:
     """Transcribe an archive.
 
-    SOURCE is a file, a folder, a pattern such as 'calls/**/*.wav', or a URL where the operator allows it.
+    SOURCE is a file, a folder, a pattern such as 'calls/**/*.wav', or a URL where the operator allows it. In stores
+    such as s3://, a URL that ends with a slash is a folder, and patterns work as well.
     """
     items = gather(given, manifests, tell=failure.note)
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)

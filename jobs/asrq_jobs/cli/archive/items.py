@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from asrq_jobs import sources
+from asrq_jobs.cli.archive import stores
 from asrq_jobs.errors import RequestError, UsageError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.sources import Source
@@ -28,22 +29,25 @@ class Item:
     """One file of an archive.
 
     `name` is its path within the archive, with slashes; its transcript is called after it. `options` are the fields of
-    `asrq.request/1` that a manifest gives it. One that `arrived` may go again before it is read.
+    `asrq.request/1` that a manifest gives it. One that `arrived` may go again before it is read. `version` is what a
+    store says of the content at an address.
     """
 
     name: str
     source: Source
     options: dict[str, Any] = field(default_factory=dict)
     arrived: bool = False
+    version: str = ""
 
 
 def gather(arguments: Sequence[str], manifests: Sequence[Path], *, tell: Tell) -> list[Item]:
     """Return what is named, in its order and each file once; `tell` gets a remark on what in a folder is left out.
 
     A file in a folder is called by its path from there, one that a pattern finds by its path from the part before the
-    first wildcard, and any other by its own name. Files are not opened.
+    first wildcard, and any other by its own name; in stores as well. Files are not opened.
 
     Raises:
+        ExtraMissingError: a package for a store is not installed.
         UsageError: nothing is found, a manifest cannot be read, or two files would have one name.
     """
     found: dict[str, Item] = {}
@@ -73,7 +77,10 @@ def _named(argument: str, tell: Tell) -> Iterator[Item]:
     if argument == sources.STDIN:
         raise UsageError("Standard input is no archive.", hint="Pipe one file into asrq submit - --wait.")
     if "://" in argument:
-        yield _alone(Source(url=argument))
+        if stores.is_listed(argument):
+            yield from (Item(file.name, Source(url=file.url), version=file.version) for file in stores.listed(argument))
+        else:
+            yield _alone(Source(url=argument))
     elif path.is_dir():
         yield from (named(file, path) for file in sources.media_files(path, tell))
     elif glob.has_magic(argument) and not path.exists():

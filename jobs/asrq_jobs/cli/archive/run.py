@@ -203,15 +203,14 @@ class Run:
         return self._running.setdefault(request.id, _Job(size, []))
 
     def _prepared(self, item: Item) -> _Prepared:
-        """Return the request for a file, and what tells it from others: its bytes, or its address."""
-        source = item.source
-        audio: Audio
+        """Return the request for a file, and its bytes if it is here."""
+        source, options = item.source, self._options | item.options
         if source.path is None:
-            audio, content = UrlAudio(url=source.url or ""), (source.url or "").encode()
-        else:
-            content, audio = uploads.prepare(source.path, source.name, max_mb=self._client.settings.max_audio_mb)
-            audio = uploads.by_path(source.path) if self._by_path else audio
-        return _request(audio, content, self._options | item.options), content
+            return request_of_address(item, options), b""
+        audio: Audio
+        content, audio = uploads.prepare(source.path, source.name, max_mb=self._client.settings.max_audio_mb)
+        audio = uploads.by_path(source.path) if self._by_path else audio
+        return _request(audio, content, options), content
 
     def _done(self, item: Item, job_id: str) -> bool:
         """Whether a former run has done with this content, options and format; what is wrong with a file stays so."""
@@ -290,6 +289,12 @@ class Run:
     def _count(self) -> None:
         self.totals.elapsed_s = time.monotonic() - self._began
         self._shown.counted(self.totals)
+
+
+def request_of_address(item: Item, options: dict[str, Any]) -> Request:
+    """Return the request for a file at an address: the same as long as the store says the same of it."""
+    url = item.source.url or ""
+    return _request(UrlAudio(url=url), "\0".join(filter(None, (url, item.version))).encode(), options)
 
 
 def _request(audio: Audio, content: bytes, options: dict[str, Any]) -> Request:
