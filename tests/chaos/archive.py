@@ -20,7 +20,7 @@ from support.processes import PROGRAM, Process
 from support.server import Server, valkey
 
 from asrq_jobs import Client
-from asrq_jobs.cli.archive.report import NAME
+from asrq_jobs.cli.archive.folders import REPORT
 from asrq_jobs.settings import Settings
 
 _RATE = 16_000
@@ -121,7 +121,7 @@ def _used(client: Client) -> int:
 
 
 def _wrong(files: int, out: Path) -> list[str]:
-    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / REPORT).read_text().splitlines()]
     seen = {line["source"]: line for line in lines}
     problems = [f"{len(lines)} lines for {len(seen)} files"] * (len(lines) != len(seen))
     for number in range(files):

@@ -13,7 +13,9 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing, workers
+from asrq_jobs.cli.archive import folders
 from asrq_jobs.cli.archive.arrivals import Arrivals
+from asrq_jobs.cli.archive.folders import Folder
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
@@ -77,9 +79,10 @@ def archive_options(command: Decorated) -> Decorated:
             "--output",
             "folder",
             required=True,
-            type=options.NamedPath(path_type=Path, file_okay=False),
+            type=options.NamedPath(),
             metavar="DIR",
-            help="Folder of the transcripts, which gets the tree of the sources.",
+            help="Folder of the transcripts, which gets the tree of the sources; or an address in a store, such as "
+            "s3://bucket/transcripts.",
         ),
     ):
         command = option(command)
@@ -100,7 +103,7 @@ def archive_options(command: Decorated) -> Decorated:
 def batch(
     given: tuple[str, ...],
     manifests: tuple[Path, ...],
-    folder: Path,
+    folder: str,
     form: Format,
     most: int,
     by_path: bool,
@@ -114,12 +117,12 @@ def batch(
     such as s3://, a URL that ends with a slash is a folder, and patterns work as well.
     """
     items = gather(given, manifests, tell=failure.note)
-    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)
-    with running(shown, options.given(fields), most=most, by_path=by_path) as run:
+    shown, into = choose(form, as_json=as_json, folder=None, norms=norms, several=False), folders.opened(folder)
+    with running(into, shown, options.given(fields), most=most, by_path=by_path) as run:
         run.add(items)
         while not run.idle:
             run.step()
-    _tell(run.totals, folder, as_json=as_json)
+    _tell(run.totals, into, as_json=as_json)
     failure.finish(any_failed=run.totals.failed > 0)
 
 
@@ -138,7 +141,7 @@ def batch(
 def watch(
     source: Path,
     rest_s: float,
-    folder: Path,
+    folder: str,
     form: Format,
     most: int,
     by_path: bool,
@@ -149,9 +152,9 @@ def watch(
     """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
     if not source.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Name one that is there.")
-    shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=True)
+    shown, into = choose(form, as_json=as_json, folder=None, norms=norms, several=False), folders.opened(folder)
     arrivals = Arrivals(source, rest_s)
-    with running(shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
+    with running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
         while True:
             run.add(arrivals.look())
             if run.idle:
@@ -160,23 +163,22 @@ def watch(
                 run.step(_LOOK_S)
     if not run.idle:
         failure.note(_GOES_ON)
-    _tell(run.totals, folder, as_json=as_json)
+    _tell(run.totals, into, as_json=as_json)
 
 
 @contextmanager
-def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
+def running(folder: Folder, form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
     """Make a run on the queue of the settings, which is shown while the block goes on."""
     Request.build(id="id", audio=PathAudio(path="-"), **asked)
     totals = Totals()
     bars = ArchiveBars(totals) if sys.stderr.isatty() else Lines()
-    assert form.folder is not None  # noqa: S101  # an option that must be given
-    report = Report(form.folder)
+    report = Report(folder)
     with Client(configuration.load()) as client, interruptible():
         workers.consult(client, asked)
         workers.warn_of_absence(client)
         try:
             with bars:
-                yield Run(client, report, form, totals, options=asked, by_path=by_path, most=most, shown=bars)
+                yield Run(client, report, folder, form, totals, options=asked, by_path=by_path, most=most, shown=bars)
         except (KeyboardInterrupt, QueueError):
             report.finish()
             failure.note(_GOES_ON)
@@ -184,7 +186,7 @@ def running(form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> I
         report.finish()
 
 
-def _tell(totals: Totals, folder: Path, *, as_json: bool) -> None:
+def _tell(totals: Totals, folder: Folder, *, as_json: bool) -> None:
     if as_json:
         printing.give_json(vars(totals))
         return

@@ -12,6 +12,7 @@ from support.host import Work, serving, transcribed
 from support.ledger import leftovers
 
 from asrq_jobs import Client
+from asrq_jobs.cli.archive.folders import opened
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
@@ -53,11 +54,16 @@ class Worker:
         return self.rule(request, times) or transcribed(request, text=f"{request.audio.name}, {times}")
 
 
-def run(client: Client, archive: Path, out: Path, *, most: int = 4, form: Any = "txt", **options: Any) -> Totals:
+def begun(client: Client, out: Path, *, most: int, form: Any = "txt", **options: Any) -> tuple[Run, Report]:
+    folder = opened(str(out))
+    report, shown = Report(folder), choose(form, as_json=False, folder=None, several=False)
+    run = Run(client, report, folder, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
+    return run, report
+
+
+def run(client: Client, archive: Path, out: Path, *, most: int = 4, **options: Any) -> Totals:
     items = gather([str(archive)], (), tell=print)
-    shown = choose(form, as_json=False, folder=out, several=True)
-    report = Report(out)
-    going = Run(client, report, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
+    going, report = begun(client, out, most=most, **options)
     going.add(items)
     while not going.idle:
         going.step()
@@ -182,9 +188,7 @@ def test_a_full_lane_is_waited_for(client: Client, archive: Path, out: Path, mon
 def test_the_next_run_goes_on_with_what_is_in_the_queue(client: Client, archive: Path, out: Path) -> None:
     worker = Worker()
     items = gather([str(archive)], (), tell=print)
-    shown = choose("txt", as_json=False, folder=out, several=True)
-    report = Report(out)
-    killed = Run(client, report, shown, Totals(), options={}, by_path=False, most=12, shown=Lines())
+    killed, _ = begun(client, out, most=12)
     killed.add(items)
     killed.step(0.001)
     assert len(client.jobs()) == 12

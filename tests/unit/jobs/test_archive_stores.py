@@ -61,7 +61,7 @@ def test_an_address_of_one_file_is_asked_nothing(address: str) -> None:
 
 
 def test_a_store_that_cannot_be_listed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"Cannot list nowhere://\*\*\*@bucket/: ValueError"):
+    with pytest.raises(UsageError, match=r"Cannot use nowhere://\*\*\*@bucket/: ValueError"):
         names("nowhere://me:secret@bucket/")
     with pytest.raises(UsageError, match="nothing to transcribe"):
         gather([f"memory://{uuid.uuid4().hex}/"], (), tell=print)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from asrq_jobs.cli import files
-from asrq_jobs.errors import ErrorInfo, OutputError
-
-NAME = "report.jsonl"
+from asrq_jobs.cli.archive.folders import Folder
+from asrq_jobs.errors import ErrorInfo
 
 
 class Line(BaseModel):
@@ -39,27 +37,17 @@ class Line(BaseModel):
 
 
 class Report:
-    """The report in the folder of the transcripts. Several runs may write it: each sees what the others have added."""
+    """The report in the folder of the transcripts. Several runs may write it: each sees what the others have added.
 
-    def __init__(self, folder: Path) -> None:
-        """Read what former runs have written; a line that a crash cut off is none.
+    Every method raises OutputError if the folder does not give, or take, what is needed.
+    """
 
-        Raises:
-            OutputError: it cannot be read or written.
-        """
-        self.path = folder / NAME
+    def __init__(self, folder: Folder) -> None:
+        """Read what former runs have written; a line that a crash cut off is none."""
+        self._folder = folder
         self._lines: dict[tuple[str, str], Line] = {}
         self._owners: dict[str, Line] = {}
-        self._read_of: int | None = None  # the inode of what was read…
-        self._read_to = 0  # …up to this byte
-        try:
-            with self.path.open("ab+") as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    file.write(b"" if file.read() == b"\n" else b"\n")
-        except OSError as error:
-            raise self._cannot(error) from None
-        self._read()
+        self._read(folder.news())
 
     @property
     def last(self) -> tuple[str, ...]:
@@ -68,12 +56,8 @@ class Report:
         return (line.id,) if line and line.id and line.status != "queued" else ()
 
     def get(self, source: str, form: str) -> Line | None:
-        """Return what is known of a file in a format.
-
-        Raises:
-            OutputError: the report cannot be read any more.
-        """
-        self._read()
+        """Return what is known of a file in a format."""
+        self._read(self._folder.news())
         return self._lines.get((source, form))
 
     def owner(self, output: str) -> Line | None:
@@ -81,44 +65,21 @@ class Report:
         return self._owners.get(output.casefold())
 
     def add(self, line: Line) -> None:
-        """Note what has become of a file.
-
-        Raises:
-            OutputError: the folder does not take it.
-        """
+        """Note what has become of a file."""
         self._know(line)
-        try:
-            with self.path.open(
-                "ab", buffering=0
-            ) as file:  # each time: another run may have put a tidied one in its place
-                file.write(_encoded(line))
-        except OSError as error:
-            raise self._cannot(error) from None
+        self._folder.add(_encoded(line))
 
     def finish(self) -> None:
-        """Leave one line for each file and format, the newest last.
+        """Leave one line for each file and format, the newest last."""
+        self._lines.clear()
+        self._owners.clear()
+        self._read(self._folder.everything())
+        self._folder.tidy(b"".join(map(_encoded, self._lines.values())))
 
-        Raises:
-            OutputError: the folder does not take it.
-        """
-        self._read()
-        files.put(self.path, b"".join(map(_encoded, self._lines.values())).decode())
-
-    def _read(self) -> None:
-        try:
-            with self.path.open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                if inode != self._read_of:
-                    self._read_of, self._read_to = inode, 0
-                file.seek(self._read_to)
-                for raw in file:
-                    if not raw.endswith(b"\n"):  # it is being written
-                        break
-                    self._read_to += len(raw)
-                    with suppress(ValidationError):
-                        self._know(Line.model_validate_json(raw))
-        except OSError as error:
-            raise self._cannot(error) from None
+    def _read(self, lines: Iterator[bytes]) -> None:
+        for raw in lines:
+            with suppress(ValidationError):
+                self._know(Line.model_validate_json(raw))
 
     def _know(self, line: Line) -> None:
         self._lines.pop((line.source, line.form), None)  # the newest comes last
@@ -129,16 +90,13 @@ class Report:
                 self._lines.pop((before.source, before.form), None)
             self._owners[line.output.casefold()] = line
 
-    def _cannot(self, error: OSError) -> OutputError:
-        return OutputError(f"Cannot use {self.path}: {error.strerror}.", hint="Make room, or name another --output.")
-
 
 def _encoded(line: Line) -> bytes:
     document = line.model_dump(mode="json", exclude_defaults=True)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def free_output(report: Report, folder: Path, name: str, extension: str) -> str:
+def free_output(report: Report, folder: Folder, name: str, extension: str) -> str:
     """Return where a file's transcript goes: a path in the folder, with slashes, that belongs to no other file.
 
     That is the name with its ending replaced; where this is taken, by another file's transcript, by what was there
@@ -152,19 +110,16 @@ def free_output(report: Report, folder: Path, name: str, extension: str) -> str:
         stem = files.stem(bare) if number == 1 else bare
         output = place + files.numbered(stem, max(1, number - 1), extension)
         owner = report.owner(output)
-        if not os.path.lexists(folder / output) and (owner is None or owner.source == name):
+        if not folder.has(output) and (owner is None or owner.source == name):
             return output
-        if owner is not None and owner.source == name and _is_as_written(folder / output, owner):
+        if owner is not None and owner.source == name and _is_as_written(folder, output, owner):
             return output
 
 
-def _is_as_written(path: Path, line: Line) -> bool:
-    try:
-        return line.sha256 in {None, hashlib.sha256(path.read_bytes()).hexdigest()}
-    except OSError:
-        return False
+def _is_as_written(folder: Folder, output: str, line: Line) -> bool:
+    return (found := folder.digest(output)) is not None and line.sha256 in {None, found}
 
 
 def digest(text: str) -> str:
-    """Return what tells a transcript, as `files.put` writes it, from what somebody has made of it."""
+    """Return what tells a transcript, as folders hold it, from what somebody has made of it."""
     return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from asrq_jobs import formats, uploads
-from asrq_jobs.cli import failure, files
+from asrq_jobs.cli import failure
+from asrq_jobs.cli.archive.folders import Folder
 from asrq_jobs.cli.archive.items import Item
 from asrq_jobs.cli.archive.report import Line, Report, digest, free_output
 from asrq_jobs.cli.follow import Condition, Following, News
@@ -98,6 +99,7 @@ class Run:
         self,
         client: Client,
         report: Report,
+        folder: Folder,
         form: Form,
         totals: Totals,
         *,
@@ -106,9 +108,8 @@ class Run:
         most: int,
         shown: Shown,
     ) -> None:
-        """`most` files are in the queue at a time, with no more than 256 MiB, or a single one; `form` has a folder."""
-        assert form.folder is not None  # noqa: S101  # as said
-        self._client, self._report, self._form, self._folder = client, report, form, form.folder
+        """`most` files are in the queue at a time, with no more than 256 MiB, or a single one."""
+        self._client, self._report, self._form, self._folder = client, report, form, folder
         self._options, self._by_path, self._most, self._shown = options, by_path, most, shown
         self._kind = " ".join([form.form, *of_norms(form.norms)])
         self._following = Following(client)
@@ -217,7 +218,7 @@ class Run:
         line = self._report.get(item.name, self._kind)
         if line is None or line.id != job_id:
             return False
-        if line.status == "completed" and line.output and (self._folder / line.output).is_file():
+        if line.status == "completed" and line.output and self._folder.has(line.output):
             self.totals.skipped += 1
         elif line.error and isinstance(from_info(line.error), AudioError):
             self._fail(item, Result(id=job_id, status="failed", error=line.error))
@@ -258,7 +259,7 @@ class Run:
         written: str | None = None
         if result.status == "completed":
             text = formats.render(result, self._form.form, self._form.norms)
-            files.put(self._folder / output, text)
+            self._folder.put(output, text)
             written = digest(text)
             self.totals.completed += 1
             self.totals.audio_s += result.duration or 0.0

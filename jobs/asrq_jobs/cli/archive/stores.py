@@ -1,4 +1,4 @@
-"""Archives in stores such as S3: what is below an address, asked through fsspec."""
+"""Stores such as S3, through fsspec: what is below an address."""
 
 from __future__ import annotations
 
@@ -32,6 +32,28 @@ def is_listed(address: str) -> bool:
     return scheme.lower() not in _WEB and (rest.endswith("/") or any(sign in rest for sign in _WILDCARDS))
 
 
+def opened(address: str) -> tuple[Any, str]:
+    """Return fsspec's file system for an address, and the path of the address in it.
+
+    Raises:
+        ExtraMissingError: a package for the scheme is not installed.
+        UsageError: the address has no meaning, or the store does not let us in.
+    """
+    scheme = address.partition("://")[0]
+    try:
+        import fsspec
+
+        files, path = fsspec.url_to_fs(address)
+    except ImportError as error:
+        raise ExtraMissingError(
+            f"Addresses of the scheme {scheme} need a package: {error}.",
+            hint="Install fsspec and the package for the scheme beside asrq, such as s3fs for s3://….",
+        ) from None
+    except Exception as error:  # each file system raises errors of its own library
+        raise _cannot("use", address, error) from error
+    return files, str(path)
+
+
 def listed(address: str) -> Iterator[Stored]:
     """Yield the audio and video files of a folder, or the files that a pattern finds, sorted; hidden ones are left out.
 
@@ -39,30 +61,26 @@ def listed(address: str) -> Iterator[Stored]:
         ExtraMissingError: a package for the scheme is not installed.
         UsageError: the store does not answer, or not us.
     """
-    scheme = address.partition("://")[0]
     base = _before_wildcards(address)
+    files, root = opened(base)
     try:
-        import fsspec
-
-        files, root = fsspec.url_to_fs(base)
         if base == address:
             found = files.find(root, detail=True)
         else:
             found = files.glob(root.rstrip("/") + "/" + address.removeprefix(base), detail=True)
-    except ImportError as error:
-        raise ExtraMissingError(
-            f"Addresses of the scheme {scheme} need a package: {error}.",
-            hint="Install fsspec and the package for the scheme beside asrq, such as s3fs for s3://….",
-        ) from None
     except Exception as error:  # each file system raises errors of its own library
-        raise UsageError(
-            f"Cannot list {redacted_url(address)}: {type(error).__name__}: {redacted(str(error))}.",
-            hint="Check the address and the credentials; they are those that fsspec's package for the scheme takes.",
-        ) from error
+        raise _cannot("list", address, error) from error
     for path, info in sorted(found.items()):
         name = path.removeprefix(root.rstrip("/")).lstrip("/")
         if info.get("type") == "file" and _is_taken(name, any_ending=base != address):
             yield Stored(name, f"{base}{name}", _version(info))
+
+
+def _cannot(do: str, address: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"Cannot {do} {redacted_url(address)}: {type(error).__name__}: {redacted(str(error))}.",
+        hint="Check the address and the credentials; they are those that fsspec's package for the scheme takes.",
+    )
 
 
 def _is_taken(name: str, *, any_ending: bool) -> bool:
