@@ -36,6 +36,7 @@ class Event(BaseModel):
     text: str | None = None
     stable: int | None = None
     until: float | None = None
+    channel: int | None = None
     delay_s: float | None = None
     step: str | None = None
     fallback_from: str | None = None

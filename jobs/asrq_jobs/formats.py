@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from asrq_jobs import languages
@@ -35,17 +36,18 @@ def extension(form: Format) -> str:
 def render(result: Result, form: Format, norms: Norms = NORMS) -> str:
     """Return the whole file in a format; every line ends with a newline, no transcript is still a valid file.
 
-    `norms` are for subtitles (srt, vtt).
+    `norms` are for subtitles (srt, vtt). Where each channel was heard for itself, its number precedes what is said on
+    it, in brackets, or in WebVTT as its voice; and subtitles of different channels may be shown at the same time.
     """
     match form:
         case "json" | "verbose_json":
             return json.dumps(document(result, form), ensure_ascii=False, indent=2) + "\n"
         case "txt":
-            return _lines(cleaned(segment.text) for segment in _segments(result))
+            return _lines(_text(segment) for segment in _segments(result))
         case "srt":
-            return _srt(cues(_segments(result), result.duration, norms))
+            return _srt(_cues(result, norms))
         case "vtt":
-            return _vtt(cues(_segments(result), result.duration, norms))
+            return _vtt(_cues(result, norms))
         case "tsv":
             return _tsv(result)
 
@@ -74,21 +76,37 @@ def _only(items: list[dict[str, Any]] | None, names: tuple[str, ...]) -> list[di
     return items and [{name: item[name] for name in names} for item in items]
 
 
-def _srt(found: Iterable[Cue]) -> str:
+def _cues(result: Result, norms: Norms) -> list[tuple[int | None, Cue]]:
+    """Return the subtitles in order of time, each with its channel."""
+    segments = _segments(result)
+    found: list[tuple[int | None, Cue]] = []
+    for channel in dict.fromkeys(segment.channel for segment in segments):
+        beside = replace(norms, line_chars=norms.line_chars - len(_mark(channel)))
+        said = [segment for segment in segments if segment.channel == channel]
+        found += [(channel, cue) for cue in cues(said, result.duration, beside)]
+    return sorted(found, key=lambda each: each[1].start_ms)
+
+
+def _srt(found: Iterable[tuple[int | None, Cue]]) -> str:
     blocks = (
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{_text(cue).replace('-->', '->')}\n"
-        for number, cue in enumerate(found, start=1)
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
+        f"{_mark(channel)}{_shown(cue).replace('-->', '->')}\n"
+        for number, (channel, cue) in enumerate(found, start=1)
     )
     return "\n".join(blocks)
 
 
-def _vtt(found: Iterable[Cue]) -> str:
-    blocks = (f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escape(_text(cue))}\n" for cue in found)
+def _vtt(found: Iterable[tuple[int | None, Cue]]) -> str:
+    blocks = (
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
+        f"{'' if channel is None else f'<v {channel}>'}{_escape(_shown(cue))}\n"
+        for channel, cue in found
+    )
     return "\n".join(["WEBVTT\n", *blocks])
 
 
 def _tsv(result: Result) -> str:
-    rows = (f"{_ms(segment.start)}\t{_ms(segment.end)}\t{cleaned(segment.text)}" for segment in _segments(result))
+    rows = (f"{_ms(segment.start)}\t{_ms(segment.end)}\t{_text(segment)}" for segment in _segments(result))
     return _lines(["start\tend\ttext", *rows])
 
 
@@ -100,7 +118,15 @@ def _segments(result: Result) -> tuple[Segment, ...]:
     return tuple(segment for segment in segments if segment.text.strip())
 
 
-def _text(cue: Cue) -> str:
+def _mark(channel: int | None) -> str:
+    return "" if channel is None else f"[{channel}] "
+
+
+def _text(segment: Segment) -> str:
+    return _mark(segment.channel) + cleaned(segment.text)
+
+
+def _shown(cue: Cue) -> str:
     return "\n".join(cue.lines)
 
 

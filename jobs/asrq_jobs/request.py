@@ -18,6 +18,7 @@ JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 Lane = Literal["interactive", "batch"]
 LANES: tuple[Lane, ...] = ("interactive", "batch")
 Task = Literal["transcribe", "translate"]
+Channels = Literal["mix", "separate"]
 Encoding = Literal["pcm_s16le", "pcm_f32le"]
 WIDTHS: Final[Mapping[Encoding, int]] = {"pcm_s16le": 2, "pcm_f32le": 4}
 """Bytes of a sample of one channel."""
@@ -120,6 +121,10 @@ class Request(_Document):
         le=1000,
         description="Number of the audio track, from 1; null: the default one, or the first in which somebody speaks.",
     )
+    channels: Channels = Field(
+        default="mix",
+        description="separate hears each of two channels for itself: segments and words say which it was.",
+    )
     word_timestamps: bool = False
     prompt: str | None = Field(default=None, max_length=4000, description="Text that precedes the speech.")
     hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
@@ -166,6 +171,13 @@ class Request(_Document):
         size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
         if size > _METADATA_BYTES:
             raise ValueError(f"must have at most {_METADATA_BYTES} bytes as JSON, and has {size}")
+        return value
+
+    @field_validator("channels")
+    @classmethod
+    def _stored(cls, value: Channels, fields: ValidationInfo) -> Channels:
+        if value != "mix" and isinstance(fields.data.get("audio"), LiveAudio):
+            raise ValueError("must be mix where the audio is live")
         return value
 
     @field_validator("language")

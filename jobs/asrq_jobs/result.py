@@ -29,6 +29,7 @@ class Word(_Document):
     start: float
     end: float
     probability: float | None = None
+    channel: int | None = Field(default=None, description="As that of its segment.")
 
 
 class Segment(_Document):
@@ -47,6 +48,9 @@ class Segment(_Document):
     decoding: Literal["greedy", "beam"] | None = Field(default=None, description="The search that found the text.")
     language: str | None = Field(default=None, description="Asked for, or found: it may change within a recording.")
     words: tuple[Word, ...] | None = None
+    channel: int | None = Field(
+        default=None, description="From 1, where each channel was heard for itself; null where the sound was one."
+    )
 
 
 class AudioInfo(_Document):

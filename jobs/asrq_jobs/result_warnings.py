@@ -6,6 +6,7 @@ MEANINGS: dict[str, str] = {
     "truncated_media": "the file was cut off, so part of the text is missing",
     "corrupt_media": "parts of the file are damaged and were left out",
     "other_tracks": "the file has other audio tracks, which were not transcribed: the option track chooses one",
+    "channels_alike": "both channels hold the same, so there is one text for them",
     "non_finite_samples": "some samples are not numbers and were taken for silence",
     "live_interrupted": "the recording broke off: nothing more came, so this is what had come",
     "no_speech": "no speech was found in it, or in a part of it",

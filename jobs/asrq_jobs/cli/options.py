@@ -12,7 +12,7 @@ import click
 
 from asrq_jobs.errors import UsageError
 from asrq_jobs.formats import FORMATS
-from asrq_jobs.request import LANES, Request, Task
+from asrq_jobs.request import LANES, Channels, Request, Task
 from asrq_jobs.subtitles import NORMS, Norms
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -156,6 +156,11 @@ def speech_options(command: Decorated) -> Decorated:
             metavar="N",
             help="Number of the audio track, from 1; default: the one that the file marks as the default, or the first "
             "in which somebody speaks.",
+        ),
+        click.option(
+            "--channels",
+            type=click.Choice(get_args(Channels)),
+            help="separate hears each of two channels for itself, as of calls; default: mix.",
         ),
         click.option("--word-timestamps", is_flag=True, help="Times of each word."),
         click.option(

@@ -22,6 +22,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── AudioEmptyError          audio_empty
     │   ├── AudioUnreadableError     audio_unreadable
     │   ├── NoAudioStreamError       no_audio_stream
+    │   ├── TooManyChannelsError     too_many_channels
     │   ├── AudioTooLargeError       audio_too_large
     │   ├── AudioTooLongError        audio_too_long
     │   └── AudioMismatchError       audio_mismatch
@@ -85,6 +86,7 @@ from asrq_jobs.errors.audio import (
     FetchError,
     NoAudioStreamError,
     PathNotAllowedError,
+    TooManyChannelsError,
     UrlNotAllowedError,
 )
 from asrq_jobs.errors.base import AsrqError, ErrorInfo, Stage
@@ -212,6 +214,7 @@ __all__ = [
     "Stage",
     "StorageError",
     "TooFastError",
+    "TooManyChannelsError",
     "UnauthorizedError",
     "UnknownLanguageError",
     "UnsupportedOptionError",

@@ -66,6 +66,13 @@ class NoAudioStreamError(AudioError):
     default_hint = "Send a file with sound; a video is fine if it has an audio track."
 
 
+class TooManyChannelsError(AudioError):
+    """The channels were to be heard apart, and there are more than two."""
+
+    code = "too_many_channels"
+    default_hint = "Ask for the mix, or write the channels to files of two."
+
+
 class AudioTooLargeError(AudioError):
     """The file has more bytes than the operator allows."""
 

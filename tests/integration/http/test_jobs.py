@@ -36,6 +36,12 @@ def test_a_job_from_its_submission_to_its_result(http: httpx.Client, scripted: S
     assert error(http.get(f"{where}/result", params={"format": "doc"}), 400)["param"] == "format"
 
 
+def test_how_channels_are_heard(http: httpx.Client, scripted: ScriptedWorker) -> None:
+    assert http.post("/v1/jobs", data={"channels": "separate"}, files=FILES).status_code == 202
+    assert scripted.take().request.channels == "separate"
+    assert error(http.post("/v1/jobs", data={"channels": "left"}, files=FILES), 400)["param"] == "channels"
+
+
 def test_a_url_in_json(http: httpx.Client, client: Client) -> None:
     order = {"url": "https://host/talk.mp3", "task": "translate"}
     answer = http.post("/v1/jobs", json=order, headers={"Idempotency-Key": "mine"})

@@ -15,7 +15,7 @@ from integration.job.journals import Notes
 from asrq_jobs.atoms import joined
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
 from asrq_jobs.request import PathAudio, Request
-from asrq_worker.audio.sound import DecodedAudio
+from asrq_worker.audio.sound import Channel, DecodedAudio
 from asrq_worker.audio.split import Piece
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, ChunkOptions, Transcript
 from asrq_worker.engine.engine import Engine
@@ -23,7 +23,8 @@ from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.http.deltas import Deltas
 from asrq_worker.job import checkpoints, inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import Hearing, InferenceJob
+from asrq_worker.job.progress import Progress
 from asrq_worker.job.transcription import Transcription
 
 SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
@@ -198,15 +199,48 @@ def test_what_was_heard_early_and_is_no_piece_after_all_is_not_heard_twice(
     request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
     options = ChunkOptions(language="en", prompt=prompt)
     job, loaded = InferenceJob(request, JobControl(), Notes()), member.engine.wait_ready(120)
-    hearing = inference._Hearing(job, decoded, member, loaded, options)
+    hearing = Hearing(job, decoded, member, loaded, options, flow="flow", progress=Progress())
     places = [(0.5, 9.0), (0.5, 19.0), (19.6, 26.0)]
     first, whole, rest = (Piece(round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE)) for start, stop in places)
     hearing.begin_early([first, whole])
-    inference._hear_out(hearing, job.control, member, stand_in=False)
+    inference._hear_out([hearing], job, member, stand_in=False)
     hearing.begin_early([first, whole, Piece(whole.start, rest.stop)])
     for _ in hearing.rounds([whole, rest]):
-        inference._hear_out(hearing, job.control, member, stand_in=False)
+        inference._hear_out([hearing], job, member, stand_in=False)
     covered = sorted((piece.start, piece.stop) for piece in hearing.done)
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(covered))
     assert (covered[0][0], covered[-1][1]) == (whole.start, rest.stop)
     assert (covered == [(whole.start, whole.stop), (rest.start, rest.stop)]) == (prompt is None)
+
+
+def test_channels_are_heard_together_and_told_apart(member: Member, decoded: DecodedAudio, tmp_path: Path) -> None:
+    loud = decoded.read(0, decoded.samples) * 2
+    loud.tofile(tmp_path / "b.f32")
+    late = tuple((start + SAMPLE_RATE, stop + SAMPLE_RATE) for start, stop in decoded.spans[:3])
+    files = (decoded.path, tmp_path / "b.f32")
+    sides = (Channel(files[0], len(loud), decoded.spans, 1), Channel(files[1], len(loud), late, 2))
+    call = replace(decoded, apart=sides, files=files)
+    notes = Notes()
+    heard = hear(member, call, notes)
+    assert [(chunk.channel, chunk.start, chunk.end) for chunk in heard.chunks] == [
+        (1, 0.5, 26.0),
+        (2, 1.5, 27.0),
+        (1, 40.0, 44.0),
+    ]
+    assert len({chunk.transcript.text for chunk in heard.chunks}) == 3
+    alone = [hear(member, replace(decoded, path=side.path, spans=side.spans), Notes()) for side in sides]
+    for number, channel in enumerate(alone, 1):
+        assert [each.transcript for each in channel.chunks] == [
+            each.transcript for each in heard.chunks if each.channel == number
+        ]
+    chunks = [event for event in notes.events if event.type == "chunk"]
+    assert sorted((event.start, event.channel) for event in chunks) == [(0.5, 1), (1.5, 2), (40.0, 1)]
+    for told, later in itertools.combinations(chunks, 2):
+        assert (told.until or 0) <= (later.start or 0), "of both channels"
+    fractions = [event.fraction for event in notes.events if event.fraction is not None]
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert fractions == sorted(fractions)
+    again = hear(member, call, Notes(notes.saved))
+    assert (again.chunks, again.work) == (heard.chunks, ())
+    swapped = replace(call, apart=(replace(sides[0], path=files[1]), replace(sides[1], path=files[0])))
+    assert len(hear(member, swapped, Notes(notes.saved)).work) == 3, "what is kept of a channel is no other's"

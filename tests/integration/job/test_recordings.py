@@ -18,7 +18,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.transcription import Transcription
 from asrq_worker.storage.spool import Spool
 

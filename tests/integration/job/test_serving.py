@@ -36,7 +36,7 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.journal import Journal
 from asrq_worker.job.pipeline import Pipeline
 from asrq_worker.job.shadow import Shadow, _Nowhere

@@ -14,7 +14,7 @@ HEARD: dict[str, Any] = {"sha256": "0" * 64, "fingerprint": "f", "chunk_s": 28.0
 
 OF_MATTER = {
     "task": "translate", "language": "ru", "languages": ("en", "ru"), "backend": "fake", "model": "m", "track": 2,
-    "word_timestamps": True, "prompt": "Grafana", "hotwords": ("Valkey",),
+    "channels": "separate", "word_timestamps": True, "prompt": "Grafana", "hotwords": ("Valkey",),
 }  # fmt: skip
 OF_NO_MATTER = {
     "id": "b", "lane": "interactive", "audio": PathAudio(path="/b.wav"), "timeout_s": 9, "queue_ttl_s": 9,

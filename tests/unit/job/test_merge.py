@@ -125,3 +125,20 @@ def test_rounding_moves_no_end_past_the_end_of_the_audio() -> None:
     chunks = [ChunkTranscript(2.0006, seconds, Transcript("a", "en", segments=(segment,)))]
     merged = merge(chunks, word_timestamps=True)
     assert merged.segments[0].end == merged.words[0].end == round(seconds, 3)
+
+
+def test_what_is_said_on_several_channels_comes_in_the_order_in_which_it_begins() -> None:
+    def said(text: str, start: float, end: float) -> TimedSegment:
+        return TimedSegment(start, end, text, words=(TimedWord(text, start, end),))
+
+    question = Transcript(" Who? When?", "en", segments=(said(" Who?", 0.0, 1.0), said(" When?", 4.0, 5.0)))
+    answer = Transcript(" Me. Now.", "en", segments=(said(" Me.", 0.5, 1.5), said(" Now.", 4.0, 5.0)))
+    merged = merge([ChunkTranscript(0, 6, question, 1), ChunkTranscript(1, 7, answer, 2)], word_timestamps=True)
+    assert [(s.id, s.channel, s.start, s.text) for s in merged.segments] == [
+        (0, 1, 0.0, " Who?"),
+        (1, 2, 1.5, " Me."),
+        (2, 1, 4.0, " When?"),
+        (3, 2, 5.0, " Now."),
+    ]
+    assert [(w.channel, w.word) for w in merged.words] == [(s.channel, s.text) for s in merged.segments]
+    assert merged.text == "Who? Me. When? Now."

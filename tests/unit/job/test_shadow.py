@@ -21,7 +21,7 @@ from asrq_worker.engine.fleet import Fleet
 from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import transcription
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, word_error_rate
 from asrq_worker.job.transcription import Transcription
 

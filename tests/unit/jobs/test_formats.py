@@ -8,6 +8,7 @@ import pytest
 
 from asrq_jobs.formats import FORMATS, Format, document, extension, render
 from asrq_jobs.result import Result, Segment, Word
+from asrq_jobs.subtitles import Norms
 
 
 def result(*segments: Segment, **fields: object) -> Result:
@@ -122,3 +123,32 @@ def test_every_format_has_a_file_name_ending() -> None:
     assert {form: extension(form) for form in FORMATS} == {
         "json": ".json", "verbose_json": ".json", "txt": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv"
     }  # fmt: skip
+
+
+CALL = result(
+    segment("Good morning, this is the workshop of Smith and Sons.", 0.0, 3.5).model_copy(update={"channel": 1}),
+    segment("Is <my> bicycle ready?", 3.0, 5.0).model_copy(update={"channel": 2}),
+)
+
+
+def test_files_say_on_which_channel_it_was() -> None:
+    assert (
+        render(CALL, "txt") == "[1] Good morning, this is the workshop of Smith and Sons.\n[2] Is <my> bicycle ready?\n"
+    )
+    assert render(CALL, "tsv").splitlines()[2] == "3000\t5000\t[2] Is <my> bicycle ready?"
+    assert render(CALL, "srt") == (
+        "1\n00:00:00,000 --> 00:00:03,500\n[1] Good morning, this is the\nworkshop of Smith and Sons.\n\n"
+        "2\n00:00:03,000 --> 00:00:05,000\n[2] Is <my> bicycle ready?\n"
+    )
+    assert render(CALL, "vtt").splitlines()[3:] == [
+        "<v 1>Good morning, this is the",
+        "workshop of Smith and Sons.",
+        "",
+        "00:00:03.000 --> 00:00:05.000",
+        "<v 2>Is &lt;my&gt; bicycle ready?",
+    ]
+
+
+def test_the_channel_is_within_the_width_of_a_line() -> None:
+    lines = render(CALL, "srt", Norms(line_chars=20)).splitlines()
+    assert max(len(line) for line in lines if "-->" not in line) <= 20

@@ -2,14 +2,16 @@
 
 Started as `python -m asrq_worker.audio.decode_child`; JSON lines over pipes (process/serve.py).
 
-    in    {"op":"decode","track","max_s","memory_mb","cpu_s","cpu_share"}, with two open files
-          (process/handover.py): the media, the output
+    in    {"op":"decode","track","apart","max_s","memory_mb","cpu_s","cpu_share"}, with two open files
+          (process/handover.py): the media, the output; with a third one if `apart`, for the second channel
           {"op":"live","encoding","sample_rate","channels","max_s","memory_mb","cpu_s","cpu_share"}, with two open
           files: raw sound that is being recorded, the output
           {"op":"more","bytes","end"}             the length of the raw sound by now, and whether that is all
     out   {"op":"ready","confined"}               once, when everything is loaded
           {"op":"progress","seconds"}             audio decoded so far; at least each second while work goes on
-          {"op":"done","samples","spans","vad_s","container","codec","sample_rate","channels","track","tracks","warnings"}
+          {"op":"done","samples","spans","heard","vad_s","container","codec","sample_rate","channels","track","tracks",
+           "warnings"}                            `spans` of each output, of which those are to be heard that `heard`
+                                                  names, from 0
           {"op":"done"}                           to live
           {"op":"done","samples","spans","until"} to more: the speech that will not change, and where at the earliest
                                                   other speech begins
@@ -39,6 +41,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, DecoderCrashedError, ExtraMissingError
 from asrq_worker.audio import tracks
+from asrq_worker.audio.apart import Apart
 from asrq_worker.audio.confinement import confine
 from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
@@ -73,30 +76,33 @@ def make_handler(send: Send) -> Handle:
     speech.warm_up()
     media.warm_up()
 
-    def decode(message: Message, source: BinaryIO, out: BinaryIO) -> None:
+    def decode(message: Message, source: BinaryIO, outs: list[BinaryIO]) -> None:
         work = Work(os.fstat(source.fileno()).st_size)
         processor = _Processor(message["cpu_s"], message["cpu_share"])
         progress = _Progress(send, lambda: processor.allow(work.seconds))
 
         def hear(choose: tracks.Choose) -> _Heard:
-            with writing():
-                out.seek(0)
-                out.truncate()
+            _empty(outs)
+            channels = Apart([partial(_write, out) for out in outs])
             decoded = media.decode(
                 source,
                 choose=choose,
                 work=work,
                 longest_s=message["max_s"],
-                write=partial(_write, out),
+                write=channels.write if message["apart"] else partial(_write, outs[0]),
                 on_progress=progress.at,
+                apart=message["apart"],
             )
+            heard, alike = channels.heard()
+            decoded.warnings.extend(["channels_alike"] * alike)
             began = time.perf_counter()
             with writing():
-                spans = speech.find(out, decoded.samples, on_block=progress.tick)
-            return _Heard(decoded, spans, time.perf_counter() - began)
+                find = partial(speech.find, samples=decoded.samples, on_block=progress.tick)
+                spans = [find(out) if at in heard else [] for at, out in enumerate(outs)]
+            return _Heard(decoded, spans, heard, time.perf_counter() - began)
 
         heard, others = tracks.listen(message["track"], hear)
-        done = {"op": "done", "spans": heard.spans, "vad_s": heard.vad_s} | asdict(heard.media)
+        done = {"op": "done", "spans": heard.each, "heard": heard.channels, "vad_s": heard.vad_s} | asdict(heard.media)
         send(done | {"warnings": [*heard.media.warnings, *(["other_tracks"] if others else [])]})
 
     live = _Live(send, growing.Growing)
@@ -109,8 +115,8 @@ def make_handler(send: Send) -> Handle:
                 case "more":
                     live.more(message)
                 case _:
-                    with _files_of(message) as (source, out):
-                        decode(message, source, out)
+                    with _files_of(message) as (source, *outs):
+                        decode(message, source, outs)
         except AsrqError as error:
             send({"op": "error", "error": error.info().model_dump()})
         except MemoryError:
@@ -130,11 +136,17 @@ def make_handler(send: Send) -> Handle:
 
 @dataclass(frozen=True)
 class _Heard:
-    """What was decoded, the spans of speech in it, in samples, and how long it took to find them."""
+    """What was decoded, the spans of speech in each output, in samples, which of these are to be heard, and how long it
+    took to find the speech."""
 
     media: Media
-    spans: list[tuple[int, int]]
+    each: list[list[tuple[int, int]]]
+    channels: list[int]
     vad_s: float
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        return [span for spans in self.each for span in spans]
 
 
 class _Live:
@@ -178,12 +190,22 @@ class _Live:
         self._opened.close()
 
 
+def _empty(outs: list[BinaryIO]) -> None:
+    with writing():
+        for out in outs:
+            out.seek(0)
+            out.truncate()
+
+
 @contextmanager
-def _files_of(message: Message) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    given, to_fill = taken(message, (os.O_RDONLY, os.O_RDWR))
+def _files_of(message: Message) -> Iterator[list[BinaryIO]]:
+    """Give the media, and then the outputs."""
+    modes = [os.O_RDONLY, os.O_RDWR, *([os.O_RDWR] if message.get("apart") else [])]
+    given, *to_fill = taken(message, modes)
     _limit(message["memory_mb"] << 20, int(message["max_s"] * SAMPLE_RATE) * 4 + _SLACK)
-    with os.fdopen(given, "rb") as source, os.fdopen(to_fill, "rb+", buffering=0) as out:
-        yield source, out
+    with ExitStack() as opened:
+        source: BinaryIO = opened.enter_context(os.fdopen(given, "rb"))
+        yield [source, *(opened.enter_context(os.fdopen(out, "rb+", buffering=0)) for out in to_fill)]
 
 
 class _Progress:

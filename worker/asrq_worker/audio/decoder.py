@@ -12,7 +12,7 @@ from typing import BinaryIO
 from asrq_jobs.errors import AsrqError, DecoderCrashedError, ShutdownError
 from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.line import WaitingLine
-from asrq_worker.audio.sound import DecodedAudio
+from asrq_worker.audio.sound import Channel, DecodedAudio
 from asrq_worker.process.supervisor import Supervisor
 from asrq_worker.storage.disk import writing
 
@@ -81,37 +81,44 @@ class DecoderPool(Supervisor[DecodeProcess]):
         on_progress: Callable[[float], None],
         check: Callable[[], None],
         track: int | None = None,
+        second: Path | None = None,
         urgent: bool = False,
     ) -> DecodedAudio:
         """Decode an open file, from its beginning, into `spool_file`, and find the speech in it. Blocks; waits its turn
         for a free decoder. The decoder opens neither: it gets both as they are.
 
-        `track` is the number of the audio track, from 1; None for the one that `tracks` chooses. An urgent caller goes
-        before those who are not, but for one place in five (see `WaitingLine`). `on_progress` gets the seconds
-        decoded so far. `check` is called at least four times a second from the start, waiting included; what it raises
-        kills the decoder and passes on, as does anything `on_progress` raises.
+        `track` is the number of the audio track, from 1; None for the one that `tracks` chooses. With `second`, two
+        channels are decoded apart, and the second one goes there. An urgent caller goes before those who are not, but
+        for one place in five (see `WaitingLine`). `on_progress` gets the seconds decoded so far. `check` is called at
+        least four times a second from the start, waiting included; what it raises kills the decoder and passes on, as
+        does anything `on_progress` raises.
 
         Raises:
-            AudioError: the file is empty, unreadable, too long or has no audio.
+            AudioError: the file is empty, unreadable, too long, has no audio, or too many channels.
             DecoderTimeoutError: no progress for `stall_s`.
             DecoderCrashedError: the process died.
             ShutdownError: the pool was closed.
             StorageError, NoRoomError: the samples cannot be written.
         """
+        files = (spool_file,) if second is None else (spool_file, second)
         with self._turn(check, urgent) as decoder, ExitStack() as opened:
             with writing():
-                out = opened.enter_context(spool_file.open("wb+", buffering=0))
+                outs = [opened.enter_context(file.open("wb+", buffering=0)) for file in files]
             done = decoder.run(
-                {"op": "decode", "track": track, **self.limits},
-                (source.fileno(), out.fileno()),
+                {"op": "decode", "track": track, "apart": second is not None, **self.limits},
+                (source.fileno(), *(out.fileno() for out in outs)),
                 on_progress=on_progress,
                 check=check,
                 stall_s=self.stall_s,
             )
+        heard = [
+            Channel(files[at], done["samples"], tuple((start, stop) for start, stop in done["spans"][at]), at + 1)
+            for at in done["heard"]
+        ]
         return DecodedAudio(
-            path=spool_file,
+            path=heard[0].path,
             samples=done["samples"],
-            spans=tuple((start, stop) for start, stop in done["spans"]),
+            spans=heard[0].spans,
             container=done["container"],
             codec=done["codec"],
             sample_rate=done["sample_rate"],
@@ -120,6 +127,8 @@ class DecoderPool(Supervisor[DecodeProcess]):
             track=done["track"],
             tracks=done["tracks"],
             vad_s=done["vad_s"],
+            apart=tuple(heard) if len(heard) > 1 else (),
+            files=files,
         )
 
     @contextmanager

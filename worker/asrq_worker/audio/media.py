@@ -52,8 +52,10 @@ def decode(
     longest_s: float,
     write: Callable[[Samples], None],
     on_progress: Callable[[float], None],
+    apart: bool = False,
 ) -> Media:
-    """Decode the track of an open file that `choose` takes, and `write` it: float32 of shape (n,), mono, 16 kHz.
+    """Decode the track of an open file that `choose` takes, and `write` it: float32 of shape (n,), mono, 16 kHz; of two
+    channels that stay `apart` of shape (n, 2).
 
     Each sample is where a player would play it: sound that begins late, and what is missing in between, is preceded
     by silence. `work` counts what it takes. `on_progress` gets the seconds decoded so far, often. What decodes of a
@@ -65,8 +67,9 @@ def decode(
         NoAudioStreamError: there is no audio in it, or not the track that was asked for.
         AudioEmptyError: it is audio of no length.
         AudioTooLongError: it says that it is longer than `longest_s` seconds, or more came out.
+        TooManyChannelsError: there are more than two, `apart`.
     """
-    output = Output(longest_s, write, on_progress)
+    output = Output(longest_s, write, on_progress, apart=apart)
     media: Media | None = None
     failure: AudioEmptyError | AudioUnreadableError | None = None
     warnings: set[str] = set()
@@ -214,7 +217,7 @@ class _Sound:
         self._output = output
         self._begin = output.samples
         self._line = Timeline(clock)
-        self._mono = Mono()
+        self._mono = Mono(apart=output.apart)
         self._silent_until_s: float | None = None
         self._silent_s = 0.0
 

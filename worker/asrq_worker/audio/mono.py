@@ -1,4 +1,5 @@
-"""Frames of any format, rate and number of channels to 16 kHz mono. Runs in the decoder process only."""
+"""Frames of any format, rate and number of channels to 16 kHz, mono or two channels apart. Runs in the decoder process
+only."""
 
 from __future__ import annotations
 
@@ -8,21 +9,31 @@ from typing import Any
 import av
 import numpy as np
 
+from asrq_jobs.errors import TooManyChannelsError
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
+MOST_APART = 2
+"""Channels that are heard each for itself."""
 _MOST_PLACED = 8  # channels: FFmpeg has no rule for all arrangements of more
 
 
 class Mono:
-    """Makes samples of frames, whose format may change midway."""
+    """Makes samples of frames, whose format may change midway; `apart`: two channels stay two."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        self._apart = apart
         self._format: tuple[str, str, int] | None = None
         self._resampler: Any = None
         self._collected: Any = None
 
     def feed(self, frame: Any) -> Iterator[Samples]:
-        """Take a frame, and yield what is ready: float32 of shape (n,), 16 kHz."""
+        """Take a frame, and yield what is ready: float32 of shape (n,), or (n, 2) of two channels apart, 16 kHz.
+
+        Raises:
+            TooManyChannelsError: there are more of them.
+        """
+        if self._apart and (count := frame.layout.nb_channels) > MOST_APART:
+            raise TooManyChannelsError(f"The audio has {count} channels; at most {MOST_APART} are heard apart.")
         frame = _mixed(frame)
         given = (frame.format.name, frame.layout.name, frame.sample_rate)
         if given != self._format:
@@ -48,6 +59,9 @@ class Mono:
     def _resample(self, frame: Any) -> Iterator[Samples]:
         for resampled in self._resampler.resample(frame):
             channels: Samples = resampled.to_ndarray()
+            if self._apart and len(channels) == MOST_APART:
+                yield channels.T
+                continue
             mono = channels.mean(axis=0)
             if len(channels) == 2 and np.abs(mono).max() < 0.01 * np.abs(channels[0]).max():
                 mono = channels[0]  # channels of opposite phase, a common wiring fault, cancel each other out

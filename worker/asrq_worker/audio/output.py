@@ -16,14 +16,21 @@ _TOLERANCE = 0.02  # or this
 
 
 class Output:
-    """Takes samples, float32 at 16 kHz, up to `longest_s` seconds of them. `broken`: some were no numbers."""
+    """Takes samples, float32 at 16 kHz, up to `longest_s` seconds of them. `broken`: some were no numbers; `apart`:
+    sound of two channels comes as such, of shape (n, 2), and that of one as (n,)."""
 
     def __init__(
-        self, longest_s: float, write: Callable[[Samples], None], on_progress: Callable[[float], None]
+        self,
+        longest_s: float,
+        write: Callable[[Samples], None],
+        on_progress: Callable[[float], None],
+        *,
+        apart: bool = False,
     ) -> None:
         """`write` gets the samples, `on_progress` the seconds so far."""
         self.samples = 0
         self.broken = False
+        self.apart = apart
         self._longest_s = longest_s
         self._write = write
         self._on_progress = on_progress

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from asrq_jobs import formats
 from asrq_jobs.errors import InvalidRequestError, JobStateError
-from asrq_jobs.request import JOB_ID_PATTERN, LANES, Lane, Tag, Task, UrlAudio
+from asrq_jobs.request import JOB_ID_PATTERN, LANES, Channels, Lane, Tag, Task, UrlAudio
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
 from asrq_worker.audio.url import refuse_local
 from asrq_worker.http import access, problems, sse
@@ -75,6 +75,7 @@ class Order(BaseModel):
     language: str = Field(default="auto", max_length=64)
     prompt: str | None = Field(default=None, max_length=4000)
     hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
+    channels: Channels = Field(default="mix", description="separate hears each of two channels for itself.")
     word_timestamps: bool = False
     metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
         default={}, description="Texts that come back with the result; in a form as JSON."
@@ -154,7 +155,9 @@ async def _submit(
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
     words = _words(order.hotwords)
-    options = order.model_dump(include={"task", "language", "prompt", "word_timestamps", "metadata", "tags"})
+    options = order.model_dump(
+        include={"task", "language", "prompt", "channels", "word_timestamps", "metadata", "tags"}
+    )
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
 

@@ -14,11 +14,13 @@ _DIGITS = 3  # milliseconds
 
 @dataclass(frozen=True)
 class ChunkTranscript:
-    """A transcript with the place of its chunk, in seconds from the start of the audio."""
+    """A transcript with the place of its chunk, in seconds from the start of the audio, and its channel, if each is
+    heard for itself."""
 
     start: float
     end: float
     transcript: Transcript
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,21 @@ def merge(chunks: Sequence[ChunkTranscript], *, word_timestamps: bool) -> _Merge
     The language is the one with the most seconds of recognised speech; its probability the mean over its chunks,
     weighted by length, or None where the backend gave none. Times lie within their chunk, those of words within their
     segment, in order: whatever a backend says, nothing begins before what precedes it, or ends after the next has begun
-    or the audio has ended.
+    or the audio has ended. That holds for each channel: what is said on several is put in the order in which it begins.
     """
     segments: list[Segment] = []
-    words: list[Word] = []
     for chunk in chunks:
-        for segment in _segments(chunk, len(segments), word_timestamps=word_timestamps):
-            segments.append(segment)
-            words += segment.words or ()
+        segments += _segments(chunk, len(segments), word_timestamps=word_timestamps)
+    words = [word for segment in segments for word in segment.words or ()]
+    texts = [chunk.transcript.text for chunk in chunks]
+    if any(chunk.channel is not None for chunk in chunks):
+        segments.sort(key=lambda segment: segment.start)
+        segments = [segment.model_copy(update={"id": number}) for number, segment in enumerate(segments)]
+        words.sort(key=lambda word: word.start)
+        texts = [segment.text for segment in segments]
     language, probability = _language(chunks)
     return _Merged(
-        text=joined([chunk.transcript.text for chunk in chunks]),
+        text=joined(texts),
         segments=tuple(segments),
         words=tuple(words),
         language=language,
@@ -83,16 +89,17 @@ def _segments(chunk: ChunkTranscript, number: int, *, word_timestamps: bool) -> 
             no_speech_prob=timed.no_speech_prob,
             decoding=timed.decoding,
             language=chunk.transcript.language,
-            words=_words(timed.words or (), chunk.start, (start, end)) if word_timestamps else None,
+            words=_words(timed.words or (), chunk, (start, end)) if word_timestamps else None,
+            channel=chunk.channel,
         )
         for index, (timed, (start, end)) in enumerate(zip(found, spans, strict=True))
     ]
 
 
-def _words(words: Sequence[TimedWord], offset: float, within: tuple[float, float]) -> tuple[Word, ...]:
+def _words(words: Sequence[TimedWord], chunk: ChunkTranscript, within: tuple[float, float]) -> tuple[Word, ...]:
     return tuple(
-        Word(word=word.word, start=start, end=end, probability=word.probability)
-        for word, (start, end) in zip(words, _in_order(words, offset, within), strict=True)
+        Word(word=word.word, start=start, end=end, probability=word.probability, channel=chunk.channel)
+        for word, (start, end) in zip(words, _in_order(words, chunk.start, within), strict=True)
     )
 
 

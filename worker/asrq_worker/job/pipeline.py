@@ -32,7 +32,7 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import answer, cache, inference, transcription
 from asrq_worker.job.answer import Served
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.journal import Journal
 from asrq_worker.job.shadow import Shadow
 from asrq_worker.job.transcription import Transcription
@@ -124,14 +124,14 @@ class Pipeline:
         job, taken_over = InferenceJob(request, control, journal), False
         try:
             if request.timeout_s is None:
-                control.limit(self._limit_s(decoded.seconds))
+                control.limit(self._limit_s(decoded.seconds * len(decoded.sides)))
             served = self._serve(job, decoded, chosen)
             shadow = self._policy().shadow_of(request, served.heard.loaded.identity.backend)
             if shadow is not None:
                 taken_over = self._shadow.follow(job, decoded, served.heard, shadow)
         finally:
             if not taken_over:
-                discard(decoded.path)
+                decoded.discard()
         total_s = time.monotonic() - began
         as_asked = served.fallback_from is None
         if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):
@@ -184,6 +184,7 @@ class Pipeline:
                 journal.event(Event(type="progress", at=time.time(), stage="decode", done_s=round(seconds, 3)))
 
         samples = self._spool.new_file(".f32")
+        second = self._spool.new_file(".f32") if request.channels == "separate" else None
         try:
             decoded = self._decoders.decode(
                 local.file,
@@ -191,6 +192,7 @@ class Pipeline:
                 on_progress=on_progress,
                 check=control.check,
                 track=request.track,
+                second=second,
                 urgent=request.lane == "interactive",
             )
             if local.changed:
@@ -198,7 +200,8 @@ class Pipeline:
                     "The file was written to while it was read.", hint="Name files that are complete."
                 )
         except BaseException as error:
-            discard(samples)
+            for file in filter(None, (samples, second)):
+                discard(file)
             reports.capture(error, job_id=request.id, lane=request.lane)
             raise
         self.storage.written()

@@ -33,10 +33,12 @@ class Progress:
         """Note that an earlier attempt has heard a piece."""
         self.done_s += piece.seconds if self.counts else 0.0
 
-    def heard(self, piece: Piece, transcript: Transcript, until: int) -> tuple[Event, ...]:
+    def heard(
+        self, piece: Piece, transcript: Transcript, until: int, *, channel: int | None = None
+    ) -> tuple[Event, ...]:
         """Note that a piece was heard just now, and return what there is to tell of it.
 
-        `until` is the sample before which nothing is left to be heard.
+        `until` is the sample before which nothing is left to be heard, on any channel.
         """
         seconds = piece.seconds if self.counts else 0.0
         self.done_s += seconds
@@ -45,7 +47,13 @@ class Progress:
             return (self.now(),)
         start, end = piece.start / SAMPLE_RATE, piece.stop / SAMPLE_RATE
         chunk = Event(
-            type="chunk", at=time.time(), start=start, end=end, text=transcript.text, until=until / SAMPLE_RATE
+            type="chunk",
+            at=time.time(),
+            start=start,
+            end=end,
+            text=transcript.text,
+            until=until / SAMPLE_RATE,
+            channel=channel,
         )
         return chunk, self.now()
 

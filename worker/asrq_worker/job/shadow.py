@@ -19,11 +19,10 @@ from asrq_worker.backends.base import Transcript
 from asrq_worker.engine.fleet import Fleet
 from asrq_worker.job import inference, transcription
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.inference import InferenceJob
+from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.merge import merge
 from asrq_worker.job.transcription import Transcription
 from asrq_worker.process.supervision import Supervised
-from asrq_worker.storage.spool import discard
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.shadow")
@@ -100,7 +99,7 @@ class Shadow:
         except Exception as error:  # noqa: BLE001  # a defect here costs nobody but the comparison
             _log.defect("shadow.defect", error, job_id=job.request.id, backend=backend)
         finally:
-            discard(decoded.path)
+            decoded.discard()
             with self._lock:
                 self._control = None
 
