@@ -180,7 +180,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = run(given.kills, Path(folder), every_s=given.every_s, seed=given.seed)
-    print(json.dumps(asdict(found)))
+    print(json.dumps(asdict(found) | {"kills": dict(found.kills)}))
     sys.exit(bool(found.different))
 
 

@@ -182,6 +182,8 @@ def test_frames_that_are_handed_on_for_others(client: Client, worker: Worker) ->
     assert [client.append("talk", number, "audio", bytes(2)) for number in (1, 2, 2, 4, 0)] == [1, 2, 2, 2, 2]
     assert client.append("talk", 3, "end", b"") == 3
     with pytest.raises(errors.JobStateError):
+        client.append("talk", 3, "audio", bytes(2))
+    with pytest.raises(errors.JobStateError):
         client.append("talk", 4, "audio", bytes(2))
     worker.complete(worker.take(within_s=20), "said")
 

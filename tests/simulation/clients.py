@@ -10,6 +10,7 @@ from rq.job import Job
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.serializers import JSONSerializer
 from simulation.connection import client
+from simulation.dictation import Speaker
 from simulation.hosts import Scene
 from simulation.scenario import Step
 
@@ -30,6 +31,7 @@ class Caller:
         self._steps = steps
         self._redis = client(scene.settings, f"c{number}")
         self._client = Client(scene.settings, redis=self._redis)
+        self._speaker = Speaker(scene.scheduler, self._client, scene.ledger.requests[job_id], scene.look)
 
     def act(self) -> None:
         """Do them."""
@@ -60,6 +62,8 @@ class Caller:
                     self._client.erase(job_id)
                 case "wait":
                     said = self._client.wait(job_id, timeout_s=_PATIENCE_S).status
+                case "dictate" | "dictate half" | "hesitate" | "stray":
+                    said = self._speaker.act(what)
                 case _:
                     said = self._tool(what)
         except AsrqError as error:

@@ -163,8 +163,8 @@ class _Stepwise(UnixDomainSocketConnection):
         cut = self._cut
         if unit.verb == "BLMOVE":
             return [self._wait(scheduler, unit, ("LMOVE", *unit.first[1:5]), float(unit.first[5]), actor)]
-        if unit.verb == "XREAD" and "BLOCK" in unit.first:
-            at = unit.first.index("BLOCK")
+        if unit.verb == "XREAD" and "BLOCK" in (words := [_text(word) for word in unit.first]):
+            at = words.index("BLOCK")
             plain = (*unit.first[:at], *unit.first[at + 2 :])
             return [self._wait(scheduler, unit, plain, float(unit.first[at + 1]) / 1000, actor)]
         scheduler.pause()

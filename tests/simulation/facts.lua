@@ -13,6 +13,7 @@ for _, id in ipairs(ARGV) do
     event = last[1] and last[1][2][2] or '', events = redis.call('XLEN', 'asrq:events:' .. id),
     result = redis.call('GET', 'asrq:result:' .. id) or '',
     cancel = redis.call('EXISTS', 'asrq:cancel:' .. id),
+    frames = redis.call('XRANGE', 'asrq:live:' .. id, '-', '+'), sound_ttl = life('asrq:live:' .. id),
     ttls = {
       life('rq:job:' .. id), life('asrq:events:' .. id), life('asrq:attempts:' .. id), life('asrq:chunks:' .. id),
     },

@@ -6,13 +6,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import Redis
 
 ENDED = {"finished": "completed", "failed": "failed", "canceled": "canceled"}
 """RQ's words for jobs that have ended, with ours."""
 _SCRIPT = (Path(__file__).parent / "facts.lua").read_text(encoding="utf-8")
+
+
+class Frame(NamedTuple):
+    """An entry of the sound of a live job: its number, whether it is `audio` or `end`, and what it holds."""
+
+    number: str
+    kind: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,9 @@ class JobFacts:
     result: str
     cancel: int
     ttls: tuple[int, ...]
+    frames: tuple[Frame, ...]
+    sound_ttl: int
+    """Of its frames, as in `ttls`."""
 
     @property
     def ended(self) -> str | None:
@@ -68,7 +79,10 @@ def asking(redis: Redis, ids: Iterable[str]) -> tuple[str | int, ...]:
 def facts(answer: str | bytes) -> Facts:
     """Parse its answer."""
     read = json.loads(answer)
-    jobs = {job_id: JobFacts(**{**job, "ttls": tuple(job["ttls"])}) for job_id, job in dict(read["jobs"] or {}).items()}
+    jobs = {
+        job_id: JobFacts(**(job | {"ttls": tuple(job["ttls"]), "frames": _frames(job["frames"])}))
+        for job_id, job in dict(read["jobs"] or {}).items()
+    }
     return Facts(
         jobs=jobs,
         lists={name: ids.split() for name, ids in dict(read["lists"]).items()},
@@ -77,3 +91,7 @@ def facts(answer: str | bytes) -> Facts:
         leases=dict(read["leases"] or {}),
         webhooks=read["webhooks"],
     )
+
+
+def _frames(entries: Iterable[tuple[str, list[str]]]) -> tuple[Frame, ...]:
+    return tuple(Frame(number, fields[0], fields[1]) for number, fields in entries)

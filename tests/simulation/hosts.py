@@ -8,16 +8,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis import Redis
 from redis.client import Pipeline as RedisPipeline
 from redis.exceptions import RedisError
 from simulation.connection import client
+from simulation.dictation import heard, said
+from simulation.facts import Facts
 from simulation.invariants import Ledger
 from simulation.scheduler import Host, Scheduler
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, AudioUnreadableError, CanceledError, EngineCrashedError, ShutdownError
 from asrq_jobs.events import Event
-from asrq_jobs.request import Request
+from asrq_jobs.request import LiveAudio, Request
 from asrq_jobs.result import Result, Timings, WorkerInfo
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Transcript
@@ -52,9 +55,11 @@ class Script:
 class Scripted:
     """Stands where the pipeline stands, and keeps to the script of each job."""
 
-    def __init__(self, scheduler: Scheduler, scripts: dict[str, Script]) -> None:
-        self._scheduler = scheduler
-        self._scripts = scripts
+    def __init__(self, scene: Scene, redis: Redis) -> None:
+        self._scheduler = scene.scheduler
+        self._scripts = scene.scripts
+        self._settings = scene.settings
+        self._redis = redis
 
     def run(self, request: Request, control: JobControl, journal: Journal) -> Result:
         """Do a job, chunk by chunk; chunks of an attempt before are not done again."""
@@ -70,6 +75,11 @@ class Scripted:
                 found[str(number)] = Transcript(text=f"chunk{number}", language="en")
                 journal.save(str(number), found[str(number)])
         control.check()
+        if isinstance(request.audio, LiveAudio):
+            recording = heard(self._redis, request, control, journal, self._settings.live_idle_s)
+            self._fail(request)
+            warnings = recording.whole()[1].warnings
+            return Result(id=request.id, status="completed", text=said(recording), duration=1.0, warnings=warnings)
         self._fail(request)
         text = " ".join(found[str(number)].text for number in range(len(script.chunks)))
         timings = Timings(rtfx=1.0, total_s=sum(script.chunks))
@@ -101,6 +111,8 @@ class Scene:
     scripts: dict[str, Script] = field(default_factory=dict)
     told: list[dict[str, Any]] = field(default_factory=list)
     ahead_s: Callable[[], float] = lambda: 0.0
+    look: Callable[[], Facts | None] = lambda: None
+    """What there is in Redis."""
 
 
 class WorkerHost:
@@ -123,7 +135,7 @@ class WorkerHost:
         self.keeper = LeaseKeeper(redis, lease_s=settings.lease_s, heartbeats=[self._beat])
         router = Router(redis, host.name, lambda: self._offers, lambda _backend: None)
         info = WorkerInfo(name=host.name, host=host.name, pid=1, version="0")
-        pipeline: Any = Scripted(scene.scheduler, scene.scripts)
+        pipeline: Any = Scripted(scene, redis)
         task = Task(pipeline, settings, info, router.hands_back)
         self._slots = [
             Slot(lane, f"{host.name}.fake.{lane}.{number}", redis, task, self.keeper, router, settings)

@@ -89,6 +89,7 @@ def _left(ledger: Ledger, job_id: str, job: JobFacts, facts: Facts) -> Iterator[
         f"{facts.leases_of(job_id)} hold it": facts.leases_of(job_id),
         "it has events": job.events,
         "it has a result": job.result,
+        "it has sound": job.frames,
         "it is marked to be canceled": job.cancel,
         f"something has lifetimes {job.ttls}": any(ttl != -2 for ttl in job.ttls),
         f"it stands in {facts.places(job_id)}": facts.places(job_id) and job_id not in ledger.doubled,
@@ -177,7 +178,7 @@ def _of_result(ledger: Ledger, job_id: str, job: JobFacts, outcome: dict[str, An
         return
     if outcome["status"] == "completed":
         ledger.completed.setdefault(job_id, job.result)
-        if outcome["text"] != ledger.texts[job_id]:
+        if outcome["text"] != ledger.texts.get(job_id, outcome["text"]):
             yield f"its text is {outcome['text']!r}"
     if [attempt["number"] for attempt in outcome["attempts"]] != list(range(1, len(outcome["attempts"]) + 1)):
         yield "its attempts are not counted from 1"

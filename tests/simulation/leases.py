@@ -23,15 +23,15 @@ class Leases:
         self._settings = settings
         self._held: dict[Execution, float] = {}
         self._begun: dict[str, tuple[Host, float]] = {}
-        self._given_up: set[str] = set()
+        self._given_up: dict[str, Host] = {}
 
     def step(self, before: Facts, after: Facts, host: Host, script: str, now: float) -> Iterator[str]:
         """Yield what is wrong with a step of a host."""
         gone = before.leases.keys() - after.leases.keys()
         # Whether the host knows or not: the answer may have been lost.
-        self._given_up |= {lease for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
+        self._given_up |= {lease: host for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
         self._begun |= dict.fromkeys(after.leases.keys() - before.leases.keys(), (host, now))
-        taken = gone - self._given_up if script == "end_execution.lua" else set()
+        taken = gone - self._given_up.keys() if script == "end_execution.lua" else set()
         yield from (f"{lease} is taken before it lapses" for lease in taken if before.leases[lease] > now)
 
     def look(self, ledger: Ledger, facts: Facts, workers: Sequence[WorkerHost], now: float) -> Iterator[str]:
@@ -67,12 +67,12 @@ class Leases:
     def fenced(self, host: Host, job_id: str) -> Iterator[str]:
         """Yield what is wrong when a worker was told that somebody else has the job."""
         mine = [held.lease for held in self._held if held.job_id == job_id and _is_of(held, host)]
-        if self._given_up.intersection(mine):
+        if any(self._given_up.get(lease) is host for lease in mine):
             yield f"{job_id}: {host.name} was refused the end that it had written"
 
     def forget(self) -> None:
         """The server has lost what was written."""
-        self._begun, self._given_up = {}, set()
+        self._begun, self._given_up = {}, {}
 
 
 def _is_of(execution: Execution, host: Host) -> bool:

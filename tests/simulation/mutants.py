@@ -10,10 +10,14 @@ from unittest.mock import patch
 
 from simulation.connection import SERVER
 
+from asrq_jobs import keys
 from asrq_worker.job import outcome
 from asrq_worker.queue import clock, execution, leases
+from asrq_worker.queue.live import LiveFeed
 from asrq_worker.reaper import findings, recovery
 from asrq_worker.reaper import reaper as reaping
+
+_REPEATED = "if seq <= last and not (ended and seq == last and kind == 'audio') then"
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,24 @@ _ASK = clock.ask
 
 def _tidied_by_its_clock(self: Any, now: float) -> None:
     _TIDY(self, now + _ahead_s())
+
+
+def _last_of(feed: Any) -> int:
+    return int(feed._redis.xlen(keys.live(feed._job_id)))
+
+
+def _interrupt_whatever_has_come(self: Any) -> None:
+    self._last = _last_of(self)
+    _INTERRUPT(self)
+
+
+_INTERRUPT = LiveFeed.interrupt
+_READ = LiveFeed.read
+
+
+def _read_what_is_new(self: Any, wait_s: float) -> Any:
+    self._last = self._last or _last_of(self)
+    return _READ(self, wait_s)
 
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -234,7 +256,32 @@ MUTANTS: tuple[Mutant, ...] = (
         "redis.call('ZREM', asrq.webhooks, due[1])",
         kind="mixed",
     ),
+    # append
+    Mutant(
+        "append numbers again what is repeated",
+        "append",
+        _REPEATED,
+        "if seq > 0 and seq <= last then\n  seq = last + 1\nelseif seq == 0 then",
+        kind="dictated",
+    ),
+    Mutant("append takes its end mark for a frame", "append", _REPEATED, "if seq <= last then", kind="hesitating"),
+    Mutant("append leaves frames out", "append", "if seq > last + 1 then", "if false then", kind="dictated"),
+    Mutant("append goes on after the end", "append", "if ended then", "if false then", kind="dictated"),
+    Mutant(
+        "append takes sound for a job that has ended",
+        "append",
+        "if not going[job[1]] or redis.call('EXISTS', KEYS[3]) == 1 then",
+        "if false then",
+        kind="dictated",
+    ),
+    Mutant("end keeps the sound", "end_execution", "redis.call('DEL', asrq.live(id))", "", kind="dictated"),
     # decisions
+    Mutant(
+        "who speaks again is interrupted",
+        kind="hesitating",
+        patches=((LiveFeed, "interrupt", _interrupt_whatever_has_come),),
+    ),
+    Mutant("an attempt hears what is new", kind="dictated", patches=((LiveFeed, "read", _read_what_is_new),)),
     Mutant("the keeper does not look for cancels", kind="canceled", patches=((leases.LeaseKeeper, "_look", _blind),)),
     Mutant(
         "the reaper counts leases short",

@@ -23,9 +23,11 @@ from simulation.leases import Leases
 from simulation.scenario import AHEAD_S, Scenario
 from simulation.scheduler import START, Actor, Host, Scheduler, Stuck
 from simulation.server import Change, World, changed
+from simulation.sounds import Sounds
 from simulation.standins import simulated
 
 from asrq_jobs import keys
+from asrq_jobs.request import LiveAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Capabilities
 from asrq_worker.queue import slot
@@ -89,15 +91,23 @@ class Run:
             grace_s=5.0,
             redis_timeout_s=10.0,
             webhook_secret="secret",
+            live_idle_s=6.0,
         )
         self.scheduler = Scheduler(chooser)
         self.world = World(redis)
         self.wrong: list[str] = []
-        self._scene = Scene(self.scheduler, self.settings, Ledger(), dict(scenario.scripts), ahead_s=self._ahead_s)
+        self._scene = Scene(
+            self.scheduler, self.settings, Ledger(), dict(scenario.scripts),
+            ahead_s=self._ahead_s, look=lambda: self._facts,
+        )  # fmt: skip
         self._faults_left = scenario.most_faults
         self._down_until = -inf
         self._saved: list[tuple[tuple[float, list[Any]], Ledger]] = []
         self._leases = Leases(self.settings)
+        self._sounds = Sounds(
+            frozenset(each.id for each in scenario.requests if isinstance(each.audio, LiveAudio)),
+            self.settings.live_idle_s,
+        )
         self._facts: Facts | None = None
         self._steps = 0
 
@@ -145,7 +155,11 @@ class Run:
         scenario, scheduler = self._scenario, self.scheduler
         self._scene.ledger.requests = {request.id: request for request in scenario.requests}
         SERVER.look = asking(self._redis, self._scene.ledger.requests)
-        self._scene.ledger.texts = {job_id: script.text for job_id, script in scenario.scripts.items()}
+        self._scene.ledger.texts = {
+            request.id: scenario.scripts[request.id].text
+            for request in scenario.requests
+            if not isinstance(request.audio, LiveAudio)
+        }
         self._look()
         self._workers = [
             WorkerHost(self._scene, f"w{number}", lanes, _offers(special))
@@ -208,6 +222,10 @@ class Run:
         self.scheduler.note(f"{told}: {_shown(before, after)}")
         if before is not None:
             self.wrong += self._leases.step(before, after, actor.host, told, now)
+        for job_id, job in after.jobs.items():
+            was = before.jobs.get(job_id) if before else None
+            if was != job and job_id not in self._scene.ledger.tampered:
+                self.wrong += self._sounds.step(job_id, was, job, told, now)
         self.wrong += after_step(self._scene.ledger, before, after, script=told, now=now, settings=self.settings)
 
     def fenced(self, host: Host, job_id: str) -> None:
@@ -222,7 +240,10 @@ class Run:
         return self._facts is not None and bool(self._facts.lists.get(name))
 
     def _news(self, stream: str) -> int:
-        job = self._facts.jobs.get(stream.removeprefix(keys.events(""))) if self._facts else None
+        jobs = self._facts.jobs if self._facts else {}
+        if stream.startswith(keys.live("")):
+            return len(jobs[stream.removeprefix(keys.live(""))].frames)
+        job = jobs.get(stream.removeprefix(keys.events("")))
         return job.events if job else 0
 
     def _look_at_leases(self) -> None:
@@ -297,6 +318,7 @@ class Run:
         self._scene.ledger.ended |= ended
         self._look()
         self._leases.forget()
+        self._sounds.forget()
         for worker in self._workers:
             self._disturb(worker.host, self.scheduler.now + self.settings.lease_s)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulation.dictation import AUDIO
 from simulation.hosts import Script
 
 from asrq_jobs.request import LANES, PathAudio, Request
@@ -54,8 +55,8 @@ class Scenario:
 
 def job(number: int, *, lane: str = "batch", language: str = "en", **options: object) -> Request:
     """A request."""
-    audio = PathAudio(path=f"/audio/{number}")
-    return Request.build(id=f"job{number}", audio=audio, lane=lane, language=language, **options)
+    named = {"id": f"job{number}", "audio": PathAudio(path=f"/audio/{number}"), "lane": lane, "language": language}
+    return Request.build(**(named | options))
 
 
 def drawn(source: random.Random, kind: str | None = None) -> Scenario:
@@ -235,6 +236,36 @@ def _touched(source: random.Random) -> Scenario:
     return Scenario((request,), scripts, tuple(clients), reapers=1, faults=faults, most_faults=source.choice([1, 2]))
 
 
+def _dictated(source: random.Random) -> Scenario:
+    """Somebody speaks, goes away and perhaps comes back; another sends what nobody should."""
+    options = {"webhook": "http://receiver/"} if source.random() < 0.3 else {}
+    request = job(0, audio=AUDIO, **options)
+    first, then = source.choice([("dictate", "wait"), ("dictate half", "dictate"), ("dictate half", "wait")])
+    clients = [(request.id, (Step(0.0, first), Step(_wait(source), then), *_steps(source)))]
+    if source.random() < 0.7:
+        steps = ("stray", "stray", "stray", "cancel", "retry", "erase")
+        acts = tuple(
+            Step(source.choice([1.0, 2.0, 5.0]), source.choice(steps)) for _ in range(source.choice([1, 3, 4]))
+        )
+        clients.append((request.id, acts))
+    faults = source.choice([(), ANSWERS, ("unheard",), ("crashed",), CRASHES, ("still",), ("outage",), LOSSES, FAULTS])
+    ends = source.choice([(), (), ("again",), ("bad",)])
+    return Scenario(
+        (request,), {request.id: Script((), ends)}, tuple(clients), reapers=source.choice([1, 2]), faults=faults,
+        at=source.choice([(), (), ("append",), ("note",), ("end_execution",)]), most_faults=source.choice([1, 2, 3]),
+    )  # fmt: skip
+
+
+def _hesitating(source: random.Random) -> Scenario:
+    """Somebody is silent for about as long as one may."""
+    request = job(0, audio=AUDIO)
+    faults = source.choice([(), (), ("still",), ("outage",)])
+    return Scenario(
+        (request,), {request.id: Script(())}, ((request.id, (Step(0.0, "hesitate"),)),), reapers=1, faults=faults,
+        at=("append",), most_faults=1, lengths_s=(2.0, 8.0),
+    )  # fmt: skip
+
+
 def _script(source: random.Random) -> Script:
     chunks = tuple(source.choice([0.1, 0.1, 1.0, 6.0, 20.0]) for _ in range(source.choice([1, 1, 2, 3])))
     ends = source.choices(["well", "again", "bad"], [6, 3, 1], k=source.choice([0, 0, 1, 2, 4]))
@@ -263,5 +294,7 @@ KINDS: Mapping[str, Callable[[random.Random], Scenario]] = {
     "short of time": _short_of_time,
     "crowded": _crowded,
     "touched": _touched,
+    "dictated": _dictated,
+    "hesitating": _hesitating,
 }
 """Kinds of scenarios."""

@@ -57,7 +57,7 @@ local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if entry then
   last, ended, to = tonumber(string.match(entry[1], '^%d+')), entry[2][1] == 'end', tonumber(entry[2][4])
 end
-if seq <= last then
+if seq <= last and not (ended and seq == last and kind == 'audio') then  -- that one is an end mark, not this frame
   return cjson.encode({last = last})
 end
 if ended then

@@ -158,7 +158,7 @@ class Memory:
             job = self.find(job_id)
             if job.result is not None:
                 raise JobStateError(f"Job {job_id} has ended.")
-            if number <= job.frames:
+            if number <= job.frames and not (job.recorded and number == job.frames and kind == "audio"):
                 return job.frames
             if job.recorded:
                 raise JobStateError(f"The recording of job {job_id} has ended.")
