@@ -128,9 +128,12 @@ class AsyncClient:
         """Return the state of a job."""
         return await self._run(calls.state(job_id))
 
-    async def result(self, job_id: str) -> Result | None:
-        """Return the result document, or None while there is none."""
-        return await self._run(calls.result(job_id))
+    async def result(self, job_id: str, *, peek: bool = False) -> Result | None:
+        """Return the result document, or None while there is none.
+
+        A job that is to keep nothing is erased then, unless this was only to `peek`.
+        """
+        return await self._run(calls.result(job_id) if peek else calls.fetch(job_id, self.settings))
 
     async def events(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Event]:
         """Yield the job's events from the stream, waiting for more until a terminal one; rides out outages."""
@@ -148,7 +151,7 @@ class AsyncClient:
 
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, also of a job that failed; rides out outages."""
-        return await self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
+        return await self._run(calls.wait(job_id, self.settings, timeout_s=timeout_s))
 
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return the last status of each worker that is there, by name.

@@ -102,6 +102,29 @@ def result(job_id: str) -> Calls[Result | None]:
     return _parsed(job_id, text) if text else None
 
 
+def fetch(job_id: str, settings: Settings) -> Calls[Result | None]:
+    """Get the result document, None while there is none; and erase the job if it is to keep nothing."""
+    found = yield from result(job_id)
+    if found:
+        yield from fetched(found, settings)
+    return found
+
+
+def fetched(found: Result, settings: Settings) -> Calls[None]:
+    """Erase a job whose result a client now has, if it is to keep nothing.
+
+    An outage of up to `redis_retry_s` is ridden out. After that the job stays until it expires: to raise an error would
+    lose the text, if it was only the answer that did not arrive.
+    """
+    if found.keep == "nothing":
+        try:
+            origin = yield from riding_out(("HGET", keys.job(found.id), rq.ORIGIN), settings.redis_retry_s)
+            yield from riding_out(_erasing(found.id, _lane(origin)), settings.redis_retry_s)
+        except QueueError as error:
+            if not error.retryable:
+                raise
+
+
 def riding_out(
     step: Command | Script, retry_s: float, *, deadline: float = inf, now: Callable[[], float] = time.monotonic
 ) -> Calls[Any]:
@@ -163,6 +186,13 @@ def follow(
             raise error
 
 
+def wait(job_id: str, settings: Settings, *, timeout_s: float | None = None) -> Following[Result]:
+    """Follow a job until it has ended, and fetch its result."""
+    found = yield from follow(job_id, settings, timeout_s=timeout_s)
+    yield from fetched(found, settings)
+    return found
+
+
 def cancel(job_id: str, ttl_s: int) -> Calls[Literal["canceled", "requested"]]:
     """Cancel a job; its result and events are kept for `ttl_s`."""
     lane = yield from lane_of(job_id)
@@ -213,6 +243,12 @@ def retry(job_id: str) -> Calls[None]:
 def erase(job_id: str) -> Calls[None]:
     """Remove all that is stored of a job, whatever its state, and its upload unless another job may need it."""
     lane = yield from lane_of(job_id)
+    verdict: bytes = yield _erasing(job_id, lane)
+    if verdict != b"erased":
+        raise missing(job_id)
+
+
+def _erasing(job_id: str, lane: str) -> Script:
     named = [
         keys.job(job_id),
         keys.queue(lane),
@@ -227,14 +263,16 @@ def erase(job_id: str) -> Calls[None]:
         keys.rq_results(job_id),
         keys.rq_executions(job_id),
     ]
-    verdict: bytes = yield Script("erase", named, [job_id])
-    if verdict != b"erased":
-        raise missing(job_id)
+    return Script("erase", named, [job_id])
 
 
 def lane_of(job_id: str) -> Calls[str]:
     """Get the lane of a job; batch if there is no such job."""
     origin: bytes | None = yield ("HGET", keys.job(job_id), rq.ORIGIN)
+    return _lane(origin)
+
+
+def _lane(origin: bytes | None) -> str:
     return keys.lane_of(origin.decode()) if origin else "batch"
 
 

@@ -140,9 +140,12 @@ class Client:
         """
         return self._run(calls.state(job_id))
 
-    def result(self, job_id: str) -> Result | None:
-        """Return the result document, or None while there is none."""
-        return self._run(calls.result(job_id))
+    def result(self, job_id: str, *, peek: bool = False) -> Result | None:
+        """Return the result document, or None while there is none.
+
+        A job that is to keep nothing is erased then, unless this was only to `peek`.
+        """
+        return self._run(calls.result(job_id) if peek else calls.fetch(job_id, self.settings))
 
     def events(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> Iterator[Event]:
         """Yield the job's events from the stream, waiting for more until a terminal one.
@@ -163,11 +166,13 @@ class Client:
     def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, also of a job that failed. Rides out outages as `events` does.
 
+        A job that is to keep nothing is erased then.
+
         Raises:
             JobNotFoundError: there is no such job, or its result has expired.
             WaitTimeoutError: `timeout_s` seconds have passed.
         """
-        return self._run(calls.follow(job_id, self.settings, timeout_s=timeout_s))
+        return self._run(calls.wait(job_id, self.settings, timeout_s=timeout_s))
 
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return the last status of each worker that is there, by name.

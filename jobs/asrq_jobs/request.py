@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from asrq_jobs import languages, misfits
 from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
+from asrq_jobs.result import Keep
 
 REQUEST_SCHEMA: Final = "asrq.request/1"
 JOB_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -161,6 +162,10 @@ class Request(_Document):
     )
     tags: tuple[Tag, ...] = Field(
         default=(), max_length=20, description="Words to find the job by; they come back like metadata."
+    )
+
+    keep: Keep = Field(
+        default="result", description="nothing: all of the job is erased as soon as its result was fetched."
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)

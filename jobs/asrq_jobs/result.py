@@ -11,6 +11,7 @@ from asrq_jobs.errors import CanceledError, ErrorInfo
 
 RESULT_SCHEMA: Final = "asrq.result/1"
 ResultStatus = Literal["completed", "failed", "canceled"]
+Keep = Literal["result", "nothing"]
 
 # Fields whose values are measured, not derived from the input; every other field of a result of the one-shot
 # runner is the same for the same input.
@@ -143,6 +144,7 @@ class Result(_Document):
     error: ErrorInfo | None = None
     metadata: dict[str, str] = Field(default={}, description="As in the request.")
     tags: tuple[str, ...] = Field(default=(), description="As in the request.")
+    keep: Keep = Field(default="result", description="nothing: a client that has fetched this erases the job.")
     created_at: str | None = None
     started_at: str | None = None
     completed_at: str | None = None

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import keys
-from asrq_jobs.result import Result
+from asrq_jobs.result import Keep, Result
 from asrq_jobs.states import Status
 from asrq_jobs.timestamp import iso
 
@@ -63,12 +63,13 @@ Read = TypeVar("Read", bound=BaseModel)
 
 
 class Labels(BaseModel):
-    """The fields of a request that only its client reads."""
+    """The fields of a request that come back with its result, and that only clients read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     metadata: dict[str, str] = {}
     tags: tuple[str, ...] = ()
+    keep: Keep = "result"
 
     @classmethod
     def of(cls, data: bytes) -> Labels:

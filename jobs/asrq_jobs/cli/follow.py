@@ -183,7 +183,7 @@ def follow(client: Client, job_ids: Sequence[str], *, timeout_s: float | None = 
 
 def _look(client: Client, job_id: str) -> Result | JobState | AsrqError:
     """Return the result of a job that has ended, the state of one that has not, or why there is neither."""
-    result = client.result(job_id)
+    result = client.result(job_id, peek=True)
     if result:
         return result
     try:
@@ -193,7 +193,7 @@ def _look(client: Client, job_id: str) -> Result | JobState | AsrqError:
     lost = without_result(job_id, state.status, held=state.worker is not None)
     if lost is None:
         return state
-    return client.result(job_id) or lost  # it may have ended between the two looks
+    return client.result(job_id, peek=True) or lost  # it may have ended between the two looks
 
 
 def _read(client: Client, after: dict[str, str], block_s: float) -> list[tuple[str, list[tuple[str, Event]]]]:

@@ -13,6 +13,7 @@ import click
 from asrq_jobs.errors import UsageError
 from asrq_jobs.formats import FORMATS
 from asrq_jobs.request import LANES, Channels, Request, Task
+from asrq_jobs.result import Keep
 from asrq_jobs.subtitles import NORMS, Norms
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -213,6 +214,11 @@ def queue_options(command: Decorated) -> Decorated:
             help="Only a worker with this model (tiny.en, base, …) takes the job, likewise; default: any.",
         ),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; default: batch."),
+        click.option(
+            "--keep",
+            type=click.Choice(get_args(Keep)),
+            help="nothing erases the job with its text and audio as soon as its result was fetched; default: result.",
+        ),
         click.option(
             "--tag",
             "tags",

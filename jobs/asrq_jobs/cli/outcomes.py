@@ -64,12 +64,14 @@ def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, n
 
     def show(client: Client, job_id: str) -> None:
         index = next(numbers)
-        found = client.result(job_id)
+        found = client.result(job_id, peek=True)
         if found is None:
             status = client.state(job_id).status
             raise JobStateError(f"Job {job_id} is {status}: no result yet.", hint=f"Wait for it: asrq wait {job_id}")
         writer.put(index, found)
         writer.flush()  # even if an earlier job was refused
+        if found.keep == "nothing":
+            client.erase(job_id)
 
     any_refused = for_each(job_ids, show, as_json=as_json)
     failure.finish(any_failed=any_refused or writer.any_failed)

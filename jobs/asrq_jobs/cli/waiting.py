@@ -12,7 +12,7 @@ from asrq_jobs.cli.interruption import interruptible
 from asrq_jobs.cli.output import Form, ResultWriter, failed
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, OutputError, QueueError, WaitTimeoutError
+from asrq_jobs.errors import AsrqError, JobNotFoundError, OutputError, QueueError, WaitTimeoutError
 from asrq_jobs.result import Result
 from asrq_jobs.states import JobState
 
@@ -21,11 +21,13 @@ class Waiting:
     """The inputs of one command until each has ended; some may join while others are waited for."""
 
     def __init__(self, client: Client, writer: ResultWriter, bars: Bars | None) -> None:
+        self._client = client
         self._following = Following(client)
         self._writer = writer
         self._bars = bars
         self._inputs: dict[str, list[int]] = {}
         self._needs: set[str] = set()
+        self._keep_nothing: list[str] = []
 
     def add(self, index: int, job_id: str, *, known: bool = False) -> None:
         """Wait for the job of an input, too; `known`: the server has just said that there is one."""
@@ -83,9 +85,17 @@ class Waiting:
                 self._bars.update(job_id, news)
             elif isinstance(news, JobState) and news.waits_for:
                 self._tell_of(news.waits_for)
+            if isinstance(news, Result) and news.keep == "nothing":
+                self._keep_nothing.append(job_id)
             if isinstance(news, Result | AsrqError):
                 for index in self._inputs[job_id]:
                     self._writer.put(index, news if isinstance(news, Result) else failed(job_id, news))
+
+    def erase(self) -> None:
+        """Erase the jobs that are to keep nothing: what they had to say has been written."""
+        for job_id in self._keep_nothing:
+            with suppress(JobNotFoundError):
+                self._client.erase(job_id)
 
     def _tell_of(self, need: str) -> None:
         if need not in self._needs:
@@ -133,3 +143,4 @@ def waiting(
             raise
         else:
             writer.flush()
+            wait.erase()

@@ -62,9 +62,9 @@ class FakeAsyncClient(AsyncClient):
         """Return the state of a job."""
         return self.sync.state(job_id)
 
-    async def result(self, job_id: str) -> Result | None:
+    async def result(self, job_id: str, *, peek: bool = False) -> Result | None:
         """Return the result document, or None while there is none."""
-        return self.sync.result(job_id)
+        return self.sync.result(job_id, peek=peek)
 
     async def entries(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> AsyncIterator[Entry]:
         """Yield what `events` does, each with the id that a later call can go on `after`."""

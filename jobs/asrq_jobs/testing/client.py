@@ -86,10 +86,13 @@ class FakeClient(Client):
         """Return the state of a job."""
         return self._memory.state(job_id)
 
-    def result(self, job_id: str) -> Result | None:
+    def result(self, job_id: str, *, peek: bool = False) -> Result | None:
         """Return the result document, or None while there is none, or no such job."""
         self._memory.reach()
-        return next((job.result for job in self._all() if job.request.id == job_id), None)
+        found = next((job.result for job in self._all() if job.request.id == job_id), None)
+        if found and found.keep == "nothing" and not peek:
+            self.erase(job_id)
+        return found
 
     def events(self, job_id: str, *, after: str = "0", timeout_s: float | None = None) -> Iterator[Event]:
         """Yield the job's events until a terminal one; without `timeout_s` for at most ten seconds without any."""
@@ -114,7 +117,7 @@ class FakeClient(Client):
                 raise too_late(job_id, timeout_s)
             result = self._memory.find(job_id).result
         assert result is not None  # noqa: S101  # it was just there
-        return result
+        return self.result(job_id) or result
 
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return that no worker is there."""

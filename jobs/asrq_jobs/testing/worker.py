@@ -132,6 +132,7 @@ class Worker(ABC):
             "completed_at": iso(at),
             "metadata": request.metadata,
             "tags": request.tags,
+            "keep": request.keep,
         }
         event = Event(
             type=result.status,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from integration.http.test_requests import FILES, error
 from redis import Redis
+from support.waiting import until
 
 from asrq_jobs import Client
 from asrq_jobs.errors import AudioUnreadableError, JobStateError
@@ -34,6 +35,19 @@ def test_a_job_from_its_submission_to_its_result(http: httpx.Client, scripted: S
     assert (text.text, text.headers["Content-Type"]) == ("Привет\n", "text/plain; charset=utf-8")
     assert http.get(f"{where}/result", params={"format": "srt"}).headers["Content-Type"].startswith("application/x-sub")
     assert error(http.get(f"{where}/result", params={"format": "doc"}), 400)["param"] == "format"
+
+
+def test_a_job_that_keeps_nothing_is_gone_once_its_result_was_sent(
+    http: httpx.Client, scripted: ScriptedWorker, client: Client
+) -> None:
+    job_id = http.post("/v1/jobs", data={"keep": "nothing"}, files=FILES).json()["id"]
+    scripted.complete(scripted.take(), "Привет")
+    assert http.get(f"/v1/jobs/{job_id}").json()["status"] == "completed"
+    assert error(http.get(f"/v1/jobs/{job_id}/result", params={"format": "doc"}), 400)["param"] == "format"
+    assert http.get(f"/v1/jobs/{job_id}/result", params={"format": "txt"}).text == "Привет\n"
+    until(lambda: client.result(job_id) is None)
+    assert error(http.get(f"/v1/jobs/{job_id}/result"), 404)["code"] == "job_not_found"
+    assert client.redis.keys(f"*{job_id}*") == []
 
 
 def test_how_channels_are_heard(http: httpx.Client, scripted: ScriptedWorker) -> None:

@@ -73,6 +73,26 @@ def test_of_a_completed_job(client: Client, redis: Redis, audio: bytes, tmp_path
         assert client.wait("again", timeout_s=120).cached is False
 
 
+def test_of_a_job_that_keeps_nothing_once_its_result_was_fetched(
+    client: Client, redis: Redis, audio: bytes, tmp_path: Path, valkey_url: str
+) -> None:
+    with worker(valkey_url, lanes="batch:1", spool_dir=tmp_path, cache_ttl_s=600):
+        for command, status in (("", "completed"), ("fail", "failed"), ("sleep:60", "canceled")):
+            blob, prompt = client.upload(audio, name=NAME), f"{command} Grafana"
+            client.submit(blob, id="job", prompt=prompt, keep="nothing", retries=0)
+            if status == "canceled":
+                client.cancel("job")
+            assert [event.type for event in client.events("job", timeout_s=120)][-1] == status
+            peeked = client.result("job", peek=True)
+            assert peeked is not None
+            secrets = ("Grafana", '"job"', "job:", "/job/", *filter(None, (peeked.text,)))
+            assert len(traces(redis, audio, *secrets)) >= 4, "they would be found"
+            assert client.wait("job") == peeked
+            until(lambda words=secrets: not traces(redis, audio, *words))
+            until(lambda: spooled(tmp_path) == [])
+            assert client.result("job") is None
+
+
 def test_of_a_running_job_that_cannot_write_afterwards(
     client: Client, redis: Redis, audio: bytes, tmp_path: Path, valkey_url: str
 ) -> None:

@@ -133,3 +133,29 @@ def test_a_read_never_blocks_as_long_as_the_socket_waits() -> None:
     step = advance(calls.follow("job", Settings(redis_timeout_s=1.0)))
     assert isinstance(step, tuple)
     assert step[4] == 500
+
+
+def fetched(*answers: Any) -> list[Any]:
+    """Fetch the result of a job that keeps nothing, with these answers to what follows; return the steps."""
+    kept = RESULT.model_copy(update={"keep": "nothing"})
+    call = calls.fetch("job", Settings(redis_retry_s=0.0))
+    left, steps = [kept.to_json(), *answers], []
+    step = advance(call)
+    while not isinstance(step, Done):
+        steps.append(step)
+        step = advance(call, left.pop(0))
+    assert (step.value, left) == (kept, [])
+    return steps
+
+
+def test_a_job_that_keeps_nothing_is_erased_by_the_one_who_has_its_result() -> None:
+    *_, erased = fetched(b"asrq-interactive", b"erased")
+    assert (erased.name, erased.keys[1], erased.args) == ("erase", "rq:queue:asrq-interactive", ["job"])
+    fetched(b"asrq-batch", b"missing")  # another one was as quick
+
+
+def test_the_text_is_not_lost_with_the_answer_that_it_is_erased() -> None:
+    fetched(AWAY)
+    fetched(b"asrq-batch", AWAY)
+    with pytest.raises(QueueAuthError):
+        fetched(QueueAuthError("no right to erase"))

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 
 from asrq_jobs import formats
 from asrq_jobs.errors import InvalidRequestError, JobStateError
 from asrq_jobs.request import JOB_ID_PATTERN, LANES, Channels, Lane, Tag, Task, UrlAudio
+from asrq_jobs.result import Keep
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
 from asrq_worker.audio.url import refuse_local
 from asrq_worker.http import access, problems, sse
@@ -80,6 +82,7 @@ class Order(BaseModel):
     metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
         default={}, description="Texts that come back with the result; in a form as JSON."
     )
+    keep: Keep = Field(default="result", description="nothing: it is erased as soon as its result was fetched.")
     tags: Annotated[tuple[Tag, ...], BeforeValidator(_words)] = Field(
         default=(), max_length=20, description="Words to find the job by; in a form separated by commas."
     )
@@ -156,7 +159,7 @@ async def _submit(
     assert audio is not None  # noqa: S101  # there is one of the two
     words = _words(order.hotwords)
     options = order.model_dump(
-        include={"task", "language", "prompt", "channels", "word_timestamps", "metadata", "tags"}
+        include={"task", "language", "prompt", "channels", "word_timestamps", "metadata", "tags", "keep"}
     )
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
@@ -208,15 +211,22 @@ async def get_job(gateway: OurGateway, job_id: JobId) -> JobState:
 
 @router.get("/{job_id}/result", responses=_RESULT, response_class=Response)
 async def get_result(
-    gateway: OurGateway, job_id: JobId, form: Annotated[formats.Format, Query(alias="format")] = "json"
+    gateway: OurGateway,
+    job_id: JobId,
+    whose: KeyHolder,
+    form: Annotated[formats.Format, Query(alias="format")] = "json",
 ) -> Response:
-    """Return what came of a job: as `json` the whole result, be it a failure; else the transcript."""
-    result = await gateway.client.result(job_id)
+    """Return what came of a job: as `json` the whole result, be it a failure; else the transcript.
+
+    A job that is to keep nothing is erased once it was sent.
+    """
+    result = await gateway.client.result(job_id, peek=True)
     if result is None:
         state = await gateway.client.state(job_id)
         raise JobStateError(f"Job {job_id} is {state.status}; there is no result yet.", hint="Follow its events.")
     body = formats.render(result if form == "json" else succeeded(result), form)
-    return Response(body, media_type=_MEDIA_TYPES[form])
+    sent = BackgroundTask(gateway.erase, job_id, whose) if result.keep == "nothing" else None
+    return Response(body, media_type=_MEDIA_TYPES[form], background=sent)
 
 
 @router.get("/{job_id}/events", responses=_EVENTS, response_class=Response)

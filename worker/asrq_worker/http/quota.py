@@ -59,7 +59,7 @@ class Quota:
             await self._ask("SADD", keys.http_pending(whose.name), job_id)
 
     async def _count(self, whose: Holder, job_id: str, today: str) -> None:
-        result = await self._client.result(job_id)
+        result = await self._client.result(job_id, peek=True)
         if result is None and await self._is_there(job_id):
             return
         if await self._ask("SREM", keys.http_pending(whose.name), job_id) and result and result.duration:

@@ -8,7 +8,19 @@ from functools import cache
 from asrq_jobs.request import Request
 from asrq_worker.engine.fingerprint import versions
 
-_OF_NO_MATTER = {"schema_", "id", "lane", "audio", "timeout_s", "queue_ttl_s", "webhook", "retries", "metadata", "tags"}
+_OF_NO_MATTER = {
+    "schema_",
+    "id",
+    "lane",
+    "audio",
+    "timeout_s",
+    "queue_ttl_s",
+    "webhook",
+    "retries",
+    "metadata",
+    "tags",
+    "keep",
+}
 """Fields of a request that change when and for whom it is served, but no text."""
 
 

@@ -74,6 +74,7 @@ def of_job(
             "completed_at": iso(at),
             "metadata": request.metadata if request else {},
             "tags": request.tags if request else (),
+            "keep": request.keep if request else "result",
         }
     )
     event = Event(

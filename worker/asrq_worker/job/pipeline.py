@@ -211,6 +211,8 @@ class Pipeline:
         """Return the key of what is heard by an engine; None where it is to serve no other job."""
         if not self._settings.cache_ttl_s or loaded is None or chosen.candidates[0] != chosen.wanted:
             return None
+        if request.keep == "nothing":
+            return None
         stand_in = len(chosen.candidates) > 1
         return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
 
