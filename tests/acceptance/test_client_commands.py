@@ -18,7 +18,7 @@ from support.waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.errors import InferenceError
 from asrq_jobs.events import Event
-from asrq_jobs.result import Result, Segment
+from asrq_jobs.result import Keep, Result, Segment
 
 if TYPE_CHECKING:
     from conftest import Asrq
@@ -31,13 +31,14 @@ def audio(data: Path) -> Path:
     return data / "hello-en.flac"
 
 
-def end(client: Client, job_id: str, text: str | None) -> None:
+def end(client: Client, job_id: str, text: str | None, keep: Keep = "result") -> None:
     """End a job as a worker would; without a text, as a failed one."""
     if text is None:
         error = InferenceError("The model failed.").info()
         result = Result(id=job_id, status="failed", error=error)
     else:
         result = Result(id=job_id, status="completed", text=text, segments=(Segment(id=0, start=0, end=1, text=text),))
+    result = result.model_copy(update={"keep": keep})
     client.redis.lrem(keys.queue("batch"), 0, job_id)
     client.redis.hset(keys.job(job_id), "status", "finished" if text is not None else "failed")
     client.redis.set(keys.result(job_id), result.to_json())
@@ -270,6 +271,17 @@ def test_an_interrupted_wait_says_how_to_go_on(asrq: Asrq, client: Client, audio
     assert f"asrq cancel {job_id}" in err
     assert "Traceback" not in err
     assert client.state(job_id).status == "queued"
+
+
+def test_what_keeps_nothing_is_gone_once_it_was_shown(asrq: Asrq, client: Client, audio: Path, tmp_path: Path) -> None:
+    for command in ("result", "wait"):
+        job_id = asrq("submit", audio, "--keep", "nothing").stdout.strip()
+        end(client, job_id, "Привет, мир.", keep="nothing")
+        (tmp_path / "taken").touch()
+        assert asrq(command, job_id, "--output", tmp_path / "taken").returncode != 0, "it cannot be written"
+        assert asrq(command, job_id).stdout == "Привет, мир.\n"
+        assert asrq(command, job_id).returncode != 0
+        assert client.redis.keys(f"*{job_id}*") == []
 
 
 def test_results_in_every_form(asrq: Asrq, client: Client, audio: Path, tmp_path: Path) -> None:
