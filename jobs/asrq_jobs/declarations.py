@@ -130,7 +130,12 @@ class Declared(BaseSettings):
         default=(), description="URL schemes that jobs may name, comma separated (http, https, s3, …); none: no URLs."
     )
     url_private_hosts: bool = Field(
-        default=False, description="Allow URLs that resolve to private addresses (an intranet)."
+        default=False,
+        description="Allow URLs that resolve to private addresses (an intranet), deliveries included.",
+    )
+    deliver_schemes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="URL schemes that jobs may have transcripts delivered to, comma separated (https, s3, …).",
     )
     max_audio_mb: int = Field(
         default=512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload."
@@ -228,7 +233,7 @@ class Declared(BaseSettings):
     def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)
 
-    @field_validator("url_schemes", "http_models", "http_origins", mode="before")
+    @field_validator("url_schemes", "deliver_schemes", "http_models", "http_origins", mode="before")
     @classmethod
     def _split_schemes(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

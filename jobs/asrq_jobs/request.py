@@ -149,6 +149,13 @@ class Request(_Document):
         pattern=r"^https?://",
         description="URL that is told by a POST when the job has completed or failed, where the operator allows it.",
     )
+    deliver: str | None = Field(
+        default=None,
+        max_length=4096,
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
+        description="URL that the transcript is put to before the job has completed, where the operator allows it: as "
+        "JSON, or as text or subtitles by its ending (.txt, .srt, .vtt, .tsv).",
+    )
     retries: Whole | None = Field(
         default=None,
         ge=0,

@@ -52,6 +52,12 @@ Without --wait, prints the id of each job on a line; with --json {"id": …, "st
     metavar="ID",
     help="Id of the job, for a single source: submitting it twice is one job. Default: a new one.",
 )
+@click.option(
+    "--deliver",
+    metavar="URL",
+    help="URL that the worker puts the transcript of a single source to, where allowed: JSON, or by its ending "
+    ".txt, .srt, .vtt or .tsv. Default: none.",
+)
 @click.option("--recursive", is_flag=True, help="Take all audio and video files of a folder.")
 @click.option("--path", "by_path", is_flag=True, help="Send paths, not bytes: the worker reads the same file system.")
 @options.output_options
@@ -73,7 +79,8 @@ def submit(
     SOURCE is a file, a folder (with --recursive), - for standard input, or a URL where the operator allows it.
     """
     found = sources.expand(given, recursive=recursive, tell=failure.note)
-    _check(found, job_id, by_path=by_path, wait=wait, shows=bool(form or folder or wait_timeout is not None))
+    single = {"--id": job_id, "--deliver": fields["deliver"]}
+    _check(found, single, by_path=by_path, wait=wait, shows=bool(form or folder or wait_timeout is not None))
     asked = options.given(fields)
     ids = [uuid.uuid4().hex if job_id is None else job_id for _ in found]
     # What is wrong with the options is wrong for every source: say so before any audio is sent.
@@ -170,9 +177,10 @@ def _send_and_wait(
     return writer.any_failed
 
 
-def _check(found: list[Source], job_id: str | None, *, by_path: bool, wait: bool, shows: bool) -> None:
-    if job_id is not None and len(found) > 1:
-        raise UsageError(f"--id names one job, but there are {len(found)} sources.", hint="Leave --id out.")
+def _check(found: list[Source], single: dict[str, str | None], *, by_path: bool, wait: bool, shows: bool) -> None:
+    for option, value in single.items():
+        if value is not None and len(found) > 1:
+            raise UsageError(f"{option} is for one source, but there are {len(found)}.", hint=f"Leave {option} out.")
     if shows and not wait:
         raise UsageError("--format, --output and --wait-timeout need --wait.", hint="Add --wait.")
     if by_path and any(str(source) == STDIN for source in found):

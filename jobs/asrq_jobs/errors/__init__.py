@@ -61,6 +61,8 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── DecoderCrashedError      decoder_crashed
     │   └── DecoderTimeoutError      decoder_timeout
     ├── OutputError                  output_failed       a transcript cannot be written where it was asked for
+    ├── DeliveryError                delivery_failed     (retryable) a transcript cannot be put where its job says
+    │   └── DeliveryRefusedError     delivery_refused    not retried
     ├── NoRoomError                  no_room             (retryable) the audio needs more room than the worker has
     ├── PoisonedError                poisoned            this input killed its process each time; not retried
     ├── DeadlineError                deadline_exceeded   the job's own time limit; not retried
@@ -93,6 +95,8 @@ from asrq_jobs.errors.base import AsrqError, ErrorInfo, Stage
 from asrq_jobs.errors.job import (
     CanceledError,
     DeadlineError,
+    DeliveryError,
+    DeliveryRefusedError,
     ExpiredError,
     InternalError,
     LeaseLostError,
@@ -169,6 +173,8 @@ __all__ = [
     "DecoderCrashedError",
     "DecoderError",
     "DecoderTimeoutError",
+    "DeliveryError",
+    "DeliveryRefusedError",
     "DeviceUnavailableError",
     "EngineCrashedError",
     "EngineError",
@@ -235,6 +241,7 @@ _TREE: tuple[type[AsrqError], ...] = (
     EngineError,
     DecoderError,
     OutputError,
+    DeliveryError,
     NoRoomError,
     PoisonedError,
     DeadlineError,

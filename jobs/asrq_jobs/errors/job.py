@@ -14,6 +14,22 @@ class OutputError(AsrqError):
     stage: ClassVar[Stage] = "commit"
 
 
+class DeliveryError(AsrqError):
+    """The transcript could not be put where the job says. It is in the job's result."""
+
+    code = "delivery_failed"
+    retryable = True
+    stage: ClassVar[Stage] = "commit"
+
+
+class DeliveryRefusedError(DeliveryError):
+    """Transcripts may not be delivered there, or the receiver refuses them. One that was made is in the result."""
+
+    code = "delivery_refused"
+    retryable = False
+    default_hint = "Check the address, or ask the operator to list its scheme in ASRQ_DELIVER_SCHEMES."
+
+
 class NoRoomError(AsrqError):
     """The audio needs more room, once decoded, than the worker has for it."""
 

@@ -1,4 +1,4 @@
-"""Reads URLs, as far as the operator allows: http and https by ourselves (`web`), everything else through fsspec."""
+"""Reads and writes URLs, as far as the operator allows: http and https through `web`, all else through fsspec."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from asrq_jobs.errors import AsrqError, AudioNotFoundError, ExtraMissingError, FetchError, UrlNotAllowedError
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioNotFoundError,
+    DeliveryError,
+    DeliveryRefusedError,
+    ExtraMissingError,
+    FetchError,
+    UrlNotAllowedError,
+)
 from asrq_worker.audio import web
 from asrq_worker.audio.address import resolve
 
+_INSTALL = "Install it beside asrq."
 _BLOCK = 1 << 20  # bytes
 _POLL_S = 0.2
 _STALL_S = 60.0
@@ -58,6 +67,19 @@ def refuse_local(url: str) -> None:
         raise UrlNotAllowedError("A chain of URLs is not allowed.")
     if scheme.lower() in _OF_THIS_HOST:
         raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
+
+
+def check_scheme(url: str, schemes: tuple[str, ...]) -> str:
+    """Return the scheme of a URL.
+
+    Raises:
+        UrlNotAllowedError: it is not listed, or no operator can allow the URL.
+    """
+    refuse_local(url)
+    scheme = url.partition("://")[0].lower()
+    if scheme not in schemes:
+        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
+    return scheme
 
 
 def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes]:
@@ -119,22 +141,38 @@ def stream(url: str, rules: Rules, check: Callable[[], None]) -> Generator[bytes
 
 
 def _reader(url: str, rules: Rules) -> Iterator[bytes]:
-    refuse_local(url)
-    given, _, rest = url.partition("://")
-    scheme = given.lower()
-    if scheme not in rules.schemes:
-        raise UrlNotAllowedError(f"URLs of the scheme {scheme[:40]!r} are not allowed here.")
+    scheme, rest = check_scheme(url, rules.schemes), url.partition("://")[2]
     if scheme in web.SCHEMES:
         return web.read(url, schemes=rules.schemes, private_hosts=rules.private_hosts)
     return _through_fsspec(f"{scheme}://{rest}", rules.private_hosts)
 
 
+def write(url: str, content: bytes, rules: Rules) -> None:
+    """Put a file in a store, through fsspec, in the place of what was there. Blocks.
+
+    Raises:
+        UrlNotAllowedError: the scheme is not listed or not known, or the host not public.
+        DeliveryRefusedError: fsspec needs a package for the scheme.
+        DeliveryError: the store does not take it.
+    """
+    import fsspec
+
+    scheme = check_scheme(url, rules.schemes)
+    _look_at(url, rules.private_hosts)
+    try:
+        files, path = fsspec.url_to_fs(f"{scheme}://{url.partition('://')[2]}")
+        files.pipe_file(path, content)
+    except ImportError as error:
+        raise DeliveryRefusedError(f"URLs of the scheme {scheme!r} need a package: {error}.", hint=_INSTALL) from None
+    except Exception as error:  # each file system raises errors of its own library
+        raise DeliveryError(f"The transcript was not delivered: {type(error).__name__}: {error}") from error
+
+
 def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
     import fsspec
 
-    _look_at_host(url, private_hosts)
-    if (scheme := url.partition(":")[0]) not in fsspec.available_protocols():
-        raise UrlNotAllowedError(f"URLs of the scheme {scheme!r} cannot be read.")
+    scheme = url.partition(":")[0]
+    _look_at(url, private_hosts)
     try:
         files, path = fsspec.url_to_fs(url)
         with files.open(path, "rb") as file:
@@ -143,15 +181,19 @@ def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
     except FileNotFoundError:
         raise AudioNotFoundError("There is nothing at the URL.") from None
     except ImportError as error:
-        raise ExtraMissingError(
-            f"URLs of the scheme {scheme!r} need a package: {error}.", hint="Install it beside asrq."
-        ) from None
+        raise ExtraMissingError(f"URLs of the scheme {scheme!r} need a package: {error}.", hint=_INSTALL) from None
     except Exception as error:  # each file system raises errors of its own library
         raise FetchError(f"Reading the URL failed: {type(error).__name__}: {error}") from error
 
 
-def _look_at_host(url: str, private_hosts: bool) -> None:
-    """Refuse a host that resolves to a private address; what does not resolve is a bucket or the like."""
+def _look_at(url: str, private_hosts: bool) -> None:
+    """Refuse a scheme that fsspec does not know, and a host that resolves to a private address; what does not resolve
+    is a bucket or the like.
+    """
+    import fsspec
+
+    if (scheme := url.partition(":")[0].lower()) not in fsspec.available_protocols():
+        raise UrlNotAllowedError(f"fsspec knows no URLs of the scheme {scheme!r}.")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 0

@@ -1,4 +1,4 @@
-"""Reads http and https URLs.
+"""Reads http and https URLs, and writes to them.
 
 Not through fsspec: its HTTP file system follows redirects and looks names up by itself, and every hop of the way
 must be checked before we connect. For the same reason proxies are not used.
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from asrq_jobs import __version__
-from asrq_jobs.errors import AudioNotFoundError, FetchError, UrlNotAllowedError
+from asrq_jobs.errors import AudioNotFoundError, DeliveryError, DeliveryRefusedError, FetchError, UrlNotAllowedError
 from asrq_worker.audio.address import resolve
 
 SCHEMES = frozenset({"http", "https"})
@@ -63,6 +63,34 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
         except ValueError:  # a host that TLS refuses, or a Location that is no URL
             raise UrlNotAllowedError("The URL is malformed.") from None
     raise FetchError(f"The URL redirects more than {_MOST_REDIRECTS} times.")
+
+
+def put(url: str, content: bytes, *, schemes: tuple[str, ...], private_hosts: bool) -> None:
+    """Send content with PUT, as presigned URLs of stores want it: no header but its length says what it is.
+
+    Raises:
+        UrlNotAllowedError: the URL is malformed, or leads where it must not.
+        DeliveryRefusedError: the server does not take it from us.
+        DeliveryError: the network or the server failed.
+    """
+    parts = parse(url, schemes)
+    host = parts.hostname or ""
+    try:
+        connection = connect(parts, private_hosts)
+        try:
+            connection.request("PUT", target(parts), body=content, headers=_HEADERS)
+            status, reason = (response := connection.getresponse()).status, response.reason
+        finally:
+            connection.close()
+    except FetchError as error:  # it has no address
+        raise DeliveryError(error.message) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise DeliveryError(f"Sending to {host} failed: {str(error) or type(error).__name__}.") from error
+    except ValueError:  # a host that TLS refuses
+        raise UrlNotAllowedError("The URL is malformed.") from None
+    if not 200 <= status < 300:
+        failure = DeliveryError if status >= 500 or status in _TRY_AGAIN else DeliveryRefusedError
+        raise failure(f"{host} answered {status} {reason}".rstrip() + ".")
 
 
 def parse(url: str, schemes: tuple[str, ...]) -> SplitResult:

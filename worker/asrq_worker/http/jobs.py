@@ -79,6 +79,12 @@ class Order(BaseModel):
     hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
     channels: Channels = Field(default="mix", description="separate hears each of two channels for itself.")
     word_timestamps: bool = False
+    deliver: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        description="Where a worker puts the transcript, if the operator allows it; the ending says in which format.",
+    )
     metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
         default={}, description="Texts that come back with the result; in a form as JSON."
     )
@@ -158,9 +164,7 @@ async def _submit(
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
     words = _words(order.hotwords)
-    options = order.model_dump(
-        include={"task", "language", "prompt", "channels", "word_timestamps", "metadata", "tags", "keep"}
-    )
+    options = order.model_dump(exclude={"url", "model", "hotwords"})
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
 

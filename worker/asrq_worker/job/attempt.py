@@ -5,10 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from asrq_jobs.errors import AsrqError, CanceledError, InternalError, NotServedError, SetupError, UnsupportedOptionError
+from asrq_jobs.errors import (
+    AsrqError,
+    CanceledError,
+    DeliveryError,
+    InternalError,
+    NotServedError,
+    SetupError,
+    UnsupportedOptionError,
+)
 from asrq_jobs.request import Request
 from asrq_jobs.result import Attempt, Result, WorkerInfo
 from asrq_jobs.settings import Settings
+from asrq_worker.job import delivery
 from asrq_worker.job import ending as endings
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
@@ -42,7 +51,9 @@ class Task:
         request = context.request
         try:
             control.check()
-            ending = self._completed(context, self._pipeline.run(request, control, journal))
+            if request.deliver:
+                delivery.refuse(request.deliver, self._settings)
+            ending = self._completed(context, self._pipeline.run(request, control, journal), control)
         except AsrqError as error:
             ending = self._failed(context, error)
         except Exception as error:  # noqa: BLE001  # a defect of ours must not take the slot down
@@ -57,11 +68,18 @@ class Task:
         _log_end(context, ending)
         return ending
 
-    def _completed(self, context: JobContext, result: Result) -> Ending:
-        now = context.now()
-        return self._of_job(context, result, endings.closed(context.attempts[-1], at=now), now)
+    def _completed(self, context: JobContext, result: Result, control: JobControl) -> Ending:
+        now, request = context.now(), context.request
+        ending = self._of_job(context, result, endings.closed(context.attempts[-1], at=now), now)
+        if request.deliver and ending.result:
+            try:
+                delivery.deliver(ending.result, request.deliver, self._settings, control.check)
+            except DeliveryError as error:
+                return self._failed(context, error, heard=result)
+        return ending
 
-    def _failed(self, context: JobContext, error: AsrqError) -> Ending:
+    def _failed(self, context: JobContext, error: AsrqError, *, heard: Result | None = None) -> Ending:
+        """End an attempt with an error; `heard` is what is kept of it if it was the last one."""
         now, request = context.now(), context.request
         unable = isinstance(error, SetupError | NotServedError | UnsupportedOptionError)
         outcome = decide(
@@ -77,13 +95,18 @@ class Task:
         match outcome.verdict:
             case "failed" | "canceled":
                 error = in_the_end(error, context.attempts[:-1])
-                return self._of_job(context, self._pipeline.failure(request, error), attempt, now)
+                return self._of_job(context, self._failure(request, error, heard), attempt, now)
             case "abandon":
                 return endings.of_attempt(None, info, attempt, at=now)
             case verdict:
                 return endings.of_attempt(
                     verdict, info, attempt, at=now, delay_s=outcome.delay_s, counts=outcome.counts
                 )
+
+    def _failure(self, request: Request, error: AsrqError, heard: Result | None) -> Result:
+        if heard is None:
+            return self._pipeline.failure(request, error)
+        return heard.model_copy(update={"status": "failed", "error": error.info(), "cache_key": None})
 
     def _of_job(self, context: JobContext, result: Result, attempt: Attempt, now: float) -> Ending:
         return endings.of_job(

@@ -9,18 +9,9 @@ from asrq_jobs.request import Request
 from asrq_worker.engine.fingerprint import versions
 
 _OF_NO_MATTER = {
-    "schema_",
-    "id",
-    "lane",
-    "audio",
-    "timeout_s",
-    "queue_ttl_s",
-    "webhook",
-    "retries",
-    "metadata",
-    "tags",
+    "schema_", "id", "lane", "audio", "timeout_s", "queue_ttl_s", "webhook", "deliver", "retries", "metadata", "tags",
     "keep",
-}
+}  # fmt: skip
 """Fields of a request that change when and for whom it is served, but no text."""
 
 

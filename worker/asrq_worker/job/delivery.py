@@ -1,0 +1,82 @@
+"""A transcript is put where its job says, before anybody hears that the job has completed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYetError
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from asrq_jobs import formats
+from asrq_jobs.errors import DeliveryError, DeliveryRefusedError, UrlNotAllowedError
+from asrq_jobs.formats import Format
+from asrq_jobs.result import Result
+from asrq_jobs.settings import Settings
+from asrq_worker.audio import url as urls
+from asrq_worker.audio import web
+from asrq_worker.audio.url import Rules
+
+_POLL_S = 0.2
+_LONGEST_S = 120.0
+_FORMATS: dict[str, Format] = {".txt": "txt", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
+
+
+def refuse(address: str, settings: Settings) -> None:
+    """Refuse an address to which nothing may be delivered.
+
+    Raises:
+        DeliveryRefusedError: the operator has not listed its scheme, or nobody can.
+    """
+    try:
+        urls.check_scheme(address, settings.deliver_schemes)
+    except UrlNotAllowedError as error:
+        raise DeliveryRefusedError(error.message) from None
+
+
+def form_of(address: str) -> Format:
+    """Return the format that the ending of an address asks for: JSON, unless it is another one's."""
+    return _FORMATS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "json")
+
+
+def deliver(result: Result, address: str, settings: Settings, check: Callable[[], None]) -> None:
+    """Put a result, in the format of the address, with PUT or through fsspec; what was there is replaced.
+
+    The network is used in a thread of its own, so that `check` is called five times a second even if the network hangs;
+    what it raises passes on.
+
+    Raises:
+        DeliveryRefusedError: it may not go there, or is not accepted.
+        DeliveryError: the network failed, or it took longer than two minutes.
+    """
+    refuse(address, settings)
+    content = formats.render(result, form_of(address)).encode()
+    rules = Rules(settings.deliver_schemes, settings.url_private_hosts)
+    done: Future[None] = Future()
+
+    def put() -> None:
+        try:
+            if address.partition("://")[0].lower() in web.SCHEMES:
+                web.put(address, content, schemes=rules.schemes, private_hosts=rules.private_hosts)
+            else:
+                urls.write(address, content, rules)
+        except Exception as error:  # noqa: BLE001  # it is raised again, by the thread that waits
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=put, name="deliver", daemon=True).start()
+    left = round(_LONGEST_S / _POLL_S)
+    while True:
+        check()
+        try:
+            return done.result(_POLL_S)
+        except UrlNotAllowedError as error:
+            raise DeliveryRefusedError(error.message) from error
+        except NotYetError:
+            if done.done():
+                raise
+            left -= 1
+            if not left:
+                raise DeliveryError(f"The transcript could not be delivered within {_LONGEST_S:g} s.") from None
