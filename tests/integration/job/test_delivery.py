@@ -93,7 +93,7 @@ def test_a_transcript_is_there_when_its_job_has_completed(
     with serving(client.redis, settings, Work()):
         job = client.submit(TALK, deliver=f"{receiver.url}/a/talk.json?signature=%2Fx")
         assert receiver.came.wait(50)
-        assert client.state(job.id).status == "started"
+        assert client.state(job.id).status == "processing"
         receiver.hold.set()
         result = client.wait(job.id, timeout_s=50)
     ((path, body),) = receiver.got
