@@ -14,6 +14,7 @@ from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.frames import stated_bytes
 from asrq_worker.audio.containers.ogg import _checksum
 from asrq_worker.audio.containers.part import Part
+from asrq_worker.audio.containers.unsized import _crc8, is_frame
 
 SOUND = bytes(range(1, 251)) * 40  # 10 000 bytes, none of them zero
 
@@ -109,7 +110,7 @@ def aiff() -> bytes:
 
 def avi() -> bytes:
     more = b"RIFF" + struct.pack("<I", len(SOUND) + 4) + b"AVIX" + SOUND
-    return b"RIFF" + struct.pack("<I", len(SOUND) + 4) + b"AVI " + SOUND + more
+    return b"RIFF" + struct.pack("<I", len(SOUND) + 8) + b"AVI LIST" + SOUND + more
 
 
 def w64() -> bytes:
@@ -144,12 +145,41 @@ def voc() -> bytes:
 def mp4() -> bytes:
     return b"".join(
         struct.pack(">I", len(content) + 8) + name + content
-        for name, content in ((b"ftyp", b"isom"), (b"moov", bytes(100)), (b"mdat", SOUND), (b"free", b""))
+        for name, content in ((b"ftyp", b"isom" + bytes(4)), (b"moov", bytes(100)), (b"mdat", SOUND), (b"free", b""))
     )
 
 
 def amr() -> bytes:
     return b"#!AMR\n" + (b"\x3c" + SOUND[:31]) * 300
+
+
+def frames(head: str, length: int, count: int = 50) -> bytes:
+    return (bytes.fromhex(head).ljust(8, b"\0") + SOUND)[:length] * count
+
+
+def flac() -> bytes:
+    made_from = b"\x02\0\0\x20riff" + wav()[:28]
+    return b"fLaC\0\0\0\x22" + bytes(34) + made_from + b"\x84\0\0\4abcd" + SOUND
+
+
+def wavpack() -> bytes:
+    def block(index: int) -> bytes:
+        return b"wvpk" + struct.pack("<IHHIIIII", 1024, 0x410, 0, 5000, index, 1000, 0x800, 0) + SOUND[:1000]
+
+    return b"".join(block(index) for index in range(0, 5000, 1000))
+
+
+def program() -> bytes:
+    pack = b"\0\0\1\xba\x44" + bytes(8) + b"\xf8" + b"\0\0\1\xbb" + struct.pack(">H", 9) + bytes(9)
+    return (pack + b"\0\0\1\xc0" + struct.pack(">H", 1000) + SOUND[:1000]) * 9 + b"\0\0\1\xb9"
+
+
+RAW = {
+    "mp3": frames("fff338c4", 108), "tagged mp3": b"ID3\4\0\0\0\0\0\x20" + bytes(32) + frames("fff338c4", 108),
+    "mp2": frames("fff5e8c4", 1440), "aac": frames("fff1604061bffc", 781), "ac3": frames("0b77b1e70c40", 384),
+    "dts": frames("7ffe8001fc3c75b0", 1884), "flac": flac(), "tta": b"TTA1\1\0\1\0\x10\0" + SOUND,
+    "ts": (b"\x47\x40" + SOUND[:186]) * 50,
+}  # fmt: skip
 
 
 def webm(*, live: bool = False) -> bytes:
@@ -158,7 +188,9 @@ def webm(*, live: bool = False) -> bytes:
         return bytes.fromhex(kind) + size + content
 
     clusters = element("1f43b675", element("a3", SOUND[:1000]) * 5, unknown=live) * 2
-    return element("1a45dfa3", b"abc") + element("18538067", element("1549a966", b"x") + clusters, unknown=live)
+    return element("1a45dfa3", b"\x42\x86\x81\1") + element(
+        "18538067", element("1549a966", b"x") + clusters, unknown=live
+    )
 
 
 def ogg(*, end: bool = True) -> bytes:
@@ -174,7 +206,8 @@ def ogg(*, end: bool = True) -> bytes:
 
 WHOLE = {
     "aiff": aiff(), "avi": avi(), "w64": w64(), "au": au(), "caf": caf(), "asf": asf(), "flv": flv(), "voc": voc(),
-    "mp4": mp4(), "amr": amr(), "webm": webm(), "live": webm(live=True), "ogg": ogg(), "radio": ogg(end=False),
+    "wv": wavpack(), "mp4": mp4(), "amr": amr(), "webm": webm(), "live": webm(live=True), "ogg": ogg(),
+    "radio": ogg(end=False),
 }  # fmt: skip
 
 
@@ -184,6 +217,55 @@ def test_whole_files_and_joined_ones(kind: str) -> None:
     size = len(content)
     assert told(content) == [Part(0, size)]
     assert told(content * 3) == [Part(0, size), Part(size, 2 * size), Part(2 * size, 3 * size)]
+
+
+ALL = WHOLE | RAW | {"wav": wav(), "streamed wav": wav(counted=0xFFFFFFFF), "mpg": program()}
+UNMARKED = ALL.keys() & {"mp3", "mp2", "aac", "ac3", "dts", "ts", "mpg"}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_each_kind_may_be_followed_by_each_other(kind: str) -> None:
+    size = len(ALL[kind])
+    for other, behind in ALL.items():
+        if kind == other or {kind, other} <= {"mp3", "tagged mp3"}:
+            continue
+        if kind == "streamed wav" and other in UNMARKED:
+            continue  # all is sound that does not begin like a container
+        found = told(ALL[kind] + behind)
+        assert [(part.start, part.stop) for part in found] == [(0, size), (size, size + len(behind))], other
+        assert not any(part.cut or part.damaged for part in found), other
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_raw_streams_are_whole(kind: str) -> None:
+    assert told(RAW[kind]) == [Part(0, len(RAW[kind]), known=False)]
+
+
+@pytest.mark.parametrize("head", ["fff348c4", "fff334c4", "fff33804"])
+def test_a_stream_of_another_rate_or_number_of_channels_is_another_file(head: str) -> None:
+    one, other = frames("fff338c4", 108), frames(head, stated_bytes("mp3", bytes.fromhex(head) + bytes(4)) or 0)
+    assert len(told(one + other)) == (1 if head == "fff348c4" else 2)
+
+
+def test_what_a_table_of_contents_begins_is_another_file() -> None:
+    table = (bytes.fromhex("fff338c4") + bytes(9) + b"Info\0\0\0\1" + bytes(200))[:108]
+    song = table + frames("fff338c4", 108)
+    assert told(song * 2) == [Part(0, len(song), known=False), Part(len(song), 2 * len(song), known=False)]
+
+
+def test_frames_of_silence_of_flac_are_no_row_of_adts() -> None:
+    start = bytes.fromhex("fff8c90801")
+    frame = start + bytes([_crc8(start)]) + bytes(6)
+    assert stated_bytes("aac", frame) == len(frame)
+    assert is_frame(frame * 2)
+    assert not is_frame(start + bytes(9) + frame)
+    silence = b"fLaC\x80\0\0\x22" + bytes(34) + frame * 50
+    assert told(silence) == [Part(0, len(silence), known=False)]
+
+
+def test_a_stream_that_is_damaged_goes_on_behind_it() -> None:
+    hurt = frames("fff338c4", 108) + b"\x7e" * 5000 + frames("fff338c4", 108)
+    assert told(hurt + wav()) == [Part(0, len(hurt), known=False), Part(len(hurt), len(hurt) + len(wav()))]
 
 
 @pytest.mark.parametrize("kind", WHOLE)
@@ -244,7 +326,7 @@ def test_a_stream_that_is_left_within_a_packet_is_cut() -> None:
 
 
 def test_old_movies_begin_with_any_box() -> None:
-    movie = mp4()[12:]
+    movie = mp4()[16:]
     assert told(movie) == [Part(0, len(movie))]
 
 

@@ -68,6 +68,12 @@ def test_a_jump_too_long_for_a_loss_is_another_clock() -> None:
     assert gaps([0.0, 30.0, 90_000.0, 90_000.02, 90_001.0], given) == [0, 29.98, 0, 0, pytest.approx(0.96)]
 
 
+@pytest.mark.parametrize("container", ["aac", "mp3", "ac3"])
+def test_streams_without_time_stamps_have_no_gaps_whatever_ffmpeg_counts(container: str) -> None:
+    at_half_speed = [number * 0.04 for number in range(500)]
+    assert set(gaps(at_half_speed, clock(container, start_s=0.0, stated_s=9.0))) == {0.0}
+
+
 @pytest.mark.parametrize(
     ("container", "start_s", "stated_s", "expected"),
     [

@@ -146,7 +146,7 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output:
         ) as container:
             if not container.streams.audio:
                 raise NoAudioStreamError("The file has no audio stream.")
-            return _decode_track(container, choose, work, output, file, content, part)
+            return _decode_track(container, choose, work, output, content, part)
     except MemoryError:  # PyAV's own is an FFmpegError too
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
@@ -162,9 +162,7 @@ def _tracks(streams: Any) -> list[Track]:
     ]
 
 
-def _decode_track(
-    container: Any, choose: Choose, work: Work, output: Output, file: BinaryIO, content: Content, part: Part
-) -> Media:
+def _decode_track(container: Any, choose: Choose, work: Work, output: Output, content: Content, part: Part) -> Media:
     streams = container.streams.audio
     number = choose(_tracks(streams))
     stream = streams[number - 1]
@@ -177,7 +175,7 @@ def _decode_track(
     start_s = _micro(container.start_time)
     output.expect(
         stated_s(
-            file, part, media.container, length_s=length_s, start_s=start_s or 0.0, bits_a_second=codec.bit_rate or 0
+            content, part, media.container, length_s=length_s, start_s=start_s or 0.0, bits_a_second=codec.bit_rate or 0
         )
     )
     before = output.samples
@@ -187,7 +185,7 @@ def _decode_track(
         sound.take(piece)
     sound.end()
     decoded_s = (output.samples - before) / SAMPLE_RATE
-    short = falls_short(file, part, media.container, stated_s=length_s, decoded_s=decoded_s)
+    short = falls_short(content, part, media.container, stated_s=length_s, decoded_s=decoded_s)
     cut = part.cut or short or False
     if not part.known and short is None:
         cut = cut or (sound.damaged if packets.short is None else packets.short)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from asrq_worker.audio.containers.part import Part
-from asrq_worker.audio.truncation import counts_frames
+from asrq_worker.audio.containers.part import Content, Part
+from asrq_worker.audio.truncation import frames_s
 
 # By their header or index, or, as Ogg, by the time stamp of their last page. FFmpeg's names of demuxers.
 _STATE_LENGTH = frozenset(
@@ -16,16 +14,18 @@ _BY_BYTES = frozenset({"aiff", "au", "caf", "w64", "wav"})
 
 
 def stated_s(
-    file: BinaryIO, part: Part, container: str, *, length_s: float | None, start_s: float, bits_a_second: int
+    content: Content, part: Part, container: str, *, length_s: float | None, start_s: float, bits_a_second: int
 ) -> float | None:
     """Return how long the audio is by its container, in seconds; None if that does not say, or says what cannot be.
 
     `container`, `length_s`, `start_s` and `bits_a_second` are FFmpeg's.
     """
+    if container == "mp3":
+        return frames_s(content, part)
     if length_s is None:
         return None
     if container in _STATE_LENGTH:  # some count from zero even if the first time stamp is hours later
         return length_s - max(0.0, start_s)
     if container in _BY_BYTES:
         return length_s if 0 < length_s * bits_a_second <= 8 * (part.stop - part.start) else None
-    return length_s if container == "mp3" and counts_frames(file, part.start) else None
+    return None

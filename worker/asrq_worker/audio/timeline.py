@@ -18,6 +18,8 @@ _LATEST_S = 60.0  # and later than this, such a file is a piece of something tha
 # Broadcasts: clocks of different programmes follow each other, and only short jumps are losses.
 _CLOCKS_CHANGE = frozenset({"mpeg", "mpegts"})
 _LONGEST_LOSS_S = 60.0
+# These have none of their own: FFmpeg counts frames, all as if they were like the first.
+_NO_TIME_STAMPS = frozenset({"aac", "ac3", "dts", "eac3", "mp3"})
 _STATE_LENGTH = frozenset({"asf", "avi", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "rm"})
 
 
@@ -36,6 +38,8 @@ def clock(container: str, *, start_s: float | None, stated_s: float | None) -> C
 
     `start_s` is the first time stamp of all streams, `stated_s` the length.
     """
+    if container in _NO_TIME_STAMPS:
+        return Clock(end_s=float("-inf"))
     if start_s is None:
         return Clock()
     zero = container in _BEGIN_AT_ZERO and start_s < _LATEST_S

@@ -5,9 +5,9 @@ For most containers their own structure says more: see `containers`.
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
-from asrq_worker.audio.containers.part import Part, read_at
+from asrq_worker.audio.containers import frames
+from asrq_worker.audio.containers.part import Content, Part
+from asrq_worker.audio.containers.tags import after_id3
 
 _COUNT_SAMPLES = frozenset({"ape", "tak", "tta", "wv"})
 _EXACT_S = 0.05
@@ -15,12 +15,16 @@ _TOLERANCE_S = 0.5  # what encoders add at both ends
 _TOLERANCE = 0.02
 
 
-def falls_short(file: BinaryIO, part: Part, container: str, *, stated_s: float | None, decoded_s: float) -> bool | None:
+def falls_short(
+    content: Content, part: Part, container: str, *, stated_s: float | None, decoded_s: float
+) -> bool | None:
     """Return whether there was more to come, or None if the file does not say.
 
     `container` is FFmpeg's name of the demuxer, `stated_s` the length that it reports (for some formats only a guess
     from the bit rate), `decoded_s` what came out.
     """
+    if container == "mp3":
+        stated_s = frames_s(content, part)
     if stated_s is None:
         return None
     if container == "flac":  # what is cut out without being encoded anew keeps the count of the whole
@@ -28,16 +32,9 @@ def falls_short(file: BinaryIO, part: Part, container: str, *, stated_s: float |
     if container in _COUNT_SAMPLES:
         return decoded_s < stated_s - _EXACT_S
     short = decoded_s < stated_s - max(_TOLERANCE_S, stated_s * _TOLERANCE)
-    return True if short and container == "mp3" and counts_frames(file, part.start) else None
+    return True if short and container == "mp3" else None
 
 
-def counts_frames(file: BinaryIO, start: int) -> bool:
-    """Return whether an MP3 file has a Xing or Info tag."""
-    header = read_at(file, start, 10)
-    skip = 0
-    if header[:3] == b"ID3" and len(header) == 10:
-        for byte in header[6:]:  # seven bits a byte
-            skip = skip << 7 | byte & 0x7F
-        skip += 10
-    first_frame = read_at(file, start + skip, 2048)
-    return b"Xing" in first_frame or b"Info" in first_frame
+def frames_s(content: Content, part: Part) -> float | None:
+    """Return how long the frames are that the first frame of an MP3 file counts, in seconds; None if it counts none."""
+    return frames.counted_s(content.read(after_id3(content, part.start), frames.HEAD))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from asrq_worker.audio.containers.openings import is_first_block, is_left_over, next_opening, opens
 from asrq_worker.audio.containers.part import MOST_STEPS, MOST_WITHOUT_SOUND, Content, Part
 
 HEAD = 32  # bytes: longer than the head of any chunk here
@@ -21,6 +22,7 @@ _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_NO_PACKETS = 50
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _VOC = b"Creative Voice File\x1a"
+_PACK, _PROGRAM_END = 0xBA, 0xB9
 _AMR, _AMR_WB = b"#!AMR\n", b"#!AMR-WB\n"
 _AMR_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1)
 _AMR_WB_BYTES = (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1)
@@ -62,15 +64,13 @@ class _Row:
         for _ in range(MOST_STEPS):
             if at >= size:
                 break
+            if sound and (stop := self._stop(content, at)) is not None:
+                return Part(start, stop)
             head = content.read(at, HEAD)
             chunk = self.read(head)
             if chunk is None:
                 cut = not sound or (len(head) < HEAD and not content.is_padding(at))
-                return Part(start, at, cut=cut, damaged=self.closed and content.is_more_than_a_tag(at))
-            if sound and content.is_padding(at):  # zeros may read as chunks
-                return Part(start, min(size, at + self.slack))
-            if sound and chunk.name in (self.again or self.opening):
-                return Part(start, at)
+                return Part(start, at, cut=cut, damaged=self.closed and is_left_over(content, at))
             in_body = self.body is None or chunk.name in self.body
             needed = in_body or chunk.name in self.index
             sound = sound or in_body
@@ -78,11 +78,20 @@ class _Row:
             if silent > MOST_WITHOUT_SOUND:
                 return Part(start, size, crowded=True)
             if chunk.length is None:
-                return Part(start, size)
+                return Part(start, next_opening(content, at + HEAD, raw=False))
             last, at = at, at + max(1, chunk.length)
         over = at > size + self.slack
-        damaged = over and not needed and self.closed and content.is_more_than_a_tag(last)
+        damaged = over and not needed and self.closed and is_left_over(content, last)
         return Part(start, size, cut=not sound or (over and needed), damaged=damaged)
+
+    def _stop(self, content: Content, at: int) -> int | None:
+        """Return where the part ends if something else begins at `at`, behind sound; None if it goes on."""
+        chunk = self.read(content.read(at, HEAD))
+        if content.is_padding(at):  # zeros may read as chunks
+            return min(content.size, at + self.slack) if chunk else at
+        if chunk and chunk.name in self.opening:
+            return at if chunk.name in (self.opening if self.again is None else self.again) else None
+        return next((place for place in range(at, at - self.slack - 1, -1) if opens(content, place)), None)
 
 
 def _little(data: bytes) -> int:
@@ -153,6 +162,22 @@ def _rm(head: bytes) -> RiffChunk | None:
     return _sized(head[:4], _big(head[4:8]), 0)
 
 
+def _wavpack(head: bytes) -> RiffChunk | None:
+    if head[:4] != b"wvpk":
+        return None
+    return RiffChunk(b"first" if is_first_block(head) else b"wvpk", 8 + _little(head[4:8]))
+
+
+def _program(head: bytes) -> RiffChunk | None:
+    if head[:3] != b"\0\0\1" or head[3:4] < bytes([_PROGRAM_END]):
+        return None
+    if head[3] == _PROGRAM_END:
+        return RiffChunk(b"end", 4)
+    if head[3] == _PACK:
+        return RiffChunk(b"pack", 14 + _little(head[13:14]) % 8 if _little(head[4:5]) & 0xC0 else 12)
+    return RiffChunk(b"packet", 6 + _big(head[4:6]))
+
+
 def _mp4(head: bytes) -> RiffChunk | None:
     size, name = _big(head[:4]), head[4:8]
     if len(head) < 8 or not (name.isascii() and name.decode("ascii").isprintable()):
@@ -176,6 +201,8 @@ def _amr(magic: bytes, lengths: tuple[int, ...]) -> Callable[[bytes], RiffChunk 
 
 
 ROWS: tuple[_Row, ...] = (
+    _Row(_wavpack, frozenset({b"first"})),
+    _Row(_program, frozenset({b"pack"}), frozenset({b"packet"}), again=frozenset()),
     _Row(_avi, frozenset({b"AVI "})),
     _Row(_aiff, frozenset({b"FORM"})),
     _Row(_w64, frozenset({_W64_RIFF}), slack=8),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asrq_worker.audio.containers.openings import is_left_over, opens
 from asrq_worker.audio.containers.part import A_TAG, MOST_LOSSES, MOST_STEPS, Content, Part
 
 _EBML, _SEGMENT, _CLUSTER, _VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xEC
@@ -33,8 +34,8 @@ def part(content: Content, start: int) -> Part:
                 continue
             if kind not in (_EBML, _VOID):
                 return Part(start, size, cut=True)
-        elif kind == _EBML or at >= end:
-            left_over = kind != _EBML and content.is_more_than_a_tag(at)
+        elif (another := kind == _EBML or opens(content, at)) or at >= end:
+            left_over = not another and is_left_over(content, at)
             return Part(start, at, damaged=losses > 0 or left_over)
         elif kind not in _INSIDE:
             if content.is_padding(at) or len(head) < _HEAD:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO, Protocol
 
-from asrq_worker.audio.containers import ebml, frames, ogg, transport, wave
+from asrq_worker.audio.containers import ebml, ogg, streams, transport, unsized, wave
 from asrq_worker.audio.containers.chunks import HEAD, ROWS
+from asrq_worker.audio.containers.openings import next_opening
 from asrq_worker.audio.containers.part import Content, Part
-from asrq_worker.audio.containers.tags import without_tags
+from asrq_worker.audio.containers.tags import after_id3, without_tags
 
 _MOST = 10_000  # songs in a chain of a radio, for a month
 
@@ -23,24 +24,35 @@ class _Kind(Protocol):
     def part(self) -> Callable[[Content, int], Part]: ...
 
 
-_KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS)
+_KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS, unsized)
 
 
 def parts(file: BinaryIO) -> list[Part]:
     """Return the parts of a file, at least one; a file of a kind that is not known here is one.
 
-    Bytes behind the last one belong to it, but for tags, and for zeros where its structure says that it ended.
+    What is nothing that is known belongs to the part before it, but for tags at the end of the file, and for zeros
+    where its structure says that it ended.
     """
     size, at = without_tags(file, file.seek(0, os.SEEK_END)), 0
     content = Content(file, size)
     found: list[Part] = []
-    while at < size and len(found) < _MOST:
-        head = content.read(at, HEAD)
-        kind = next((kind for kind in _KINDS if kind.begins(head)), None)
-        if kind is None:
-            break
-        found.append(kind.part(content, at))
-        at = found[-1].stop
-    if not found:
-        return [transport.part(content) or Part(0, frames.last_stop(content), known=False)]
-    return found if content.is_padding(at) else [*found[:-1], replace(found[-1], stop=size)]
+    while at < size and len(found) < _MOST and not (found and content.is_padding(at)):
+        if part := _part(content, at):
+            found.append(part)
+            at = part.stop
+        elif found:
+            at = next_opening(content, at + 1)
+            found[-1] = replace(found[-1], stop=at)
+        else:
+            return [Part(0, size, known=False)]
+    if at < size and not content.is_padding(at):
+        found[-1] = replace(found[-1], stop=size)
+    return found or [Part(0, size, known=False)]
+
+
+def _part(content: Content, start: int) -> Part | None:
+    first = after_id3(content, start)
+    head = content.read(first, HEAD)
+    if kind := next((kind for kind in _KINDS if kind.begins(head)), None):
+        return replace(kind.part(content, first), start=start)
+    return transport.part(content, start) or streams.part(content, start, first)

@@ -1,11 +1,13 @@
-"""How long a frame says that it is, of codecs whose frames say so: a shorter one was cut off, and behind the last one
-there is padding.
+"""How long a frame says that it is, of codecs whose frames say so: a shorter one was cut off, and the next one, or
+something else, follows at once.
 
 Sources: ISO/IEC 11172-3 and 13818-3 (MPEG audio), ISO/IEC 13818-7 (ADTS), ATSC A/52 (AC-3, E-AC-3), ETSI TS 102 114
 (DTS).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from asrq_worker.audio.containers.part import Content
 
@@ -23,30 +25,79 @@ _MPEG2[3] = _MPEG2[2]
 _MPEG_RATES = (44_100, 48_000, 32_000)
 _AC3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _AC3_RATES = (48_000, 44_100, 32_000)
-_FIRST_BYTES = {0xFF: ("mp3", "aac"), 0x0B: ("ac3",), 0x7F: ("dts",)}  # mp3: of all layers
+_CODECS = {0xFF: ("mp3", "aac"), 0x0B: ("ac3",), 0x7F: ("dts",)}  # by the first byte; mp3: of all layers
 _IN_A_ROW = 3  # frames: so many do not come about by chance
-_SEARCHED = 1 << 16  # bytes: more than as many of the longest take
+_TABLE = 64  # bytes in which a table of contents of MP3 begins
+
+HEAD = _TABLE
+"""Bytes of a frame that say all that is asked here."""
+
+FIRST = frozenset(
+    bytes((first, second)) for first in _CODECS for second in range(256) if first != 0xFF or second >= 0xE0
+)
+"""The first two bytes of a frame."""
 
 
-def last_stop(content: Content) -> int:
-    """Return where the last frame of a file ends that only padding follows; the file's end if there is none."""
-    zeros_at = content.zeros_at
-    if zeros_at == content.size:
-        return content.size
-    begin = max(0, zeros_at - _SEARCHED)
-    data = content.read(begin, zeros_at - begin + 8)
-    rows: dict[int, tuple[int, int]] = {}  # by where its first frame begins: frames up to the zeros, and their end
-    for at in reversed(range(zeros_at - begin)):
-        for codec in _FIRST_BYTES.get(data[at], ()):
-            if not (length := stated_bytes(codec, data[at : at + 8])):
-                continue
-            after = at + length
-            count, stop = rows.get(after, (0, after))
-            if count + 1 == _IN_A_ROW:
-                return min(begin + stop, content.size)
-            if count or begin + after >= zeros_at:
-                rows[at] = count + 1, stop
-    return content.size
+class Frame(NamedTuple):
+    """A frame: what it has in common with all others of its stream, and its length in bytes."""
+
+    stream: tuple[object, ...]
+    length: int
+
+
+def read(head: bytes) -> Frame | None:
+    """Return the frame that begins with `head`, or None if none does."""
+    for codec in _CODECS.get(head[0], ()) if head else ():
+        if length := stated_bytes(codec, head[:8]):
+            return Frame(_stream(codec, head), length)
+    return None
+
+
+def row(content: Content, at: int, count: int = _IN_A_ROW) -> Frame | None:
+    """Return the first frame of a row of `count` that begins at `at`, fewer before the end, or None."""
+    first = None
+    for number in range(count):
+        frame = read(content.read(at, 8))
+        if frame is None or (first and frame.stream != first.stream):
+            return first if number > 1 and at >= content.zeros_at else None
+        first = first or frame
+        at += frame.length
+    return first
+
+
+def is_table(head: bytes) -> bool:
+    """Return whether a frame of MP3 is none, but tells of those that follow: it is the first of a file."""
+    return _table_at(head) > 0
+
+
+def counted_s(head: bytes) -> float | None:
+    """Return how long a file of MP3 is by the table in its first frame, in seconds; None if that has no count."""
+    at = _table_at(head)
+    if not at or not _mpeg(head):
+        return None
+    vbri = head[at : at + 4] == b"VBRI"
+    count = head[at + 14 : at + 18] if vbri else head[at + 8 : at + 12]
+    if not vbri and not head[at + 7] & 1:
+        return None
+    samples, hertz = _samples_and_rate(head)
+    return int.from_bytes(count) * samples / hertz
+
+
+def _table_at(head: bytes) -> int:
+    place = min((at for name in (b"Xing", b"Info", b"VBRI") if (at := head.find(name)) > 0), default=0)
+    return 0 if any(head[6:place]) else place  # before it, a checksum may be, and side information of silence
+
+
+def _stream(codec: str, head: bytes) -> tuple[object, ...]:
+    match codec:
+        case "mp3":
+            return codec, head[1] & 0x1E, head[2] & 0x0C, head[3] >> 6 == 3
+        case "aac":
+            return codec, head[1] & 0x06, head[2] & 0xFD, head[3] & 0xC0
+        case "ac3":
+            return codec, head[4] >> 6
+        case _:
+            return (codec,)
 
 
 def stated_bytes(codec: str, head: bytes) -> int | None:
@@ -80,11 +131,17 @@ def _mpeg(head: bytes) -> int | None:
     if not _sync(head, 0xFFE0, mask=0xFFE0) or version == 1 or layer == 4 or kbits in (0, 15) or rate == 3:
         return None
     per_s = 1000 * (_MPEG1 if version == 3 else _MPEG2)[layer][kbits - 1]
-    hertz = _MPEG_RATES[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    samples, hertz = _samples_and_rate(head)
     if layer == 1:
         return (12 * per_s // hertz + padding) * 4
-    samples = 576 if layer == 3 and version != 3 else 1152
     return samples // 8 * per_s // hertz + padding
+
+
+def _samples_and_rate(head: bytes) -> tuple[int, int]:
+    """Return the samples of a frame of MPEG audio, of one channel, and their number in a second."""
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    samples = {1: 384, 2: 1152, 3: 1152 if version == 3 else 576}[layer]
+    return samples, _MPEG_RATES[head[2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
 
 
 def _ac3(head: bytes) -> int | None:

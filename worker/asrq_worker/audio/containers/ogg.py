@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from asrq_worker.audio.containers.openings import is_left_over, opens
 from asrq_worker.audio.containers.part import MOST_LOSSES, MOST_STEPS, Content, Part
 
 _MARK = b"OggS\0"
@@ -31,9 +32,11 @@ def part(content: Content, start: int) -> Part:
         head = content.read(at, _HEAD + _TABLE)
         if content.is_padding(at):
             return Part(start, at, cut=not whole, damaged=losses > 0)
+        if not head.startswith(_MARK) and opens(content, at):
+            return Part(start, at, cut=not whole, damaged=losses > 0)
         if not head.startswith(_MARK):
             after = content.find(_MARK, at + 1)
-            losses += after < size or content.is_more_than_a_tag(at)
+            losses += after < size or is_left_over(content, at)
             whole = whole and not _MARK.startswith(head)
             at = after
             continue

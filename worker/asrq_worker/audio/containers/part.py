@@ -61,6 +61,10 @@ class Content:
             self._window = read_at(self._file, at, max(count, _WINDOW))
         return self._window[first : first + count]
 
+    def copy(self, at: int, count: int) -> bytes:
+        """Return `count` bytes, fewer at the end, of which there are many, or that are read once."""
+        return read_at(self._file, at, max(0, min(count, self.size - at)))
+
     @cached_property
     def zeros_at(self) -> int:
         """Where the zeros begin that go on to the end, `size` if there are none. What is before may own the first."""

@@ -1,4 +1,4 @@
-"""Tags at the end of a file, or before its padding, that are no part of its container: ID3v1, APEv2, Lyrics3v2."""
+"""Tags that are no part of a container: ID3v1, APEv2, Lyrics3v2 at its end, or before its padding; ID3v2 before it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,33 @@ from typing import BinaryIO
 from asrq_worker.audio.containers.part import Content, read_at
 
 _ID3_BYTES = 128
+_ID3V2_BYTES = 10  # of its header and of its footer
+_ID3V2_VERSIONS = (2, 3, 4)
+_ID3V2_HAS_FOOTER = 0x10
+_PADDING = 4096  # bytes behind it at most, which are not counted
 _APE_BYTES = 32  # of its header and of its footer
 _APE_HAS_HEADER = 1 << 31
 _LYRICS = b"LYRICS200"
 _LYRICS_DIGITS = 6
 _MOST = 3  # one of each
+
+
+def after_id3(content: Content, at: int) -> int:
+    """Return where the tags of ID3v2 end that begin at `at`, and the padding behind them; `at` without any."""
+    for _ in range(_MOST):
+        head = content.read(at, _ID3V2_BYTES)
+        if not _is_id3v2(head):
+            break
+        length = sum(byte << 7 * (3 - place) for place, byte in enumerate(head[6:]))
+        at += _ID3V2_BYTES * (2 if head[5] & _ID3V2_HAS_FOOTER else 1) + length
+        padding = content.read(at, _PADDING)
+        at += len(padding) - len(padding.lstrip(b"\0"))
+    return min(at, content.size)
+
+
+def _is_id3v2(head: bytes) -> bool:
+    sound = len(head) == _ID3V2_BYTES and head[:3] == b"ID3" and head[3] in _ID3V2_VERSIONS
+    return sound and not head[5] & 0x0F and max(head[6:]) <= 0x7F
 
 
 def without_tags(file: BinaryIO, size: int) -> int:

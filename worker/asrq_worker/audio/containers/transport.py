@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from asrq_worker.audio.containers.openings import SYNC, next_opening, opens, packets
 from asrq_worker.audio.containers.part import Content, Part
 
-_SYNC = 0x47
-_SHAPES = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and where in it the sync byte is
+_AT_ONCE = 4096  # packets
 
 
-def part(content: Content) -> Part | None:
-    """Return the file without its padding, or None if it is no such stream. It is cut if it ends within a packet."""
-    size = content.size
-    for length, sync in _SHAPES:
-        begins = range(sync, min(size, 4 * length), length)
-        if len(begins) >= 4 and all(content.read(at, 1)[0] == _SYNC for at in begins):
-            stop = min(size, content.zeros_at + -content.zeros_at % length)
-            last = stop - stop % length + sync
-            return Part(0, stop, cut=last < stop and content.read(last, 1)[0] == _SYNC, known=False)
-    return None
+def part(content: Content, start: int) -> Part | None:
+    """Return the stream without the padding of the file, or None if there is none. It is cut if it ends in a packet."""
+    found = packets(content, start)
+    if found is None:
+        return None
+    length, sync = found
+    broken = _unbroken(content, start, length, sync)
+    stop = broken if opens(content, broken) else next_opening(content, max(start + 1, broken - length), raw=False)
+    if stop == content.size:
+        padding = max(start, content.zeros_at)
+        stop = min(stop, padding + -(padding - start) % length)
+    last = stop - (stop - start) % length + sync
+    return Part(start, stop, cut=last < stop and content.read(last, 1) == SYNC, known=False)
+
+
+def _unbroken(content: Content, start: int, length: int, sync: int) -> int:
+    """Return where the first packet would be that is none."""
+    at = start
+    while marks := content.copy(at, length * _AT_ONCE)[sync::length]:
+        others = len(marks.lstrip(SYNC))
+        at += length * (len(marks) - others)
+        if others:
+            break
+    return min(at, content.size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from asrq_worker.audio.containers.openings import next_opening, opens
 from asrq_worker.audio.containers.part import MOST_WITHOUT_SOUND, Content, Part
 
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
@@ -39,13 +40,13 @@ def part(content: Content, start: int) -> Part:
 def _with_samples(content: Content, start: int, body: int, length: int, *, open_ended: bool) -> Part:
     """Return the part whose samples begin at `body` and are `length` bytes, as far as the header knows."""
     if open_ended and length >= _OPEN_ENDED:
-        return Part(start, _next(content, body))
+        return Part(start, next_opening(content, body, raw=False))
     end = body + length
     if end <= content.size:
         for after in (end + length % 2, end):  # some leave the padding out
             if (found := _closed(content, start, after)) is not None:
                 return found
-    stop = _next(content, body)
+    stop = next_opening(content, body, raw=False)
     return Part(start, stop, cut=stop < end - _SLACK, uncounted=stop > end)
 
 
@@ -54,7 +55,7 @@ def _closed(content: Content, start: int, at: int) -> Part | None:
     place, size = at, content.size
     for _ in range(MOST_WITHOUT_SOUND):
         header = content.read(place, 12)
-        if begins(header):
+        if opens(content, place):
             return Part(start, place)
         if len(header) < 12 or not header[:4].isascii() or not header[:4].decode("ascii").isprintable():
             break
@@ -65,13 +66,3 @@ def _closed(content: Content, start: int, at: int) -> Part | None:
     if size <= place <= size + 1 or content.read(at, 3) == b"ID3" or content.is_padding(at):
         return Part(start, size)
     return None
-
-
-def _next(content: Content, at: int) -> int:
-    """Return where the next file of this kind begins, or the end."""
-    mark = at + 8
-    while (mark := content.find(b"WAVE", mark)) < content.size:
-        if content.read(mark - 8, 4) in _FORMS:
-            return mark - 8
-        mark += 4
-    return content.size
