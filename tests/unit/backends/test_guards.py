@@ -205,13 +205,12 @@ def test_what_is_judged_costs_time_in_proportion_to_its_length(make: Callable[[i
     """A megabyte is a tenth of a second, since four times the text takes about four times as long and not sixteen."""
 
     def cost(text: str) -> float:
-        took = []
-        for _ in range(5):
-            began = time.thread_time()
-            judge(text, language="ru", seconds=28.0)
-            strip_leaked(text)
-            without_runs(text)
-            took.append(time.thread_time() - began)
-        return min(took)
+        began = time.thread_time()
+        judge(text, language="ru", seconds=28.0)
+        strip_leaked(text)
+        without_runs(text)
+        return time.thread_time() - began
 
-    assert cost(make(200_000)) < 9 * cost(make(50_000))
+    short, long = make(50_000), make(200_000)
+    once = min(cost(short) for _ in range(5))
+    assert any(cost(long) < 9 * once for _ in range(5)), "what disturbs one measurement does not disturb all of them"

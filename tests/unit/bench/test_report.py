@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import pytest
 from unit.bench.records import TARGET, clip, heard
 
 from asrq_jobs.errors import ErrorInfo
@@ -15,6 +16,12 @@ from asrq_worker.bench.target import Target
 
 A, B, C, D, NO_REFERENCE = clip("a"), clip("b"), clip("c"), clip("d", "раз", "ru"), clip("e", None)
 CLIPS = [A, B, C, D, NO_REFERENCE]
+
+
+@pytest.fixture(scope="module")
+def fonts() -> None:
+    """Matplotlib, imported before a test is watched: the first time on a machine it asks a program for the fonts."""
+    pytest.importorskip("matplotlib.font_manager")
 
 
 def measured(folder: Path) -> TargetReport:
@@ -69,7 +76,7 @@ def test_the_rest_of_the_summary(tmp_path: Path) -> None:
     ]
 
 
-def test_a_target_of_which_nothing_is_known_yet(tmp_path: Path) -> None:
+def test_a_target_of_which_nothing_is_known_yet(tmp_path: Path, fonts: None) -> None:
     found = summarise(Target("whisper", "base"), CLIPS, Records(tmp_path / "none", TARGET, {}))
     assert (found.latency, found.throughput, found.cold_start_s, found.accuracy) == (None, None, None, {})
     assert "| whisper:base | – | – | – | – | – | – | – |" in markdown.render(report(found))
@@ -89,7 +96,7 @@ def test_markdown(tmp_path: Path) -> None:
     assert "EnglishTextNormalizer" in text
 
 
-def test_charts_are_pictures(tmp_path: Path) -> None:
+def test_charts_are_pictures(tmp_path: Path, fonts: None) -> None:
     paths = charts.draw(report(measured(tmp_path)), tmp_path)
     assert [path.name for path in paths] == ["wer.png", "latency.png", "trade-off.png"]
     for path in paths:

@@ -92,9 +92,9 @@ class Host:
                 task = ChunkTask(flow, lane, Path("none"), 0, round(seconds * SAMPLE_RATE), ChunkOptions("en"))
                 self.scheduler.submit(task).add_done_callback(lambda future, s=seconds: one_done(s, future))
 
-    def hour(self) -> list[float]:
-        """Return the lengths of the chunks of an hour."""
-        return [self.rng.uniform(15, 28) for _ in range(165)]
+    def file(self) -> list[float]:
+        """Return the lengths of the chunks of a quarter of an hour: choosing takes the longer, the more wait."""
+        return [self.rng.uniform(15, 28) for _ in range(42)]
 
     def dictate(self) -> None:
         began, name = self.engine.now, f"clip{len(self.totals)}"
@@ -135,8 +135,8 @@ def host() -> Iterator[Callable[..., Host]]:
 
 
 def beside_files(host: Host, clips: int) -> float:
-    """Dictate beside 20 files of an hour and return the 95th percentile of the times that clips took."""
-    files = iter([host.hour() for _ in range(20)])
+    """Dictate beside 80 files and return the 95th percentile of the times that clips took."""
+    files = iter([host.file() for _ in range(80)])
 
     def next_file() -> None:
         if lengths := next(files, None):
@@ -170,7 +170,7 @@ def test_without_a_bound_it_waits_for_long(host: Callable[..., Host]) -> None:
 def test_batches_are_filled_as_far_as_their_time_goes(host: Callable[..., Host]) -> None:
     """Clips of 5 s take 0.5 s each, of which four fit into 2 s; the first batches, of a pace unknown, are smaller."""
     clips = host(4)
-    for number in range(400):
+    for number in range(240):
         clips.submit(f"clip{number}", "batch", [CLIP_S], lambda: None)
     clips.go_on(until_s=1000.0)
     sizes = [size for size, _ in clips.engine.took]
@@ -182,12 +182,12 @@ def test_batches_are_filled_as_far_as_their_time_goes(host: Callable[..., Host])
 def test_jobs_of_a_lane_share_by_audio(host: Callable[..., Host]) -> None:
     """One has long chunks, one short ones, and one comes later."""
     shared = host(5)
-    shared.submit("long", "batch", [28.0] * 400, lambda: None)
-    shared.submit("short", "batch", [7.0] * 1600, lambda: None)
+    shared.submit("long", "batch", [28.0] * 120, lambda: None)
+    shared.submit("short", "batch", [7.0] * 480, lambda: None)
     shared.go_on(until_s=100.0)
     before = Counter(shared.audio_s)
     assert before["long"] == pytest.approx(before["short"], abs=100)
-    shared.submit("late", "batch", [14.0] * 800, lambda: None)
+    shared.submit("late", "batch", [14.0] * 120, lambda: None)
     shared.go_on(until_s=200.0)
     got = [shared.audio_s[flow] - before[flow] for flow in ("long", "short", "late")]
     assert max(got) - min(got) <= 150
