@@ -87,11 +87,22 @@ COUNTED = (
 Make = Callable[[str], bytes]
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    """Files by kind: each is encoded once for all tests."""
+    return {}
+
+
 @pytest.fixture
-def make(encode: Encode, voice: Signal) -> Make:
+def make(encode: Encode, voice: Signal, made: dict[str, bytes]) -> Make:
     """Return a file of a kind, of six seconds."""
 
     def encoded(kind: str) -> bytes:
+        if kind not in made:
+            made[kind] = anew(kind)
+        return made[kind]
+
+    def anew(kind: str) -> bytes:
         name, codec, options = KINDS[kind]
         rate = RATES.get(kind, RATES.get(codec, SAMPLE_RATE))
         places = np.arange(0, len(voice) - 1, SAMPLE_RATE / rate)
@@ -167,11 +178,11 @@ def cut_out(content: bytes, kind: str, begin_s: float, end_s: float, folder: Pat
     return (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("count", [1, 16, 100, 512, 4096, 200_001])
 @pytest.mark.parametrize("kind", KINDS)
-def test_zeros_behind_a_whole_file_are_neither_a_loss_nor_sound(make: Make, kind: str, count: int) -> None:
+def test_zeros_behind_a_whole_file_are_neither_a_loss_nor_sound(make: Make, kind: str) -> None:
     content = make(kind)
-    assert heard(content + bytes(count)) == heard(content)
+    alone = heard(content)
+    assert [count for count in (1, 16, 100, 512, 4096, 200_001) if heard(content + bytes(count)) != alone] == []
 
 
 @pytest.mark.parametrize("count", [1, 4096])
