@@ -17,9 +17,9 @@ from asrq_worker.backends.base import SAMPLE_RATE
 if TYPE_CHECKING:
     from conftest import Asrq
 
-SHORT = ("0122", "0142", "0157", "0197", "0206", "0259", "0383", "0664")
-"""Russian clips of which two seconds each are taken; alone, `base` takes some of them for Polish and others."""
-RUSSIAN, ENGLISH = ("ru/nsh_ru_0140", "ru/nsh_ru_0142"), ("en/jfk", "en/cards_005", "en/arctic_a0024")
+SHORT = ("0122", "0197", "0206", "0259")
+"""Russian clips of which two seconds each are taken; alone, `base` is unsure of two, and takes others for Polish."""
+RUSSIAN, ENGLISH = ("ru/nsh_ru_0142",), ("en/jfk", "en/arctic_a0024")
 
 
 @pytest.mark.timeout(1800)
@@ -39,7 +39,7 @@ def test_the_language_is_that_of_the_recording_and_changes_where_it_changes(
     assert done.returncode == 0, done.stderr
     utterances, half, one = map(Result.from_json, done.stdout.splitlines())
     assert {segment.language for segment in utterances.segments or ()} == {"ru"}
-    assert len(utterances.segments or ()) >= len(SHORT) - 2
+    assert len(utterances.segments or ()) >= len(SHORT) - 1
     border = len(russian) / SAMPLE_RATE
     told = [(segment.start < border - 0.5, segment.language, segment.text) for segment in half.segments or ()]
     assert {(before, language) for before, language, _ in told} == {(True, "ru"), (False, "en")}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.hearing import words
 
+from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.programs.one_shot import transcribe
 
@@ -29,26 +30,46 @@ def test_silence_noise_and_room_tone_get_no_text(speech: Path) -> None:
         assert (result.status, result.text, result.warnings) == ("completed", "", ("no_speech",)), result
 
 
-def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, tmp_path: Path) -> None:
-    """Depending on the processor, this one ended in "I'll be right back." or "I'll see you in the next video."."""
+@pytest.fixture(scope="module")
+def cut(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last chunk of the first 75 s of a recording, which breaks off in a word."""
     samples, rate = soundfile.read(speech / "long" / "en-lj001.mp3", dtype="float32")
-    soundfile.write(tmp_path / "cut.wav", samples[: 75 * rate], rate)
-    lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
-    said = set(words(next(json.loads(line)["text"] for line in lines if "long/en-lj001.mp3" in line)))
-    for word_timestamps in (False, True):
-        settings = Settings(model="base")
-        (result,) = transcribe(settings, [tmp_path / "cut.wav"], language="en", word_timestamps=word_timestamps)
-        assert result.text is not None
-        assert len(set(words(result.text)[-8:]) - said) <= 2, result.text[-80:]
-        assert result.segments is not None
-        assert all(segment.end <= 75.0 for segment in result.segments)
+    path = tmp_path_factory.mktemp("cut") / "cut.wav"
+    soundfile.write(path, samples[round(54.6 * rate) : 75 * rate], rate)
+    return path
 
 
-def test_what_is_said_eight_times_is_written_eight_times(speech: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def eight(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence that is said eight times."""
     sentence, rate = soundfile.read(speech / "en" / "harvard_spk1_snt6.flac", dtype="float32")
     pause = np.zeros(round(0.4 * rate), np.float32)
-    soundfile.write(tmp_path / "eight.wav", np.tile(np.concatenate([sentence, pause]), 8), rate)
-    (result,) = transcribe(Settings(model="base"), [tmp_path / "eight.wav"], language="en")
+    path = tmp_path_factory.mktemp("eight") / "eight.wav"
+    soundfile.write(path, np.tile(np.concatenate([sentence, pause]), 8), rate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def in_english(cut: Path, eight: Path) -> dict[Path, Result]:
+    """What is heard in both, without the times of words: loading the model takes as long as one of them."""
+    return dict(zip((cut, eight), transcribe(Settings(model="base"), [cut, eight], language="en"), strict=True))
+
+
+def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, cut: Path, in_english: dict[Path, Result]) -> None:
+    """Depending on the processor, this one ended in "I'll be right back." or "I'll see you in the next video."."""
+    lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
+    said = set(words(next(json.loads(line)["text"] for line in lines if "long/en-lj001.mp3" in line)))
+    (timed,) = transcribe(Settings(model="base"), [cut], language="en", word_timestamps=True)
+    for result in (in_english[cut], timed):
+        assert result.text is not None
+        assert len(words(result.text)) > 30
+        assert len(set(words(result.text)[-8:]) - said) <= 2, result.text[-80:]
+        assert result.segments is not None
+        assert all(segment.end <= 75.0 - 54.6 for segment in result.segments)
+
+
+def test_what_is_said_eight_times_is_written_eight_times(eight: Path, in_english: dict[Path, Result]) -> None:
+    result = in_english[eight]
     assert result.text is not None
     assert words(result.text) == words("The pencils have all been used.") * 8
     assert result.warnings == ("split_at_repetition",)
