@@ -53,11 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Say what `-n auto` means."""
     from support.shares import processes
 
-    return processes()
+    return processes(config.args)
 
 
 @pytest.hookimpl(optionalhook=True)

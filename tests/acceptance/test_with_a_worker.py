@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from conftest import Asrq
 
 
+FAKE = ("--backend", "fake", "--model", "m")
+"""For what depends on no model: loading and asking a real one takes longer than all else in such a test."""
+
+
 @pytest.fixture
 def hello(data: Path) -> Path:
     return data / "hello-en.flac"
@@ -62,7 +66,7 @@ def test_the_same_file_is_heard_once_where_results_may_be_reused(
     (tmp_path / "asrq.toml").write_text("cache_ttl_s = 3600\n", encoding="utf-8")
     copy = tmp_path / "copy.flac"
     copy.write_bytes(hello.read_bytes())
-    with up(folder=tmp_path) as (url, _):
+    with up(*FAKE, folder=tmp_path) as (url, _):
         monkeypatch.setenv("ASRQ_REDIS_URL", url)
         sent = [asrq("submit", *options, "--wait", "--json") for options in ((hello,), (copy, "--lane", "interactive"))]
         sent.append(asrq("submit", hello, "--prompt", "Grafana", "--wait", "--json"))
@@ -148,7 +152,7 @@ def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
     runs = []
     for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        runs.append(asrq("transcribe", hello, "text.wav", "--model", "base", "--json"))
+        runs.append(asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--language", "en", "--json"))
     for run in runs:
         assert run.returncode == 1
         assert run.stderr.startswith("asrq: error: text.wav: ")
@@ -258,7 +262,7 @@ def test_up_keeps_jobs_in_the_folder_and_leaves_nothing_running(
     data = tmp_path / "kept"
     ids = []
     for _ in range(2):
-        with up("--data", data, folder=tmp_path) as (url, process):
+        with up("--data", data, *FAKE, folder=tmp_path) as (url, process):
             monkeypatch.setenv("ASRQ_REDIS_URL", url)
             ids += asrq("submit", hello).stdout.split()
             assert asrq("wait", *ids).returncode == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -13,12 +16,22 @@ _VARIANT = re.compile(r"(tests/conformance/test_backend\.py)::\w+\[(fake|whisper
 """A file that is repeated for each backend: the tests of one share a model."""
 _QWEN = re.compile(r"tests/(conformance/test_qwen\.py|integration/qwen/|conformance/test_backend\.py::\w+\[qwen)")
 """Tests that import torch and what is around it: that takes as long as many of them together."""
+_LONG = (
+    *("tests/conformance/", "qwen", "tests/acceptance/", "tests/chaos/", "tests/integration/bench/"),
+    *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/"),
+)
+"""Where few tests take long, those that take longest first: one that began last would run on alone."""
+_UNIT = "tests/unit"
 
 
-def processes() -> int:
-    """How many there are with `-n auto`: two more than there are cores for us, as tests mostly wait."""
+def processes(paths: Iterable[str] = ()) -> int:
+    """How many there are with `-n auto`: two more than there are cores for us, as tests mostly wait.
+
+    Those of `tests/unit` do not, and each process takes seconds to begin.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + 2
+    only_unit = [path.partition("::")[0].startswith(_UNIT) for path in paths]
+    return cores if only_unit and all(only_unit) else cores + 2
 
 
 def share(nodeid: str) -> str:
@@ -32,8 +45,23 @@ def share(nodeid: str) -> str:
     return nodeid.partition("::")[0]
 
 
+def rank(name: str) -> int:
+    """Say when a share is to begin: the less, the earlier."""
+    return next((place for place, start in enumerate(_LONG) if name.startswith(start)), len(_LONG))
+
+
 class Shares(LoadScopeScheduling):
-    """xdist's own scheduler, with our shares."""
+    """xdist's own scheduler, with our shares and what takes long first; of those alike, what has most tests."""
+
+    _ordered = False
 
     def _split_scope(self, nodeid: str) -> str:
         return share(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if not self._ordered:
+            self._ordered = True
+            self.workqueue = OrderedDict(
+                sorted(self.workqueue.items(), key=lambda unit: (rank(unit[0]), -len(unit[1])))
+            )
+        super()._assign_work_unit(node)

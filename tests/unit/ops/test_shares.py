@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from support import shares
@@ -25,9 +27,41 @@ def test_tests_that_share_fixtures_stay_together(test: str, share: str) -> None:
     assert shares.share(test) == share
 
 
+class Node:
+    """A process that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+        self.shutting_down = False
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.given += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_what_takes_long_begins_first() -> None:
+    tests = [
+        *("tests/unit/test_a.py::test_1", "tests/unit/test_b.py::test_1", "tests/unit/test_b.py::test_2"),
+        *("tests/chaos/test_c.py::test_1", "tests/chaos/test_c.py::test_2", "tests/acceptance/test_d.py::test_1"),
+        *("tests/integration/qwen/test_e.py::test_1", "tests/conformance/test_qwen.py::test_1"),
+    ]
+    config: Any = SimpleNamespace(getvalue=lambda _: ["popen"], option=SimpleNamespace(loadscopereorder=True))
+    scheduler, node = shares.Shares(config, None), cast("Any", Node())
+    scheduler.add_node(node)
+    scheduler.add_node_collection(node, tests)
+    scheduler.schedule()
+    for number in range(len(tests)):
+        scheduler.mark_test_complete(node, node.given[number])
+    order = [tests[index] for index in node.given]
+    assert order == [*tests[6:], *tests[5:6], *tests[3:5], *tests[1:3], *tests[:1]]
+
+
 def test_there_are_two_processes_more_than_cores_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 7}, raising=False)
-    assert shares.processes() == 4
+    assert shares.processes() == shares.processes(["tests/unit", "tests/chaos"]) == 4
+    assert shares.processes(["tests/unit", "tests/unit/jobs/test_keys.py::test_a"]) == 2, "they do not wait"
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     assert shares.processes() == 18
