@@ -132,6 +132,17 @@ def test_what_was_asked_of_another_stretch_is_not_told(bench: Bench) -> None:
     assert bench.told == []
 
 
+def test_the_longer_it_is_the_more_has_to_be_new(bench: Bench) -> None:
+    times = []
+    for tenths in range(20, 300):
+        bench.now = tenths / 10
+        if bench.look(piece(1, bench.now)):
+            times.append(bench.now)
+            bench.engine.answer(heard("The ship"), took_s=0.1)
+    assert times[:4] == [2.0, 3.0, 4.0, 5.0]
+    assert len(times) == 14, "24 more would be heard once a second"
+
+
 def test_of_a_long_stretch_only_what_is_new_is_heard(bench: Bench) -> None:
     first = piece(1, 20)
     assert bench.look(first, piece(20, 25)) == [(first, DRAFT)]

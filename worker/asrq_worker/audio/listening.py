@@ -67,18 +67,20 @@ class Listening:
 
 
 class _Judged:
-    """What the detector made of a block so far. Its whole windows are judged once, the last one each time."""
+    """What the detector made of a block so far. Its whole windows are judged once more, as those of a file."""
 
     def __init__(self) -> None:
         self.gain = 0.0
         self.windows: list[NDArray[np.float32]] = []
         self._whole = 0
+        self._last = speech.LastWindow()
 
     def take(self, block: Samples, *, exactly: bool) -> None:
         """Judge a block that begins with the samples of the last call; with `exactly` as if there had been none."""
-        gain = speech.gain_of(block)
+        gain = speech.gain_of(block, exactly=exactly)
         if gain != self.gain and (exactly or not 1 / _GAIN < gain / (self.gain or np.inf) < _GAIN):
             self.gain, self._whole = gain, 0
         if self.gain:
-            self.windows = speech.windows(block, self.gain, self.windows[: self._whole])
+            last = None if exactly else self._last
+            self.windows = speech.windows(block, self.gain, self.windows[: self._whole], last)
             self._whole = speech.whole_windows(len(block))

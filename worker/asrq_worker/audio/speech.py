@@ -18,6 +18,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 _FRAME = 512  # samples that the detector judges at once, 32 ms
 _WINDOW = 250 * _FRAME  # 8 s
 _RUN_IN = 62 * _FRAME  # 2 s that it hears before a window
+_CONTEXT = 64  # samples that it hears again before a frame
 _SPEECH = 0.5  # the probability from which on speech begins
 _NO_SPEECH = 0.35  # below, it ends
 _PAUSE = 10 * _FRAME  # 0.3 s: a place to cut at
@@ -30,6 +31,7 @@ OVERLAP = 5 * SAMPLE_RATE
 _LEVEL = 0.999  # of the amplitudes; a click does not hide how quiet the rest is
 _FAINT = 0.02
 _USUAL = 0.2
+_SOME = 30_000  # samples whose loudest thousandth is a level: within a few hundredths of that of all
 
 Span = tuple[int, int]
 
@@ -99,12 +101,13 @@ def _in_block(block: Samples) -> list[Span]:
     return spans_of(windows(block, gain), len(block)) if gain else []
 
 
-def gain_of(block: Samples) -> float:
+def gain_of(block: Samples, *, exactly: bool = True) -> float:
     """Return by what samples are multiplied before they are judged: 1 as a rule, 0 where nothing but zeros is.
 
-    The detector hears nothing at -60 dBFS, where models still understand.
+    Unless `exactly`, some of the samples say it. The detector hears nothing at -60 dBFS, where models still understand.
     """
-    level = float(np.quantile(np.abs(block), _LEVEL))
+    some = block if exactly else block[:: max(1, len(block) // _SOME)]
+    level = float(np.quantile(np.abs(some), _LEVEL))
     if level == 0:
         level = float(np.abs(block).max())
     return 1.0 if _FAINT < level < 1 else _USUAL / level if level else 0.0
@@ -135,18 +138,68 @@ def voiced(probabilities: NDArray[np.float32]) -> list[Span]:
     return spans if start is None else [*spans, (start, len(probabilities))]
 
 
-def windows(block: Samples, gain: float, known: Sequence[NDArray[np.float32]] = ()) -> list[NDArray[np.float32]]:
+def windows(
+    block: Samples, gain: float, known: Sequence[NDArray[np.float32]] = (), last: LastWindow | None = None
+) -> list[NDArray[np.float32]]:
     """Return how probable speech is in each frame of a block of shape (n,), the last filled up with silence: window by
-    window, of which `known` are the first, if they were judged before."""
+    window, of which `known` are the first, if they were judged before. `last` judges the one that is not whole."""
     model, padded = get_vad_model(), np.pad(block, (0, -len(block) % _FRAME))
     found = list(known)
     for start in range(len(found) * _WINDOW, len(padded), _WINDOW):
         low = max(0, start - _RUN_IN)
-        window = padded[low : start + _WINDOW].copy()  # the model writes to it
-        if gain != 1:
-            window = np.clip(window * np.float32(gain), -1, 1)
-        found.append(model(window).ravel()[(start - low) // _FRAME :])
+        if last and len(block) < start + _WINDOW:
+            found.append(last.judge(block[low:], low, gain)[(start - low) // _FRAME :])
+        else:
+            window = _amplified(padded[low : start + _WINDOW], gain)
+            found.append(model(window).ravel()[(start - low) // _FRAME :])
     return found
+
+
+class LastWindow:
+    """A window that grows: frames that were judged are not judged again. To the detector's rounding, and but for the
+    last frame, what it says is what is said of the window when it is whole."""
+
+    def __init__(self) -> None:
+        self._low = -1
+        self._gain = 0.0
+        self._judged: list[NDArray[np.float32]] = []
+        self._frames = 0
+        self._state = _AT_FIRST
+
+    def judge(self, window: Samples, low: int, gain: float) -> NDArray[np.float32]:
+        """Return how probable speech is in each frame of samples of shape (n,), which begin with those of the call
+        before unless `low`, where they begin in their block, or the gain is another one."""
+        if (low, gain) != (self._low, self._gain):
+            self._low, self._gain, self._judged, self._frames, self._state = low, gain, [], 0, _AT_FIRST
+        done = self._frames * _FRAME
+        # What the detector hears before a frame comes with it.
+        new = _amplified(np.pad(window[max(0, done - _CONTEXT) :], (0 if done else _CONTEXT, 0)), gain)
+        whole = (len(new) - _CONTEXT) // _FRAME
+        if whole:
+            judged, self._state = _step(new[: _CONTEXT + whole * _FRAME], self._state)
+            self._judged.append(judged)
+            self._frames += whole
+        rest = new[whole * _FRAME :]
+        if len(rest) == _CONTEXT:
+            return np.concatenate(self._judged) if self._judged else np.zeros(0, dtype=np.float32)
+        last, _ = _step(np.pad(rest, (0, _CONTEXT + _FRAME - len(rest))), self._state)
+        return np.concatenate([*self._judged, last])
+
+
+_State = tuple[NDArray[np.float32], NDArray[np.float32]]
+_AT_FIRST: _State = (np.zeros((1, 1, 128), dtype=np.float32), np.zeros((1, 1, 128), dtype=np.float32))
+
+
+def _step(samples: Samples, state: _State) -> tuple[NDArray[np.float32], _State]:
+    """Judge frames that are preceded by what is heard before them, as `SileroVADModel.__call__` does."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, _CONTEXT + _FRAME)[::_FRAME]
+    inputs = {"input": np.ascontiguousarray(frames), "h": state[0], "c": state[1]}
+    judged, hidden, cell = get_vad_model().session.run(None, inputs)
+    return judged.ravel(), (hidden, cell)
+
+
+def _amplified(samples: Samples, gain: float) -> Samples:
+    return np.clip(samples * np.float32(gain), -1, 1) if gain != 1 else samples.copy()  # the model writes to it
 
 
 def whole_windows(samples: int) -> int:

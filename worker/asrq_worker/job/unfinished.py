@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ _log = Log("asrq.unfinished")
 
 _LEAST_S = 0.7  # a short word with its paddings
 _EVERY_S = 1.0  # a new word or three
+_NEW = 1 / 6  # of what is heard, at least: all hearings then cost a few times the last one, however long that gets
 _RECENT = 20  # pieces: evidence enough for the language of the next one
 
 
@@ -78,8 +79,9 @@ class Unfinished:
             self._rests_until = self._clock() + _EVERY_S
 
     def _due(self, pieces: Sequence[Piece]) -> bool:
-        speech = sum(piece.seconds for piece in pieces)
-        return speech >= _LEAST_S and pieces != self._pieces and self._clock() >= self._rests_until
+        spoken_s = _seconds(pieces)
+        new_s, heard_s = spoken_s - _seconds(self._pieces), _seconds(each for each in pieces if each not in self._heard)
+        return spoken_s >= _LEAST_S and new_s > 0 and new_s >= _NEW * heard_s and self._clock() >= self._rests_until
 
     def _collect(self) -> None:
         if self._asked is None or not self._asked[1].done():
@@ -113,3 +115,7 @@ class Unfinished:
         if (text, stable) != before:
             start, end = self._start / SAMPLE_RATE, self._pieces[-1].stop / SAMPLE_RATE
             self._tell(Event(type="partial", at=time.time(), start=start, end=end, text=text, stable=stable))
+
+
+def _seconds(pieces: Iterable[Piece]) -> float:
+    return sum(piece.seconds for piece in pieces)

@@ -288,12 +288,12 @@ def test_a_loop_that_every_search_finds_is_the_text() -> None:
 
 def test_a_draft_is_heard_once_whatever_comes_of_it() -> None:
     model = speaking(lambda model: lambda _request, _frames: model.said(TEXT, 3.0, compression_ratio=3.0, logprob=-2.0))
-    model.languages = {800: [("en", 0.3), ("ru", 0.2)]}
+    model.languages = {600: [("en", 0.3), ("ru", 0.2)]}
     chunk = Chunk(np.ones(3 * SAMPLE_RATE, np.float32), ChunkOptions(draft=True))
     [found] = together([draft(chunk, model, MARGINS_S)], model.serve)  # type: ignore[arg-type]  # what it uses
     assert isinstance(found, Transcript), found
     assert (found.text, found.language, found.warnings) == (TEXT.strip(), "en", ("repetition",))
-    assert model.windows() == [800]
+    assert model.windows() == [600]
     assert [request.search for request in model.decodes()] == [Search(1)]
 
 
