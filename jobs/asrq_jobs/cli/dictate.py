@@ -1,18 +1,20 @@
-"""`asrq dictate`: raw sound from standard input, handed over as it comes, to text."""
+"""`asrq dictate`: sound from the microphone or standard input, handed over as it comes, to text."""
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import colour, failure, options, printing
+from asrq_jobs.cli import colour, failure, microphone, options, printing
 from asrq_jobs.cli.interruption import Interruption, interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
@@ -27,6 +29,9 @@ _PIECE = 1 << 15  # bytes at most: what is there is taken at once
 
 _EPILOG = """\b
 Examples:
+  asrq dictate --language ru
+  asrq dictate --device list
+  asrq dictate --device usb > note.txt
   arecord -q -t raw -f S16_LE -r 16000 -c 1 | asrq dictate --stdin
   asrq dictate --stdin --rate 48000 --channels 2 < sound.raw
   ffmpeg -v error -f pulse -i default -f s16le -ar 16000 -ac 1 - | asrq dictate --stdin --language ru > note.txt
@@ -39,7 +44,16 @@ then the exit code tells of them.
 
 @click.command(epilog=_EPILOG)
 @click.option("--stdin", "from_stdin", is_flag=True, help="Take raw samples from standard input.")
-@click.option("--rate", type=click.IntRange(8000, 48_000), default=16_000, show_default=True, help="Samples a second.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    help="The microphone: its number, or a part of its name; list shows which there are; default: the system's.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(8000, 48_000),
+    help="Samples a second; default: 16000, or what the microphone has instead.",
+)
 @click.option(
     "--encoding", type=click.Choice(get_args(Encoding)), default="pcm_s16le", show_default=True, help="Of a sample."
 )
@@ -47,29 +61,30 @@ then the exit code tells of them.
 @click.option("--language", metavar="CODE", help="ru, pt-BR, English, …, or auto to detect it; default: auto.")
 @click.option("--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling; default: none.")
 @options.json_option
-def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_json: bool, **fields: Any) -> None:
-    """Transcribe speech while it is spoken.
+def dictate(
+    from_stdin: bool,
+    device: str | None,
+    rate: int | None,
+    encoding: Encoding,
+    channels: int,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Transcribe speech while it is spoken, into the microphone or a pipe.
 
     On a terminal, text is shown as it comes, the last line while it may still change. Standard output gets the final
     text alone, or with --json the result.
     """
-    if not from_stdin:
-        raise UsageError(
-            "It is not said where the sound comes from.", hint="Add --stdin, and pipe raw samples into it."
-        )
-    if sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
-    try:
-        os.read(sys.stdin.fileno(), 0)
-    except OSError:
-        raise UsageError(
-            "Standard input is closed.", hint="Pipe raw samples into it: see asrq dictate --help."
-        ) from None
+    if device == "list" and not from_stdin:
+        for line in microphone.listed():
+            printing.say(Styled(line))
+        return
+    source = _piped(device, rate) if from_stdin else _microphone(device, rate, encoding, channels)
     shown = choose(None, as_json=as_json, folder=None, several=False)
     with Client(configuration.load()) as client, interruptible():
-        live = client.live(encoding=encoding, sample_rate=rate, channels=channels, **options.given(fields))
+        live = client.live(encoding=encoding, sample_rate=source.rate, channels=channels, **options.given(fields))
         with _Shown(live, lines=sys.stderr.isatty() and not as_json) as screen:
-            result, stopped_by = _recorded(client, live, screen)
+            result, stopped_by = _recorded(client, live, source, screen)
     writer = ResultWriter(shown, ["the recording"])
     writer.put(0, result)
     writer.flush()
@@ -78,17 +93,61 @@ def dictate(from_stdin: bool, rate: int, encoding: Encoding, channels: int, as_j
     failure.finish(any_failed=writer.any_failed)
 
 
-def _recorded(client: Client, live: Live, screen: _Shown) -> tuple[Result, Interruption | None]:
+@dataclass(frozen=True)
+class _Source:
+    """Where sound comes from: its name in a sentence, samples a second, the sound, and whether some of it was lost."""
+
+    name: str
+    rate: int
+    pieces: Callable[[], Iterator[bytes]]
+    overflowed: Callable[[], bool] = lambda: False
+
+
+def _piped(device: str | None, rate: int | None) -> _Source:
+    if device is not None:
+        raise UsageError("--device names a microphone, and --stdin takes none.", hint="Leave one of them out.")
+    if sys.stdin.isatty():
+        raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
+    try:
+        os.read(sys.stdin.fileno(), 0)
+    except OSError:
+        raise UsageError(
+            "Standard input is closed.", hint="Pipe raw samples into it: see asrq dictate --help."
+        ) from None
+    return _Source("standard input", rate or microphone.RATE, _pieces)
+
+
+def _microphone(device: str | None, rate: int | None, encoding: Encoding, channels: int) -> _Source:
+    if device is None and _something_is_piped():
+        raise UsageError(
+            "It is not said where the sound comes from.",
+            hint="Add --stdin to take raw samples from the pipe, or --device for a microphone.",
+        )
+    found = microphone.Microphone(device, rate=rate, encoding=encoding, channels=channels)
+    return _Source("the microphone", found.rate, found.pieces, lambda: found.overflowed)
+
+
+def _something_is_piped() -> bool:
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except OSError:  # it is closed
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
+def _recorded(client: Client, live: Live, source: _Source, screen: _Shown) -> tuple[Result, Interruption | None]:
     """Return what came of it, and the signal that ended the recording, if it was not Ctrl-C."""
     stopped_by: Interruption | None = None
     try:
         try:
-            _record(live, screen)
+            _record(live, source, screen)
         except KeyboardInterrupt as signal:
             stopped_by = signal if isinstance(signal, Interruption) else None
             _forget_answers(client)
         with suppress(JobStateError):  # the job has ended before: its result says how
             live.end()
+        if source.overflowed():
+            screen.note("some of the sound was lost, as this machine was too busy to take it.")
         if live.left_over:
             screen.note("the sound ends within a sample. Are --encoding and --channels right?")
         return live.wait(), stopped_by
@@ -105,14 +164,14 @@ def _forget_answers(client: Client) -> None:
     client.redis.connection_pool.disconnect(inuse_connections=False)
 
 
-def _record(live: Live, screen: _Shown) -> None:
+def _record(live: Live, source: _Source, screen: _Shown) -> None:
     try:
-        for sound in _pieces():
+        for sound in source.pieces():
             live.append(sound)
     except AudioTooLongError as error:
         screen.note(f"the recording ends here. {error}")
     except OSError as error:
-        screen.note(f"the recording ends here, as standard input cannot be read: {error.strerror}.")
+        screen.note(f"the recording ends here, as {source.name} cannot be read: {error.strerror}.")
     except JobStateError:  # as above
         pass
 

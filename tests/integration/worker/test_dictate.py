@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from conftest import Asrq
+from conftest import REPO, Asrq
 from support.processes import PROGRAM, worker
 from support.speaking import RATE, file_of, spoken
 from support.waiting import until
@@ -51,6 +52,20 @@ def test_only_the_final_text_is_printed(client: Client, valkey_url: str, asrq: A
         file = client.wait(client.submit(client.upload(file_of(SOUND)), lane="interactive", language="en").id)
     assert (said.returncode, " ".join(said.stdout.split()), said.stderr) == (0, file.text, "")
     assert json.loads(told.stdout)["text"] == file.text
+
+
+def test_a_microphone_is_heard_until_it_is_gone(
+    client: Client, valkey_url: str, asrq: Asrq, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sound").write_bytes(SOUND)
+    monkeypatch.setenv("FAKE_MICROPHONE", str(tmp_path / "sound"))
+    monkeypatch.setenv("PYTHONPATH", str(REPO / "tests" / "support" / "microphone"))
+    with worker(valkey_url, lanes="interactive:1"):
+        said = asrq("dictate", "--device", "usb", "--language", "en", fresh=True)
+        file = client.wait(client.submit(client.upload(file_of(SOUND)), lane="interactive", language="en").id)
+    assert (said.returncode, " ".join(said.stdout.split())) == (0, file.text)
+    assert said.stderr == "asrq: the recording ends here, as the microphone cannot be read: it is gone.\n"
+    assert "USB Microphone" in asrq("dictate", "--device", "list", fresh=True).stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
