@@ -44,7 +44,7 @@ def over(name: str, model: str, folder: Path, **options: Any) -> Iterator[tuple[
     except ModelMissingError:
         missing(f"the model {model}")
     with serving(Behaviour(behind)) as url:
-        given = {"url": url, "timeout_s": 30, "concurrency": 2, **options}
+        given = {"url": url, "timeout_s": 300, "concurrency": 2, **options}
         backend = backend_class("server")(BackendConfig("remote-model", folder, options=given))
         backend.load()
         backend.warm_up()

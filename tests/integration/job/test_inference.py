@@ -185,9 +185,8 @@ def test_what_fits_in_no_way_fails_with_the_code(member: Member, decoded: Decode
     notes = Notes()
     with pytest.raises(OutOfMemoryError):
         hear(member, decoded, notes, "oom")
-    told = [event.step for event in notes.events if event.step]
-    assert {"chunk_split", "engine_restarted"} < set(told)
-    assert told[-1] == "given_up"
+    told = {event.step for event in notes.events if event.step}  # the last may be of another chunk of the batch
+    assert {"chunk_split", "engine_restarted", "given_up"} <= told
     assert hear(member, decoded, Notes()).chunks, "the engine serves the next job"
 
 
@@ -238,7 +237,7 @@ def test_channels_are_heard_together_and_told_apart(member: Member, decoded: Dec
     for told, later in itertools.combinations(chunks, 2):
         assert (told.until or 0) <= (later.start or 0), "of both channels"
     fractions = [event.fraction for event in notes.events if event.fraction is not None]
-    assert (fractions, fractions[-1]) == (sorted(fractions), 1.0)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
     assert fractions == sorted(fractions)
     again = hear(member, call, Notes(notes.saved))
     assert (again.chunks, again.work) == (heard.chunks, ())
