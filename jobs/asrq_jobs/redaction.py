@@ -11,7 +11,8 @@ from urllib.parse import unquote_plus
 
 HIDDEN = "***"
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S*")
+_LONGEST = 128  # characters that a password with blanks goes on behind the first one
 # Options of redis-py's URLs that say how to connect, not who we are.
 _HARMLESS = frozenset({
     "db", "protocol", "max_connections", "timeout", "socket_timeout", "socket_connect_timeout", "socket_keepalive",
@@ -47,8 +48,25 @@ def redacted_url(url: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return a text with every URL in it redacted."""
-    return _URL.sub(lambda found: redacted_url(found[0]), text)
+    """Return a text with every URL in it redacted, also where its password has blanks and so looks like its end."""
+    shown, at = "", 0
+    for found in _URL.finditer(text):
+        if found.start() >= at:
+            end = _end(text, found)
+            shown += text[at : found.start()] + redacted_url(text[found.start() : end])
+            at = end
+    return shown + text[at:]
+
+
+def _end(text: str, found: re.Match[str]) -> int:
+    """Return where a URL ends: with the word of the last `@` before another URL, if what is before may be a login."""
+    authority, tail = _cut(found[0].partition("://")[2], "/?#\\")
+    if tail and found[1] not in _QUEUES and not {":", "@"} & set(authority):
+        return found.end()
+    following = _URL.search(text, found.end())
+    until = min(found.end() + _LONGEST, following.start() if following else len(text))
+    at = text.rfind("@", found.end(), until)
+    return found.end() if at < 0 else at + len(text[at:].split(maxsplit=1)[0])
 
 
 def _cut(text: str, ends: str) -> tuple[str, str]:

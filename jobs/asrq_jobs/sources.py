@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from asrq_jobs.errors import UsageError
+from asrq_jobs.errors import AudioNotFoundError, UsageError
 from asrq_jobs.redaction import redacted_url
 from asrq_jobs.uploads import shown_path
 
@@ -24,10 +24,14 @@ MEDIA_EXTENSIONS = frozenset({
 
 @dataclass(frozen=True)
 class Source:
-    """One audio to transcribe: exactly one of a local `path`, a `url`, or neither for standard input."""
+    """One audio to transcribe: exactly one of a local `path`, a `url`, or neither for standard input.
+
+    `wrong`: why the path is none.
+    """
 
     path: Path | None = None
     url: str | None = None
+    wrong: AudioNotFoundError | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -55,16 +59,20 @@ def expand(
 
     Files are not opened: one that does not exist is found out when it is read. `tell` gets a remark on what in a
     folder is left out though it is not hidden: links that lead nowhere or to a folder, what is no file, and folders
-    that cannot be read.
+    that cannot be read. A folder without `recursive`, or without media, is a source that is `wrong`, beside others.
 
     Raises:
-        UsageError: a folder without `recursive`, a folder without media, standard input named twice or a terminal.
+        UsageError: there are only such folders; standard input named twice or a terminal.
     """
     if list(arguments).count(STDIN) > 1:
         raise UsageError("Standard input can be read only once.")
     if STDIN in arguments and sys.stdin.isatty():
         raise UsageError("Standard input is a terminal.", hint="Pipe audio into it, as in: asrq submit - < talk.mp3")
-    return [source for argument in arguments for source in _expand(argument, recursive, tell)]
+    found = [source for argument in arguments for source in _expand(argument, recursive, tell)]
+    wrong = [source.wrong for source in found if source.wrong]
+    if wrong and len(wrong) == len(found):
+        raise UsageError(wrong[0].message, hint=wrong[0].hint)
+    return found
 
 
 def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list[Source]:
@@ -76,14 +84,17 @@ def _expand(argument: str, recursive: bool, tell: Callable[[str], None]) -> list
     if not os.path.isdir(argument):  # noqa: PTH112  # pathlib's raises for a name that is too long
         return [Source(path=path)]
     if not recursive:
-        raise UsageError(f"{path} is a folder.", hint="Add --recursive to take every audio and video file in it.")
-    found = [Source(path=file) for file in media_files(path, tell)]
-    if not found:
-        raise UsageError(
-            f"There is no audio or video file in {path}.",
-            hint="Name a file to have it tried, whatever its extension is.",
+        no_file = AudioNotFoundError(
+            f"{shown_path(path)} is a folder.", hint="Add --recursive to take every audio and video file in it."
         )
-    return found
+        return [Source(path=path, wrong=no_file)]
+    if found := [Source(path=file) for file in media_files(path, tell)]:
+        return found
+    empty = AudioNotFoundError(
+        f"There is no audio or video file in {shown_path(path)}.",
+        hint="Name a file to have it tried, whatever its extension is.",
+    )
+    return [Source(path=path, wrong=empty)]
 
 
 def media_files(folder: Path, tell: Callable[[str], None]) -> Iterator[Path]:

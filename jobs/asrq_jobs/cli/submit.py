@@ -188,6 +188,8 @@ def _check(found: list[Source], single: dict[str, str | None], *, by_path: bool,
 
 
 def _audio(client: Client, source: Source, *, by_path: bool) -> Audio:
+    if source.wrong:
+        raise source.wrong
     if source.url is not None:
         return UrlAudio(url=source.url)
     if source.path is None:

@@ -60,6 +60,28 @@ def test_no_password_is_shown_whatever_it_is_made_of(
     shown = redacted_url(f"{scheme}://{user}:{password}@{host}{tail}")
     assert not [word for word in words if word in shown]
     assert shown.endswith(host + tail) or scheme in {"http", "https"}
+    sentence = redacted(f"Cannot read {scheme}://{user}:{password}@{host}{tail} or https://other/a.mp3, sorry.")
+    assert not [word for word in words if word in sentence]
+    assert sentence.endswith("https://other/a.mp3, sorry.")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://user:ge heim@host/0: refused.", "redis://user:***@host/0: refused."),
+        ("redis://:ge he\tim@host/0: refused.", "redis://:***@host/0: refused."),
+        ("redis://user:12 heim@host: refused.", "redis://user:***@host: refused."),
+        ("https://geheim heim@host/v1: 403", "https://***@host/v1: 403"),
+        (
+            "https://host/a.mp3 is not there; ask bob@example.com",
+            "https://host/a.mp3 is not there; ask bob@example.com",
+        ),
+        ("redis://host/0 and redis://u:pw@host/1", "redis://host/0 and redis://u:***@host/1"),
+        ("redis://host/0 is away.", "redis://host/0 is away."),
+    ],
+)
+def test_a_password_with_blanks_in_a_sentence(text: str, shown: str) -> None:
+    assert redacted(text) == shown
 
 
 def test_errors_name_no_secret_either() -> None:

@@ -71,6 +71,15 @@ def test_a_folder_without_media_is_an_error(tmp_path: Path) -> None:
         expand([str(tmp_path)], recursive=True)
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_beside_files_is_its_own_failure(tmp_path: Path, recursive: bool) -> None:
+    found = expand(["a.wav", str(tmp_path), "b.wav"], recursive=recursive)
+    assert [source.wrong is None for source in found] == [True, False, True]
+    assert found[1].wrong
+    assert found[1].wrong.code == "audio_not_found"
+    assert found[1].shown == str(tmp_path)
+
+
 def test_named_files_keep_their_order_whatever_their_ending(folder: Path) -> None:
     arguments = [str(folder / "notes.txt"), str(folder / "missing.mp3")]
     assert [str(source) for source in expand(arguments, recursive=False)] == arguments

@@ -116,6 +116,8 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
             return path
 
         def file(source: Source) -> Path | AsrqError:
+            if source.wrong:
+                return source.wrong
             try:
                 if source.path is None:
                     return copy(source, uploads.read(sys.stdin.buffer, source.name, max_mb=max_mb))
