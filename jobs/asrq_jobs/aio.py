@@ -57,11 +57,7 @@ class AsyncClient:
     async def upload(self, audio: bytes | Path, *, name: str | None = None) -> BlobAudio:
         """Store audio under its sha256, once; uploading the same bytes again only renews their time to live."""
         data, blob = await asyncio.to_thread(uploads.prepare, audio, name, max_mb=self.settings.max_audio_mb)
-        return await self.upload_file(BytesIO(data), blob)
-
-    async def upload_file(self, file: BinaryIO, blob: BlobAudio) -> BlobAudio:
-        """Store audio that has been read, measured and hashed, as `upload`; of the file only a part is in memory."""
-        return await self._run(submission.upload(file, blob, self.settings.blob_ttl_s))
+        return await self._run(submission.upload(BytesIO(data), blob, self.settings.blob_ttl_s))
 
     async def submit(self, audio: Audio, *, id: str | None = None, **options: Any) -> Submitted:  # noqa: A002  # the protocol's word
         """Submit a job; options are the fields of `asrq.request/1`."""
@@ -69,15 +65,17 @@ class AsyncClient:
 
     async def submit_file(self, path: str | Path, **options: Any) -> Submitted:
         """Upload a file and submit a job for it."""
-        return await self.submit(await self.upload(Path(path)), **options)
+        data, blob = await asyncio.to_thread(uploads.prepare, Path(path), None, max_mb=self.settings.max_audio_mb)
+        request = Request.build(**{"id": uuid.uuid4().hex, "audio": blob, **options})
+        return await self.submit_request(request, audio=BytesIO(data))
 
     async def submit_url(self, url: str, **options: Any) -> Submitted:
         """Submit a job for a URL, where the operator allows it."""
         return await self.submit(UrlAudio(url=url), **options)
 
-    async def submit_request(self, request: Request) -> Submitted:
-        """Submit a request as it is; idempotent on its id."""
-        return await self._run(submission.submit(request))
+    async def submit_request(self, request: Request, *, audio: BinaryIO | None = None) -> Submitted:
+        """Submit a request as it is; idempotent on its id. With `audio`, the upload that it names is stored first."""
+        return await self._run(submission.submit(request, audio, self.settings.blob_ttl_s))
 
     async def submit_many(self, requests: Iterable[Request]) -> AsyncIterator[Submitted | AsrqError]:
         """Submit requests, some hundred in one round trip, and yield in their order what became of each."""

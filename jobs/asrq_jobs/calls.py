@@ -25,7 +25,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.rq import FROM_RQ, JobHash, Labels
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, missing, without_result
-from asrq_jobs.steps import Calls, Command, Following, Pause, Script, server_time
+from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Together, answered, server_time
 from asrq_jobs.timestamp import iso
 
 _BLOCK_S = 2.0
@@ -126,13 +126,18 @@ def fetched(found: Result, settings: Settings) -> Calls[None]:
 
 
 def riding_out(
-    step: Command | Script, retry_s: float, *, deadline: float = inf, now: Callable[[], float] = time.monotonic
+    step: Command | Script | Together,
+    retry_s: float,
+    *,
+    deadline: float = inf,
+    now: Callable[[], float] = time.monotonic,
 ) -> Calls[Any]:
     """Do what may be repeated, again and again while Redis is away: for `retry_s`, and not beyond the deadline."""
     give_up, pause = now() + retry_s, _FIRST_PAUSE_S
     while True:
         try:
-            return (yield step)
+            answer = yield step
+            return answered(answer) if isinstance(step, Together) else answer
         except QueueError as error:
             if not error.retryable or now() + pause > min(give_up, deadline):
                 raise
@@ -156,8 +161,9 @@ def follow(
     deadline = inf if timeout_s is None else now() + timeout_s
     # Below the socket timeout, so that a blocking read is never mistaken for an outage.
     longest_s = min(_BLOCK_S, settings.redis_timeout_s / 2)
+    result_of: Command = ("GET", keys.result(job_id))
 
-    def patiently(step: Command) -> Calls[Any]:
+    def patiently(step: Command | Together) -> Calls[Any]:
         return riding_out(step, settings.redis_retry_s, deadline=deadline, now=now)
 
     while True:
@@ -165,8 +171,10 @@ def follow(
         if left <= 0:
             raise WaitTimeoutError(f"Job {job_id} did not end within {timeout_s:g} s.")
         block_ms = max(1, int(left * 1000))
-        read = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events(job_id), last)
-        found = [pair for _, pairs in events.read((yield from patiently(read))) for pair in pairs]
+        read: Command = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events(job_id), last)
+        # The end takes one round trip: it is written in one step, so that the result is there with its event.
+        answer, text = yield from patiently(Together([read, result_of]))
+        found = [pair for _, pairs in events.read(answer) for pair in pairs]
         ended = not found
         for last, event in found:  # the next read begins there
             ended = ended or event.terminal
@@ -177,9 +185,9 @@ def follow(
         if not found:  # before the result is looked for: they are written in one step, so that one is there by then
             status, worker = yield from patiently(("HMGET", keys.job(job_id), rq.STATUS, rq.WORKER))
             error = without_result(job_id, status and FROM_RQ.get(status.decode(), "queued"), held=bool(worker))
+            text = yield from patiently(result_of)
         # The result, not the order of events, says that it is over: a paused worker may still add one, and a
         # job retried by hand has lost its result.
-        text: bytes | None = yield from patiently(("GET", keys.result(job_id)))
         if text:
             return _parsed(job_id, text)
         if error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from redis import Redis
 
@@ -67,15 +67,17 @@ class Client:
 
     def submit_file(self, path: str | Path, **options: Any) -> Submitted:
         """Upload a file and submit a job for it."""
-        return self.submit(self.upload(Path(path)), **options)
+        data, blob = uploads.prepare(Path(path), None, max_mb=self.settings.max_audio_mb)
+        request = Request.build(**{"id": uuid.uuid4().hex, "audio": blob, **options})
+        return self.submit_request(request, audio=BytesIO(data))
 
     def submit_url(self, url: str, **options: Any) -> Submitted:
         """Submit a job for a URL, where the operator allows it."""
         return self.submit(UrlAudio(url=url), **options)
 
-    def submit_request(self, request: Request) -> Submitted:
-        """Submit a request as it is; idempotent on its id."""
-        return self._run(submission.submit(request))
+    def submit_request(self, request: Request, *, audio: BinaryIO | None = None) -> Submitted:
+        """Submit a request as it is; idempotent on its id. With `audio`, the upload that it names is stored first."""
+        return self._run(submission.submit(request, audio, self.settings.blob_ttl_s))
 
     def submit_many(self, requests: Iterable[Request]) -> Iterator[Submitted | AsrqError]:
         """Submit requests, some hundred in one round trip, and yield in their order what became of each.

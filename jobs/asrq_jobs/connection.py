@@ -17,14 +17,9 @@ from asrq_jobs.retries import AsyncRetry, Retry
 from asrq_jobs.settings import Settings
 
 _BACKOFF = ExponentialWithJitterBackoff(base=0.05, cap=2.0)
-_RETRIED = [
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    OSError,
-    # The server was demoted under us: only a new connection finds the one that leads now.
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.MasterDownError,
-]
+DEMOTED = (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+"""Answers of a server that was demoted under us: only a new connection finds the one that leads now."""
+_RETRIED = [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError, *DEMOTED]
 _AWAY = redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError
 _CANNOT_SERVE = (
     redis.exceptions.BusyLoadingError,

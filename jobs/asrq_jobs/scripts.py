@@ -90,24 +90,21 @@ def refused(errors: Sequence[ResponseError]) -> None:
         raise last
 
 
-def ways_of_all(
-    calls: Sequence[tuple[ScriptName, Sequence[str], Sequence[Arg]]],
-) -> Generator[list[tuple[Arg, ...]], list[Any], list[Any]]:
-    """Yield commands that run scripts, to be sent at once; is sent their answers, and returns the last of each.
+def ways_of_all(tried: Sequence[Sequence[tuple[Arg, ...]]]) -> Generator[list[tuple[Arg, ...]], list[Any], list[Any]]:
+    """Yield commands, to be sent at once; is sent their answers, and returns the last of each.
 
-    What a server refused because of the way in which it was asked comes again in the next one (see `ways`). Errors are
-    answers; what `refused` would raise takes their place.
+    Each of `tried` has the `ways` of running a script, or one command. What a server refused because of the way in
+    which it was asked comes again in the next one. Errors are answers; what `refused` would raise takes their place.
     """
-    tried = [tuple(ways(*call)) for call in calls]
-    answers: list[Any] = [None] * len(calls)
-    errors: list[list[ResponseError]] = [[] for _ in calls]
-    left = list(range(len(calls)))
+    answers: list[Any] = [None] * len(tried)
+    errors: list[list[ResponseError]] = [[] for _ in tried]
+    left = list(range(len(tried)))
     for way in range(_WAYS):
         given = yield [tried[index][way] for index in left]
         again = []
         for index, answer in zip(left, given, strict=True):
             answers[index] = answer
-            if isinstance(answer, ResponseError):
+            if isinstance(answer, ResponseError) and len(tried[index]) > 1:
                 errors[index].append(answer)
                 try:
                     refused(errors[index])

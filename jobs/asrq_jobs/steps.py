@@ -7,7 +7,7 @@ awaiting; neither knows more of the protocol than that.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, TypeVar
 
@@ -20,6 +20,8 @@ _PART_BYTES = 1 << 20
 T = TypeVar("T")
 Y = TypeVar("Y")
 
+Command = tuple[str | bytes | int, ...]
+
 
 @dataclass(frozen=True)
 class Script:
@@ -28,13 +30,6 @@ class Script:
     name: ScriptName
     keys: list[str]
     args: list[str | int | bytes]
-
-
-@dataclass(frozen=True)
-class Scripts:
-    """Run Lua scripts in one go; the answer to each is in a list, with a `QueueError` for one that Redis refused."""
-
-    each: list[Script]
 
 
 @dataclass(frozen=True)
@@ -49,8 +44,17 @@ class StoreFile:
 
     @property
     def at_once(self) -> bool:
-        """Whether it is so little that reading it takes less than handing it to a thread."""
+        """Whether it is so little that reading it takes less than handing it to a thread, or asking what is there."""
         return self.size <= _PART_BYTES
+
+    @property
+    def command(self) -> Command:
+        """The command, with all of the file in it.
+
+        Raises:
+            StorageError: the file cannot be read again.
+        """
+        return ("SET", self.key, b"".join(parts(self.file, self.size)), "EX", self.ttl_s)
 
     def parts(self) -> Iterator[bytes]:
         """Yield the command in RESP, in one part if it has no more than about a MiB.
@@ -71,6 +75,16 @@ class StoreFile:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Run commands and scripts in one round trip, in their order.
+
+    The answer to each is in a list, with a `QueueError` for one that Redis refused.
+    """
+
+    each: Sequence[Command | Script]
+
+
+@dataclass(frozen=True)
 class Pause:
     """Do nothing for a while."""
 
@@ -84,8 +98,7 @@ class Done(Generic[T]):
     value: T
 
 
-Command = tuple[str | bytes | int, ...]
-Step = Command | Script | Scripts | StoreFile | Pause
+Step = Command | Script | Together | StoreFile | Pause
 Calls = Generator[Step, Any, T]
 Following = Generator[Step | Entry, Any, T]
 
@@ -96,6 +109,18 @@ def advance(calls: Generator[Y, Any, T], answer: Any = None) -> Y | Done[T]:
         return calls.throw(answer) if isinstance(answer, QueueError) else calls.send(answer)
     except StopIteration as end:
         return Done(end.value)
+
+
+def answered(answers: list[Any]) -> list[Any]:
+    """Return what a `Together` was answered.
+
+    Raises:
+        QueueError: the first of what Redis refused.
+    """
+    for answer in answers:
+        if isinstance(answer, QueueError):
+            raise answer
+    return answers
 
 
 def parts(file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -12,21 +12,27 @@ from asrq_jobs.errors import AsrqError, ErrorInfo, QueueAuthError, QueueError, Q
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.rq import FROM_RQ
 from asrq_jobs.states import Submitted
-from asrq_jobs.steps import Calls, Script, Scripts, StoreFile, parts
+from asrq_jobs.steps import Calls, Script, StoreFile, Together, answered, parts
 
 AT_ONCE = 500
 """Submissions in one round trip: a server answers others between two of them."""
 
 
 def upload(audio: BinaryIO, blob: BlobAudio, ttl_s: int) -> Calls[BlobAudio]:
-    """Store audio, unless it is there: then it only lives longer.
+    """Store audio, unless there is much of it and it is there: then it only lives longer.
 
-    A client that may upload may store anything under any hash. So what is there is compared by digests, part by part.
+    A client that may upload may store anything under any hash. So what is there is compared by digests, part by part;
+    to send what is small takes no longer than to ask.
     """
-    key = keys.blob(blob.sha256)
-    if not ((yield ("EXPIRE", key, ttl_s)) and (yield from _holds(key, audio, blob.bytes))):
-        yield StoreFile(key, audio, blob.bytes, ttl_s)
+    store = _store(audio, blob, ttl_s)
+    is_there = not store.at_once and (yield ("EXPIRE", store.key, ttl_s))
+    if not is_there or not (yield from _holds(store.key, audio, blob.bytes)):
+        yield store
     return blob
+
+
+def _store(audio: BinaryIO, blob: BlobAudio, ttl_s: int) -> StoreFile:
+    return StoreFile(keys.blob(blob.sha256), audio, blob.bytes, ttl_s)
 
 
 def _holds(key: str, audio: BinaryIO, size: int) -> Calls[bool]:
@@ -44,17 +50,25 @@ def _holds(key: str, audio: BinaryIO, size: int) -> Calls[bool]:
     return True
 
 
-def submit(request: Request) -> Calls[Submitted]:
-    """Submit a request; idempotent on its id."""
-    answer = _submitted((yield _submission(request)))
-    if isinstance(answer, AsrqError):
-        raise answer
-    return answer
+def submit(request: Request, audio: BinaryIO | None, ttl_s: int) -> Calls[Submitted]:
+    """Submit a request; idempotent on its id. With `audio`, the upload that it names is stored first.
+
+    That takes one round trip if there is little of it.
+    """
+    submission = _submission(request)
+    if audio is None or not isinstance(request.audio, BlobAudio):
+        return _accepted((yield submission))
+    store = _store(audio, request.audio, ttl_s)
+    if not store.at_once:
+        yield from upload(audio, request.audio, ttl_s)
+        return _accepted((yield submission))
+    _, answer = answered((yield Together([store.command, submission])))
+    return _accepted(answer)
 
 
 def submit_many(requests: Sequence[Request]) -> Calls[list[Submitted | AsrqError]]:
     """Submit requests in one go; those that are refused have an error in their place."""
-    answers: list[bytes | QueueError] = yield Scripts([_submission(request) for request in requests])
+    answers: list[bytes | QueueError] = yield Together([_submission(request) for request in requests])
     return [answer if isinstance(answer, QueueError) else _submitted(answer) for answer in answers]
 
 
@@ -70,6 +84,13 @@ def _submission(request: Request) -> Script:
         keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
     ]
     return Script("submit", submission, [request.id, request.lane, request.to_json()])
+
+
+def _accepted(raw: bytes) -> Submitted:
+    answer = _submitted(raw)
+    if isinstance(answer, AsrqError):
+        raise answer
+    return answer
 
 
 def _submitted(raw: bytes) -> Submitted | AsrqError:

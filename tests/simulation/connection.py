@@ -227,7 +227,7 @@ def units(commands: Sequence[Args]) -> list[Unit]:
     divided: list[list[Args]] = []
     quiet = False
     for command in commands:
-        now_quiet = _text(command[0]).upper() in _LOOKS or _text(command[1]).startswith(_ASIDE)
+        now_quiet = _text(command[0]).upper() in _LOOKS or _text((*command, "")[1]).startswith(_ASIDE)
         if quiet and now_quiet:
             divided[-1].append(command)
         else:

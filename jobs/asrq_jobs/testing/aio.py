@@ -43,15 +43,9 @@ class FakeAsyncClient(AsyncClient):
         """Store audio in memory."""
         return self.sync.upload(audio, name=name)
 
-    async def upload_file(self, file: BinaryIO, blob: BlobAudio) -> BlobAudio:
-        """Store audio that has been read, measured and hashed."""
-        file.seek(0)
-        self.sync.upload(file.read(blob.bytes), name=blob.name)
-        return blob
-
-    async def submit_request(self, request: Request) -> Submitted:
-        """Submit a request as it is; idempotent on its id."""
-        return self.sync.submit_request(request)
+    async def submit_request(self, request: Request, *, audio: BinaryIO | None = None) -> Submitted:
+        """Submit a request as it is; idempotent on its id. With `audio`, the upload that it names is stored first."""
+        return self.sync.submit_request(request, audio=audio)
 
     async def submit_many(self, requests: Iterable[Request]) -> AsyncIterator[Submitted | AsrqError]:
         """Submit requests, and yield in their order what became of each."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from asrq_jobs import configuration, uploads
 from asrq_jobs.client import Client
@@ -69,8 +69,11 @@ class FakeClient(Client):
         self._memory.uploads[blob.sha256] = data
         return blob
 
-    def submit_request(self, request: Request) -> Submitted:
-        """Submit a request as it is; idempotent on its id."""
+    def submit_request(self, request: Request, *, audio: BinaryIO | None = None) -> Submitted:
+        """Submit a request as it is; idempotent on its id. With `audio`, the upload that it names is stored first."""
+        if audio is not None and isinstance(request.audio, BlobAudio):
+            audio.seek(0)
+            self.upload(audio.read())
         return self._memory.submit(request)
 
     def submit_many(self, requests: Iterable[Request]) -> Iterator[Submitted | AsrqError]:

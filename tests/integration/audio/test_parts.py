@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -240,15 +241,17 @@ def test_damage_that_can_be_seen_is_said(make: Make, kind: str) -> None:
     assert set(heard(bytes(content)).warnings) & {"corrupt_media", "truncated_media"}
 
 
-def test_more_sound_than_the_header_counts(decode: Decode, encode: Encode, tmp_path: Path, voice: Signal) -> None:
-    content = bytearray(encode("a.wav", voice[None], codec="pcm_s16le").read_bytes())
-    at = content.index(b"data") + 4
-    content[at : at + 4] = len(voice).to_bytes(4, "little")  # half of the bytes
-    (tmp_path / "half.wav").write_bytes(content)
-    decoded = decode(tmp_path / "half.wav")
-    assert decoded.samples == len(voice)
-    assert np.abs(decoded.read(0, decoded.samples) - voice).max() < 0.001
-    assert decoded.warnings == ()
+@pytest.mark.parametrize(
+    ("kind", "mark", "size"),
+    [("wav", "data", "<I"), ("w64", "dataf3acd3118cd100c04f8edb8a", "<Q"), ("aiff", "SSND", ">I")],
+)
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_more_sound_than_the_header_counts(make: Make, kind: str, mark: str, size: str, share: float) -> None:
+    content = make(kind)
+    wrong = bytearray(content)
+    at = content.index(mark[:4].encode() + bytes.fromhex(mark[4:])) + 4 + len(mark[4:]) // 2
+    struct.pack_into(size, wrong, at, int(struct.unpack_from(size, content, at)[0] * share))
+    assert heard(bytes(wrong)) == heard(content)
 
 
 def test_wavs_of_different_kinds_joined(decode: Decode, encode: Encode, tmp_path: Path, voice: Signal) -> None:

@@ -25,7 +25,7 @@ _STARTER = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 def busy(app: App, clip: Path) -> list[psutil.Process]:
     """Have it hang in the middle of a job; returns its children."""
     app.transcribe("hangs", clip, prompt="hang")
-    app.wait_for(lambda line: line["op"] == "event" and line["event"].get("stage") == "decode")
+    app.wait_for(lambda line: line["op"] == "event" and line["event"].get("stage") == "inference")
     children = app.children()
     assert len(children) == 2  # an engine, a decoder
     return children

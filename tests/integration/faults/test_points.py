@@ -153,7 +153,7 @@ def _stopped(process: Process) -> bool:
     [
         ("dequeued", [None]),
         ("begun", ["worker_lost", None]),
-        ("decode", ["worker_lost", None]),
+        ("decoded", ["worker_lost", None]),
         ("chunk", ["worker_lost", None]),  # in the middle: others are still to come
         ("inference", ["worker_lost", None]),
         ("ending.completed", ["worker_lost", None]),

@@ -51,7 +51,7 @@ def test_they_arrive_whole_and_in_parts(
     for _ in range(2):  # the second time it is there
         assert http.post("/v1/jobs", files={"file": ("a.wav", audio)}).status_code == 202
     assert redis.get(keys.blob(hashlib.sha256(audio).hexdigest())) == audio
-    assert max(sizes) <= MEGABYTE + 256, "the words of the command are with it"
+    assert max(sizes, default=0) <= MEGABYTE + 256, "the words of the command are with it"
     assert sum(sizes) < 2 * len(audio) + 1000
     assert list(tmp_path.iterdir()) == []
 

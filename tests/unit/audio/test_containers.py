@@ -15,12 +15,19 @@ from asrq_worker.audio.containers.frames import stated_bytes
 from asrq_worker.audio.containers.ogg import _checksum
 from asrq_worker.audio.containers.part import Part
 from asrq_worker.audio.containers.unsized import _crc8, is_frame
+from asrq_worker.audio.packets import View
 
 SOUND = bytes(range(1, 251)) * 40  # 10 000 bytes, none of them zero
 
 
 def told(content: bytes) -> list[Part]:
     return parts(io.BytesIO(content))
+
+
+def places(content: bytes) -> list[tuple[int, int]]:
+    found = told(content)
+    assert not any(part.cut or part.damaged for part in found)
+    return [(part.start, part.stop) for part in found]
 
 
 def cuts(content: bytes) -> list[bool]:
@@ -40,7 +47,7 @@ def wav(sound: bytes = SOUND, *, counted: int | None = None, before: bytes = b""
 
 def test_a_header_that_counts_itself_is_no_loss() -> None:
     whole = wav(counted=len(SOUND) + 44)
-    assert told(whole) == [Part(0, len(whole))]
+    assert places(whole) == [(0, len(whole))]
 
 
 LIST = b"LIST" + struct.pack("<I", 3) + b"abc\0"
@@ -59,27 +66,21 @@ def test_a_wav_whose_writer_did_not_know_its_length(counted: int) -> None:
     live = wav(counted=counted)
     assert cuts(live) == [False]
     assert cuts(live[:-1000]) == [False]
-    assert told(live + live) == [
-        Part(0, len(live), uncounted=counted == 0),
-        Part(len(live), 2 * len(live), uncounted=counted == 0),
-    ]
+    assert places(live + live) == [(0, len(live)), (len(live), 2 * len(live))]
 
 
 @pytest.mark.parametrize("counted", [2, 5000, 9_900])
 def test_more_sound_than_the_header_counts_is_part_of_it(counted: int) -> None:
     content = wav(counted=counted)
-    assert told(content) == [Part(0, len(content), uncounted=True)]
-    assert told(content + wav()) == [
-        Part(0, len(content), uncounted=True),
-        Part(len(content), len(content) + len(wav())),
-    ]
+    assert shown(content) == [wav()]
+    assert shown(content + wav()) == [wav(), wav()]
 
 
 @pytest.mark.parametrize("odd", [b"", b"\0"])
 @pytest.mark.parametrize("behind", [LIST, b"ID3\4" + bytes(50), bytes(5000), b"TAG" + bytes(125), b""])
 def test_what_is_no_sound_behind_the_samples(behind: bytes, odd: bytes) -> None:
     (part,) = told(wav(SOUND[:-1]) + odd + behind)
-    assert (part.cut, part.uncounted) == (False, False)
+    assert (part.cut, part.counts) == (False, ())
 
 
 def test_wavs_joined_byte_by_byte() -> None:
@@ -100,22 +101,59 @@ def test_wav_of_64_bits() -> None:
     assert cuts(whole[:-1000]) == [True]
 
 
-# Rows of chunks
-
-
 def aiff() -> bytes:
     body = b"AIFF" + b"SSND" + struct.pack(">III", len(SOUND) + 8, 0, 0) + SOUND
     return b"FORM" + struct.pack(">I", len(body)) + body
 
 
+def w64() -> bytes:
+    forms = [bytes.fromhex("726966662e91cf11a5d628db04c10000"), b"wave" + CHUNK, b"fmt " + CHUNK, b"data" + CHUNK]
+    body = (
+        forms[1] + forms[2] + struct.pack("<Q", 40) + bytes(16) + forms[3] + struct.pack("<Q", 24 + len(SOUND)) + SOUND
+    )
+    return forms[0] + struct.pack("<Q", 24 + len(body)) + body
+
+
+CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+
+def shown(content: bytes) -> list[bytes]:
+    """Return what FFmpeg gets of each part."""
+    file = io.BytesIO(content)
+    return [View(file, part).read(part.stop - part.start) for part in parts(file)]
+
+
+@pytest.mark.parametrize(
+    ("whole", "outer", "inner", "order"),
+    [(wav(), 4, 40, "<I"), (wav(form=b"RIFX"), 4, 40, ">I"), (aiff(), 4, 16, ">I"), (w64(), 16, 96, "<Q")],
+    ids=["wav", "rifx", "aiff", "w64"],
+)
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99, 1])
+def test_a_header_that_counts_too_little_is_put_right(
+    whole: bytes, outer: int, inner: int, order: str, share: float
+) -> None:
+    assert shown(whole) == [whole]
+    wrong = bytearray(whole)
+    for place in (inner, outer):
+        (right,) = struct.unpack_from(order, whole, place)
+        struct.pack_into(order, wrong, place, int(right * share))
+        assert shown(bytes(wrong)) == [whole]
+        assert places(bytes(wrong) + wav()) == [(0, len(whole)), (len(whole), len(whole) + len(wav()))]
+    assert shown(bytes(wrong[:-1000]))[0][:4] == whole[:4]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 39, 41, 4096])
+def test_what_is_put_right_is_so_wherever_ffmpeg_begins_to_read(count: int) -> None:
+    view = View(io.BytesIO(wav(counted=0)), told(wav(counted=0))[0])
+    assert b"".join(iter(lambda: view.read(count), b"")) == wav()
+
+
+# Rows of chunks
+
+
 def avi() -> bytes:
     more = b"RIFF" + struct.pack("<I", len(SOUND) + 4) + b"AVIX" + SOUND
     return b"RIFF" + struct.pack("<I", len(SOUND) + 8) + b"AVI LIST" + SOUND + more
-
-
-def w64() -> bytes:
-    guid = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-    return guid + struct.pack("<Q", 40 + len(SOUND)) + bytes(16) + SOUND
 
 
 def au() -> bytes:
@@ -294,7 +332,7 @@ def test_a_tag_behind_it_is_no_part_of_it(kind: str) -> None:
             assert told(content + tags + bytes(padding)) == [Part(0, size)]
 
 
-@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"mp4"}))
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"mp4", "aiff", "w64"}))
 def test_what_does_not_belong_there_is_damage(kind: str) -> None:
     noise = b"\x7e" * 9000
     assert told(WHOLE[kind] + noise)[0].damaged
@@ -403,7 +441,7 @@ def test_zeros_are_sound_where_a_file_does_not_say_where_it_ends() -> None:
         assert told(content)[0].stop == len(content)
 
 
-@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"webm", "live"}))
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"webm", "live", "aiff", "w64"}))
 @pytest.mark.parametrize("padding", [1, 100, 5000])
 def test_padding_is_no_part_of_what_says_where_it_ends(kind: str, padding: int) -> None:
     assert told(WHOLE[kind] + bytes(padding)) == [Part(0, len(WHOLE[kind]))]

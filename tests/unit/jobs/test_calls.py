@@ -22,7 +22,7 @@ from asrq_jobs.events import Entry
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Status, without_result
-from asrq_jobs.steps import Done, Pause, advance
+from asrq_jobs.steps import Done, Pause, Together, advance
 
 RESULT = Result(id="job", status="completed", text="done")
 AWAY = QueueUnreachableError("away")
@@ -50,7 +50,7 @@ def played(answers: Sequence[Any], *, timeout_s: float | None = None, retry_s: f
     step = advance(call)
     while not isinstance(step, Done):
         steps.append(step)
-        if isinstance(step, tuple):
+        if isinstance(step, tuple | Together):
             clock.now += 0.5
             step = advance(call, left.pop(0))
         else:
@@ -61,32 +61,37 @@ def played(answers: Sequence[Any], *, timeout_s: float | None = None, retry_s: f
 
 
 def commands(steps: list[Any]) -> list[str]:
-    return [step[0] for step in steps if isinstance(step, tuple)]
+    """The commands by name, those of one round trip joined."""
+    asked = [step for step in steps if isinstance(step, tuple | Together)]
+    return ["+".join(each[0] for each in (step.each if isinstance(step, Together) else [step])) for step in asked]
 
 
 def test_events_then_the_result() -> None:
-    steps = played([stream(("1-0", "queued")), stream(("2-0", "started"), ("3-0", "completed")), RESULT.to_json()])
-    assert commands(steps) == ["XREAD", "XREAD", "GET"]
+    """The end takes no round trip of its own."""
+    ended = [stream(("2-0", "started"), ("3-0", "completed")), RESULT.to_json()]
+    steps = played([[stream(("1-0", "queued")), None], ended])
+    assert commands(steps) == ["XREAD+GET", "XREAD+GET"]
     assert [(step.id, step.event.type) for step in steps if isinstance(step, Entry)] == [
         ("1-0", "queued"),
         ("2-0", "started"),
         ("3-0", "completed"),
     ]
-    assert steps[2][-1] == "1-0"
+    assert steps[2].each[0][-1] == "1-0"
     assert steps[-1] == RESULT
 
 
 def test_a_terminal_event_without_a_result_is_not_the_end() -> None:
-    steps = played([stream(("1-0", "failed")), None, stream(("2-0", "completed")), RESULT.to_json()])
-    assert commands(steps) == ["XREAD", "GET", "XREAD", "GET"]
+    steps = played([[stream(("1-0", "failed")), None], [stream(("2-0", "completed")), RESULT.to_json()]])
+    assert commands(steps) == ["XREAD+GET", "XREAD+GET"]
 
 
 def test_silence_asks_whether_the_job_is_there() -> None:
-    steps = played([None, [b"started", b"host"], None, {}, [b"finished", b"host"], RESULT.to_json()])
-    assert commands(steps) == ["XREAD", "HMGET", "GET"] * 2
+    nothing = [None, None]
+    steps = played([nothing, [b"started", b"host"], None, [{}, None], [b"finished", b"host"], RESULT.to_json()])
+    assert commands(steps) == ["XREAD+GET", "HMGET", "GET"] * 2
     assert steps[-1] == RESULT  # it ended after the silence
     with pytest.raises(JobNotFoundError):
-        played([None, [None, None], None])
+        played([nothing, [None, None], None])
 
 
 @pytest.mark.parametrize(
@@ -107,11 +112,12 @@ def test_a_job_without_a_result(status: Status | None, held: bool, error: type[A
 
 
 def test_an_outage_goes_on_after_the_last_event_with_growing_pauses() -> None:
-    steps = played([stream(("1-0", "queued")), AWAY, AWAY, AWAY, stream(("2-0", "completed")), AWAY, RESULT.to_json()])
-    reads = [step for step in steps if isinstance(step, tuple) and step[0] == "XREAD"]
+    ended = [stream(("2-0", "completed")), RESULT.to_json()]
+    steps = played([[stream(("1-0", "queued")), None], AWAY, AWAY, [AWAY, None], ended])
+    reads = [step.each[0] for step in steps if isinstance(step, Together)]
     assert [read[-1] for read in reads] == ["0", "1-0", "1-0", "1-0", "1-0"]
     pauses = [step.seconds for step in steps if isinstance(step, Pause)]
-    assert pauses == [0.1, 0.2, 0.4, 0.1]
+    assert pauses == [0.1, 0.2, 0.4]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,7 @@ def test_an_outage_goes_on_after_the_last_event_with_growing_pauses() -> None:
         ([AWAY] * 2, {"timeout_s": 1.0}, QueueUnreachableError),  # the truth, not wait_timeout
         ([AWAY], {"retry_s": 0.0}, QueueUnreachableError),
         ([QueueAuthError("no")], {}, QueueAuthError),
-        ([stream(("1-0", "queued"))] * 2, {"timeout_s": 1.0}, WaitTimeoutError),
+        ([[stream(("1-0", "queued")), None]] * 2, {"timeout_s": 1.0}, WaitTimeoutError),
     ],
 )
 def test_the_end_of_patience(answers: list[Any], options: dict[str, float], error: type[QueueError]) -> None:
@@ -131,8 +137,8 @@ def test_the_end_of_patience(answers: list[Any], options: dict[str, float], erro
 
 def test_a_read_never_blocks_as_long_as_the_socket_waits() -> None:
     step = advance(calls.follow("job", Settings(redis_timeout_s=1.0)))
-    assert isinstance(step, tuple)
-    assert step[4] == 500
+    assert isinstance(step, Together)
+    assert step.each[0][4] == 500
 
 
 def fetched(*answers: Any) -> list[Any]:

@@ -69,8 +69,7 @@ def test_who_may_not_even_call_functions_is_told_of_the_right() -> None:
 
 
 def test_several_scripts_go_at_once_and_only_what_was_asked_in_the_wrong_way_goes_again() -> None:
-    calls = [("cancel", ["key"], [job_id]) for job_id in ("one", "two", "three")]
-    trying = scripts.ways_of_all(calls)
+    trying = scripts.ways_of_all([list(scripts.ways("cancel", ["key"], [name])) for name in ("one", "two", "three")])
     assert [command[0] for command in next(trying)] == ["FCALL"] * 3
     damaged = ResponseError("WRONGTYPE of a key")
     again = trying.send([b"done", UNKNOWN[0], damaged])
@@ -81,8 +80,18 @@ def test_several_scripts_go_at_once_and_only_what_was_asked_in_the_wrong_way_goe
     assert ended.value.value == [b"done", b"late", damaged]
 
 
+def test_what_was_refused_of_a_command_beside_a_script_is_its_answer() -> None:
+    trying = scripts.ways_of_all([[("SET", "key", "value")], list(scripts.ways("cancel", ["key"], ["one"]))])
+    next(trying)
+    denied = NoPermissionError("no set")
+    assert [command[0] for command in trying.send([denied, UNKNOWN[0]])] == ["EVALSHA"]
+    with pytest.raises(StopIteration) as ended:
+        trying.send([b"done"])
+    assert ended.value.value == [denied, b"done"]
+
+
 def test_of_several_scripts_that_nobody_may_run_each_says_what_helps() -> None:
-    trying = scripts.ways_of_all([("cancel", ["key"], ["one"]), ("cancel", ["key"], ["two"])])
+    trying = scripts.ways_of_all([list(scripts.ways("cancel", ["key"], [job_id])) for job_id in ("one", "two")])
     next(trying)
     trying.send([UNKNOWN[0], UNKNOWN[0]])
     with pytest.raises(StopIteration) as ended:

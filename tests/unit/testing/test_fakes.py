@@ -65,8 +65,8 @@ def test_the_fake_for_asyncio() -> None:
     async def work() -> None:
         async with FakeAsyncClient(config=Settings()) as client:
             blob = await client.upload(b"sound")
-            assert await client.upload_file(io.BytesIO(b"sound"), blob) == blob
-            job = await client.submit(blob, id="mine")
+            assert blob.sha256 in client.sync.uploads
+            job = await client.submit_request(Request.build(id="mine", audio=blob), audio=io.BytesIO(b"sound"))
             waiting = asyncio.create_task(client.wait(job.id))
             await asyncio.sleep(0)
             client.worker.complete(client.worker.take("batch"), "said")

@@ -139,9 +139,9 @@ def _decode_part(file: BinaryIO, part: Part, choose: Choose, work: Work, output:
     output.expect(edits.length_s(content, part))
     try:
         with av.open(
-            View(file, part.start, part.stop),
+            View(file, part),
             metadata_errors="ignore",
-            container_options={"protocol_whitelist": "none"} | ({"ignore_length": "1"} if part.uncounted else {}),
+            container_options={"protocol_whitelist": "none"},
             buffer_size=1 << 18,
         ) as container:
             if not container.streams.audio:

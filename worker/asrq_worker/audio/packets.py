@@ -20,17 +20,21 @@ _MOST_ERRORS = 100  # of the container, one after the other: the rest of the fil
 
 
 class View:
-    """Bytes of a file, of which FFmpeg sees neither name nor path: only they decide what it is taken for."""
+    """The bytes of a part of a file, with the counts that its header should have. FFmpeg sees neither name nor path:
+    only the bytes decide what it is taken for."""
 
-    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+    def __init__(self, file: BinaryIO, part: Part) -> None:
         self._file = file
-        self._start = start
-        self._size = stop - start
+        self._start = part.start
+        self._size = part.stop - part.start
+        self._counts = part.counts
         self._at = 0
 
     def read(self, count: int) -> bytes:
         self._file.seek(self._start + self._at)
         data = self._file.read(max(0, min(count, self._size - self._at)))
+        for place, right in self._counts:
+            data = _replaced(data, place - self._start - self._at, right)
         self._at += len(data)
         return data
 
@@ -133,6 +137,13 @@ class Packets:
             return False
         head = bytes(packet)[:_TABLE]
         return head.startswith(b"ID3") or any(name in head for name in (b"Xing", b"Info", b"VBRI"))
+
+
+def _replaced(data: bytes, at: int, right: bytes) -> bytes:
+    """Return `data` with `right` in the place `at`, which may begin before it and end behind it."""
+    if at >= len(data) or at + len(right) <= 0:
+        return data
+    return (data[: max(0, at)] + right[max(0, -at) :] + data[at + len(right) :])[: len(data)]
 
 
 def _seconds(ticks: int | None, base: Any) -> float | None:

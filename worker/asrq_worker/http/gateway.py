@@ -7,9 +7,10 @@ import re
 import uuid
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header
+from fastapi import Request as HttpRequest
 from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.types import Receive
@@ -18,7 +19,7 @@ from asrq_jobs import keys, rq
 from asrq_jobs.aio import AsyncClient
 from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, AudioEmptyError, AudioTooLargeError, QueueFullError
-from asrq_jobs.request import JOB_ID_PATTERN, Audio, BlobAudio, Lane, UrlAudio
+from asrq_jobs.request import JOB_ID_PATTERN, Audio, BlobAudio, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import Submitted
@@ -103,10 +104,11 @@ class Gateway:
         if whose:
             await self._quota.check(whose)
         wanted = await self._chosen(model)
-        source = audio if isinstance(audio, UrlAudio) else await self._stored(audio, job_id)
+        source, upload = (audio, None) if isinstance(audio, UrlAudio) else await self._taken(audio, job_id)
         lane = manner.x_asrq_lane or self._lane(source)
+        request = Request.build(id=job_id, audio=source, lane=lane, model=wanted, **options)
         try:
-            submitted = await self.client.submit(source, id=job_id, lane=lane, model=wanted, **options)
+            submitted = await self.client.submit_request(request, audio=upload)
         except QueueFullError as error:
             error.retry_after_s = await self.lanes.room_in_s(lane)
             raise
@@ -142,21 +144,21 @@ class Gateway:
         small = isinstance(audio, BlobAudio) and audio.bytes <= self.settings.http_interactive_mb * 2**20
         return "interactive" if small else "batch"
 
-    async def _stored(self, file: UploadFile, job_id: str) -> Audio:
+    async def _taken(self, file: UploadFile, job_id: str) -> tuple[Audio, BinaryIO | None]:
+        """Return how a job names an upload, and the file of what is to be stored in Redis with it."""
         incoming, name = cast("Incoming", file.file), _shown(file.filename)
         if incoming.size == 0:
             raise AudioEmptyError(f"{name or 'The audio'} is empty (0 bytes).")
         if self._store and incoming.size > store.ABOVE:
-            return await asyncio.to_thread(self._store.put, job_id, incoming, name)
+            return await asyncio.to_thread(self._store.put, job_id, incoming, name), None
         if incoming.size > _REDIS_HOLDS:
             raise AudioTooLargeError(
                 f"{name or 'The upload'} has more than {_REDIS_HOLDS >> 20} MiB, which is the limit of Redis.",
                 hint="Send compressed audio (opus, mp3), or ask the operator to set ASRQ_HTTP_STORE.",
             )
-        blob = BlobAudio(sha256=incoming.sha256, bytes=incoming.size, name=name)
-        return await self.client.upload_file(incoming.reader, blob)
+        return BlobAudio(sha256=incoming.sha256, bytes=incoming.size, name=name), incoming.reader
 
-    async def outcome(self, request: Request, job_id: str, *, comes_back: bool) -> Result:
+    async def outcome(self, request: HttpRequest, job_id: str, *, comes_back: bool) -> Result:
         """Wait for the end of a job. A client that goes away cancels it unless it `comes_back`.
 
         Raises:
@@ -239,12 +241,12 @@ def _shown(name: str | None) -> str | None:
     return re.split(r"[/\\]", name)[-1][-255:] or None if name else None
 
 
-async def gateway(request: Request) -> Gateway:
+async def gateway(request: HttpRequest) -> Gateway:
     """Return the gateway that serves a request."""
     return cast("Gateway", request.app.state.gateway)
 
 
-async def key_holder(request: Request) -> Holder | None:
+async def key_holder(request: HttpRequest) -> Holder | None:
     """Return who holds the key of a request; None where no keys are asked for."""
     return cast("Holder | None", request.state.holder)
 

@@ -92,9 +92,7 @@ def _hear_out(
     sides: Sequence[Hearing], job: InferenceJob, member: Member, meanwhile: _Meanwhile | None = None, *, stand_in: bool
 ) -> None:
     """Wait until all that was begun is heard; or, `meanwhile`, until the recording has ended."""
-    hung = 0
-    if _pending(sides):
-        job.journal.event(sides[0].progress.now())  # or the wait for the engine would look like decoding
+    hung, told = 0, not _pending(sides)
     while not meanwhile.over if meanwhile else _pending(sides):
         job.control.check()
         if stand_in and member.engine.failures.lasting:
@@ -110,6 +108,9 @@ def _hear_out(
         settled, _ = wait_for(pending, timeout=timeout_s, return_when=FIRST_COMPLETED)
         for hearing in sides:
             hearing.tell_steps()
+        if not (settled or told):
+            job.journal.event(sides[0].progress.now())  # or the wait for the engine would look like decoding
+        told = True
         for future in settled:
             job.control.moved()
             pending[future].settle(future, functools.partial(_heard_until, sides))

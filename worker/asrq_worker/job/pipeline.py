@@ -174,7 +174,7 @@ class Pipeline:
         return self._fleet.offers(self._policy())
 
     def _decode(self, local: LocalAudio, request: Request, control: JobControl, journal: Journal) -> DecodedAudio:
-        told = 0.0
+        told = time.monotonic()  # of what is short nothing: each event is a round trip, and wakes who waits
 
         def on_progress(seconds: float) -> None:
             nonlocal told

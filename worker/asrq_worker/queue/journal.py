@@ -57,6 +57,7 @@ class RedisJournal:
 
     def load(self) -> dict[str, Transcript]:
         """Return finished chunks of earlier attempts; one that does not parse is done again."""
+        faults.reach("decoded")
         raw: dict[bytes, bytes] = {}
         try:
             for job_id in self._chunks_of:

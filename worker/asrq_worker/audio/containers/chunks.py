@@ -1,6 +1,6 @@
 """Containers that are a row of chunks, each with its size in its head.
 
-Sources: Microsoft's AVI RIFF and ASF specifications, Apple's AIFF-C, CAF and QuickTime file formats, Sony's Wave64,
+Sources: Microsoft's AVI RIFF and ASF specifications, Apple's CAF and QuickTime file formats,
 Adobe's FLV 10.1, the Sun AU, VOC and RealMedia formats, ISO/IEC 14496-12, 3GPP TS 26.101 and 26.201 (frames of AMR).
 """
 
@@ -20,7 +20,6 @@ _MP4_INDEX = frozenset({b"moov"})
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _ASF_NO_PACKETS = 50
-_W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _VOC = b"Creative Voice File\x1a"
 _PACK, _PROGRAM_END = 0xBA, 0xB9
 _AMR, _AMR_WB = b"#!AMR\n", b"#!AMR-WB\n"
@@ -112,16 +111,6 @@ def _avi(head: bytes) -> RiffChunk | None:
     return _sized(head[8:12], _little(head[4:8]), 8, align=2)
 
 
-def _aiff(head: bytes) -> RiffChunk | None:
-    if head[:4] != b"FORM" or head[8:12] not in (b"AIFF", b"AIFC"):
-        return None
-    return _sized(b"FORM", _big(head[4:8]), 8, align=2)
-
-
-def _w64(head: bytes) -> RiffChunk | None:
-    return _sized(_W64_RIFF, _little(head[16:24]), 0, align=8) if head[:16] == _W64_RIFF else None
-
-
 def _caf(head: bytes) -> RiffChunk | None:
     if head[:4] == b"caff":
         return RiffChunk(b"caff", 8)
@@ -204,8 +193,6 @@ ROWS: tuple[_Row, ...] = (
     _Row(_wavpack, frozenset({b"first"})),
     _Row(_program, frozenset({b"pack"}), frozenset({b"packet"}), again=frozenset()),
     _Row(_avi, frozenset({b"AVI "})),
-    _Row(_aiff, frozenset({b"FORM"})),
-    _Row(_w64, frozenset({_W64_RIFF}), slack=8),
     _Row(_au, frozenset({b".snd"})),
     _Row(_caf, frozenset({b"caff"}), frozenset({b"data"})),
     _Row(_asf, frozenset({_ASF_HEADER}), frozenset({_ASF_DATA})),

@@ -25,14 +25,15 @@ _BLOCK = 1 << 20
 @dataclass(frozen=True)
 class Part:
     """A container: bytes from `start` to `stop`. `cut`: by its own structure there was more to come. `damaged`: some of
-    it is nothing that belongs there. `uncounted`: there is more sound in it than its header counts. `crowded`: it has
-    more than `MOST_WITHOUT_SOUND` chunks without sound. `known`: there is a reader for its structure."""
+    it is nothing that belongs there. `counts`: where its header counts the sound wrongly, and what it should say there.
+    `crowded`: it has more than `MOST_WITHOUT_SOUND` chunks without sound. `known`: there is a reader for its
+    structure."""
 
     start: int
     stop: int
     cut: bool = False
     damaged: bool = False
-    uncounted: bool = False
+    counts: tuple[tuple[int, bytes], ...] = ()
     crowded: bool = False
     known: bool = True
 
