@@ -296,11 +296,14 @@ def test_what_is_refused_costs_nothing_a_few_times(talk: Talk, redis: Redis) -> 
     [({"transcription": {"language": "tlh"}}, "unknown_language"), ({"transcription": {"model": "none"}}, "not_served"),
      ({"format": {"type": "audio/pcm", "rate": 96_000}}, "invalid_request")],
 )  # fmt: skip
-def test_what_no_job_can_be_made_of(talk: Talk, heard: dict[str, Any], code: str) -> None:
-    talk.say("session.update", session={"type": "transcription", "audio": {"input": heard}})
+def test_what_no_job_can_be_made_of(talk: Talk, heard: dict[str, Any], code: str, redis: Redis) -> None:
+    """It is refused when it is asked for, and all goes on as before."""
+    talk.say("session.update", event_id="mine", session={"type": "transcription", "audio": {"input": heard}})
+    error = talk.hear("error")["error"]
+    assert (error["code"], error["event_id"]) == (code, "mine")
     talk.append(SOUND)
-    assert talk.hear("error")["error"]["code"] == code
-    assert talk.closed() == 1008
+    talk.say("input_audio_buffer.commit")
+    assert kept(redis, talk.hear("input_audio_buffer.committed")["item_id"]) == (SOUND, True)
 
 
 def test_who_says_nothing_is_not_kept(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,9 @@ from asrq_jobs.errors import (
     InvalidRequestError,
     JobNotFoundError,
     JobStateError,
+    NotServedError,
     TooFastError,
+    UnknownLanguageError,
 )
 from asrq_jobs.live import Kind
 from asrq_jobs.request import JOB_ID_PATTERN
@@ -37,6 +39,7 @@ SILENT_S = 60.0
 _PIECE = 1 << 16  # bytes of a frame that we number
 _SLOWER_S = 1.0
 _LAST_WORDS_S = 5.0
+_REFUSED = (InvalidRequestError, UnknownLanguageError, NotServedError)
 _REFUSALS = 10  # of events, after which a client does not know what it does
 _POLICY, _LATER = 1008, 1013  # https://www.iana.org/assignments/websocket/websocket.xhtml
 
@@ -103,7 +106,7 @@ class _Dictation:
                 if self._following:
                     await asyncio.wait(self._following, timeout=_LAST_WORDS_S)  # how it has ended says more
                 raise
-            except InvalidRequestError as error:
+            except _REFUSED as error:
                 refusals += 1
                 if refusals >= _REFUSALS:
                     raise
@@ -135,13 +138,16 @@ class _Dictation:
     async def _obey(self, said: Said) -> None:
         match said:
             case Update():
-                self._asked = said.session.asked(self._asked)
+                asked = said.session.asked(self._asked)
+                asked.refuse_unfit()
+                await self._gateway.chosen(asked.model)
+                self._asked = asked
                 kind = said.type.replace(".update", ".updated")
                 await self._send(realtime.session(kind, self._job_id, self._asked, self._last))
             case Append():
                 try:
                     await self._append(said)
-                except InvalidRequestError as error:
+                except _REFUSED as error:
                     raise LostError(error) from None
             case Commit():
                 await self._commit()

@@ -103,7 +103,7 @@ class Gateway:
         job_id = access.job_id(manner.idempotency_key or uuid.uuid4().hex, whose)
         if whose:
             await self._quota.check(whose)
-        wanted = await self._chosen(model)
+        wanted = await self.chosen(model)
         source, upload = (audio, None) if isinstance(audio, UrlAudio) else await self._taken(audio, job_id)
         lane = manner.x_asrq_lane or self._lane(source)
         request = Request.build(id=job_id, audio=source, lane=lane, model=wanted, **options)
@@ -126,7 +126,7 @@ class Gateway:
         """
         if whose:
             await self._quota.check(whose)
-        wanted = await self._chosen(model)
+        wanted = await self.chosen(model)
         try:
             await self.client.live(id=job_id, sample_rate=sample_rate, model=wanted, **options)
         except QueueFullError as error:
@@ -135,7 +135,13 @@ class Gateway:
         if whose:
             await self._quota.expect(whose, job_id)
 
-    async def _chosen(self, model: str | None) -> str | None:
+    async def chosen(self, model: str | None) -> str | None:
+        """Return the model that a job is to name; None: any.
+
+        Raises:
+            NotServedError: it is none that can be asked for.
+            QueueError: Redis cannot be reached.
+        """
         names = self.settings.http_names
         workers = {} if model is None or model in names else await self.client.workers()
         return None if model is None else models.chosen(model, names, workers)

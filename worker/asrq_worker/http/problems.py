@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -62,6 +63,13 @@ STATUSES: dict[type[AsrqError], int] = {
 RETRY_AFTER_S = 10
 """When a client that was turned away for now may try again, where nothing more is known."""
 
+_COMMAND = re.compile(r"\basrq (list|retry|wait)\b")
+_HINTS: dict[type[AsrqError], str] = {
+    JobNotFoundError: "GET /v1/jobs lists those that are here.",
+    CanceledError: "POST to the job's /retry to run it after all.",
+    WaitTimeoutError: "The job goes on: follow its events.",
+}
+"""In place of what names a command of `asrq`, which a client over HTTP has not."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -96,9 +104,8 @@ def document(error: AsrqError, *, status: int | None = None, param: str | None =
     status = status or status_of(error)
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     info = error.info()
-    wrong = Wrong(
-        message=info.message, type=kind, param=param, code=info.code, hint=info.hint, retryable=info.retryable
-    )
+    hint = _HINTS.get(type(error)) if _COMMAND.search(info.hint or "") else info.hint
+    wrong = Wrong(message=info.message, type=kind, param=param, code=info.code, hint=hint, retryable=info.retryable)
     return Problem(error=wrong).model_dump(mode="json")
 
 
@@ -122,7 +129,7 @@ def of_http(error: HTTPException) -> JSONResponse:
     """Return the answer for what the framework or the reading of the body refuses."""
     if isinstance(error, RefusedError):
         return answer(error.error, status=error.status_code)
-    found = answer(InvalidRequestError(f"{error.detail}."), status=error.status_code)
+    found = answer(InvalidRequestError(f"{error.detail.rstrip('.')}."), status=error.status_code)
     found.headers.update(error.headers or {})  # such as Allow
     return found
 

@@ -32,7 +32,8 @@ class Quota:
         """
         if whose.audio_s is None:
             return
-        today = _today(whose)
+        now = await self._now()
+        today = _day(whose, now)
         for member in await self._ask("SRANDMEMBER", keys.http_pending(whose.name), _LOOKS):
             await self._count(whose, member.decode(), today)
         used = float(await self._ask("GET", today) or 0)
@@ -41,7 +42,7 @@ class Quota:
                 f"The audio of this key for today is used up ({used:.0f} of {whose.audio_s:.0f} s).",
                 hint="It is a day's by UTC: come back after midnight.",
             )
-            used_up.retry_after_s = _until_midnight_s(datetime.now(UTC))
+            used_up.retry_after_s = _until_midnight_s(now)
             raise used_up
 
     async def settle(self, whose: Holder, job_id: str) -> None:
@@ -51,7 +52,7 @@ class Quota:
             QueueError: Redis cannot be reached.
         """
         if whose.audio_s is not None:
-            await self._count(whose, job_id, _today(whose))
+            await self._count(whose, job_id, _day(whose, await self._now()))
 
     async def expect(self, whose: Holder, job_id: str) -> None:
         """Have a new job counted once it has ended."""
@@ -73,14 +74,19 @@ class Quota:
             return False
         return True
 
+    async def _now(self) -> datetime:
+        """Return the time of Redis, which is the same for all gateways."""
+        seconds, _ = await self._ask("TIME")
+        return datetime.fromtimestamp(seconds, UTC)
+
     async def _ask(self, *command: str | float) -> Any:
         with queue_errors(self._client.settings):
             return await self._client.redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py's gap
 
 
-def _today(whose: Holder) -> str:
+def _day(whose: Holder, now: datetime) -> str:
     """Return the key under which a day's audio is counted."""
-    return keys.http_audio(whose.name, datetime.now(UTC).date().isoformat())
+    return keys.http_audio(whose.name, now.date().isoformat())
 
 
 def _until_midnight_s(now: datetime) -> int:

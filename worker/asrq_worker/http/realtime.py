@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, PlainValidator, TypeAdapter, ValidationEr
 
 from asrq_jobs import languages
 from asrq_jobs.errors import AsrqError, InvalidRequestError
+from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 from asrq_worker.http import problems
 
@@ -48,6 +49,15 @@ class SessionOptions(BaseModel):
             "hotwords": self.hotwords or (),
             "word_timestamps": self.word_timestamps,
         }
+
+    def refuse_unfit(self) -> None:
+        """Refuse what no job can be made of.
+
+        Raises:
+            InvalidRequestError, UnknownLanguageError: it is that.
+        """
+        audio = {"kind": "live", "encoding": "pcm_s16le", "sample_rate": self.rate, "channels": 1}
+        Request.build(id="any", audio=audio, model=self.model, **self.options())
 
 
 class _Format(BaseModel):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from asrq_jobs.aio import AsyncClient
+from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import AsrqError, JobNotFoundError, NoRoomError, SettingsError, StorageError
 from asrq_jobs.request import PathAudio, UrlAudio
 from asrq_jobs.settings import expanded
@@ -39,11 +39,11 @@ _OURS = re.compile(rf"([A-Za-z0-9_-]{{1,64}})\.[0-9a-f]{{{_DIGITS}}}/[^/]+")
 
 @dataclass(frozen=True)
 class StoredUpload:
-    """An upload in the store; `age_s` is the time since it was written."""
+    """An upload in the store; `written` is when, Unix s."""
 
     job_id: str
     path: str
-    age_s: float
+    written: float
 
 
 class Store:
@@ -105,7 +105,7 @@ class Store:
         for path, info in self._files.find(self._root, detail=True).items():
             inside = _OURS.fullmatch(path.removeprefix(self._root).lstrip("/"))
             if inside and (written := _written(info)) is not None:
-                yield StoredUpload(inside[1], path, time.time() - written)
+                yield StoredUpload(inside[1], path, written)
 
     def remove(self, path: str) -> None:
         """Remove an upload, with what was made for it alone."""
@@ -124,8 +124,10 @@ class Store:
 async def sweep(store: Store, client: AsyncClient) -> int:
     """Remove what no job needs: of jobs that have completed, or are not there. Returns how many were removed."""
     removed = 0
+    with queue_errors(client.settings):
+        now, _ = await client.redis.time()  # the clock of a gateway may be wrong
     for entry in await asyncio.to_thread(lambda: list(store.entries())):
-        if not await _needed(entry, client):
+        if not await _needed(entry, client, now):
             await asyncio.to_thread(store.remove, entry.path)
             removed += 1
     return removed
@@ -144,12 +146,12 @@ async def keep_swept(store: Store, client: AsyncClient) -> None:
                 _log.info("http.swept", removed=removed)
 
 
-async def _needed(entry: StoredUpload, client: AsyncClient) -> bool:
+async def _needed(entry: StoredUpload, client: AsyncClient, now: float) -> bool:
     """Whether a job may still read an upload: one that failed or was canceled may be retried."""
     try:
         return (await client.state(entry.job_id)).status != "completed"
     except JobNotFoundError:
-        return entry.age_s < _ORPHAN_S
+        return now - entry.written < _ORPHAN_S
 
 
 def _safe(name: str | None) -> str:
