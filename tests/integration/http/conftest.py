@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
-import openai
 import pytest
 from redis import Redis
 
 from asrq_jobs.settings import Settings
 from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
+
+if TYPE_CHECKING:  # it takes a second to import: only where it is used
+    import openai
 
 
 @pytest.fixture
@@ -37,6 +40,8 @@ def http(address: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def official(address: str) -> Iterator[openai.OpenAI]:
     """OpenAI's own client, told to ask us."""
+    import openai
+
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60) as client:
         yield client
 

@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 import pytest
 from conftest import REPO
 from redis import Redis
@@ -30,6 +29,9 @@ from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import dictation, realtime
 from asrq_worker.http.service import serving
 from asrq_worker.monitor.registry import Metrics
+
+if TYPE_CHECKING:
+    import openai
 
 SOUND = bytes(range(256)) * 100
 ITEM = "conversation.item.input_audio_transcription"

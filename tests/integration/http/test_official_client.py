@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import openai
 import pytest
 from support.processes import worker
 
 from asrq_jobs import Client
+
+if TYPE_CHECKING:
+    import openai
 
 
 @pytest.fixture
@@ -18,6 +21,8 @@ def audio(data: Path) -> Path:
 
 
 def test_every_format_from_a_real_worker(official: openai.OpenAI, valkey_url: str, client: Client, audio: Path) -> None:
+    import openai
+
     ask = official.audio.transcriptions
     with worker(valkey_url, model="fake-model"):
         plain = ask.with_raw_response.create(file=audio, model="whisper-1", language="en", temperature=0.2)
@@ -70,6 +75,8 @@ def test_every_format_from_a_real_worker(official: openai.OpenAI, valkey_url: st
 
 
 def test_many_wait_at_once(address: str, valkey_url: str, audio: Path) -> None:
+    import openai
+
     async def main() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
             ask = client.audio.transcriptions

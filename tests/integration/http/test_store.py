@@ -14,9 +14,7 @@ from typing import cast
 import httpx
 import pytest
 from integration.http.test_requests import error
-from moto.server import ThreadedMotoServer
 from redis import Redis
-from s3fs import S3FileSystem
 
 from asrq_jobs import Client, keys
 from asrq_jobs.aio import AsyncClient
@@ -39,6 +37,8 @@ FILES = {"file": ("../Запись 1?.wav", LONG)}
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of a server that speaks S3 and keeps everything in memory."""
+    from moto.server import ThreadedMotoServer  # takes a second, and so does S3FileSystem: only where they are used
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     yield "http://{}:{}".format(*server.get_host_and_port())
@@ -55,6 +55,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    from s3fs import S3FileSystem
+
     S3FileSystem.clear_instance_cache()
     bucket = f"bucket-{uuid.uuid4().hex}"
     S3FileSystem().mkdir(bucket)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import httpx
-import openai
 import pytest
 from integration.http.test_requests import FILES, FORM, URL
 from redis import Redis
@@ -19,6 +19,9 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio
 from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http import sse
+
+if TYPE_CHECKING:
+    import openai
 
 AUDIO = PathAudio(path="/talk.mp3")
 
@@ -73,6 +76,8 @@ def test_what_no_chunk_told_comes_at_the_end(http: httpx.Client, scripted: Scrip
 
 
 def test_a_job_that_fails_ends_the_stream_with_its_error(official: openai.OpenAI, scripted: ScriptedWorker) -> None:
+    import openai
+
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(
             lambda: list(official.audio.transcriptions.create(file=("a.wav", b"sound"), model="whisper-1", stream=True))
