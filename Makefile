@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN_EXTRAS := worker,demo,embedded
-ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,server,http,onnx,bench,dashboard,sentry
+ALL_EXTRAS := $(RUN_EXTRAS),base,qwen,speakers,server,http,onnx,bench,dashboard,sentry
 # Which torch the Qwen tests use; on a machine without a GPU, the build for the CPU is much smaller.
 TORCH ?= torch==2.13.0
 

@@ -36,8 +36,8 @@ def extension(form: Format) -> str:
 def render(result: Result, form: Format, norms: Norms = NORMS) -> str:
     """Return the whole file in a format; every line ends with a newline, no transcript is still a valid file.
 
-    `norms` are for subtitles (srt, vtt). Where each channel was heard for itself, its number precedes what is said on
-    it, in brackets, or in WebVTT as its voice; and subtitles of different channels may be shown at the same time.
+    `norms` are for subtitles (srt, vtt). The channel or the speaker, if known, precedes what is said, in brackets, or
+    in WebVTT as its voice; and subtitles of different ones may be shown at the same time.
     """
     match form:
         case "json" | "verbose_json":
@@ -76,31 +76,31 @@ def _only(items: list[dict[str, Any]] | None, names: tuple[str, ...]) -> list[di
     return items and [{name: item[name] for name in names} for item in items]
 
 
-def _cues(result: Result, norms: Norms) -> list[tuple[int | None, Cue]]:
-    """Return the subtitles in order of time, each with its channel."""
+def _cues(result: Result, norms: Norms) -> list[tuple[str | None, Cue]]:
+    """Return the subtitles in order of time, each with its voice."""
     segments = _segments(result)
-    found: list[tuple[int | None, Cue]] = []
-    for channel in dict.fromkeys(segment.channel for segment in segments):
-        beside = replace(norms, line_chars=norms.line_chars - len(_mark(channel)))
-        said = [segment for segment in segments if segment.channel == channel]
-        found += [(channel, cue) for cue in cues(said, result.duration, beside)]
+    found: list[tuple[str | None, Cue]] = []
+    for voice in dict.fromkeys(map(_voice, segments)):
+        beside = replace(norms, line_chars=norms.line_chars - len(_mark(voice)))
+        said = [segment for segment in segments if _voice(segment) == voice]
+        found += [(voice, cue) for cue in cues(said, result.duration, beside)]
     return sorted(found, key=lambda each: each[1].start_ms)
 
 
-def _srt(found: Iterable[tuple[int | None, Cue]]) -> str:
+def _srt(found: Iterable[tuple[str | None, Cue]]) -> str:
     blocks = (
         f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
-        f"{_mark(channel)}{_shown(cue).replace('-->', '->')}\n"
-        for number, (channel, cue) in enumerate(found, start=1)
+        f"{_mark(voice)}{_shown(cue).replace('-->', '->')}\n"
+        for number, (voice, cue) in enumerate(found, start=1)
     )
     return "\n".join(blocks)
 
 
-def _vtt(found: Iterable[tuple[int | None, Cue]]) -> str:
+def _vtt(found: Iterable[tuple[str | None, Cue]]) -> str:
     blocks = (
         f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
-        f"{'' if channel is None else f'<v {channel}>'}{_escape(_shown(cue))}\n"
-        for channel, cue in found
+        f"{'' if voice is None else f'<v {voice}>'}{_escape(_shown(cue))}\n"
+        for voice, cue in found
     )
     return "\n".join(["WEBVTT\n", *blocks])
 
@@ -118,12 +118,17 @@ def _segments(result: Result) -> tuple[Segment, ...]:
     return tuple(segment for segment in segments if segment.text.strip())
 
 
-def _mark(channel: int | None) -> str:
-    return "" if channel is None else f"[{channel}] "
+def _voice(segment: Segment) -> str | None:
+    """Return who says a segment, as far as that is known: a channel or a speaker."""
+    return segment.speaker if segment.channel is None else str(segment.channel)
+
+
+def _mark(voice: str | None) -> str:
+    return "" if voice is None else f"[{voice}] "
 
 
 def _text(segment: Segment) -> str:
-    return _mark(segment.channel) + cleaned(segment.text)
+    return _mark(_voice(segment)) + cleaned(segment.text)
 
 
 def _shown(cue: Cue) -> str:

@@ -7,7 +7,16 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from asrq_jobs import languages, misfits
 from asrq_jobs.errors import InvalidRequestError, UnknownLanguageError
@@ -126,6 +135,10 @@ class Request(_Document):
         default="mix",
         description="separate hears each of two channels for itself: segments and words say which it was.",
     )
+    diarize: bool = Field(default=False, description="Tell speakers apart by their voices.")
+    speakers: Whole | None = Field(default=None, ge=1, le=20, description="How many there are, if that is known.")
+    min_speakers: Whole | None = Field(default=None, ge=1, le=20, description="That there are at least so many.")
+    max_speakers: Whole | None = Field(default=None, ge=1, le=20, description="That there are at most so many.")
     word_timestamps: bool = False
     prompt: str | None = Field(default=None, max_length=4000, description="Text that precedes the speech.")
     hotwords: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
@@ -206,6 +219,19 @@ class Request(_Document):
         if codes and fields.data.get("language", languages.AUTO) != languages.AUTO:
             raise ValueError("must be left out where language is not auto")
         return codes
+
+    @model_validator(mode="after")
+    def _diarized(self) -> Request:
+        bounds = (self.speakers, self.min_speakers, self.max_speakers)
+        if not self.diarize and any(bounds):
+            raise ValueError("the number of speakers needs diarize")
+        if self.diarize and (self.channels != "mix" or isinstance(self.audio, LiveAudio)):
+            raise ValueError("diarize goes neither with separate channels nor with live audio")
+        if self.speakers and (self.min_speakers or self.max_speakers):
+            raise ValueError("speakers goes with neither min_speakers nor max_speakers")
+        if (self.min_speakers or 1) > (self.max_speakers or 20):
+            raise ValueError("min_speakers is above max_speakers")
+        return self
 
     @classmethod
     def parse(cls, document: object) -> Request:

@@ -31,6 +31,7 @@ class Word(_Document):
     end: float
     probability: float | None = None
     channel: int | None = Field(default=None, description="As that of its segment.")
+    speaker: str | None = Field(default=None, description="Who says it, one of `speakers`.")
 
 
 class Segment(_Document):
@@ -52,6 +53,14 @@ class Segment(_Document):
     channel: int | None = Field(
         default=None, description="From 1, where each channel was heard for itself; null where the sound was one."
     )
+    speaker: str | None = Field(default=None, description="Who says most of it, one of `speakers`.")
+
+
+class Speaker(_Document):
+    """Somebody who was told apart from others by voice."""
+
+    id: str = Field(description="S1, S2, … in the order in which they begin to speak.")
+    seconds: float = Field(description="Speech of theirs.")
 
 
 class AudioInfo(_Document):
@@ -123,6 +132,7 @@ class Result(_Document):
     text: str | None = None
     segments: tuple[Segment, ...] | None = None
     words: tuple[Word, ...] | None = None
+    speakers: tuple[Speaker, ...] | None = Field(default=None, description="null: nobody asked, or it failed.")
     backend: str | None = None
     backend_version: str | None = None
     fallback_from: str | None = None

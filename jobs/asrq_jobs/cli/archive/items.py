@@ -21,7 +21,10 @@ Tell = Callable[[str], None]
 
 _AUDIO, _METADATA = "audio", "metadata."
 _LISTS = frozenset({"languages", "hotwords", "tags"})
-_JSON = frozenset({"track", "word_timestamps", "timeout_s", "queue_ttl_s", "retries"})
+_JSON = frozenset(
+    {"track", "diarize", "speakers", "min_speakers", "max_speakers", "word_timestamps", "timeout_s", "queue_ttl_s"}
+    | {"retries"}
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Who speaks when: stretches of speech, told apart by their voices."""
