@@ -59,6 +59,7 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "avi": ("a.avi", "mp3", {}),
     "flv": ("a.flv", "aac", {}),
     "ts": ("a.ts", "aac", {}),
+    "m2ts": ("a.ts", "aac", {"mpegts_m2ts_mode": "1"}),
     "mpg": ("a.mpg", "mp2", {}),
     "rm": ("a.rm", "ac3", {}),
 }

@@ -274,6 +274,15 @@ def test_each_kind_may_be_followed_by_each_other(kind: str) -> None:
         assert not any(part.cut or part.damaged for part in found), other
 
 
+@pytest.mark.parametrize("kind", ALL)
+def test_another_file_behind_one_that_was_cut_off_is_found(kind: str) -> None:
+    rest = ALL[kind][: int(len(ALL[kind]) * 0.55) | 1]
+    first, *_, second = told(rest + wav())
+    assert (second.start, second.stop) == (len(rest), len(rest) + len(wav()))
+    assert (first.stop, second.cut) == (len(rest), False)
+    assert first.cut or not first.known or kind == "streamed wav"
+
+
 @pytest.mark.parametrize("kind", RAW)
 def test_raw_streams_are_whole(kind: str) -> None:
     assert told(RAW[kind]) == [Part(0, len(RAW[kind]), known=False)]
@@ -452,7 +461,7 @@ def test_files_made_of_very_many_pieces_are_not_followed_to_their_end(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_STEPS", 7)
-    content = {chunks: amr(), ebml: webm(live=True), ogg_pages: ogg()}[module]
+    content = {chunks: flv(), ebml: webm(live=True), ogg_pages: ogg()}[module]
     assert told(content + content) == [Part(0, 2 * len(content))]
 
 

@@ -26,6 +26,7 @@ from asrq_worker.audio.truncation import falls_short
 from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
+_INTERLEAVED = frozenset({"mpegts"})  # behind the last sound there may be pictures
 _WITHOUT_GAPS = frozenset({"flac"})  # its frames are numbered: one that is missing was lost
 
 
@@ -189,7 +190,8 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, co
     cut = part.cut or short or False
     if not part.known and short is None:
         cut = cut or (sound.damaged if packets.short is None else packets.short)
-    damaged = sound.holes or part.damaged or packets.left_over or (sound.damaged and not cut)
+    left_over = packets.left_over and media.container not in _INTERLEAVED
+    damaged = sound.holes or part.damaged or left_over or (sound.damaged and not cut)
     if not sound.heard and cut:
         raise _cut_off("its first sound")
     if not sound.heard and sound.damaged:

@@ -7,7 +7,7 @@ Adobe's FLV 10.1, the Sun AU, VOC and RealMedia formats, ISO/IEC 14496-12, 3GPP 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from asrq_worker.audio.containers.openings import is_first_block, is_left_over, next_opening, opens
@@ -40,7 +40,7 @@ class _Row:
 
     A file begins with a chunk of `opening`, and the next one where that, or one of `again`, comes behind sound, which
     is in chunks of `body`, or in any. `index`: chunks without which none is found. `slack`: bytes at the end that may
-    be left out; `closed`: what is no chunk does not belong there.
+    be left out; `closed`: what is no chunk does not belong there; `vague`: much that is none reads like one.
     """
 
     read: Callable[[bytes], RiffChunk | None]
@@ -50,6 +50,7 @@ class _Row:
     index: frozenset[bytes] = frozenset()
     slack: int = 1
     closed: bool = True
+    vague: bool = False
 
     def begins(self, head: bytes) -> bool:
         """Return whether a file of this kind begins with `HEAD` bytes."""
@@ -58,8 +59,9 @@ class _Row:
 
     def part(self, content: Content, start: int) -> Part:
         """Return the part that begins at `start`; what is no chunk of it ends it."""
-        at, last, size, silent = start, start, content.size, 0
+        at, last, body, silent = start, start, start, 0
         sound = needed = False
+        size = next_opening(content, start + 1, raw=False) if self.vague else content.size
         for _ in range(MOST_STEPS):
             if at >= size:
                 break
@@ -69,19 +71,28 @@ class _Row:
             chunk = self.read(head)
             if chunk is None:
                 cut = not sound or (len(head) < HEAD and not content.is_padding(at))
-                return Part(start, at, cut=cut, damaged=self.closed and is_left_over(content, at))
+                return self._ended(content, Part(start, at, cut=cut), body, at, left_over=at)
             in_body = self.body is None or chunk.name in self.body
             needed = in_body or chunk.name in self.index
             sound = sound or in_body
+            body = at if in_body else body
             silent += not in_body
             if silent > MOST_WITHOUT_SOUND:
                 return Part(start, size, crowded=True)
             if chunk.length is None:
                 return Part(start, next_opening(content, at + HEAD, raw=False))
             last, at = at, at + max(1, chunk.length)
-        over = at > size + self.slack
-        damaged = over and not needed and self.closed and is_left_over(content, last)
-        return Part(start, size, cut=not sound or (over and needed), damaged=damaged)
+        if at <= size + self.slack:
+            return Part(start, size, cut=not sound)
+        left_over = size if needed else last
+        return self._ended(content, Part(start, size, cut=not sound or needed), body, size, left_over=left_over)
+
+    def _ended(self, content: Content, part: Part, body: int, stop: int, *, left_over: int) -> Part:
+        """Return a part whose end is not its own: where another file begins in its last sound, it was cut off there."""
+        other = next_opening(content, body + 1, raw=False, before=stop)
+        if other < stop:
+            return Part(part.start, other, cut=True)
+        return replace(part, damaged=self.closed and is_left_over(content, left_over))
 
     def _stop(self, content: Content, at: int) -> int | None:
         """Return where the part ends if something else begins at `at`, behind sound; None if it goes on."""
@@ -202,6 +213,6 @@ ROWS: tuple[_Row, ...] = (
     _Row(
         _mp4, _MP4, frozenset({b"mdat", b"moof"}), again=frozenset({b"ftyp"}), index=frozenset({b"moov"}), closed=False
     ),
-    _Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0),
-    _Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0),
+    _Row(_amr(_AMR, _AMR_BYTES), frozenset({_AMR}), frozenset({b"frame"}), slack=0, vague=True),
+    _Row(_amr(_AMR_WB, _AMR_WB_BYTES), frozenset({_AMR_WB}), frozenset({b"frame"}), slack=0, vague=True),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrq_worker.audio.containers.openings import is_left_over, opens
+from asrq_worker.audio.containers.openings import is_left_over, next_opening, opens
 from asrq_worker.audio.containers.part import A_TAG, MOST_LOSSES, MOST_STEPS, Content, Part
 
 _EBML, _SEGMENT, _CLUSTER, _VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xEC
@@ -20,7 +20,7 @@ def begins(head: bytes) -> bool:
 
 def part(content: Content, start: int) -> Part:
     """Return the part. Live streams do not know the size of their segment, or of clusters: elements are followed."""
-    at, size, losses = start, content.size, 0
+    at, last, size, losses = start, start, content.size, 0
     end: float | None = None  # of the segment
     for _ in range(MOST_STEPS):
         if at >= size or losses > MOST_LOSSES:
@@ -35,17 +35,22 @@ def part(content: Content, start: int) -> Part:
             if kind not in (_EBML, _VOID):
                 return Part(start, size, cut=True)
         elif (another := kind == _EBML or opens(content, at)) or at >= end:
+            if not another and (other := next_opening(content, last + 1, raw=False, before=at)) < at:
+                return Part(start, other, cut=True, damaged=losses > 0)
             left_over = not another and is_left_over(content, at)
             return Part(start, at, damaged=losses > 0 or left_over)
         elif kind not in _INSIDE:
             if content.is_padding(at) or len(head) < _HEAD:
                 return Part(start, size, cut=size < end < float("inf") or any(head), damaged=losses > 0)
             after = min(content.find(mark.to_bytes(4, "big"), at) for mark in (_CLUSTER, _EBML))
+            if (other := next_opening(content, last + 1, raw=False, before=after)) < after:
+                return Part(start, other, cut=True, damaged=losses > 0)
             losses += after < size or size - at > A_TAG
             at = after
             continue
-        at += taken + (length or 0)
-    return Part(start, size, cut=end is None or at > size or size < end < float("inf"), damaged=losses > 0)
+        last, at = at, at + taken + (length or 0)
+    stop = next_opening(content, last + 1, raw=False) if at > size else size
+    return Part(start, stop, cut=end is None or at > size or size < end < float("inf"), damaged=losses > 0)
 
 
 def _element(head: bytes) -> tuple[int | None, int | None, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from asrq_worker.audio.containers.openings import is_left_over, opens
+from asrq_worker.audio.containers.openings import is_left_over, next_opening, opens
 from asrq_worker.audio.containers.part import MOST_LOSSES, MOST_STEPS, Content, Part
 
 _MARK = b"OggS\0"
@@ -25,7 +25,7 @@ def part(content: Content, start: int) -> Part:
     It is cut if its last page is. That no page is marked as the last one means nothing: live streams are left at any
     page.
     """
-    at, size, sound, whole, losses = start, content.size, False, True, 0
+    at, last, size, sound, whole, losses = start, start, content.size, False, True, 0
     for _ in range(MOST_STEPS):
         if at >= size or losses > MOST_LOSSES:
             break
@@ -36,6 +36,8 @@ def part(content: Content, start: int) -> Part:
             return Part(start, at, cut=not whole, damaged=losses > 0)
         if not head.startswith(_MARK):
             after = content.find(_MARK, at + 1)
+            if (other := next_opening(content, last + 1, raw=False, before=after)) < after:
+                return Part(start, other, cut=True, damaged=losses > 0)
             losses += after < size or is_left_over(content, at)
             whole = whole and not _MARK.startswith(head)
             at = after
@@ -50,7 +52,7 @@ def part(content: Content, start: int) -> Part:
         page = content.read(at, length)
         whole = len(page) == length and (flags & _LAST > 0 or lengths[-1:] != bytes([_GOES_ON]))
         losses += len(page) == length and page[_CHECKSUM] != _checksum(page)
-        at += length
+        last, at = at, at + length
     return Part(start, size, cut=not whole, damaged=losses > 0)
 
 

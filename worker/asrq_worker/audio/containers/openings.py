@@ -43,7 +43,7 @@ def opens(content: Content, at: int, *, raw: bool = True) -> bool:
         return False
     if head[:2] in frames.FIRST:
         return frames.row(content, at) is not None
-    return _is_program(head) or (head[:1] == SYNC and packets(content, at) is not None)
+    return _is_program(head) or (SYNC in (head[:1], head[4:5]) and packets(content, at) is not None)
 
 
 def next_opening(content: Content, at: int, *, raw: bool = True, before: int | None = None) -> int:

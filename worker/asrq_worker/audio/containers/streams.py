@@ -20,13 +20,13 @@ def part(content: Content, start: int, first: int) -> Part | None:
     if found is None:
         return None
     at, stream = found
-    begin, losses = at, 0
+    begin, last, losses = at, at, 0
     for _ in range(MOST_STEPS):
         head = content.read(at, frames.HEAD)
         frame = frames.read(head)
         another = at > begin and frames.is_table(head)
         if frame and frame.stream == stream and not another:
-            at += frame.length
+            last, at = at, at + frame.length
         elif content.is_padding(at):
             return Part(start, min(at, content.size), known=False)
         elif another or opens(content, at):
@@ -35,7 +35,8 @@ def part(content: Content, start: int, first: int) -> Part | None:
             break
         else:
             losses += 1
-            at = next_opening(content, at + 1)
+            at = next_opening(content, last + 1)  # the last frame may be one that was cut off
+            last = at
     return Part(start, content.size, known=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asrq_worker.audio.containers.openings import SYNC, next_opening, opens, packets
+from asrq_worker.audio.containers.openings import SYNC, is_left_over, next_opening, opens, packets
 from asrq_worker.audio.containers.part import Content, Part
 
 _AT_ONCE = 4096  # packets
@@ -16,11 +16,12 @@ def part(content: Content, start: int) -> Part | None:
     length, sync = found
     broken = _unbroken(content, start, length, sync)
     stop = broken if opens(content, broken) else next_opening(content, max(start + 1, broken - length), raw=False)
+    damaged = stop == content.size > broken and is_left_over(content, broken)
     if stop == content.size:
         padding = max(start, content.zeros_at)
         stop = min(stop, padding + -(padding - start) % length)
     last = stop - (stop - start) % length + sync
-    return Part(start, stop, cut=last < stop and content.read(last, 1) == SYNC, known=False)
+    return Part(start, stop, cut=last < stop and content.read(last, 1) == SYNC, damaged=damaged, known=False)
 
 
 def _unbroken(content: Content, start: int, length: int, sync: int) -> int:
