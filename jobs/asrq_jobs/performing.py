@@ -122,7 +122,7 @@ async def _in_ways_async(redis: AsyncRedis, tried: list[tuple[Command, ...]]) ->
 
 
 async def _exchange_async(redis: AsyncRedis, commands: Sequence[Command], connection: AsyncConnection) -> list[Any]:
-    await connection.send_packed_command(connection.pack_commands(commands))
+    await _send_async(connection, connection.pack_commands(commands))
     return [await _answer_async(redis, connection, command) for command in commands]
 
 
@@ -138,8 +138,21 @@ async def _answer_async(redis: AsyncRedis, connection: AsyncConnection, command:
 async def _store_async(step: StoreFile, connection: AsyncConnection) -> Any:
     parts = step.parts()
     while part := next(parts, b"") if step.at_once else await asyncio.to_thread(next, parts, b""):
-        await connection.send_packed_command(part, check_health=False)
+        await _send_async(connection, part, check_health=False)
     return await connection.read_response()
+
+
+async def _send_async(connection: AsyncConnection, packed: Any, **options: Any) -> None:
+    """Send, and be canceled where that was asked for meanwhile.
+
+    redis-py sends within `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes when all is sent:
+    the task would go on to wait for the answer.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    await connection.send_packed_command(packed, **options)
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 async def _on_connection_async(redis: AsyncRedis, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.asyncio import Connection
 
 from asrq_jobs import AsyncClient
 from asrq_jobs.request import PathAudio
@@ -54,6 +57,35 @@ def test_a_canceled_task_leaves_no_connection(settings: Settings, redis: Redis) 
 
     asyncio.run(main(lambda client, job_id: client.wait(job_id)))
     asyncio.run(main(follow))
+
+
+def test_a_cancellation_that_comes_when_all_is_sent_is_not_lost(
+    settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for`, by which redis-py sends, loses it before Python 3.12."""
+    send = Connection.send_packed_command
+
+    async def canceled_when_sent(connection: Connection, packed: Any, **options: Any) -> None:
+        await send(connection, packed, **options)
+        if b"XREAD" in b"".join(packed):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        async with AsyncClient(settings) as client:
+            job = await client.submit(AUDIO)
+            monkeypatch.setattr(Connection, "send_packed_command", canceled_when_sent)
+            waiting = asyncio.ensure_future(client.wait(job.id))
+            done, _ = await asyncio.wait({waiting}, timeout=20)
+            assert done == {waiting}
+            assert waiting.cancelled()
+            monkeypatch.undo()
+            assert (await client.state(job.id)).status == "queued"
+
+    asyncio.run(main())
 
 
 def test_time_limits_of_asyncio_apply(settings: Settings, redis: Redis) -> None:
