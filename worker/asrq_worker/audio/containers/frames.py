@@ -32,9 +32,8 @@ _TABLE = 64  # bytes in which a table of contents of MP3 begins
 HEAD = _TABLE
 """Bytes of a frame that say all that is asked here."""
 
-FIRST = frozenset(
-    bytes((first, second)) for first in _CODECS for second in range(256) if first != 0xFF or second >= 0xE0
-)
+_SECOND = (*range(0xE2, 0xE8), *range(0xF0, 0x100))  # behind 0xFF: no version and layer is another
+FIRST = frozenset({b"\x0b\x77", b"\x7f\xfe", *(bytes((0xFF, second)) for second in _SECOND)})
 """The first two bytes of a frame."""
 
 

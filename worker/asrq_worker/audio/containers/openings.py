@@ -52,16 +52,30 @@ def next_opening(content: Content, at: int, *, raw: bool = True, before: int | N
     table = _ANY if raw else _STRONG
     count = _FIRST_BLOCK
     while at < stop:
-        block = np.frombuffer(content.copy(at, count + _LONGEST), dtype=np.uint8)
+        data = content.copy(at, count + _LONGEST)
+        block = np.frombuffer(data, dtype=np.uint8)
         for place in np.flatnonzero(table[block[:-1] | block[1:].astype(np.uint16) << 8]).tolist():
             start = at + place - _WITHIN.get((block[place], block[place + 1]), 0)
             if start >= stop:
                 break
-            if start >= at and opens(content, start, raw=raw):
+            if start >= at and _may_open(data, place) and opens(content, start, raw=raw):
                 return start
         at += count
         count = _BLOCK
     return stop
+
+
+def _may_open(data: bytes, place: int) -> bool:
+    """Return False where a look at what follows the first frame or packet tells that it is none: most are."""
+    if data[place] == SYNC[0]:
+        return data[place + _SHAPES[0][0] : place + _SHAPES[0][0] + 1] in (SYNC, b"")
+    if data[place : place + 2] not in frames.FIRST:
+        return True
+    frame = frames.read(data[place : place + 8])
+    if frame is None:
+        return len(data) < place + 8
+    behind = data[place + frame.length : place + frame.length + 2]
+    return len(behind) < 2 or behind in frames.FIRST
 
 
 def is_left_over(content: Content, at: int) -> bool:
@@ -174,4 +188,4 @@ def _pairs(marks: Iterable[bytes]) -> NDArray[np.bool_]:
 
 
 _STRONG = _pairs([*_TESTS, b"ftyp", b"ID3"])
-_ANY = _STRONG | _pairs([*frames.FIRST, b"\1\xba", *(SYNC + bytes([pid]) for pid in range(0x40, 0x60))])
+_ANY = _STRONG | _pairs([*frames.FIRST, b"\1\xba", SYNC + b"\x40"])
