@@ -136,7 +136,14 @@ def test_the_same_content_under_one_name_is_one_job(client: Client, archive: Pat
     (archive / "3").mkdir()
     (archive / "3/talk-0.wav").write_bytes(b"sound 0")
     worker = Worker()
-    assert served(client, archive, out, worker, most=13).completed == 13
+    going, report = begun(client, out, most=13)
+    going.add(gather([str(archive)], (), tell=print))
+    going.step(0.01)  # all are in the queue before the first is done
+    with serving(client.redis, client.settings, worker):
+        while not going.idle:
+            going.step()
+    report.finish()
+    assert going.totals.completed == 13
     assert set(worker.asked.values()) == {1}
     assert texts(out)["3/talk-0.txt"] == texts(out)["0/talk-0.txt"]
 
