@@ -29,7 +29,12 @@ class Word(_Document):
     word: str
     start: float
     end: float
-    probability: float | None = None
+    probability: float | None = Field(default=None, description="The model's own.")
+    confidence: float | None = Field(
+        default=None,
+        description="How often such words were right where that was measured, from 0 to 1; null: it was not, for this "
+        "model and language.",
+    )
     channel: int | None = Field(default=None, description="As that of its segment.")
     speaker: str | None = Field(default=None, description="Who says it, one of `speakers`.")
 
@@ -61,6 +66,15 @@ class Speaker(_Document):
 
     id: str = Field(description="S1, S2, … in the order in which they begin to speak.")
     seconds: float = Field(description="Speech of theirs.")
+
+
+class Doubtful(_Document):
+    """A stretch of words that are more likely wrong than right; times as those of words."""
+
+    start: float
+    end: float
+    text: str
+    channel: int | None = Field(default=None, description="As that of its words.")
 
 
 class AudioInfo(_Document):
@@ -133,6 +147,9 @@ class Result(_Document):
     segments: tuple[Segment, ...] | None = None
     words: tuple[Word, ...] | None = None
     speakers: tuple[Speaker, ...] | None = Field(default=None, description="null: nobody asked, or it failed.")
+    doubtful: tuple[Doubtful, ...] | None = Field(
+        default=None, description="Stretches of words with a confidence below 0.5; null: no word has one."
+    )
     backend: str | None = None
     backend_version: str | None = None
     fallback_from: str | None = None

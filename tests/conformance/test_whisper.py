@@ -117,6 +117,8 @@ def test_what_a_batch_holds_is_as_different_as_jobs_are(base: Backend, data: Pat
         assert isinstance(alone, Transcript)
         assert (outcome.text, outcome.language) == (alone.text, alone.language)
         assert all((segment.words is not None) == chunk.options.word_timestamps for segment in outcome.segments)
+        sure = [word.confidence is not None for segment in outcome.segments for word in segment.words or ()]
+        assert all(known == (chunk.options.task == "transcribe") for known in sure), "a translation was not measured"
 
 
 @pytest.mark.parametrize(("beam_size", "decoding"), [(1, "greedy"), (2, "beam")])

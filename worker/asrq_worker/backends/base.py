@@ -60,12 +60,17 @@ class Chunk:
 
 @dataclass(frozen=True)
 class TimedWord:
-    """A word; times are seconds from the start of the chunk."""
+    """A word; times are seconds from the start of the chunk.
+
+    `probability` is the model's own; `confidence` is the share of words with such a probability that were right where
+    that was measured.
+    """
 
     word: str
     start: float
     end: float
     probability: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

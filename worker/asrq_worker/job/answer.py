@@ -9,6 +9,7 @@ from asrq_jobs.request import Request
 from asrq_jobs.result import AudioInfo, Result, Timings
 from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.audio.source import LocalAudio
+from asrq_worker.job.doubtful import doubtful
 from asrq_worker.job.merge import merge
 from asrq_worker.job.transcription import Transcription
 from asrq_worker.job.voices import Told, attributed, speakers
@@ -57,6 +58,7 @@ def completed(
         segments=attributed(merged.segments, told.turns),
         words=attributed(merged.words, told.turns) if request.word_timestamps else None,
         speakers=speakers(told.turns) if request.diarize and not told.warning else None,
+        doubtful=doubtful(merged.words),
         fallback_from=served.fallback_from,
         audio=AudioInfo(
             sha256=local.sha256,

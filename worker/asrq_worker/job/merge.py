@@ -98,7 +98,14 @@ def _segments(chunk: ChunkTranscript, number: int, *, word_timestamps: bool) -> 
 
 def _words(words: Sequence[TimedWord], chunk: ChunkTranscript, within: tuple[float, float]) -> tuple[Word, ...]:
     return tuple(
-        Word(word=word.word, start=start, end=end, probability=word.probability, channel=chunk.channel)
+        Word(
+            word=word.word,
+            start=start,
+            end=end,
+            probability=word.probability,
+            confidence=None if word.confidence is None else round(word.confidence, 3),
+            channel=chunk.channel,
+        )
         for word, (start, end) in zip(words, _in_order(words, chunk.start, within), strict=True)
     )
 

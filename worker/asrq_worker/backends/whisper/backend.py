@@ -29,7 +29,7 @@ from asrq_worker.backends.base import (
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
-from asrq_worker.backends.whisper import models, steps
+from asrq_worker.backends.whisper import confidence, models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
@@ -58,6 +58,7 @@ class WhisperBackend(Backend):
         self._search = Search(options.read(Options, config, backend=self.name).beam_size)
         self._margins_s: Sequence[float]
         self._model: Model
+        self._name: str
         self._capabilities: Capabilities
 
     def load(self) -> Identity:
@@ -99,6 +100,7 @@ class WhisperBackend(Backend):
                     f"Model {found.name!r} does not fit into memory.", hint=_smaller(found.name)
                 ) from None
             raise ModelInvalidError(f"The model in {found.path} cannot be loaded: {error}") from None
+        self._name = found.name
         # A GPU gains more from a full batch than from short windows: all are of one length there.
         self._margins_s = MARGINS_S if device == "cpu" else (WHOLE_S,)
         self._capabilities = _capabilities(self._model, found.name, parallel, spare)
@@ -138,7 +140,7 @@ class WhisperBackend(Backend):
         found: Transcript = yield from listen(
             chunk, lambda part: hear(part, self._model, self._search, self._margins_s)
         )
-        return found
+        return confidence.told(found, self._name) if chunk.options.task == "transcribe" else found
 
 
 def _smaller(model: str) -> str:
