@@ -4,9 +4,9 @@
 
 Starts `asrq up` with the fake backend, and `asrq http` beside it as a process of its own. For each clip, a direct
 client (`asrq_jobs.Client`) submits the file and waits for its result; and two clients over HTTP post it to
-`/v1/audio/transcriptions`: Python's own `http.client`, which costs about what curl does, and `httpx`, which OpenAI's
-package uses. None finds another's upload in Redis, and which goes first changes with each clip. Prints one JSON
-object, in milliseconds: the medians of all three, the median of what each of the two takes longer than the direct
+`/v1/audio/transcriptions`: Python's own `http.client`, and `httpx`, which OpenAI's package uses. None finds
+another's upload in Redis, and which goes first changes with each clip. Prints one JSON object, in
+milliseconds: the medians of all three, the median of what each of the two takes longer than the direct
 client did for the same clip (`added_ms`), what each takes of a core in this program (`own_ms`), and what a request
 takes of one in the gateway (`cpu_ms`), which a busy machine changes least. Compare only within one run: machines differ
 and are seldom quiet.
