@@ -10,6 +10,7 @@ _SAID = {
     "extra_forbidden": "there is no such field",
     "json_invalid": "it is no JSON",
     "string_type": "it is no text",
+    "string_unicode": "it is no text in Unicode",
     "string_too_long": "it has more than {max_length} characters",
     "string_too_short": "it has fewer than {min_length} characters",
     "string_pattern_mismatch": "it has characters, or a length, that do not belong there",

@@ -193,7 +193,10 @@ class Request(_Document):
     @field_validator("metadata")
     @classmethod
     def _small(cls, value: dict[str, str]) -> dict[str, str]:
-        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        try:
+            size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise ValueError("must be text in Unicode") from None
         if size > _METADATA_BYTES:
             raise ValueError(f"must have at most {_METADATA_BYTES} bytes as JSON, and has {size}")
         return value
@@ -273,7 +276,9 @@ def _explain(error: ValidationError) -> InvalidRequestError:
         return InvalidRequestError(
             "Field 'id': it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them.", hint="Take another id."
         )
+    said = misfits.said(first)
+    whole = not first["loc"] and first["type"] == "value_error"  # of fields that do not go together
     return InvalidRequestError(
-        f"Field {where!r}: {misfits.said(first)}.",
+        f"{said[0].upper()}{said[1:]}." if whole else f"Field {where!r}: {said}.",
         hint="The fields are described in docs/reference/request.schema.json.",
     )

@@ -50,6 +50,27 @@ def test_a_job_that_keeps_nothing_is_gone_once_its_result_was_sent(
     assert client.redis.keys(f"*{job_id}*") == []
 
 
+def test_what_is_to_be_done_with_speakers_and_the_transcript(http: httpx.Client, scripted: ScriptedWorker) -> None:
+    asked = {"diarize": "true", "min_speakers": "2", "max_speakers": "3", "deliver": "s3://bucket/talk.srt"}
+    assert http.post("/v1/jobs", data=asked, files=FILES).status_code == 202
+    request = scripted.take().request
+    assert (request.diarize, request.min_speakers, request.max_speakers) == (True, 2, 3)
+    assert request.deliver == "s3://bucket/talk.srt"
+    order = {"url": "https://host/a", "diarize": True, "speakers": 2, "deliver": "https://host/b", "keep": "nothing"}
+    assert http.post("/v1/jobs", json=order).status_code == 202
+    request = scripted.take("batch").request
+    assert (request.diarize, request.speakers, request.deliver, request.keep) == (True, 2, "https://host/b", "nothing")
+    alone = error(http.post("/v1/jobs", json={"url": "https://host/a", "speakers": 2}), 400)
+    assert alone["message"] == "The number of speakers needs diarize."
+
+
+@pytest.mark.parametrize("where", ["/srv/talk.txt", "file:///srv/talk.txt", "simplecache::s3://bucket/a"])
+def test_nothing_is_delivered_where_nobody_can_allow_it(http: httpx.Client, redis: Redis, where: str) -> None:
+    order = {"url": "https://host/a", "deliver": where}
+    assert error(http.post("/v1/jobs", json=order), 400)["code"] == "delivery_refused"
+    assert redis.keys("rq:job:*") == []
+
+
 def test_how_channels_are_heard(http: httpx.Client, scripted: ScriptedWorker) -> None:
     assert http.post("/v1/jobs", data={"channels": "separate"}, files=FILES).status_code == 202
     assert scripted.take().request.channels == "separate"
@@ -92,6 +113,8 @@ def test_what_a_client_says_for_itself_comes_back_and_finds_the_job(
         ({"json": {"task": "sing"}}, "task"),
         ({"json": {"url": "https://host/a", "tags": ["a,b"]}}, "tags.0"),
         ({"json": {"url": "https://host/a", "metadata": {"order": 1}}}, "metadata.order"),
+        ({"json": {"url": "https://host/a", "diarize": True, "speakers": 21}}, "speakers"),
+        ({"json": {"url": "https://host/a", "keep": "all"}}, "keep"),
         ({"data": {"metadata": "order=1"}, "files": FILES}, "metadata"),
         ({"json": []}, "body"),
         ({"json": {}}, None),

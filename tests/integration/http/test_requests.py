@@ -97,6 +97,11 @@ def test_what_is_not_there_is_told_in_the_same_shape(http: httpx.Client, path: s
     assert answer.headers.get("Allow") == ("POST" if path == URL else None)
 
 
+def test_text_in_place_of_a_file_is_refused_in_plain_words(http: httpx.Client) -> None:
+    found = error(http.post(URL, files={"file": (None, "talk.mp3"), "model": (None, "whisper-1")}), 400)
+    assert found["message"] == "Field 'file': it is no file."
+
+
 def test_a_body_that_is_no_form(http: httpx.Client) -> None:
     broken = {"Content-Type": "multipart/form-data; boundary=x"}
     assert error(http.post(URL, content=b"--y\r\nno part", headers=broken), 400)["code"] == "invalid_request"

