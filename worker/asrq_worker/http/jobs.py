@@ -23,6 +23,7 @@ from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.openai import succeeded
 from asrq_worker.http.uploads import UploadRoute
+from asrq_worker.http.whole import WholeAnswer
 
 router = APIRouter(prefix="/v1/jobs", responses=problems.RESPONSES, route_class=UploadRoute)
 
@@ -235,15 +236,17 @@ async def get_result(
 ) -> Response:
     """Return what came of a job: as `json` the whole result, be it a failure; else the transcript.
 
-    A job that is to keep nothing is erased once it was sent.
+    A job that is to keep nothing is erased once all of it was sent, and stays if the client leaves before.
     """
     result = await gateway.client.result(job_id, peek=True)
     if result is None:
         state = await gateway.client.state(job_id)
         raise JobStateError(f"Job {job_id} is {state.status}; there is no result yet.", hint="Follow its events.")
     body = formats.render(result if form == "json" else succeeded(result), form)
-    sent = BackgroundTask(gateway.erase, job_id, whose) if result.keep == "nothing" else None
-    return Response(body, media_type=_MEDIA_TYPES[form], background=sent)
+    if result.keep != "nothing":
+        return Response(body, media_type=_MEDIA_TYPES[form])
+    sent = BackgroundTask(gateway.erase, job_id, whose)
+    return WholeAnswer(body, media_type=_MEDIA_TYPES[form], background=sent)
 
 
 @router.get("/{job_id}/events", responses=_EVENTS, response_class=Response)
