@@ -54,9 +54,7 @@ async def asked(
     model: Annotated[str, Form(description="A name that GET /v1/models lists.", min_length=1)],
     prompt: Annotated[str | None, Form(description="Text that precedes the speech.", max_length=4000)] = None,
     response_format: Annotated[Form_, Form()] = "json",
-    temperature: Annotated[
-        float, Form(ge=0, le=1, description="Accepted and not used: asrq chooses it by what it hears.")
-    ] = 0,
+    temperature: Annotated[float, Form(ge=0, le=1, description="Accepted and not used: asrq decodes as with 0.")] = 0,
     hotwords: Annotated[
         str, Form(max_length=4000, description="Names and terms to expect, separated by commas. An extension.")
     ] = "",
