@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -150,6 +151,26 @@ def test_a_client_whose_rights_are_of_before_submits_all_the_same(
 def test_the_gateway_may_look_at_the_queue(server: Server, denied: Callable[[], list[Denied]]) -> None:
     with http.serving(Settings(redis_url=_url(server, "client")), "127.0.0.1", 0) as port:
         assert httpx.get(f"http://127.0.0.1:{port}/v1/queue").json()["workers"] == 0
+    assert denied() == []
+
+
+def test_the_gateway_counts_what_a_key_has_used(
+    server: Server, denied: Callable[[], list[Denied]], tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(b"key").hexdigest()
+    (tmp_path / "keys.toml").write_text(f'[anna]\nsha256 = "{digest}"\naudio_s = 10\n')
+    settings = Settings(redis_url=_url(server, "client"), http_keys=tmp_path / "keys.toml")
+    with (
+        http.serving(settings, "127.0.0.1", 0) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers={"Authorization": "Bearer key"}) as anna,
+        Redis.from_url(_url(server, "admin")) as admin,
+    ):
+        order = {"url": "https://host/talk.mp3"}
+        assert anna.post("/jobs", json=order, headers={"Idempotency-Key": "one"}).status_code == 202
+        done = Result(id="anna-one", status="completed", text="hello", duration=12.0)
+        admin.set(keys.result("anna-one"), done.to_json())
+        assert anna.delete("/jobs/anna-one").status_code == 204
+        assert anna.post("/jobs", json=order).status_code == 429
     assert denied() == []
 
 
