@@ -208,6 +208,18 @@ def test_the_audio_of_a_day_is_used_up(
     assert who("anna").post("/v1/jobs", files=FILES).status_code == 202
 
 
+def test_what_is_run_again_is_counted(who: As, redis: Redis) -> None:
+    boris = who("boris")
+    for name in ("one", "two"):
+        assert boris.post("/v1/jobs", files=FILES, headers={"Idempotency-Key": name}).status_code == 202
+        assert boris.post(f"/v1/jobs/boris-{name}/cancel").status_code == 200
+    assert boris.post("/v1/jobs", files=FILES).status_code == 202  # the canceled ones have been looked at
+    assert boris.post("/v1/jobs/boris-one/retry").status_code == 202
+    done = Result(id="boris-one", status="completed", text="hello", duration=12.0)
+    redis.set(keys.result("boris-one"), done.to_json())
+    assert error(boris.post("/v1/jobs/boris-two/retry"), 429)["code"] == "quota_exceeded"
+
+
 @pytest.mark.parametrize(("origin", "allowed"), [(SITE, True), ("https://evil.example", False)])
 def test_pages_of_the_sites_that_are_listed_may_call(who: As, origin: str, allowed: bool) -> None:
     http = who("anna")

@@ -178,6 +178,19 @@ class Gateway:
                 self.abandon(job_id)
             raise
 
+    async def retry(self, job_id: str, whose: Holder | None) -> None:
+        """Put a failed or canceled job back into its lane, and count it anew for who holds a key.
+
+        Raises:
+            JobNotFoundError, JobStateError: there is none, or it is another one.
+            QueueError: the audio of the day is used up, or Redis cannot be reached.
+        """
+        if whose:
+            await self._quota.check(whose)
+        await self.client.retry(job_id)
+        if whose:
+            await self._quota.expect(whose, job_id)
+
     async def erase(self, job_id: str, whose: Holder | None) -> None:
         """Erase a job. What it has cost its holder of the day's audio stays counted.
 

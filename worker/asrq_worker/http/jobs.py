@@ -273,9 +273,9 @@ async def cancel(gateway: OurGateway, job_id: JobId) -> Canceled:
 
 
 @router.post("/{job_id}/retry", status_code=202)
-async def retry(gateway: OurGateway, job_id: JobId) -> JobState:
+async def retry(gateway: OurGateway, job_id: JobId, whose: KeyHolder) -> JobState:
     """Put a failed or canceled job back into its lane."""
-    await gateway.client.retry(job_id)
+    await gateway.retry(job_id, whose)
     return await gateway.client.state(job_id)
 
 
