@@ -7,6 +7,8 @@ const FOR_PEOPLE = {
   "The recording is empty. Check the microphone and record again.": "audio_empty",
   "This file cannot be played. Choose another, or convert it.": "audio_unreadable",
   "This file holds no sound.": "no_audio_stream",
+  "This recording has too many channels. Save it in stereo.": "too_many_channels",
+  "The text could not be sent to its address. It is in the result.": "delivery_failed delivery_refused",
   "This file is too large. Send it compressed, for example as opus or mp3.": "audio_too_large",
   "This recording is too long. Cut it into parts.": "audio_too_long no_room",
   "The file is not there any more.": "audio_not_found",

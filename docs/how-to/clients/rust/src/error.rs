@@ -51,6 +51,8 @@ impl Error {
             "audio_empty" => "The recording is empty. Check the microphone and record again.",
             "audio_unreadable" => "This file cannot be played. Choose another, or convert it.",
             "no_audio_stream" => "This file holds no sound.",
+            "too_many_channels" => "This recording has too many channels. Save it in stereo.",
+            "delivery_failed" | "delivery_refused" => "The text could not be sent to its address. It is in the result.",
             "audio_too_large" => "This file is too large. Send it compressed, for example as opus or mp3.",
             "audio_too_long" | "no_room" => "This recording is too long. Cut it into parts.",
             "audio_not_found" => "The file is not there any more.",
