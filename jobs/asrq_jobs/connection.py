@@ -36,6 +36,8 @@ _UNTRUSTED = (
 )
 _NO_TLS = "rediss:// is for a port that speaks TLS; for one that does not, write redis://."
 _TLS = "A port that speaks TLS wants rediss:// in place of redis://."
+# What servers add where a script fails (6.2 before, 7 behind): it says nothing to people, and `@` looks like a login.
+_IN_SCRIPT = re.compile(r"Error running script \(call to \w+\): |@user_script: ?\d+: | script: .*", re.DOTALL)
 _NO_DATABASE = "Take database 0, or another of those that `databases` in redis.conf allows (16, if it says nothing)."
 
 
@@ -94,7 +96,7 @@ def queue_errors(settings: Settings) -> Iterator[None]:
 def explain(error: Exception, settings: Settings) -> QueueError:
     """Return our error for one of redis-py's."""
     where = redacted_url(settings.redis_url)
-    text = str(error).rstrip(".")
+    text = _IN_SCRIPT.sub("", str(error)).rstrip(". ")
     if isinstance(error, redis.exceptions.NoPermissionError):
         hint = "The rights that each user of Redis needs are in docs/how-to/secure-redis.md."
         return QueueAuthError(f"Redis at {where} refused us: {text}.", hint=hint)

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port
+from redis.exceptions import ResponseError
 from support.needs import missing
 from support.processes import worker
 from support.server import Server, redis_server, valkey
 
 from asrq_jobs import AsyncClient, Client, configuration
-from asrq_jobs.connection import connect
+from asrq_jobs.connection import connect, explain
 from asrq_jobs.errors import QueueAuthError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.redaction import redacted
 from asrq_jobs.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no server for this platform")
@@ -235,6 +237,22 @@ def test_a_database_that_is_not_there_is_said(redis: Place, database: int) -> No
     ):
         client.reaper()
     assert "Take database 0" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{} script: on @user_script:231.",
+        "{} script: 4b8c1d, on @user_script:231.",
+        "Error running script (call to f_4b8c1d): @user_script:231: {} ",
+        "Error running script (call to f_4b8c1d): @user_script: 231: @user_script: 231: {}",
+    ],
+)
+def test_a_script_that_fails_is_told_as_any_command(said: str) -> None:
+    """Servers name the place in the script, each in its own way; with its `@` all before would look like a login."""
+    settings = configuration.load(redis_url="redis://host:6379")
+    error = explain(ResponseError(said.format("WRONGTYPE Operation against a key")), settings)
+    assert redacted(str(error)) == "Redis at redis://host:6379 refused a command: WRONGTYPE Operation against a key."
 
 
 @pytest.mark.parametrize("url", ["rediss://host", "rediss://host?ssl_check_hostname=true"])

@@ -80,6 +80,13 @@ def test_what_is_said_eight_times_and_written_once_is_what_its_parts_say() -> No
     assert heard.warnings == ("split_at_repetition",)
 
 
+def test_parts_may_be_heard_a_little_differently_and_sentences_be_long() -> None:
+    """40 letters for 19.2 s of sound are fewer than anybody takes, and more than two a second."""
+    whole, part = "Call the office tomorrow morning at nine please.", "Call the office tomorrow morning at I please."
+    heard = listen(spoken(8 * 2.8), Scripted(lambda seconds: whole if seconds > 22 else part))
+    assert heard.text == " ".join([part] * 8)
+
+
 @pytest.mark.parametrize(
     ("whole", "part"),
     [(SENTENCE, "It rains today."), (SENTENCE, ""), ("Thank you.", "Thank you.")],
@@ -174,9 +181,10 @@ def test_what_is_heard_again_counts_only_where_it_adds_words(rest: str) -> None:
 
 
 def test_a_text_that_ends_with_the_speech_is_heard_once() -> None:
-    hear = Early(replace(FIRST, end=8.6), rest="Nobody had waited for it any longer than that.")
-    assert listen(chunk(10), hear).segments == (replace(FIRST, end=8.6),)
+    whole = replace(FIRST, end=8.6, text=" It may be late in the day, but it always comes.")
+    hear = Early(whole, rest="Nobody had waited for it any longer than that.")
+    assert listen(chunk(10), hear).segments == (whole,)
     silent = chunk(10)
     silent.samples[4 * SAMPLE_RATE :] = 0
-    assert listen(silent, hear).text == FIRST.text.strip()
+    assert listen(silent, hear).text == whole.text.strip()
     assert hear.rests == []

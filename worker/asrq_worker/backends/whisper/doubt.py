@@ -18,8 +18,8 @@ DOUBTFUL = -1.0
 
 _UNHEARD_S = 1.0  # of sound after the last segment
 _OVERRUN_S = 1.0  # a text whose times end so long after the speech has more than was said
-SLOWEST = 2.0
-"""Letters a second of sound: a text with fewer is not all that was said."""
+SLOWEST = 3.0
+"""Letters a second of sound: a text with fewer is not all that was said. Slow sentences have 7, in Chinese 4."""
 
 
 def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, seconds: float) -> bool:
