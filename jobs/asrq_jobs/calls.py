@@ -111,12 +111,13 @@ def fetch(job_id: str, settings: Settings) -> Calls[Result | None]:
 
 
 def fetched(found: Result, settings: Settings) -> Calls[None]:
-    """Erase a job whose result a client now has, if it is to keep nothing.
+    """Erase a job whose result a client now has, if it is to keep nothing. One whose text could not be delivered stays.
 
     An outage of up to `redis_retry_s` is ridden out. After that the job stays until it expires: to raise an error would
     lose the text, if it was only the answer that did not arrive.
     """
-    if found.keep == "nothing":
+    undelivered = found.status == "failed" and found.text is not None
+    if found.keep == "nothing" and not undelivered:
         try:
             origin = yield from riding_out(("HGET", keys.job(found.id), rq.ORIGIN), settings.redis_retry_s)
             yield from riding_out(_erasing(found.id, _lane(origin)), settings.redis_retry_s)

@@ -19,7 +19,7 @@ from asrq_jobs.cli.interruption import Interruption, interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, AudioTooLongError, JobStateError, UsageError
+from asrq_jobs.errors import AsrqError, AudioTooLongError, DeviceUnavailableError, JobStateError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.live import Live
 from asrq_jobs.request import Encoding
@@ -76,7 +76,10 @@ def dictate(
     text alone, or with --json the result.
     """
     if device == "list" and not from_stdin:
-        for line in microphone.listed():
+        found = microphone.listed()
+        if not found:
+            raise DeviceUnavailableError("There is no microphone.", hint=microphone.NONE)
+        for line in found:
             printing.say(Styled(line))
         return
     source = _piped(device, rate) if from_stdin else _microphone(device, rate, encoding, channels)

@@ -86,6 +86,9 @@ class Microphone:
             raise DeviceUnavailableError(f"The microphone cannot be used: {first}.", hint=_choice(listed())) from None
 
 
+NONE = "Connect one, or pipe raw samples into asrq dictate --stdin."
+
+
 def listed() -> list[str]:
     """Return the microphones that there are, a line for each: its number, its name, channels and rate.
 
@@ -102,7 +105,7 @@ def listed() -> list[str]:
 
 def _choice(lines: list[str]) -> str:
     if not lines:
-        return "There is no microphone here: connect one, or pipe raw samples into asrq dictate --stdin."
+        return f"There is none here. {NONE}"
     return f"There are: {'; '.join(lines)}. Choose with --device, and see --rate and --channels."
 
 

@@ -20,6 +20,7 @@ class DeliveryError(AsrqError):
     code = "delivery_failed"
     retryable = True
     stage: ClassVar[Stage] = "commit"
+    default_hint = "The text is in the job's result: asrq result ID --json. To try again: asrq retry ID."
 
 
 class DeliveryRefusedError(DeliveryError):
@@ -27,7 +28,6 @@ class DeliveryRefusedError(DeliveryError):
 
     code = "delivery_refused"
     retryable = False
-    default_hint = "Check the address, or ask the operator to list its scheme in ASRQ_DELIVER_SCHEMES."
 
 
 class NoRoomError(AsrqError):

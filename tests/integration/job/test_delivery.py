@@ -130,6 +130,18 @@ def test_a_job_that_fails_of_it_has_its_text(
     assert (result.status, result.error.code, result.text) == ("failed", code, "said so")
 
 
+def test_a_job_that_is_to_keep_nothing_stays_if_its_text_was_not_delivered(
+    client: Client, settings: Settings, receiver: Receiver
+) -> None:
+    receiver.statuses = [403]
+    with serving(client.redis, settings, Work()):
+        job = client.submit(TALK, deliver=f"{receiver.url}/talk.txt", keep="nothing")
+        assert client.wait(job.id, timeout_s=50).text == "said so"
+    found = client.result(job.id)
+    assert found is not None
+    assert found.text == "said so"
+
+
 def test_what_nobody_allows_is_refused_before_anything_is_heard(client: Client, settings: Settings) -> None:
     work = Work()
     for address in ("ftp://host/a", "file:///etc/passwd", "memory://simplecache::file:///etc/passwd"):

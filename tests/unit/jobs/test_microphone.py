@@ -13,6 +13,7 @@ import pytest
 from conftest import REPO
 
 from asrq_jobs import extras
+from asrq_jobs.cli.dictate import dictate
 from asrq_jobs.cli.microphone import Microphone, listed
 from asrq_jobs.errors import DeviceUnavailableError, ExtraMissingError
 
@@ -67,6 +68,12 @@ def test_one_without_16_khz_is_heard_as_it_is(system: Any) -> None:
 
 def test_they_are_listed(system: Any) -> None:
     assert listed() == ["1  USB Microphone (1 channels, 48000 Hz)"]
+
+
+def test_that_there_is_none_is_said(system: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "query_devices", list)
+    with pytest.raises(DeviceUnavailableError, match="no microphone"):
+        dictate.main(["--device", "list"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

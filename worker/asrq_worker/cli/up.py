@@ -86,7 +86,7 @@ def up(
         if address is not None:
             printing.say(address)
             failure.note(f"open {address} in a browser; OpenAI's clients take {address}/v1.")
-        failure.note("ready; Ctrl-C finishes running jobs and stops.")
+        failure.note(f"ready; Ctrl-C stops: jobs that run get {config.grace_s:g} s, then go back to the queue.")
         if data is None:
             failure.note("jobs and results are not kept after that: name a folder with --data to keep them.")
 

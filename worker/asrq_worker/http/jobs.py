@@ -179,7 +179,7 @@ def _refuse_delivery(address: str) -> None:
     try:
         refuse_local(address)
     except UrlNotAllowedError as error:
-        raise DeliveryRefusedError(error.message) from None
+        raise DeliveryRefusedError(error.message, hint="Name an address such as https://… or s3://….") from None
 
 
 @router.get("")

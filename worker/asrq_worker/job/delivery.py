@@ -19,6 +19,7 @@ from asrq_worker.audio import web
 from asrq_worker.audio.url import Rules
 
 _POLL_S = 0.2
+_PRIVATE = "Name a public host, or ask the operator to set ASRQ_URL_PRIVATE_HOSTS."
 _LONGEST_S = 120.0
 _FORMATS: dict[str, Format] = {".txt": "txt", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
 
@@ -32,7 +33,8 @@ def refuse(address: str, settings: Settings) -> None:
     try:
         urls.check_scheme(address, settings.deliver_schemes)
     except UrlNotAllowedError as error:
-        raise DeliveryRefusedError(error.message) from None
+        hint = "Check the address, or ask the operator to list its scheme in ASRQ_DELIVER_SCHEMES."
+        raise DeliveryRefusedError(error.message, hint=hint) from None
 
 
 def form_of(address: str) -> Format:
@@ -73,7 +75,7 @@ def deliver(result: Result, address: str, settings: Settings, check: Callable[[]
         try:
             return done.result(_POLL_S)
         except UrlNotAllowedError as error:
-            raise DeliveryRefusedError(error.message) from error
+            raise DeliveryRefusedError(error.message, hint=_PRIVATE) from error
         except NotYetError:
             if done.done():
                 raise
