@@ -105,7 +105,6 @@ def _show(result: Result, *, as_json: bool) -> None:
     else:
         printing.give(formats.render(result, "txt") + "\n")
         printing.give_json(result.document(), indent=2)
-        failure.note(
-            "done; nothing is left running. Next: asrq up --model tiny.en, and in another terminal asrq submit FILE --wait"
-        )
+        failure.note("done; nothing is left running.")
+        failure.note("next: asrq up --model tiny.en, and in another terminal asrq submit FILE --wait")
     failure.finish(any_failed=result.status != "completed")
