@@ -233,7 +233,7 @@ class Request(_Document):
         if self.speakers and (self.min_speakers or self.max_speakers):
             raise ValueError("speakers goes with neither min_speakers nor max_speakers")
         if (self.min_speakers or 1) > (self.max_speakers or 20):
-            raise ValueError("min_speakers is above max_speakers")
+            raise ValueError("more min_speakers than max_speakers are asked for")
         return self
 
     @classmethod
