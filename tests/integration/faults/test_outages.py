@@ -271,7 +271,8 @@ def test_what_ends_while_the_worker_drains_is_handed_in_when_the_server_is_back(
     binary: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = Gate()
-    with staged(binary, tmp_path, gate, slots=1) as stage:
+    # A busy disk may keep the last writes from the file, and nobody would take the job then.
+    with staged(binary, tmp_path, gate, slots=1, appendfsync="always") as stage:
         stage.client.submit(AUDIO, id="runs")
         assert gate.inside.wait(60)
         for slot in stage.host.slots:

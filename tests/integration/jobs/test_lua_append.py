@@ -61,6 +61,7 @@ def test_nothing_follows_the_end(redis: Redis, job: str, kind: str) -> None:
     append(redis, 1)
     assert append(redis, 2, kind, "") == (2, "")
     assert append(redis, 2, "end", "") == (2, "")
+    assert append(redis, 1) == (2, ""), "it was heard"
     assert append(redis, 3) == (2, "job_state")
     assert heard(redis, job)[-1] == ("2-0", {"end": kind, "to": "800"})
 

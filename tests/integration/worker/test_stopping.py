@@ -105,7 +105,7 @@ def test_what_cannot_be_handed_in_is_tried_as_long_as_there_is_grace_and_keeps_n
 
     monkeypatch.setattr(Execution, "end", away)
     settings = Settings(redis_url=valkey_url, backend="fake", model="m", lanes="batch:1", decoders=1, grace_s=3)
-    worker = program.Worker(settings, shutdown=lambda: None)
+    worker = program.WorkerProcess(settings, shutdown=lambda: None)
     worker.start()
     client.submit_file(data / "hello-en.flac")
     assert tried.wait(30)
