@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -129,7 +130,8 @@ def main() -> None:
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(sound.astype("<f4").tobytes())
             began = time.process_time()
-            spans = speech.find(file, len(sound), on_block=lambda: None)
+            # Of another type on Windows.
+            spans = speech.find(cast("BinaryIO", file), len(sound), on_block=lambda: None)
         listened = groups.windows(spans)
         vectors = voices.vectors(partial(_piece, sound), len(sound), listened, _untold)
         for number in (Number(), Number(count, count)):
