@@ -144,7 +144,7 @@ def test_a_job_that_is_to_keep_nothing_stays_if_its_text_was_not_delivered(
 
 def test_what_nobody_allows_is_refused_before_anything_is_heard(client: Client, settings: Settings) -> None:
     work = Work()
-    for address in ("ftp://host/a", "file:///etc/passwd", "memory://simplecache::file:///etc/passwd"):
+    for address in ("ftp://host/a", "file:///etc/passwd", "memory://simplecache::file:///etc/passwd", "http://[/a"):
         result = ended(client, settings, work, address)
         assert result.error is not None
         assert result.error.code == "delivery_refused"

@@ -28,17 +28,24 @@ def refuse(address: str, settings: Settings) -> None:
     """Refuse an address to which nothing may be delivered.
 
     Raises:
-        DeliveryRefusedError: the operator has not listed its scheme, or nobody can.
+        DeliveryRefusedError: it is malformed, or the operator has not listed its scheme, or nobody can.
     """
     try:
         urls.check_scheme(address, settings.deliver_schemes)
+        form_of(address)
+    except ValueError:
+        raise DeliveryRefusedError("The URL is malformed.", hint="Check the address.") from None
     except UrlNotAllowedError as error:
         hint = "Check the address, or ask the operator to list its scheme in ASRQ_DELIVER_SCHEMES."
         raise DeliveryRefusedError(error.message, hint=hint) from None
 
 
 def form_of(address: str) -> Format:
-    """Return the format that the ending of an address asks for: JSON, unless it is another one's."""
+    """Return the format that the ending of an address asks for: JSON, unless it is another one's.
+
+    Raises:
+        ValueError: the address is malformed.
+    """
     return _FORMATS.get(PurePosixPath(urlsplit(address).path).suffix.lower(), "json")
 
 
