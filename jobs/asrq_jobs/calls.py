@@ -116,8 +116,7 @@ def fetched(found: Result, settings: Settings) -> Calls[None]:
     An outage of up to `redis_retry_s` is ridden out. After that the job stays until it expires: to raise an error would
     lose the text, if it was only the answer that did not arrive.
     """
-    undelivered = found.status == "failed" and found.text is not None
-    if found.keep == "nothing" and not undelivered:
+    if found.erased_when_fetched:
         try:
             origin = yield from riding_out(("HGET", keys.job(found.id), rq.ORIGIN), settings.redis_retry_s)
             yield from riding_out(_erasing(found.id, _lane(origin)), settings.redis_retry_s)

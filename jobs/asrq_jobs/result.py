@@ -178,6 +178,11 @@ class Result(_Document):
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
 
+    @property
+    def erased_when_fetched(self) -> bool:
+        """Whether its job is to keep nothing. A job that failed with a text, which was not delivered, stays."""
+        return self.keep == "nothing" and not (self.status == "failed" and self.text is not None)
+
     @classmethod
     def from_error(cls, error: ErrorInfo, job_id: str, *, task: str = "transcribe") -> Result:
         """Return the result of a job that ended with an error: canceled, or failed."""

@@ -70,7 +70,7 @@ def result(job_ids: tuple[str, ...], form: Format | None, folder: Path | None, n
             raise JobStateError(f"Job {job_id} is {status}: no result yet.", hint=f"Wait for it: asrq wait {job_id}")
         writer.put(index, found)
         writer.flush()  # even if an earlier job was refused
-        if found.keep == "nothing":
+        if found.erased_when_fetched:
             client.erase(job_id)
 
     any_refused = for_each(job_ids, show, as_json=as_json)

@@ -85,7 +85,7 @@ class Waiting:
                 self._bars.update(job_id, news)
             elif isinstance(news, JobState) and news.waits_for:
                 self._tell_of(news.waits_for)
-            if isinstance(news, Result) and news.keep == "nothing":
+            if isinstance(news, Result) and news.erased_when_fetched:
                 self._keep_nothing.append(job_id)
             if isinstance(news, Result | AsrqError):
                 for index in self._inputs[job_id]:

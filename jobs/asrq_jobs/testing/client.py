@@ -93,7 +93,7 @@ class FakeClient(Client):
         """Return the result document, or None while there is none, or no such job."""
         self._memory.reach()
         found = next((job.result for job in self._all() if job.request.id == job_id), None)
-        if found and found.keep == "nothing" and not peek:
+        if found and found.erased_when_fetched and not peek:
             self.erase(job_id)
         return found
 

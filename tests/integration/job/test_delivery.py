@@ -12,6 +12,7 @@ import pytest
 from support.host import serving, transcribed
 
 from asrq_jobs import Client
+from asrq_jobs.cli import main
 from asrq_jobs.errors import DeliveryRefusedError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
@@ -137,6 +138,8 @@ def test_a_job_that_is_to_keep_nothing_stays_if_its_text_was_not_delivered(
     with serving(client.redis, settings, Work()):
         job = client.submit(TALK, deliver=f"{receiver.url}/talk.txt", keep="nothing")
         assert client.wait(job.id, timeout_s=50).text == "said so"
+    assert main(["wait", job.id]) == 1
+    assert main(["result", job.id]) == 1
     found = client.result(job.id)
     assert found is not None
     assert found.text == "said so"

@@ -243,7 +243,7 @@ async def get_result(
         state = await gateway.client.state(job_id)
         raise JobStateError(f"Job {job_id} is {state.status}; there is no result yet.", hint="Follow its events.")
     body = formats.render(result if form == "json" else succeeded(result), form)
-    if result.keep != "nothing":
+    if not result.erased_when_fetched:
         return Response(body, media_type=_MEDIA_TYPES[form])
     sent = BackgroundTask(gateway.erase, job_id, whose)
     return WholeAnswer(body, media_type=_MEDIA_TYPES[form], background=sent)
