@@ -14,6 +14,7 @@ ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
 --live takes 16-bit samples at 16 kHz, mono, from standard input; a recording with the same id goes on where it was.
 When the time to wait is up, the job is canceled.
 Exit codes: 0 done, 1 the job failed, 2 usage, 3 Redis out of reach, 4 the time is up.";
+const ENDED: [&str; 2] = ["job_state", "job_not_found"];
 
 struct Arguments {
     file: Option<String>,
@@ -106,7 +107,7 @@ fn run(arguments: &Arguments) -> Outcome<String> {
     client.transcribe(&audio, &job, limit, show)
 }
 
-/// Until there is no more to read, or the job takes no more; how that ends, who follows it hears.
+/// Until there is no more to read, or the job takes no more: how a job ends is told to the one who follows it.
 fn record(mut live: Live) {
     let (mut sound, mut outcome) = ([0; 1 << 16], Ok(()));
     while let Ok(length @ 1..) = std::io::stdin().read(&mut sound) {
@@ -115,9 +116,12 @@ fn record(mut live: Live) {
             break;
         }
     }
+    if outcome.as_ref().map_or_else(|error| error.code == "audio_too_long", |()| true) {
+        outcome = live.end();
+    }
     match outcome {
-        Err(error) if error.code != "audio_too_long" => eprintln!("{error}"),
-        _ => live.end().unwrap_or_else(|error| eprintln!("{error}")),
+        Err(error) if !ENDED.contains(&error.code.as_str()) => eprintln!("{error}"),
+        _ => {}
     }
 }
 
