@@ -191,7 +191,7 @@ def _tell(totals: Totals, folder: Folder, *, as_json: bool) -> None:
         printing.give_json(vars(totals))
         return
     done = [f"{totals.completed} completed", f"{totals.failed} failed", f"{totals.skipped} done before"]
-    printing.say(f"{totals.files} files: {', '.join(done)}.")
+    printing.say(f"{totals.files} file{'s' * (totals.files != 1)}: {', '.join(done)}.")
     if totals.completed:
         speed = totals.audio_s / max(totals.elapsed_s, 1e-3)
         printing.say(f"{minutes(totals.audio_s)} of audio in {minutes(totals.elapsed_s)}, {speed:.1f}x.")

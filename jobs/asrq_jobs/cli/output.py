@@ -48,9 +48,14 @@ def choose(
     """Decide from the options: plain text, unless `--json` or `--format` asks for something else.
 
     Raises:
-        UsageError: several subtitles cannot share stdout, norms are for something else than subtitles, or the folder
-            cannot be made or written to.
+        UsageError: several subtitles cannot share stdout, nor can JSON and another format; norms are for something else
+            than subtitles, or the folder cannot be made or written to.
     """
+    if as_json and folder is None and form not in {None, "json"}:
+        raise UsageError(
+            f"With --json, standard output is JSON, and there is nothing that would be {form}.",
+            hint="Leave --json out, or add --output DIR: the files there have the format.",
+        )
     if norms != NORMS and form not in SUBTITLES:
         raise UsageError(
             "How lines are to be broken and shown is said of subtitles only.",

@@ -50,6 +50,19 @@ def test_a_job_that_keeps_nothing_is_gone_once_its_result_was_sent(
     assert client.redis.keys(f"*{job_id}*") == []
 
 
+def test_which_track_and_languages_are_heard(http: httpx.Client, scripted: ScriptedWorker) -> None:
+    assert http.post("/v1/jobs", data={"track": "2", "languages": "ru, English"}, files=FILES).status_code == 202
+    request = scripted.take().request
+    assert (request.track, request.languages) == (2, ("ru", "en"))
+    order = {"url": "https://host/a", "track": 3, "languages": ["ru"]}
+    assert http.post("/v1/jobs", json=order).status_code == 202
+    request = scripted.take("batch").request
+    assert (request.track, request.languages) == (3, ("ru",))
+    for field, wrong in (("track", True), ("track", "first"), ("speakers", True), ("languages", "Klingon")):
+        answer = http.post("/v1/jobs", json={"url": "https://host/a", "diarize": True, field: wrong})
+        assert answer.status_code in {400, 422}, answer.text
+
+
 def test_what_is_to_be_done_with_speakers_and_the_transcript(http: httpx.Client, scripted: ScriptedWorker) -> None:
     asked = {"diarize": "true", "min_speakers": "2", "max_speakers": "3", "deliver": "s3://bucket/talk.srt"}
     assert http.post("/v1/jobs", data=asked, files=FILES).status_code == 202

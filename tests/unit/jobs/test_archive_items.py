@@ -82,6 +82,14 @@ def test_a_manifest_gives_files_and_what_each_has_of_its_own(folder: Path) -> No
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_are_separated_as_spreadsheets_do(tmp_path: Path, separator: str) -> None:
+    rows = [["audio", "language", "hotwords"], ["a.mp3", "ru", '"x, y; z"']]
+    (tmp_path / "list.csv").write_text("\n".join(map(separator.join, rows)), "utf-8")
+    (item,) = gather([], [tmp_path / "list.csv"], tell=print)
+    assert (item.name, item.options) == ("a.mp3", {"language": "ru", "hotwords": ["x", "y; z"]})
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

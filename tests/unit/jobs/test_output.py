@@ -39,7 +39,6 @@ def form(name: Format = "txt", **fields: Any) -> Form:
         (None, False, ("txt", False)),
         ("srt", False, ("srt", False)),
         ("json", False, ("json", False)),
-        ("srt", True, ("srt", True)),
         (None, True, ("json", True)),
     ],
 )
@@ -58,8 +57,16 @@ def test_several_files_of_a_kind_that_is_none_in_a_row_are_refused(name: Format,
         assert "--output" in (caught.value.hint or "")
     else:
         assert choose(name, as_json=False, folder=None, several=True).form == name
-    for rest in ({"folder": tmp_path}, {"folder": None, "as_json": True}):
-        assert choose(name, **{"as_json": False, "several": True, **rest}).form == name
+    for as_json in (False, True):
+        assert choose(name, as_json=as_json, folder=tmp_path, several=True).form == name
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"json"}))
+def test_json_and_another_format_do_not_share_stdout(name: Format) -> None:
+    with pytest.raises(UsageError, match=f"nothing that would be {name}") as caught:
+        choose(name, as_json=True, folder=None, several=False)
+    assert "--output DIR" in (caught.value.hint or "")
+    assert choose("json", as_json=True, folder=None, several=False).form == "json"
 
 
 def test_what_subtitles_are_to_be_like_is_said_of_subtitles(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,17 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004  # what pydantic turns into an error of the field
+    return value
+
+
+_NO_BOOL = BeforeValidator(_number)  # pydantic takes true for 1
+_Track = Annotated[int, Field(ge=1, le=1000), _NO_BOOL]
+_Speakers = Annotated[int, Field(ge=1, le=20), _NO_BOOL]
+
+
 class Order(BaseModel):
     """What a job is to do. The fields are those of `asrq.request/1`."""
 
@@ -76,13 +87,17 @@ class Order(BaseModel):
     model: str | None = Field(default=None, min_length=1, max_length=512, description="As in GET /v1/models.")
     task: Task = "transcribe"
     language: str = Field(default="auto", max_length=64)
+    languages: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        default=(), max_length=20, description="Those that auto is to choose among; in a form separated by commas."
+    )
     prompt: str | None = Field(default=None, max_length=4000)
     hotwords: str = Field(default="", max_length=4000, description="Separated by commas.")
+    track: _Track | None = Field(default=None, description="Number of the audio track, from 1.")
     channels: Channels = Field(default="mix", description="separate hears each of two channels for itself.")
     diarize: bool = Field(default=False, description="Tell speakers apart by their voices.")
-    speakers: int | None = Field(default=None, ge=1, le=20, description="How many there are, if that is known.")
-    min_speakers: int | None = Field(default=None, ge=1, le=20)
-    max_speakers: int | None = Field(default=None, ge=1, le=20)
+    speakers: _Speakers | None = Field(default=None, description="How many there are, if that is known.")
+    min_speakers: _Speakers | None = None
+    max_speakers: _Speakers | None = None
     word_timestamps: bool = False
     deliver: str | None = Field(
         default=None,

@@ -113,6 +113,7 @@ def _before_wildcards(pattern: PurePath) -> Path:
 def _listed(manifest: Path) -> Iterator[Item]:
     """Yield what a manifest names: lines of JSON, or with the ending .csv a table whose first row names its columns.
 
+    Commas separate them, or semicolons or tabs.
     `audio` is a path, from where the manifest is, or an address; all else are fields of `asrq.request/1`.
     """
     try:
@@ -139,7 +140,10 @@ def _lines(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _table(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(text.splitlines())
+    lines = text.splitlines()
+    first = lines[0] if lines else ""
+    # Spreadsheets separate by what their country's decimal comma leaves them.
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
     for row in reader:
         number = reader.line_num
         if None in row or None in row.values():
