@@ -204,8 +204,8 @@ def test_what_was_heard_early_and_is_no_piece_after_all_is_not_heard_twice(
     hearing.begin_early([first, whole])
     inference._hear_out([hearing], job, member, stand_in=False)
     hearing.begin_early([first, whole, Piece(whole.start, rest.stop)])
-    for _ in hearing.rounds([whole, rest]):
-        inference._hear_out([hearing], job, member, stand_in=False)
+    hearing.begin([whole, rest])
+    inference._hear_out([hearing], job, member, stand_in=False)
     covered = sorted((piece.start, piece.stop) for piece in hearing.done)
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(covered))
     assert (covered[0][0], covered[-1][1]) == (whole.start, rest.stop)

@@ -126,6 +126,9 @@ def test_a_piece_with_two_languages_is_cut_between_them(member: Member, tmp_path
     ]
     told = [(event.start, event.end) for event in notes.events if event.type == "chunk"]
     assert told == [(0, 21), (0, 10)], "what was heard only to find the language is nobody's business"
+    fractions = [event.fraction for event in notes.events if event.fraction is not None]
+    assert fractions == sorted(fractions)
+    assert [fraction for fraction in fractions if fraction == 1.0] == fractions[-1:], "it is done when all is heard"
 
 
 def test_what_is_unsure_is_said(member: Member, tmp_path: Path) -> None:

@@ -25,11 +25,13 @@ from asrq_worker.job.checkpoints import Checkpoints
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.journal import Journal
 from asrq_worker.job.merge import ChunkTranscript
-from asrq_worker.job.progress import Progress
+from asrq_worker.job.progress import Progress, told
 from asrq_worker.job.unfinished import Unfinished
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.inference")
+
+_AGAIN = 2  # what may hold two languages is heard once more in its stretches, and these once they have a language
 
 
 @dataclass(frozen=True)
@@ -75,25 +77,45 @@ class Hearing:
         self.warnings: dict[str, None] = {}
         self.progress = progress
         self.flow = flow
+        self._rounds: Iterator[None] = iter(())
+        self._tells = True  # but not while something is heard only to find out its language
+        self._foresees = False
+        self._foreseen_s = 0.0
+        self._looks_at = 1
 
-    def rounds(self, pieces: Iterable[Piece]) -> Iterator[None]:
+    def begin(self, pieces: Iterable[Piece]) -> None:
+        """Begin what is to be heard."""
+        self._rounds = self._in_rounds(pieces)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what comes next, if that depends on nothing that is still being heard."""
+        while not self.pending and next(self._rounds, self) is not self:
+            pass
+
+    def _in_rounds(self, pieces: Iterable[Piece]) -> Iterator[None]:
         """Begin what is to be heard, and yield each time that what comes next depends on what it is.
 
         Where no language is asked for, a piece is heard in the one that the model finds there. So in a recording in one
         language each is heard once; only those that were taken for another, or may hold two, are heard again.
         """
         self._begin(self._without_early(pieces), self._options)
+        self._foresees = self._options.language is None and bool(self._known)
         yield
+        self._foresees = False
         if self._options.language is not None or not self._known:
             return
         whole, self.done = self.done, {}
-        self.progress.counts = self.progress.tells = False
-        for piece in detection.mixed(whole, self._known, self._options.languages):
+        self._tells = False
+        mixed = detection.mixed(whole, self._known, self._options.languages)
+        for piece in mixed:
             self._begin(_stretches(piece, self._sound.spans), self._options)
+        self._foresee(_seconds(mixed) if self.pending else 0.0)
         yield
+        self._foresee(0.0)
         settled = detection.settle(whole, self.done, self._known, self._options.languages)
         self.done = dict(settled.kept)
-        self.progress.tells = True
+        self._tells = True
         for piece, (language, _) in settled.again.items():
             self._begin([piece], replace(self._options, language=language, languages=()))
         yield
@@ -156,12 +178,32 @@ class Hearing:
         if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
             self.progress.expect(-piece.seconds)
             self._begin_parts(piece, options)
+            self._go_on()
             return
         chunk = future.result()
         self.work.append(chunk)
         self.done[piece] = chunk.transcript
-        events = self.progress.heard(piece, chunk.transcript, heard_until(), channel=self._sound.channel)
-        self._checkpoints.save(piece, options, chunk.transcript, *events)
+        events = []
+        if self._tells:
+            events.append(told(piece, chunk.transcript, heard_until(), channel=self._sound.channel))
+        self.progress.heard(piece)
+        self._look_ahead()
+        self._go_on()  # first, or the last piece of a round would be told as the end
+        self._checkpoints.save(piece, options, chunk.transcript, *events, self.progress.now())
+
+    def _look_ahead(self) -> None:
+        """Foresee how much is to be heard again, by what has been heard once; seldom, as it takes in all of that."""
+        if not self._foresees or len(self.done) < self._looks_at:
+            return
+        self._looks_at = len(self.done) * 9 // 8 + 1
+        mixed = detection.mixed(self.done, self._known, self._options.languages)
+        share = _seconds(mixed) / _seconds(self.done)
+        self._foresee(_AGAIN * share * (_seconds(self.done) + _seconds(piece for piece, _ in self.pending.values())))
+
+    def _foresee(self, seconds: float) -> None:
+        """Expect so much beside what is begun."""
+        self.progress.expect(seconds - self._foreseen_s)
+        self._foreseen_s = seconds
 
     def chunks(self) -> Iterator[ChunkTranscript]:
         """Yield what was heard, each in its place."""
@@ -206,6 +248,10 @@ class Hearing:
                 for part in self._parts(piece)
             )
         )
+
+
+def _seconds(pieces: Iterable[Piece]) -> float:
+    return sum(piece.seconds for piece in pieces)
 
 
 def _stretches(piece: Piece, spans: Sequence[Span]) -> list[Piece]:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
-from itertools import zip_longest
 
 from asrq_jobs.errors import EngineUnavailableError
 from asrq_worker.audio.live import Recording
@@ -41,15 +40,16 @@ def transcribe(
     options = admit(job.request, loaded.identity, loaded.capabilities)
     longest_s = min(chunk_s, loaded.capabilities.longest_chunk_s)
     # Not the job's id: an execution that lost the job may still be here when the next one on this host has begun.
-    flow, progress = uuid.uuid4().hex, Progress()
+    flow, progress = uuid.uuid4().hex, Progress(ends=not isinstance(sound, Recording))
     sides = [Hearing(job, side, member, loaded, options, flow=flow, progress=progress) for side in sound.sides]
     hear_out = functools.partial(_hear_out, sides, job, member, stand_in=stand_in)
     try:
         if isinstance(sound, Recording):
             hear_out(_Meanwhile(sound, sides[0], longest_s))
-        pieces = (split(side.spans, longest_s=longest_s, read=side.read) for side in sound.sides)
-        for _ in zip_longest(*(hearing.rounds(each) for hearing, each in zip(sides, pieces, strict=True))):
-            hear_out()
+            progress.ends = True
+        for hearing, side in zip(sides, sound.sides, strict=True):
+            hearing.begin(split(side.spans, longest_s=longest_s, read=side.read))
+        hear_out()
     finally:
         member.scheduler.cancel(flow)
     heard = [chunk for hearing in sides for chunk in hearing.chunks()]
