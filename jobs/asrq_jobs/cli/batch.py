@@ -117,7 +117,7 @@ def batch(
     such as s3://, a URL that ends with a slash is a folder, and patterns work as well.
     """
     items = gather(given, manifests, tell=failure.note)
-    shown, into = choose(form, as_json=as_json, folder=None, norms=norms, several=False), folders.opened(folder)
+    shown, into = choose(form, as_json=False, folder=None, norms=norms, several=False), folders.opened(folder)
     with running(into, shown, options.given(fields), most=most, by_path=by_path) as run:
         run.add(items)
         while not run.idle:
@@ -152,7 +152,7 @@ def watch(
     """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
     if not source.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Name one that is there.")
-    shown, into = choose(form, as_json=as_json, folder=None, norms=norms, several=False), folders.opened(folder)
+    shown, into = choose(form, as_json=False, folder=None, norms=norms, several=False), folders.opened(folder)
     arrivals = Arrivals(source, rest_s)
     with running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
         while True:

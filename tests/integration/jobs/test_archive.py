@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from redis import Redis
 from support.host import Work, serving, transcribed
 from support.ledger import leftovers
@@ -18,6 +20,7 @@ from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
 from asrq_jobs.cli.archive.view import Lines
+from asrq_jobs.cli.batch import batch
 from asrq_jobs.cli.output import choose
 from asrq_jobs.errors import AudioUnreadableError, InferenceError
 from asrq_jobs.request import Request
@@ -90,6 +93,15 @@ def test_each_file_gets_its_transcript_and_nothing_is_left_in_the_queue(
     assert client.jobs() == []
     assert leftovers(client.redis) == []
     assert [*client.redis.scan_iter("asrq:blob:*")] == []
+
+
+def test_the_program_tells_what_became_of_them_as_json(client: Client, archive: Path, out: Path) -> None:
+    with serving(client.redis, client.settings, Worker()):
+        done = CliRunner().invoke(batch, [str(archive), "--output", str(out), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert (told["files"], told["completed"], told["failed"]) == (12, 12, 0)
+    assert len(texts(out)) == 12
 
 
 def test_what_is_done_is_skipped_by_content_and_options(client: Client, archive: Path, out: Path) -> None:
