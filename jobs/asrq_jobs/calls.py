@@ -119,7 +119,7 @@ def fetched(found: Result, settings: Settings) -> Calls[None]:
     if found.erased_when_fetched:
         try:
             origin = yield from riding_out(("HGET", keys.job(found.id), rq.ORIGIN), settings.redis_retry_s)
-            yield from riding_out(_erasing(found.id, _lane(origin)), settings.redis_retry_s)
+            yield from riding_out(erasing(found.id, _lane(origin)), settings.redis_retry_s)
         except QueueError as error:
             if not error.retryable:
                 raise
@@ -251,12 +251,13 @@ def retry(job_id: str) -> Calls[None]:
 def erase(job_id: str) -> Calls[None]:
     """Remove all that is stored of a job, whatever its state, and its upload unless another job may need it."""
     lane = yield from lane_of(job_id)
-    verdict: bytes = yield _erasing(job_id, lane)
+    verdict: bytes = yield erasing(job_id, lane)
     if verdict != b"erased":
         raise missing(job_id)
 
 
-def _erasing(job_id: str, lane: str) -> Script:
+def erasing(job_id: str, lane: str) -> Script:
+    """Return the step that removes all that is stored of a job."""
     named = [
         keys.job(job_id),
         keys.queue(lane),

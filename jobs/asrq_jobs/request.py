@@ -185,7 +185,7 @@ class Request(_Document):
     )
 
     keep: Keep = Field(
-        default="result", description="nothing: all of the job is erased as soon as its result was fetched."
+        default="result", description="nothing: all of the job is erased once its result was fetched or delivered."
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)

@@ -226,7 +226,7 @@ def queue_options(command: Decorated) -> Decorated:
         click.option(
             "--keep",
             type=click.Choice(get_args(Keep)),
-            help="nothing erases the job with its text and audio as soon as its result was fetched; default: result.",
+            help="nothing erases the job, text and audio, once its result was fetched or delivered; default: result.",
         ),
         click.option(
             "--tag",

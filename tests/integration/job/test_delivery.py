@@ -6,17 +6,21 @@ import threading
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 import fsspec
 import pytest
+from pydantic import SecretStr
 from support.host import serving, transcribed
+from support.waiting import until
 
-from asrq_jobs import Client
+from asrq_jobs import Client, keys
 from asrq_jobs.cli import main
 from asrq_jobs.errors import DeliveryRefusedError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
+from asrq_jobs.webhook import Delivery
 from asrq_worker.job import delivery
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.journal import Journal
@@ -145,6 +149,48 @@ def test_a_job_that_is_to_keep_nothing_stays_if_its_text_was_not_delivered(
     assert found.text == "said so"
 
 
+def test_a_job_that_is_to_keep_nothing_is_erased_once_its_text_was_delivered(
+    client: Client, settings: Settings, receiver: Receiver
+) -> None:
+    settings = settings.model_copy(update={"webhook_secret": SecretStr("secret")})
+    blob = client.upload(b"sound", name="anna.wav")
+    with serving(client.redis, settings, Work()):
+        job = client.submit(
+            blob, deliver=f"{receiver.url}/talk.txt", keep="nothing", webhook="http://a/", tags=["night"], prompt="Anna"
+        )
+        events = [event.type for event in client.events(job.id, timeout_s=50)]
+        until(lambda: not client.redis.exists(keys.job(job.id)))
+    assert events[-1] == "completed"
+    assert receiver.got == [("/talk.txt", b"said so\n")]
+    told = client.result(job.id, peek=True)
+    assert told is not None
+    assert (told.status, told.text, told.segments, told.audio, told.tags) == ("completed", None, None, None, ("night",))
+    assert told.warnings == ("delivered",)
+    assert client.state(job.id).status == "completed"
+    assert cast("int", client.redis.ttl(keys.result(job.id))) <= 60
+    left = [key for key in client.redis.scan_iter() if job.id.encode() in key or blob.sha256.encode() in key]
+    assert left == [keys.result(job.id).encode()]
+    [raw] = cast("list[bytes]", client.redis.zrange(keys.WEBHOOKS, 0, -1))
+    assert Delivery.model_validate_json(raw).payload.tags == ("night",)
+    assert client.wait(job.id) == told
+    assert client.result(job.id) is None
+
+
+def test_a_time_limit_that_passes_meanwhile_does_not_lose_the_text(
+    client: Client, settings: Settings, receiver: Receiver
+) -> None:
+    receiver.hold.clear()
+
+    def work(request: Request, control: JobControl, _journal: Journal) -> Result:
+        control.limit(0.0)
+        return transcribed(request, text="said so")
+
+    with serving(client.redis, settings, work):
+        result = client.wait(client.submit(TALK, deliver=receiver.url).id, timeout_s=50)
+    assert result.error is not None
+    assert (result.status, result.error.code, result.text) == ("failed", "deadline_exceeded", "said so")
+
+
 def test_what_nobody_allows_is_refused_before_anything_is_heard(client: Client, settings: Settings) -> None:
     work = Work()
     for address in ("ftp://host/a", "file:///etc/passwd", "memory://simplecache::file:///etc/passwd", "http://[/a"):
@@ -154,11 +200,17 @@ def test_what_nobody_allows_is_refused_before_anything_is_heard(client: Client, 
     assert work.times == 0
 
 
-def test_a_private_host_is_refused(settings: Settings, receiver: Receiver) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "anna:geheim@example.org"])
+def test_a_host_that_cannot_be_is_refused_before_anything_is_heard(
+    client: Client, settings: Settings, host: str
+) -> None:
+    work = Work()
     public = settings.model_copy(update={"url_private_hosts": False})
-    with pytest.raises(DeliveryRefusedError, match="not public"):
-        delivery.deliver(Result(id="a", status="completed"), receiver.url, public, lambda: None)
-    assert receiver.got == []
+    result = ended(client, public, work, f"http://{host}/talk.txt")
+    assert result.error is not None
+    assert (result.error.code, work.times) == ("delivery_refused", 0)
+    with pytest.raises(DeliveryRefusedError):
+        delivery.deliver(Result(id="a", status="completed"), f"http://{host}/a", public, lambda: None)
 
 
 def test_a_cancel_ends_it_though_the_receiver_hangs(client: Client, settings: Settings, receiver: Receiver) -> None:

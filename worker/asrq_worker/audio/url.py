@@ -186,6 +186,17 @@ def _through_fsspec(url: str, private_hosts: bool) -> Iterator[bytes]:
         raise FetchError(f"Reading the URL failed: {type(error).__name__}: {error}") from error
 
 
+def look_at(url: str, rules: Rules) -> None:
+    """Refuse an address that could not be used, as far as can be told without using it.
+
+    Raises:
+        UrlNotAllowedError: it is malformed, its scheme is not known, or its host not public.
+    """
+    if url.partition("://")[0].lower() in web.SCHEMES:
+        web.parse(url, rules.schemes)
+    _look_at(url, rules.private_hosts)
+
+
 def _look_at(url: str, private_hosts: bool) -> None:
     """Refuse a scheme that fsspec does not know, and a host that resolves to a private address; what does not resolve
     is a bucket or the like.

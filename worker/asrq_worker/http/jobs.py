@@ -108,7 +108,7 @@ class Order(BaseModel):
     metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
         default={}, description="Texts that come back with the result; in a form as JSON."
     )
-    keep: Keep = Field(default="result", description="nothing: it is erased as soon as its result was fetched.")
+    keep: Keep = Field(default="result", description="nothing: it is erased once its result was fetched or delivered.")
     tags: Annotated[tuple[Tag, ...], BeforeValidator(_words)] = Field(
         default=(), max_length=20, description="Words to find the job by; in a form separated by commas."
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from asrq_jobs.errors import (
     AsrqError,
     CanceledError,
+    DeadlineError,
     DeliveryError,
     InternalError,
     NotServedError,
@@ -52,7 +53,7 @@ class Task:
         try:
             control.check()
             if request.deliver:
-                delivery.refuse(request.deliver, self._settings)
+                delivery.refuse(request.deliver, self._settings, control.check)
             ending = self._completed(context, self._pipeline.run(request, control, journal), control)
         except AsrqError as error:
             ending = self._failed(context, error)
@@ -74,8 +75,9 @@ class Task:
         if request.deliver and ending.result:
             try:
                 delivery.deliver(ending.result, request.deliver, self._settings, control.check)
-            except DeliveryError as error:
+            except (DeliveryError, DeadlineError) as error:
                 return self._failed(context, error, heard=result)
+            return endings.delivered(ending)
         return ending
 
     def _failed(self, context: JobContext, error: AsrqError, *, heard: Result | None = None) -> Ending:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
+from contextlib import suppress
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -21,14 +22,18 @@ from asrq_worker.audio.url import Rules
 _POLL_S = 0.2
 _PRIVATE = "Name a public host, or ask the operator to set ASRQ_URL_PRIVATE_HOSTS."
 _LONGEST_S = 120.0
+_LOOK_S = 20.0
 _FORMATS: dict[str, Format] = {".txt": "txt", ".srt": "srt", ".vtt": "vtt", ".tsv": "tsv"}
 
 
-def refuse(address: str, settings: Settings) -> None:
-    """Refuse an address to which nothing may be delivered.
+def refuse(address: str, settings: Settings, check: Callable[[], None]) -> None:
+    """Refuse an address to which nothing may be delivered. A host that is not found now may be found later.
+
+    Names are looked up in a thread of their own; `check` as in `deliver`.
 
     Raises:
-        DeliveryRefusedError: it is malformed, or the operator has not listed its scheme, or nobody can.
+        DeliveryRefusedError: it is malformed, the operator has not listed its scheme, its host is not public, or nobody
+            can allow it.
     """
     try:
         urls.check_scheme(address, settings.deliver_schemes)
@@ -38,6 +43,8 @@ def refuse(address: str, settings: Settings) -> None:
     except UrlNotAllowedError as error:
         hint = "Check the address, or ask the operator to list its scheme in ASRQ_DELIVER_SCHEMES."
         raise DeliveryRefusedError(error.message, hint=hint) from None
+    with suppress(_LateError):
+        _done(lambda: urls.look_at(address, _rules(settings)), check, within_s=_LOOK_S)
 
 
 def form_of(address: str) -> Format:
@@ -59,25 +66,44 @@ def deliver(result: Result, address: str, settings: Settings, check: Callable[[]
         DeliveryRefusedError: it may not go there, or is not accepted.
         DeliveryError: the network failed, or it took longer than two minutes.
     """
-    refuse(address, settings)
+    refuse(address, settings, check)
     content = formats.render(result, form_of(address)).encode()
-    rules = Rules(settings.deliver_schemes, settings.url_private_hosts)
-    done: Future[None] = Future()
+    rules = _rules(settings)
 
     def put() -> None:
+        if address.partition("://")[0].lower() in web.SCHEMES:
+            web.put(address, content, schemes=rules.schemes, private_hosts=rules.private_hosts)
+        else:
+            urls.write(address, content, rules)
+
+    try:
+        _done(put, check, within_s=_LONGEST_S)
+    except _LateError:
+        raise DeliveryError(f"The transcript could not be delivered within {_LONGEST_S:g} s.") from None
+
+
+class _LateError(Exception):
+    """What was to be done was not done in time."""
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(settings.deliver_schemes, settings.url_private_hosts)
+
+
+def _done(act: Callable[[], None], check: Callable[[], None], *, within_s: float) -> None:
+    """Do what may hang in a thread of its own, and wait for it."""
+    done: Future[None] = Future()
+
+    def run() -> None:
         try:
-            if address.partition("://")[0].lower() in web.SCHEMES:
-                web.put(address, content, schemes=rules.schemes, private_hosts=rules.private_hosts)
-            else:
-                urls.write(address, content, rules)
+            act()
         except Exception as error:  # noqa: BLE001  # it is raised again, by the thread that waits
             done.set_exception(error)
         else:
             done.set_result(None)
 
-    threading.Thread(target=put, name="deliver", daemon=True).start()
-    left = round(_LONGEST_S / _POLL_S)
-    while True:
+    threading.Thread(target=run, name="deliver", daemon=True).start()
+    for _ in range(round(within_s / _POLL_S)):
         check()
         try:
             return done.result(_POLL_S)
@@ -86,6 +112,4 @@ def deliver(result: Result, address: str, settings: Settings, check: Callable[[]
         except NotYetError:
             if done.done():
                 raise
-            left -= 1
-            if not left:
-                raise DeliveryError(f"The transcript could not be delivered within {_LONGEST_S:g} s.") from None
+    raise _LateError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from asrq_jobs.errors import ErrorInfo
@@ -14,6 +14,8 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_jobs.webhook import Delivery, Payload
 
+_TOLD_FOR_S = 60
+
 EndVerdict = Literal["completed", "failed", "canceled", "retry", "front"]
 
 
@@ -22,7 +24,8 @@ class Ending:
     """What is to be written; nothing with `verdict` None, because another execution has the job.
 
     `attempt` is None if there was none, or if it is not to count. A job that ends has a `result`, kept for `ttl_s`, and
-    perhaps a `delivery` to its webhook; one that is to run again waits for `delay_s` first.
+    perhaps a `delivery` to its webhook; one that is to run again waits for `delay_s` first. `erases`: once this is
+    written, all of the job is to go but the result.
     """
 
     verdict: EndVerdict | None
@@ -32,6 +35,7 @@ class Ending:
     delivery: Delivery | None = None
     ttl_s: int = 0
     delay_s: float = 0.0
+    erases: bool = False
 
 
 def closed(attempt: Attempt, *, at: float, error: ErrorInfo | None = None) -> Attempt:
@@ -94,6 +98,23 @@ def of_job(
         _delivery(whole, request.webhook, at=at) if request and settings.webhook_secret else None,
         ttl_s=settings.failure_ttl_s if whole.status == "failed" else settings.result_ttl_s,
     )
+
+
+def delivered(ending: Ending) -> Ending:
+    """Return the end of a job whose text was delivered: of one that is to keep nothing, only that it has ended is told.
+
+    That is told for a minute, to those who wait for it, and to its webhook with the labels of the request.
+    """
+    if ending.result is None or ending.result.keep != "nothing":
+        return ending
+    whole = ending.result
+    bare = dict.fromkeys(("text", "segments", "words", "speakers", "doubtful", "audio", "cache_key"))
+    result = whole.model_copy(update=bare | {"warnings": (*whole.warnings, "delivered")})
+    told = ending.delivery
+    if told:
+        labels = {"metadata": whole.metadata, "tags": whole.tags}
+        told = told.model_copy(update={"payload": told.payload.model_copy(update=labels)})
+    return replace(ending, result=result, delivery=told, ttl_s=_TOLD_FOR_S, erases=True)
 
 
 def of_attempt(

@@ -29,7 +29,7 @@ from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
 from asrq_worker.queue import clock, faults, guard, quarantine
-from asrq_worker.queue.execution import Execution, give_back
+from asrq_worker.queue.execution import Execution, erase, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -285,7 +285,15 @@ class Slot(SimpleWorker):
                 if not kept:
                     _log.warning("commit.fenced", id=execution.job_id, verdict=ending.verdict)
                 faults.reach(f"ended.{ending.verdict}")
+                if kept and ending.erases:
+                    self._erase(execution, ending)
                 return kept
+
+    def _erase(self, execution: Execution, ending: Ending) -> None:
+        try:
+            erase(self._redis, execution, ending)
+        except (RedisError, OSError) as error:  # it expires soon, and an upload in its time
+            _log.warning("job.not_erased", id=execution.job_id, reason=type(error).__name__)
 
     def _count(self, pipe: RedisPipeline, ending: Ending) -> None:
         if ending.verdict == "completed" and ending.result is not None:

@@ -146,7 +146,7 @@ class Courier:
         return None if 200 <= status < 300 else str(status)
 
     def _labelled(self, payload: Payload) -> Payload:
-        """Return it with the metadata and tags of its job; with none if that is gone, though its id be used again."""
+        """Return it with the metadata and tags of its job; as it is if that is gone, though its id be used again."""
         try:
             found = cast("list[bytes | None]", self._redis.hmget(keys.job(payload.id), rq.CREATED_AT, rq.DATA))
         except ResponseError as error:
@@ -155,7 +155,9 @@ class Courier:
             found = [None, None]
         created_at, data = found
         same = created_at is not None and created_at.decode(errors="replace") <= iso(payload.at)
-        labels = rq.Labels.of(data) if same and data else rq.Labels()
+        if not (same and data):
+            return payload
+        labels = rq.Labels.of(data)
         return payload.model_copy(update={"metadata": labels.metadata, "tags": labels.tags})
 
     def _settle(self, raw: bytes, delivery: Delivery, failure: str | None) -> None:
