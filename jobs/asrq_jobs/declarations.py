@@ -137,6 +137,10 @@ class Declared(BaseSettings):
         default=(),
         description="URL schemes that jobs may have transcripts delivered to, comma separated (https, s3, …).",
     )
+    voices_dir: Path | None = Field(
+        default=None,
+        description="Folder of enrolled voices, whose names speakers get with `diarize`; none: no names.",
+    )
     max_audio_mb: int = Field(
         default=512, ge=1, le=4096, description="Largest file; Redis holds at most 512 as an upload."
     )
@@ -228,7 +232,7 @@ class Declared(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
-    @field_validator("model_dir", "spool_dir", "http_keys", "audio_roots")
+    @field_validator("model_dir", "spool_dir", "voices_dir", "http_keys", "audio_roots")
     @classmethod
     def _expand(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         return tuple(map(expanded, value)) if isinstance(value, tuple) else value and expanded(value)

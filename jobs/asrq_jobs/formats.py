@@ -99,7 +99,7 @@ def _srt(found: Iterable[tuple[str | None, Cue]]) -> str:
 def _vtt(found: Iterable[tuple[str | None, Cue]]) -> str:
     blocks = (
         f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
-        f"{'' if voice is None else f'<v {voice}>'}{_escape(_shown(cue))}\n"
+        f"{'' if voice is None else f'<v {_escape(voice)}>'}{_escape(_shown(cue))}\n"
         for voice, cue in found
     )
     return "\n".join(["WEBVTT\n", *blocks])
@@ -111,11 +111,17 @@ def _tsv(result: Result) -> str:
 
 
 def _segments(result: Result) -> tuple[Segment, ...]:
-    """Return the segments with text; a backend that gives none gets one for the whole audio."""
+    """Return the segments with text, said by those with a name under that; a backend that gives none gets one for the
+    whole audio.
+    """
+    names = {speaker.id: speaker.name for speaker in result.speakers or () if speaker.name}
     segments = result.segments
     if segments is None:
         segments = (Segment(id=0, start=0.0, end=result.duration or 0.0, text=result.text or ""),)
-    return tuple(segment for segment in segments if segment.text.strip())
+    said = (segment for segment in segments if segment.text.strip())
+    return tuple(
+        segment.model_copy(update={"speaker": names.get(segment.speaker or "", segment.speaker)}) for segment in said
+    )
 
 
 def _voice(segment: Segment) -> str | None:

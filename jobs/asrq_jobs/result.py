@@ -66,6 +66,7 @@ class Speaker(_Document):
 
     id: str = Field(description="S1, S2, … in the order in which they begin to speak.")
     seconds: float = Field(description="Speech of theirs.")
+    name: str | None = Field(default=None, description="Of the enrolled voice that is the same; null: none is.")
 
 
 class Doubtful(_Document):

@@ -22,6 +22,8 @@ MEANINGS: dict[str, str] = {
     "split_at_repetition": "a part repeats itself, so it was cut at quiet places and its pieces were transcribed alone",
     "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
     "no_speakers": "speakers could not be told apart; the code after the colon says why",
+    "voices_unread": "enrolled voices could not be read, so names may be missing: the log of the worker says why",
+    "delivered": "the transcript was delivered, and nothing of it is kept here",
     "fallback": "another backend took over; the code after the colon says why",
 }
 

@@ -36,6 +36,7 @@ NOT_HERE = {
     r"asrq (up|demo|worker|reaper|dashboard|bridge|http|watch)\b": "it runs until it is stopped; other tests do that",
     r"asrq models fetch\b": "it needs a model hub",
     r"asrq submit .*--(webhook|deliver)|asrq batch .*s3://": "the address is that of somebody's host",
+    r"asrq voices add\b": "it needs an extra and more speech; tests/integration/job/test_speakers.py has both",
     r"asrq backend (shadow|canary|set) qwen": "it has no worker that could load Qwen",
     r"asrq dictate( --device\b.*)?$": "it needs a microphone; tests/unit/jobs/test_microphone.py gives it one",
     r"arecord\b": "it listens until stopped; tests/integration/worker/test_dictate.py gives the sound another way",

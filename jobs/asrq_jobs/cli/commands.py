@@ -56,6 +56,7 @@ COMMANDS: dict[str, Command] = {
         "worker",
     ),
     "models": Command("asrq_worker.cli.models:models", "List, fetch, load and unload models.", "Look after", "worker"),
+    "voices": Command("asrq_worker.cli.voices:voices", "Keep voices, to name speakers by.", "Look after", "worker"),
     "bench": Command("asrq_worker.cli.bench:bench", "Measure quality and speed of backends.", "Look after", "bench"),
     "dashboard": Command("asrq_worker.cli.dashboard:dashboard", "Serve rq-dashboard.", "Look after", "dashboard"),
 }  # fmt: skip

@@ -23,6 +23,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── AudioUnreadableError     audio_unreadable
     │   ├── NoAudioStreamError       no_audio_stream
     │   ├── TooManyChannelsError     too_many_channels
+    │   ├── VoiceError               voice_unusable
     │   ├── AudioTooLargeError       audio_too_large
     │   ├── AudioTooLongError        audio_too_long
     │   └── AudioMismatchError       audio_mismatch
@@ -90,6 +91,7 @@ from asrq_jobs.errors.audio import (
     PathNotAllowedError,
     TooManyChannelsError,
     UrlNotAllowedError,
+    VoiceError,
 )
 from asrq_jobs.errors.base import AsrqError, ErrorInfo, Stage
 from asrq_jobs.errors.job import (
@@ -226,6 +228,7 @@ __all__ = [
     "UnsupportedOptionError",
     "UrlNotAllowedError",
     "UsageError",
+    "VoiceError",
     "WaitTimeoutError",
     "WorkerLostError",
     "all_errors",

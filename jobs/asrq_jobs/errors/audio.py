@@ -73,6 +73,13 @@ class TooManyChannelsError(AudioError):
     default_hint = "Ask for the mix, or write the channels to files of two."
 
 
+class VoiceError(AudioError):
+    """A recording does not do to enroll a voice: too little is said in it, or by more than one."""
+
+    code = "voice_unusable"
+    default_hint = "Name a longer recording, in which only this person speaks."
+
+
 class AudioTooLargeError(AudioError):
     """The file has more bytes than the operator allows."""
 

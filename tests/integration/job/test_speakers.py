@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from asrq_jobs import formats
+from asrq_jobs.cli import main
 from asrq_jobs.errors import CanceledError, EngineTimeoutError
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -38,8 +40,8 @@ def sound(tmp_path: Path) -> DecodedAudio:
 def heard(tmp_path: Path) -> Callable[..., Result]:
     """Transcribe a file with the fake backend."""
 
-    def run(path: Path, **options: Any) -> Result:
-        settings = Settings(backend="fake", model="m", spool_dir=tmp_path, decoders=1)
+    def run(path: Path, *, voices: Path | None = None, **options: Any) -> Result:
+        settings = Settings(backend="fake", model="m", spool_dir=tmp_path, decoders=1, voices_dir=voices)
         [result] = one_shot.transcribe(settings, [path], language="en", diarize=True, **options)
         assert list(tmp_path.rglob("*.f32")) == []
         return result
@@ -81,6 +83,36 @@ def test_two_voices_are_two_speakers(heard: Callable[..., Result], conversation:
     assert {segment.speaker for segment in result.segments or ()} <= {"S1", "S2"}
     alone = heard(conversation, speakers=1)
     assert [speaker.id for speaker in alone.speakers or ()] == ["S1"]
+
+
+@REAL
+def test_an_enrolled_voice_has_its_name(
+    heard: Callable[..., Result],
+    conversation: Path,
+    speech: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, spoken = tmp_path / "voices", str(speech / "en" / "jfk.flac")
+    monkeypatch.setenv("ASRQ_VOICES_DIR", str(folder))
+    assert main(["voices", "add", "John F.", spoken]) == 0
+    result = heard(conversation, voices=folder)
+    assert [speaker.name for speaker in result.speakers or ()] == ["John F.", None]
+    assert formats.render(result, "txt").startswith("[John F.] ")
+    assert main(["voices", "add", "Somebody", str(conversation)]) == 1
+    assert "2 people" in capsys.readouterr().err
+    assert main(["voices", "remove", "John F."]) == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_too_little_speech_is_no_voice(
+    speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASRQ_VOICES_DIR", str(tmp_path / "voices"))
+    assert main(["voices", "add", "Anna", str(speech / "en" / "cards_001.flac")]) == 1
+    assert "[voice_unusable]" in capsys.readouterr().err
+    assert not (tmp_path / "voices").exists()
 
 
 @pytest.fixture

@@ -36,7 +36,9 @@ def test_the_key_covers_every_field_of_a_request_that_decides_a_text() -> None:
     assert {key({name: value}, {}) for name, value in OF_NO_MATTER.items()} == {key({}, {})}
 
 
-@pytest.mark.parametrize("heard", [{"sha256": "1" * 64}, {"fingerprint": "g"}, {"chunk_s": 20.0}, {"stand_in": True}])
+@pytest.mark.parametrize(
+    "heard", [{"sha256": "1" * 64}, {"fingerprint": "g"}, {"chunk_s": 20.0}, {"stand_in": True}, {"voices": "v"}]
+)
 def test_the_key_covers_the_audio_and_how_it_is_heard(heard: dict[str, Any]) -> None:
     assert key({}, heard) != key({}, {})
 

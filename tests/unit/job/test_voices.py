@@ -6,6 +6,7 @@ from asrq_jobs.result import Segment, Speaker, Word
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.job.voices import attributed, speakers
 from asrq_worker.speakers.groups import Turn
+from asrq_worker.speakers.listener import Told
 
 TURNS = tuple(
     Turn(round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE), who)
@@ -26,5 +27,6 @@ def test_words_have_their_own_speakers() -> None:
 
 
 def test_speakers_come_with_the_seconds_that_they_speak() -> None:
-    assert speakers(TURNS) == (Speaker(id="S1", seconds=7), Speaker(id="S2", seconds=1))
-    assert speakers(()) == ()
+    told = Told(TURNS, (None, "Anna"))
+    assert speakers(told) == (Speaker(id="S1", seconds=7), Speaker(id="S2", seconds=1, name="Anna"))
+    assert speakers(Told()) == ()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asrq_jobs.formats import FORMATS, Format, document, extension, render
-from asrq_jobs.result import Result, Segment, Word
+from asrq_jobs.result import Result, Segment, Speaker, Word
 from asrq_jobs.subtitles import Norms
 
 
@@ -147,6 +147,14 @@ def test_files_say_on_which_channel_it_was() -> None:
         "00:00:03.000 --> 00:00:05.000",
         "<v 2>Is &lt;my&gt; bicycle ready?",
     ]
+
+
+def test_a_speaker_who_is_known_is_called_by_name() -> None:
+    said = (segment("Good morning.").model_copy(update={"speaker": "S1"}), segment("Hello.", 3, 5))
+    known = result(*said, speakers=(Speaker(id="S1", seconds=2, name="Anna <3"),))
+    assert render(known, "txt") == "[Anna <3] Good morning.\nHello.\n"
+    assert "\n<v Anna &lt;3>Good morning.\n" in render(known, "vtt")
+    assert document(known, "json")["segments"][0]["speaker"] == "S1"
 
 
 def test_the_channel_is_within_the_width_of_a_line() -> None:

@@ -12,7 +12,7 @@ from asrq_worker.audio.source import LocalAudio
 from asrq_worker.job.doubtful import doubtful
 from asrq_worker.job.merge import merge
 from asrq_worker.job.transcription import Transcription
-from asrq_worker.job.voices import Told, attributed, speakers
+from asrq_worker.job.voices import Heard, attributed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def completed(
     decoded: DecodedAudio,
     served: Served,
     *,
-    told: Told | None = None,
+    voices: Heard | None = None,
     fetch_s: float | None,
     decode_s: float | None,
     total_s: float,
@@ -41,9 +41,9 @@ def completed(
     warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
     if not heard.chunks:
         warnings.append("no_speech")
-    told = told or Told()
-    if told.warning:
-        warnings.append(told.warning)
+    voices = voices or Heard()
+    if voices.warning:
+        warnings.append(voices.warning)
     if served.because:
         warnings.append(f"fallback:{served.because}")
     return Result(
@@ -55,9 +55,9 @@ def completed(
         duration=round(decoded.seconds, 3),
         duration_after_vad=round(sum(chunk.end - chunk.start for chunk in heard.chunks), 3),
         text=merged.text,
-        segments=attributed(merged.segments, told.turns),
-        words=attributed(merged.words, told.turns) if request.word_timestamps else None,
-        speakers=speakers(told.turns) if request.diarize and not told.warning else None,
+        segments=attributed(merged.segments, voices.turns),
+        words=attributed(merged.words, voices.turns) if request.word_timestamps else None,
+        speakers=voices.speakers,
         doubtful=doubtful(merged.words),
         fallback_from=served.fallback_from,
         audio=AudioInfo(

@@ -22,15 +22,15 @@ _OF_NO_MATTER = {
 """Fields of a request that change when and for whom it is served, but no text."""
 
 
-def key(request: Request, sha256: str, fingerprint: str, *, chunk_s: float, stand_in: bool) -> str:
+def key(request: Request, sha256: str, fingerprint: str, *, chunk_s: float, stand_in: bool, voices: str = "") -> str:
     """Return 32 hexadecimal digits that differ where a result may differ.
 
     They cover the audio, all of the request that decides the text, the engine (`engine.fingerprint`: model, options of
-    the backend, versions of its packages and of asrq), how audio is decoded and cut, and whether a stand-in would have
-    heard what the engine gets wrong.
+    the backend, versions of its packages and of asrq), how audio is decoded and cut, whether a stand-in would have
+    heard what the engine gets wrong, and the enrolled voices.
     """
     asked = sorted(request.model_dump(mode="json", exclude=_OF_NO_MATTER).items())
-    decides = repr((sha256, asked, fingerprint, _decoding(diarize=request.diarize), chunk_s, stand_in))
+    decides = repr((sha256, asked, fingerprint, _decoding(diarize=request.diarize), chunk_s, stand_in, voices))
     return hashlib.sha256(decides.encode()).hexdigest()[:32]
 
 

@@ -36,7 +36,7 @@ from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.job.journal import Journal
 from asrq_worker.job.shadow import Shadow
 from asrq_worker.job.transcription import Transcription
-from asrq_worker.job.voices import tell_apart
+from asrq_worker.job.voices import fingerprint, tell_apart
 from asrq_worker.routing.admission import refuse_webhook
 from asrq_worker.routing.offers import Offer
 from asrq_worker.routing.policy import BackendOutcome, Route, cannot, falls_back, route
@@ -125,7 +125,7 @@ class Pipeline:
         try:
             if request.timeout_s is None:
                 control.limit(self._limit_s(decoded.seconds * len(decoded.sides)))
-            served, told = self._serve(job, decoded, chosen), tell_apart(job, decoded)
+            served, told = self._serve(job, decoded, chosen), tell_apart(job, decoded, self._settings.voices_dir)
             shadow = self._policy().shadow_of(request, served.heard.loaded.identity.backend)
             if shadow is not None:
                 taken_over = self._shadow.follow(job, decoded, served.heard, shadow)
@@ -137,7 +137,7 @@ class Pipeline:
         if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):
             key = None
         times = {"fetch_s": fetch_s, "decode_s": decode_s, "total_s": total_s}
-        result = answer.completed(request, local, decoded, served, told=told, **times)
+        result = answer.completed(request, local, decoded, served, voices=told, **times)
         return result.model_copy(update={"cache_key": None if told.warning else key})
 
     def _dictated(self, job: InferenceJob, audio: LiveAudio, chosen: Route, *, began: float) -> Result:
@@ -214,7 +214,9 @@ class Pipeline:
         if alone or loaded is None or chosen.candidates[0] != chosen.wanted:
             return None
         stand_in = len(chosen.candidates) > 1
-        return cache.key(request, local.sha256, loaded.fingerprint, chunk_s=self._settings.chunk_s, stand_in=stand_in)
+        voices = fingerprint(request, self._settings.voices_dir)
+        engine, chunk_s = loaded.fingerprint, self._settings.chunk_s
+        return cache.key(request, local.sha256, engine, chunk_s=chunk_s, stand_in=stand_in, voices=voices)
 
     def _serve(self, job: InferenceJob, sound: Sound, chosen: Route) -> Served:
         first, wanted = chosen.refused, chosen.wanted

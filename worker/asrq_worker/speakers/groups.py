@@ -73,6 +73,14 @@ def speakers(vectors: Vectors, listened: Sequence[Span], number: Number) -> NDAr
     return np.asarray((vectors @ means.T).argmax(axis=1), dtype=np.int64)
 
 
+def means(vectors: Vectors, listened: Sequence[Span], whose: NDArray[np.int64]) -> Vectors:
+    """Return the mean voice of each speaker, in the order in which they begin: unit vectors, shape (speakers, d)."""
+    seconds = np.array([stop - start for start, stop in listened], dtype=np.float32)
+    each = np.stack([seconds[whose == who] @ vectors[whose == who] for who in dict.fromkeys(whose.tolist())])
+    made: Vectors = each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-9)
+    return made
+
+
 def _joined(vectors: Vectors, seconds: NDArray[np.float64], number: Number) -> NDArray[np.int64]:
     """Return the group of each vector, or -1 of those that are in none that makes a speaker."""
     from scipy.cluster.hierarchy import fcluster, linkage

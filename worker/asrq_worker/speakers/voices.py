@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.speakers.enrolled import SIZE
 from asrq_worker.speakers.groups import Span, Vectors
 
 _WEIGHTS = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 _NETWORK = "camplusplus.py"
 _BANDS = 80
-_SIZE = 192
 _SHORTEST = SAMPLE_RATE // 2  # a shorter window is heard with what is around it
 _AT_ONCE = 16
 
@@ -46,7 +46,7 @@ class Voices:
         assert spec.loader is not None  # noqa: S101  # likewise
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        self._network: Any = module.CAMPPlus(feat_dim=_BANDS, embedding_size=_SIZE, memory_efficient=False)
+        self._network: Any = module.CAMPPlus(feat_dim=_BANDS, embedding_size=SIZE, memory_efficient=False)
         self._network.load_state_dict(torch.load(folder / _WEIGHTS, map_location="cpu", weights_only=True))
         self._network.eval()
 
@@ -61,7 +61,7 @@ class Voices:
 
         `read(start, stop)` gives its samples, `on_some` is told how many windows are done.
         """
-        found = np.zeros((len(listened), _SIZE), dtype=np.float32)
+        found = np.zeros((len(listened), SIZE), dtype=np.float32)
         by_length: dict[int, list[tuple[int, Span]]] = {}
         for place, (start, stop) in enumerate(listened):
             more = max(0, _SHORTEST - (stop - start)) // 2
