@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asrq_jobs.dead import DeadLetter
     from asrq_jobs.errors import AsrqError, ErrorInfo
     from asrq_jobs.events import Event
+    from asrq_jobs.groups import AsyncGroup, Group, GroupEvent, GroupState
     from asrq_jobs.live import AsyncLive, Live
     from asrq_jobs.request import BlobAudio, LiveAudio, PathAudio, Request, UrlAudio
     from asrq_jobs.result import Result, Segment, Word
@@ -27,21 +28,26 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `asrq --help` and programs that need one name stay quick.
 _HOMES = {
-    "AsrqError": "errors", "AsyncClient": "aio", "AsyncLive": "live", "BlobAudio": "request", "Client": "client",
-    "DeadLetter": "dead", "ErrorInfo": "errors", "Event": "events", "JobState": "states", "Live": "live",
-    "LiveAudio": "request", "PathAudio": "request", "Request": "request", "Result": "result", "Segment": "result",
-    "Settings": "settings", "Submitted": "states", "UrlAudio": "request", "Word": "result",
+    "AsrqError": "errors", "AsyncClient": "aio", "AsyncGroup": "groups", "AsyncLive": "live", "BlobAudio": "request",
+    "Client": "client", "DeadLetter": "dead", "ErrorInfo": "errors", "Event": "events", "Group": "groups",
+    "GroupEvent": "groups", "GroupState": "groups", "JobState": "states", "Live": "live", "LiveAudio": "request",
+    "PathAudio": "request", "Request": "request", "Result": "result", "Segment": "result", "Settings": "settings",
+    "Submitted": "states", "UrlAudio": "request", "Word": "result",
 }  # fmt: skip
 
 __all__ = [
     "AsrqError",
     "AsyncClient",
+    "AsyncGroup",
     "AsyncLive",
     "BlobAudio",
     "Client",
     "DeadLetter",
     "ErrorInfo",
     "Event",
+    "Group",
+    "GroupEvent",
+    "GroupState",
     "JobState",
     "Live",
     "LiveAudio",

@@ -18,6 +18,7 @@ from asrq_jobs.connection import connect_async
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
+from asrq_jobs.groups import AsyncGroup
 from asrq_jobs.live import AsyncLive, Frames, Kind, append
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
@@ -150,6 +151,10 @@ class AsyncClient:
     async def wait(self, job_id: str, *, timeout_s: float | None = None) -> Result:
         """Wait until the job ends and return its result, also of a job that failed; rides out outages."""
         return await self._run(calls.wait(job_id, self.settings, timeout_s=timeout_s))
+
+    def group(self, group_id: str) -> AsyncGroup:
+        """Return a group of jobs, to ask how far it is, to follow it, or to wait for its end."""
+        return AsyncGroup(group_id, self.settings, self._perform)
 
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return the last status of each worker that is there, by name.

@@ -174,7 +174,7 @@ def follow(
         read: Command = ("XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", keys.events(job_id), last)
         # The end takes one round trip: it is written in one step, so that the result is there with its event.
         answer, text = yield from patiently(Together([read, result_of]))
-        found = [pair for _, pairs in events.read(answer) for pair in pairs]
+        found = [pair for _, pairs in events.read(answer, Event) for pair in pairs]
         ended = not found
         for last, event in found:  # the next read begins there
             ended = ended or event.terminal

@@ -16,6 +16,7 @@ from asrq_jobs.connection import connect
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
+from asrq_jobs.groups import Group
 from asrq_jobs.live import Frames, Kind, Live, append
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
@@ -175,6 +176,10 @@ class Client:
             WaitTimeoutError: `timeout_s` seconds have passed.
         """
         return self._run(calls.wait(job_id, self.settings, timeout_s=timeout_s))
+
+    def group(self, group_id: str) -> Group:
+        """Return a group of jobs, to ask how far it is, to follow it, or to wait for its end."""
+        return Group(group_id, self.settings, self._perform)
 
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return the last status of each worker that is there, by name.

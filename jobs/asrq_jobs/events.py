@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +12,9 @@ from asrq_jobs.errors import ErrorInfo
 
 EventType = Literal["queued", "started", "progress", "partial", "chunk", "retrying", "completed", "failed", "canceled"]
 TERMINAL: frozenset[str] = frozenset({"completed", "failed", "canceled"})
+
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 class Event(BaseModel):
@@ -71,8 +74,8 @@ class Entry:
     event: Event
 
 
-def read(answer: Any) -> list[tuple[str, list[tuple[str, Event]]]]:
-    """Parse an answer to XREAD: the streams that had entries, and of each the entries' ids and events.
+def read(answer: Any, kind: type[Read]) -> list[tuple[str, list[tuple[str, Read]]]]:
+    """Parse an answer to XREAD: the streams that had entries, and of each the entries' ids and events, of a kind.
 
     Raises:
         pydantic.ValidationError: an entry is not an event.
@@ -80,6 +83,6 @@ def read(answer: Any) -> list[tuple[str, list[tuple[str, Event]]]]:
     if isinstance(answer, dict):  # redis-py's form for RESP3
         answer = [(stream, parts[0]) for stream, parts in answer.items()]
     return [
-        (stream.decode(), [(entry.decode(), Event.from_entry(fields)) for entry, fields in entries])
+        (stream.decode(), [(entry.decode(), kind.model_validate_json(fields[b"event"])) for entry, fields in entries])
         for stream, entries in answer or []
     ]

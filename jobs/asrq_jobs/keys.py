@@ -18,6 +18,11 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
                                                        numbers; goes when the job ends, unless it fails
     asrq:blob:<sha256>         string  ASRQ_BLOB_TTL_S         the client; submit.lua and the reaper extend it
     asrq:uses:<sha256>         hash    as the upload           submit.lua: ids of the jobs that may still need an upload
+    asrq:group:<id>            hash    as its jobs'            submit, begin, end_execution, cancel, retry, erase,
+                                                       count: what became of each job of a group, and
+                                                       counts; none while one is open or the end is untold
+    asrq:group:<id>:events     stream  as the group            settle() in the scripts that end jobs
+    asrq:groups                set     none                    groups whose end the reaper is to hand to the courier
     asrq:leases                zset    none                    begin.lua, lease keeper; score: expiry, Unix s
     asrq:limits                hash    none                    the worker at start: depth:<lane>, blob_ttl
     asrq:hosts                 hash    none                    the worker: <worker> -> JSON (state, engines, what it
@@ -31,7 +36,7 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:policy:log            stream  none, 1000 entries      who changes the policy
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
-    asrq:webhooks              zset    none                    end_execution.lua, the courier; score: due
+    asrq:webhooks              zset    none                    end_execution, tell_group, the courier; score: due
     asrq:spoilt:<key>          any     a week                  the reaper: a shared key's value of the wrong type
                                                        and was of another type
     asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload
@@ -63,6 +68,7 @@ POLICY = "asrq:policy"
 POLICY_LOG = "asrq:policy:log"
 SHADOW = "asrq:shadow"
 WEBHOOKS = "asrq:webhooks"
+GROUPS = "asrq:groups"
 RQ_QUEUES = "rq:queues"
 RQ_WORKERS = "rq:workers"
 
@@ -176,6 +182,16 @@ def attempts(job_id: str) -> str:
 def cancel(job_id: str) -> str:
     """Mark that a running job is to be canceled."""
     return f"asrq:cancel:{job_id}"
+
+
+def group(group_id: str) -> str:
+    """What became of each job of a group, and counts."""
+    return f"asrq:group:{group_id}"
+
+
+def group_events(group_id: str) -> str:
+    """Event stream of a group."""
+    return f"{group(group_id)}:events"
 
 
 def live(job_id: str) -> str:

@@ -101,6 +101,19 @@ Stored = BlobAudio | PathAudio | UrlAudio
 Audio = Annotated[BlobAudio | PathAudio | UrlAudio | LiveAudio, Field(discriminator="kind")]
 
 
+class Group(_Document):
+    """Jobs that belong together. All of them name their group in the same words."""
+
+    id: str = Field(pattern=JOB_ID_PATTERN)
+    size: Whole = Field(ge=1, le=100_000, description="How many jobs it has: it has ended when so many have.")
+    webhook: str | None = Field(
+        default=None,
+        max_length=2048,
+        pattern=r"^https?://",
+        description="URL that is told by a POST when all jobs of the group have ended, where the operator allows it.",
+    )
+
+
 class Request(_Document):
     """One transcription job as a client submits it."""
 
@@ -184,6 +197,7 @@ class Request(_Document):
         default=(), max_length=20, description="Words to find the job by; they come back like metadata."
     )
 
+    group: Group | None = Field(default=None, description="Jobs that belong together, of which this is one.")
     keep: Keep = Field(
         default="result", description="nothing: all of the job is erased once its result was fetched or delivered."
     )

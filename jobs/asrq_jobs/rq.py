@@ -1,7 +1,7 @@
 """What RQ 3 keeps under its keys: a job's hash, its words for a job's status, and its entries of results.
 
 The names of keys are in `keys`. The scripts know the same: those of workers from `prelude.lua`, those of clients each
-for itself. `waits_for` and `attempts_before` are ours; RQ ignores fields that it does not know.
+for itself. `waits_for`, `attempts_before` and `group` are ours; RQ ignores fields that it does not know.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ ENDED_AT: Final = "ended_at"
 DATA: Final = "data"
 DESCRIPTION: Final = "description"
 META: Final = "meta"
+GROUP: Final = "group"
 """Fields of a job's hash that are read one by one."""
 RUNS_THINGS: Final = (
     "success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks", "dependency_id",
@@ -153,12 +154,13 @@ class JobHash:
         )
 
 
-def refused_job(lane: str, code: str, *, kept: bytes, at: float) -> dict[FieldT, EncodableT]:
+def refused_job(lane: str, code: str, *, kept: bytes, group: bytes | None, at: float) -> dict[FieldT, EncodableT]:
     """Return the fields of a job that was refused at a time, Unix s, with a code, as RQ's tools can read them.
 
-    `kept` is what stays of that which somebody had written instead of a request.
+    `kept` is what stays of that which somebody had written instead of a request; `group` is the job's, if it has one.
     """
-    return {
+    of_group: dict[FieldT, EncodableT] = {} if group is None else {GROUP: group}
+    return of_group | {
         CREATED_AT: iso(at),
         ENQUEUED_AT: iso(at),
         ENDED_AT: iso(at),

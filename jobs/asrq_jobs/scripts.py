@@ -19,8 +19,9 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "append", "begin", "cancel", "claim_webhook", "digest", "end_execution", "enqueue_due", "erase", "note", "pass_on",
-    "purge", "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
+    "append", "begin", "cancel", "claim_webhook", "count", "digest", "end_execution", "enqueue_due", "erase", "note",
+    "pass_on", "purge", "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
+    "tell_group",
 ]  # fmt: skip
 
 Arg = str | int | bytes

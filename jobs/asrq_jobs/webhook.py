@@ -1,5 +1,7 @@
 """`asrq.webhook/1`: what is posted to a job's webhook when the job has ended, and how its receiver knows it is ours.
 
+The webhook of a group gets `asrq.group/1`, see `groups`.
+
 The header `Asrq-Signature: t=<Unix s>,v1=<hex>` holds HMAC-SHA256 (RFC 2104) over `<t>.<body>` with the operator's
 `ASRQ_WEBHOOK_SECRET`: the time is signed too, so that an old delivery cannot be played back for long.
 """
@@ -13,6 +15,8 @@ import time
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from asrq_jobs.groups import GroupState
 
 SIGNATURE_HEADER: Final = "Asrq-Signature"
 
@@ -43,7 +47,8 @@ class Delivery(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     url: str
-    payload: Payload = Field(alias="notice")  # the name that stored deliveries have
+    # `notice` is the name that stored deliveries have.
+    payload: Payload | GroupState = Field(alias="notice", discriminator="schema_")
     tries: int = 0
 
 

@@ -19,6 +19,8 @@ from asrq_jobs import Client, keys
 from asrq_jobs.errors import InferenceError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Keep, Result, Segment
+from asrq_jobs.settings import Settings
+from asrq_jobs.testing import ScriptedWorker
 
 if TYPE_CHECKING:
     from conftest import Asrq
@@ -48,6 +50,27 @@ def end(client: Client, job_id: str, text: str | None, keep: Keep = "result") ->
 
 def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_group_is_submitted_and_shown(asrq: Asrq, valkey_url: str, audio: Path) -> None:
+    with Client(Settings(redis_url=valkey_url)) as client:
+        ids = asrq("submit", str(audio), str(audio), "--group", "night", "--group-size", "3").stdout.split()
+        client.cancel(ids[0])
+        worker = ScriptedWorker(client.redis)
+        worker.fail(worker.take("batch"), InferenceError("The model failed."))
+        shown = asrq("status", "--group", "night").stdout.splitlines()
+        assert shown[0].split("\t") == ["night", "3", "0", "0", "1", "1"]
+        assert shown[1].split("\t")[:2] == [ids[1], "failed"]
+        group, failed = lines(asrq("status", "--group", "night", "--json").stdout)
+        assert (group["schema"], group["failed"], group["canceled"], failed["id"]) == ("asrq.group/1", 1, 1, ids[1])
+        client.purge(ids[1])
+        assert len(asrq("status", "--group", "night").stdout.splitlines()) == 1
+        assert asrq("submit", str(audio), "--group", "day").returncode == 0
+        assert client.group("day").state().size == 1
+    for wrong in (["status"], ["status", ids[0], "--group", "night"], ["submit", str(audio), "--group-size", "2"]):
+        assert asrq(*wrong).returncode == 2
+    missing = asrq("status", "--group", "noon")
+    assert (missing.returncode, "No group noon" in missing.stderr) == (1, True)
 
 
 def test_files_of_the_same_name_are_told_apart_by_their_paths(asrq: Asrq) -> None:

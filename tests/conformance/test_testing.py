@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -156,6 +157,49 @@ def test_many_at_once(client: Client) -> None:
     assert not isinstance(last, errors.AsrqError)
     assert (first.depth, last.depth) == (1, 2)
     assert [state.id for state in client.jobs(most=1, after="a")] == ["b"]
+
+
+def test_a_group(client: Client, worker: Worker) -> None:
+    group, named = client.group("night"), {"group": {"id": "night", "size": 4}}
+    with pytest.raises(errors.JobNotFoundError, match="No group night"):
+        group.state()
+    for job_id in ("a", "b", "c", "d", "a"):
+        client.submit(ANY_AUDIO, id=job_id, **named)
+    with pytest.raises(errors.JobConflictError, match="has all of its 4 jobs"):
+        client.submit(ANY_AUDIO, id="e", **named)
+    with pytest.raises(errors.JobConflictError, match="another size or webhook"):
+        client.submit(ANY_AUDIO, id="e", group={"id": "night", "size": 5})
+    worker.complete(worker.take("batch", within_s=20), "hello")
+    worker.fail(worker.take("batch", within_s=20), errors.AudioUnreadableError("Not audio."))
+    client.retry("b")
+    client.erase("a")
+    client.erase("c")
+    client.cancel("d")
+    with pytest.raises(errors.WaitTimeoutError):
+        group.wait(timeout_s=0.1)
+    client.cancel("b")
+    assert [(event.type, event.job, event.status, event.open) for event in group.events()] == [
+        ("progress", "a", "completed", 3),
+        ("progress", "b", "failed", 2),
+        ("progress", "c", "canceled", 2),
+        ("progress", "d", "canceled", 1),
+        ("ended", "b", "canceled", 0),
+    ]
+    known = group.wait()
+    assert (known.size, known.open, known.completed, known.failed, known.canceled) == (4, 0, 1, 0, 3)
+    assert group.jobs() == {"a": "completed", "b": "canceled", "c": "canceled", "d": "canceled"}
+
+
+def test_a_group_in_memory_for_asyncio() -> None:
+    async def use() -> tuple[bool, list[str]]:
+        client = FakeAsyncClient(config=Settings())
+        await client.submit(ANY_AUDIO, id="a", group={"id": "night", "size": 1})
+        following = asyncio.create_task(client.group("night").wait())
+        await asyncio.sleep(0)
+        await client.cancel("a")
+        return (await following).ended, list(await client.group("night").jobs())
+
+    assert asyncio.run(use()) == (True, ["a"])
 
 
 def test_a_live_job(client: Client, worker: Worker) -> None:

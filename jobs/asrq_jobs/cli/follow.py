@@ -202,7 +202,7 @@ def _read(client: Client, after: dict[str, str], block_s: float) -> list[tuple[s
     wanted: dict[Any, Any] = {keys.events(job_id): entry for job_id, entry in after.items()}
     with queue_errors(client.settings):
         answer = client.redis.xread(wanted, block=max(1, int(block_s * 1000)))
-    return [(by_stream[stream], entries) for stream, entries in events.read(answer)]
+    return [(by_stream[stream], entries) for stream, entries in events.read(answer, Event)]
 
 
 def _count(jobs: int) -> str:

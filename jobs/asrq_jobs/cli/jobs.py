@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from asrq_jobs.errors import (
     BlobMissingError,
     ForeignFunctionError,
     InvalidRequestError,
+    JobNotFoundError,
     MalformedJobError,
     NoAudioStreamError,
     UnknownLanguageError,
@@ -42,15 +44,24 @@ _HOPELESS = frozenset(
 _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error", "waits for")
 
 
-@click.command(epilog="\b\nExample:\n  asrq status 3f2a… --json")
-@options.ids_argument
+@click.command(epilog="\b\nExamples:\n  asrq status 3f2a… --json\n  asrq status --group night")
+@click.argument("job_ids", metavar="[ID…]", nargs=-1)
+@click.option(
+    "--group", metavar="NAME", help="Show how far this group is, and its jobs that have failed; default: none."
+)
 @options.json_option
-def status(job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Show the state of jobs.
+def status(job_ids: tuple[str, ...], group: str | None, as_json: bool) -> None:
+    """Show the state of jobs, or of a group of jobs.
 
     Without a terminal, prints a line per job with tabs between id, status, lane, position, attempt, time of the
-    last change, description, error code, and what it waits for if only some workers can serve it.
+    last change, description, error code, and what it waits for if only some workers can serve it. Of a group, a line
+    with its id, its size, and how many jobs are open, completed, failed and canceled; then a line per job that failed.
     """
+    if bool(job_ids) == (group is not None):
+        raise UsageError("Name jobs, or a group.", hint="Give ids, or --group NAME.")
+    if group is not None:
+        _show_group(group, as_json=as_json)
+        return
     states: list[JobState] = []
     any_failed = for_each(job_ids, lambda client, job_id: states.append(client.state(job_id)), as_json=as_json)
     _show(states, as_json=as_json)
@@ -181,6 +192,24 @@ def _show(states: Sequence[JobState], *, as_json: bool) -> None:
         printing.table(_FOR_PEOPLE, rows, dispensable=("lane", "no.", "since", "job"), notes=list(map(_note, states)))
     else:
         printing.table(_COLUMNS, map(_row, states))
+
+
+def _show_group(group_id: str, *, as_json: bool) -> None:
+    with Client(configuration.load()) as client:
+        group = client.group(group_id)
+        known = group.state()
+        failed = [job_id for job_id, outcome in group.jobs().items() if outcome == "failed"] if known.failed else []
+        states: list[JobState] = []
+        for job_id in sorted(failed):
+            with suppress(JobNotFoundError):  # it has expired, or was purged
+                states.append(client.state(job_id))
+    if as_json:
+        printing.give_json(known.model_dump(mode="json"))
+    else:
+        row = (known.id, known.size, known.open, known.completed, known.failed, known.canceled)
+        printing.table(("group", "size", "open", "completed", "failed", "canceled"), [tuple(map(str, row))])
+    if states:
+        _show(states, as_json=as_json)
 
 
 def _row(state: JobState) -> tuple[str, ...]:

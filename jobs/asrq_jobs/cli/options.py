@@ -248,6 +248,41 @@ def queue_options(command: Decorated) -> Decorated:
     return command
 
 
+def group_options(command: Decorated) -> Decorated:
+    """Add the options that make jobs a group; `grouped` reads them."""
+    for option in (
+        click.option(
+            "--group-webhook",
+            metavar="URL",
+            help="URL that gets a POST when all jobs of the group have ended, where allowed; default: none.",
+        ),
+        click.option(
+            "--group-size",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="How many jobs the group has, if not all of them are submitted at once; default: as many as sources.",
+        ),
+        click.option(
+            "--group", metavar="NAME", help="Make the jobs a group, see `asrq status --group`; default: none."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def grouped(name: str | None, size: int | None, webhook: str | None, *, sources: int) -> dict[str, Any]:
+    """Return the field `group` of a request, nothing without a name.
+
+    Raises:
+        UsageError: there is a size or a webhook of no group.
+    """
+    if name is None:
+        if size is not None or webhook is not None:
+            raise UsageError("--group-size and --group-webhook need --group.", hint="Add --group NAME.")
+        return {}
+    return {"group": {"id": name, "size": size or sources, "webhook": webhook}}
+
+
 def given(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that were given on the command line: the others keep the request's defaults."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -52,6 +52,7 @@ Without --wait, prints the id of each job on a line; with --json {"id": …, "st
     metavar="ID",
     help="Id of the job, for a single source: submitting it twice is one job. Default: a new one.",
 )
+@options.group_options
 @click.option(
     "--deliver",
     metavar="URL",
@@ -66,6 +67,9 @@ def submit(
     wait: bool,
     wait_timeout: float | None,
     job_id: str | None,
+    group: str | None,
+    group_size: int | None,
+    group_webhook: str | None,
     recursive: bool,
     by_path: bool,
     form: Format | None,
@@ -81,7 +85,7 @@ def submit(
     found = sources.expand(given, recursive=recursive, tell=failure.note)
     single = {"--id": job_id, "--deliver": fields["deliver"]}
     _check(found, single, by_path=by_path, wait=wait, shows=bool(form or folder or wait_timeout is not None))
-    asked = options.given(fields)
+    asked = options.given(fields) | options.grouped(group, group_size, group_webhook, sources=len(found))
     ids = [uuid.uuid4().hex if job_id is None else job_id for _ in found]
     # What is wrong with the options is wrong for every source: say so before any audio is sent.
     Request.build(id=ids[0], audio=PathAudio(path="-"), **asked)

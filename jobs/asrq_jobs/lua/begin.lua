@@ -56,6 +56,7 @@ for _, key in ipairs({asrq.attempts(id), rq.job(id), asrq.events(id)}) do
   redis.call('PERSIST', key)
 end
 rq.start(lane, id, given.execution, worker, given.horizon_s)
+asrq.reopen(id)  -- RQ's own tools put a job back without a look at its group
 redis.call('ZADD', asrq.leases, from_now(given.lease_s), lease)
 asrq.tell(id, string.format(
   '{"type":"started","at":%s,"lane":"%s","attempt":%d,"worker":%s}', from_now(0), lane, number, cjson.encode(worker)))

@@ -24,10 +24,37 @@
 -- beginning, wherever its id still is.
 -- A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still be in its lane: put back while its slot was slow to begin it.
+-- Its group, if it has one, counts it as canceled: asrq:group:<group>, asrq:group:<group>:events, asrq:groups.
 -- Shared keys (lanes, registries, counters) are written with pcall: one of the wrong type must not hide that the job has
 -- ended.
 
-local status = redis.call('HGET', KEYS[1], 'status')
+-- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
+-- a job of it is open or its end is to be told, and then as long as that of its jobs which is kept longest, a day at least.
+local function settle(group, id, status, now, ttl_s)
+  local key = 'asrq:group:' .. group
+  if redis.call('HGET', key, id) ~= 'open' then
+    return
+  end
+  local open = redis.call('HINCRBY', key, ':open', -1)
+  redis.call('HINCRBY', key, ':' .. status, 1)
+  redis.call('HSET', key, id, status, ':at', string.format('%.6f', now))
+  local size, completed, failed, canceled, webhook, till = unpack(redis.call('HMGET', key,
+    ':size', ':completed', ':failed', ':canceled', ':webhook', ':until'))
+  local ended = completed + failed + canceled >= tonumber(size)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', '5000', '*', 'event', string.format('{"type":"%s","at":%.6f,' ..
+    '"job":"%s","status":"%s","size":%d,"open":%d,"completed":%d,"failed":%d,"canceled":%d}',
+    ended and 'ended' or 'progress', now, id, status, size, open, completed, failed, canceled))
+  till = string.format('%d', math.max(till, now + ttl_s, now + 86400))
+  redis.call('HSET', key, ':until', till)
+  if ended and webhook ~= '' then
+    redis.call('SADD', 'asrq:groups', group)
+  elseif open == 0 then
+    redis.call('EXPIREAT', key, till)
+    redis.call('EXPIREAT', key .. ':events', till)
+  end
+end
+
+local status, group = unpack(redis.call('HMGET', KEYS[1], 'status', 'group'))
 if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
 end
@@ -78,4 +105,7 @@ redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
 redis.pcall('DEL', 'asrq:live:' .. ARGV[1])  -- pcall: a user of Redis that was given its rights before has not this one
 redis.call('EXPIRE', KEYS[6], ARGV[4])
 redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)
+if group then
+  pcall(settle, group, ARGV[1], 'canceled', now, ARGV[4])
+end
 return 'canceled'

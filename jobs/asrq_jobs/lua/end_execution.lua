@@ -102,6 +102,7 @@ redis.call('DEL', asrq.cancel(id))
 if given.delivery then
   redis.pcall('ZADD', asrq.webhooks, from_now(0), given.delivery)
 end
+asrq.settle(id, outcome == 'expired' and 'failed' or outcome, given.ttl_s)
 if given.entry then
   redis.call('XADD', rq.results(id), 'MAXLEN', '10', '*', unpack(given.entry))
   redis.call('EXPIRE', rq.results(id), given.ttl_s)

@@ -23,13 +23,41 @@
 -- The upload is asrq:blob:<sha256>, by the job's meta; asrq:uses:<sha256> names the jobs that may need it, of which those
 -- do that are there, name it, and have not finished. The entry asrq:cache:<key>, by the job's cache_key, is removed if it
 -- names this job. A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
+-- Its group, if it has one and the job had not ended, counts it as canceled: asrq:group:<group>, asrq:group:<group>:events,
+-- asrq:groups.
 -- Shared keys (lanes, registries) are written with pcall: one of the wrong type must not keep a job from being
 -- erased.
 -- Returns "erased", or "missing" if nothing was there.
 
+-- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
+-- a job of it is open or its end is to be told, and then as long as that of its jobs which is kept longest, a day at least.
+local function settle(group, id, status, now, ttl_s)
+  local key = 'asrq:group:' .. group
+  if redis.call('HGET', key, id) ~= 'open' then
+    return
+  end
+  local open = redis.call('HINCRBY', key, ':open', -1)
+  redis.call('HINCRBY', key, ':' .. status, 1)
+  redis.call('HSET', key, id, status, ':at', string.format('%.6f', now))
+  local size, completed, failed, canceled, webhook, till = unpack(redis.call('HMGET', key,
+    ':size', ':completed', ':failed', ':canceled', ':webhook', ':until'))
+  local ended = completed + failed + canceled >= tonumber(size)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', '5000', '*', 'event', string.format('{"type":"%s","at":%.6f,' ..
+    '"job":"%s","status":"%s","size":%d,"open":%d,"completed":%d,"failed":%d,"canceled":%d}',
+    ended and 'ended' or 'progress', now, id, status, size, open, completed, failed, canceled))
+  till = string.format('%d', math.max(till, now + ttl_s, now + 86400))
+  redis.call('HSET', key, ':until', till)
+  if ended and webhook ~= '' then
+    redis.call('SADD', 'asrq:groups', group)
+  elseif open == 0 then
+    redis.call('EXPIREAT', key, till)
+    redis.call('EXPIREAT', key .. ':events', till)
+  end
+end
+
 local id = ARGV[1]
-local status, meta, need, worker, cached = unpack(redis.call('HMGET', KEYS[1],
-  'status', 'meta', 'waits_for', 'worker_name', 'cache_key'))
+local status, meta, need, worker, cached, group = unpack(redis.call('HMGET', KEYS[1],
+  'status', 'meta', 'waits_for', 'worker_name', 'cache_key', 'group'))
 local sha256 = string.match(meta or '', '"blob":"(%x+)"')
 local uses, used = 'asrq:uses:' .. (sha256 or ''), false
 for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do
@@ -73,6 +101,9 @@ if sha256 and used then
   redis.call('HDEL', uses, id)
 elseif sha256 then
   redis.call('DEL', 'asrq:blob:' .. sha256, uses)
+end
+if group then
+  pcall(settle, group, id, 'canceled', tonumber(redis.call('TIME')[1]), 0)
 end
 if found == 0 then
   return 'missing'

@@ -30,12 +30,13 @@ local function from_now(seconds)
 end
 
 -- Our keys: see asrq_jobs/keys.py.
-local asrq = {leases = 'asrq:leases', stats = 'asrq:stats', webhooks = 'asrq:webhooks'}
+local asrq = {groups = 'asrq:groups', leases = 'asrq:leases', stats = 'asrq:stats', webhooks = 'asrq:webhooks'}
 function asrq.attempts(id) return 'asrq:attempts:' .. id end
 function asrq.cache(key) return 'asrq:cache:' .. key end
 function asrq.cancel(id) return 'asrq:cancel:' .. id end
 function asrq.chunks(id) return 'asrq:chunks:' .. id end
 function asrq.events(id) return 'asrq:events:' .. id end
+function asrq.group(name) return 'asrq:group:' .. name end
 function asrq.live(id) return 'asrq:live:' .. id end
 function asrq.result(id) return 'asrq:result:' .. id end
 function asrq.uses(blob) return 'asrq:uses:' .. string.sub(blob, 11) end  -- of asrq:blob:<sha256>
@@ -57,10 +58,11 @@ function rq.executions(id) return 'rq:executions:' .. id end
 local function rq_execution(id, execution) return 'rq:execution:' .. id .. ':' .. execution end
 local function rq_worker(worker) return 'rq:worker:' .. worker .. ':executions' end
 
--- Fields of a job's hash. waits_for, attempts_before and cache_key are ours, and RQ ignores them.
+-- Fields of a job's hash. waits_for, attempts_before, cache_key and group are ours, and RQ ignores them.
 function rq.status(id) return redis.call('HGET', rq.job(id), 'status') end
 function rq.need(id) return redis.call('HGET', rq.job(id), 'waits_for') end
 function rq.attempts_before(id) return tonumber(redis.call('HGET', rq.job(id), 'attempts_before')) or 0 end
+function rq.group(id) return redis.call('HGET', rq.job(id), 'group') end
 function rq.has_run(id) return (redis.call('HGET', rq.job(id), 'started_at') or '') ~= '' end
 
 -- Since when a job has waited, '' if nobody knows.
@@ -103,3 +105,56 @@ function rq.stop(lane, id, execution, worker)
   redis.pcall('SREM', rq_worker(worker), id .. ':' .. execution)
 end
 
+-- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
+-- a job of it is open or its end is to be told, and then as long as that of its jobs which is kept longest, a day at least.
+local function settle(group, id, status, now, ttl_s)
+  local key = 'asrq:group:' .. group
+  if redis.call('HGET', key, id) ~= 'open' then
+    return
+  end
+  local open = redis.call('HINCRBY', key, ':open', -1)
+  redis.call('HINCRBY', key, ':' .. status, 1)
+  redis.call('HSET', key, id, status, ':at', string.format('%.6f', now))
+  local size, completed, failed, canceled, webhook, till = unpack(redis.call('HMGET', key,
+    ':size', ':completed', ':failed', ':canceled', ':webhook', ':until'))
+  local ended = completed + failed + canceled >= tonumber(size)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', '5000', '*', 'event', string.format('{"type":"%s","at":%.6f,' ..
+    '"job":"%s","status":"%s","size":%d,"open":%d,"completed":%d,"failed":%d,"canceled":%d}',
+    ended and 'ended' or 'progress', now, id, status, size, open, completed, failed, canceled))
+  till = string.format('%d', math.max(till, now + ttl_s, now + 86400))
+  redis.call('HSET', key, ':until', till)
+  if ended and webhook ~= '' then
+    redis.call('SADD', 'asrq:groups', group)
+  elseif open == 0 then
+    redis.call('EXPIREAT', key, till)
+    redis.call('EXPIREAT', key .. ':events', till)
+  end
+end
+
+-- Count a job of a group as open that was counted as ended.
+local function reopen(group, id)
+  local key = 'asrq:group:' .. group
+  local was = redis.call('HGET', key, id)
+  if was and was ~= 'open' then
+    redis.call('HINCRBY', key, ':' .. was, -1)
+    redis.call('HINCRBY', key, ':open', 1)
+    redis.call('HSET', key, id, 'open')
+    redis.call('PERSIST', key)
+    redis.call('PERSIST', key .. ':events')
+  end
+end
+
+-- Both for a job by its id, which may be in no group. What is wrong with a group must not cost a job its start or its end.
+function asrq.settle(id, status, ttl_s)
+  local group = rq.group(id)
+  if group then
+    pcall(settle, group, id, status, now, ttl_s)
+  end
+end
+
+function asrq.reopen(id)
+  local group = rq.group(id)
+  if group then
+    pcall(reopen, group, id)
+  end
+end

@@ -17,6 +17,7 @@
 -- limit of the new round.
 -- Shared keys (lanes, registries) are written with pcall: if one has the wrong type, the reaper finds the job on no list
 -- and puts it there.
+-- Its group, if it has one, counts it as open again: asrq:group:<group>, asrq:group:<group>:events.
 -- It also reads asrq:leases: a job that an execution holds runs, even if RQ's own tools call it canceled.
 -- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
 
@@ -36,7 +37,20 @@ local function iso_time(seconds, microseconds)
     math.floor(s / 3600), math.floor(s / 60) % 60, s % 60, microseconds)
 end
 
-local status = redis.call('HGET', KEYS[1], 'status')
+-- Count a job of a group as open that was counted as ended.
+local function reopen(group, id)
+  local key = 'asrq:group:' .. group
+  local was = redis.call('HGET', key, id)
+  if was and was ~= 'open' then
+    redis.call('HINCRBY', key, ':' .. was, -1)
+    redis.call('HINCRBY', key, ':open', 1)
+    redis.call('HSET', key, id, 'open')
+    redis.call('PERSIST', key)
+    redis.call('PERSIST', key .. ':events')
+  end
+end
+
+local status, group = unpack(redis.call('HMGET', KEYS[1], 'status', 'group'))
 if not status then
   return 'missing'
 end
@@ -59,4 +73,7 @@ for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
 end
 redis.pcall('RPUSH', KEYS[2], ARGV[1])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[2])
+if group then
+  pcall(reopen, group, ARGV[1])
+end
 return 'queued'

@@ -2,7 +2,8 @@
 --
 -- Writes the job as RQ 3 would (JSON serializer) but for what is empty or RQ's default, which RQ reads as well where it is
 -- not there: many jobs may wait. Pushes its id to the lane's queue and appends the `queued`
--- event. The same id with the same request again changes nothing and reports the job as it is now. asrq:uses:<sha256> (hash:
+-- event. A job of a group is counted as open there: asrq:group:<group> (hash: what became of each job; with a colon before
+-- their names its size, its webhook, and how many jobs are open, completed, failed and canceled). The same id with the same request again changes nothing and reports the job as it is now. asrq:uses:<sha256> (hash:
 -- ids) receives the id of a job that names an upload, for erase.lua.
 --
 -- KEYS[1]  rq:job:<id>              hash    the RQ job to write
@@ -192,6 +193,21 @@ for _, field in ipairs({{'timeout_s', 86400}, {'queue_ttl_s', 2592000}}) do
   end
 end
 
+local group = given(doc.group, cjson.null)
+if group ~= cjson.null then
+  if type(group) ~= 'table' or type(group.id) ~= 'string' or #group.id > 64 or not string.match(group.id, '^[%w_-]+$') then
+    return invalid('Field \'group.id\': must be 1 to 64 of the characters A-Z a-z 0-9 _ -.')
+  end
+  if not is_whole(group.size, 100000) then
+    return invalid('Field \'group.size\': must be a whole number from 1 to 100000.')
+  end
+  group.webhook = given(group.webhook, cjson.null)
+  if group.webhook ~= cjson.null and
+    not (is_text(group.webhook, 1, 2048) and string.find(group.webhook, '^https?://')) then
+    return invalid('Field \'group.webhook\': must be a URL of at most 2048 characters, or null.')
+  end
+end
+
 local names = {'rq:job:' .. id, 'rq:queue:asrq-' .. lane, 'rq:queues', 'asrq:events:' .. id, 'asrq:result:' .. id,
   'asrq:limits', audio.kind == 'blob' and 'asrq:blob:' .. audio.sha256 or KEYS[7]}
 for index, name in ipairs(names) do
@@ -248,6 +264,20 @@ if audio.kind == 'blob' then
   end
 end
 
+local joined = group ~= cjson.null and 'asrq:group:' .. group.id
+local webhook = joined and group.webhook ~= cjson.null and group.webhook or ''
+local known = joined and redis.call('HMGET', joined, id, ':size', ':webhook', ':open', ':completed', ':failed', ':canceled')
+if known and known[2] then
+  if tonumber(known[2]) ~= group.size or known[3] ~= webhook then
+    return refuse('job_conflict', 'queue', false, 'The group ' .. group.id .. ' was begun with another size or webhook.',
+      'All jobs of a group name it in the same words; another group needs another id.')
+  end
+  if not known[1] and known[4] + known[5] + known[6] + known[7] >= group.size then
+    return refuse('job_conflict', 'queue', false, 'The group ' .. group.id .. ' has all of its ' .. group.size .. ' jobs.',
+      'Another group needs another id.')
+  end
+end
+
 -- Dashboards show the description, so the parts of a URL that may hold secrets (login, query) stay out of it. Patterns are
 -- anchored and greedy: others take a time that grows with the square of the length.
 local name = audio.name ~= cjson.null and audio.name
@@ -279,6 +309,22 @@ redis.call('HSET', KEYS[1],
   'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
   'description', task .. ' ' .. name .. ' (' .. language .. ')',
   'origin', 'asrq-' .. lane, 'status', 'queued', 'meta', cjson.encode(meta))
+if known then
+  redis.call('HSET', KEYS[1], 'group', group.id)
+  if not known[2] then
+    redis.call('HSET', joined, ':size', string.format('%d', group.size), ':webhook', webhook, ':at', '0', ':until', '0',
+      ':open', '0', ':completed', '0', ':failed', '0', ':canceled', '0')
+  end
+  if known[1] ~= 'open' then
+    redis.call('HSET', joined, id, 'open')
+    redis.call('HINCRBY', joined, ':open', 1)
+    if known[1] then
+      redis.call('HINCRBY', joined, ':' .. known[1], -1)
+    end
+  end
+  redis.call('PERSIST', joined)
+  redis.call('PERSIST', joined .. ':events')
+end
 if given(doc.timeout_s, cjson.null) ~= cjson.null then
   redis.call('HSET', KEYS[1], 'timeout', string.format('%d', doc.timeout_s))
 end

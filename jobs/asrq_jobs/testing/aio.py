@@ -12,12 +12,14 @@ from asrq_jobs.aio import AsyncClient
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry
+from asrq_jobs.groups import AsyncGroup
 from asrq_jobs.request import BlobAudio, Lane, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, Status, Submitted
-from asrq_jobs.steps import Step
+from asrq_jobs.steps import Step, Together
 from asrq_jobs.testing.client import FakeClient, patience_s, place, too_late
+from asrq_jobs.testing.groups import FakeAsyncGroup
 from asrq_jobs.testing.worker import Answer, Worker
 
 _LOOK_S = 0.01
@@ -81,6 +83,17 @@ class FakeAsyncClient(AsyncClient):
             pass
         return self.sync.wait(job_id, timeout_s=0)
 
+    def group(self, group_id: str) -> AsyncGroup:
+        """Return a group of jobs, as `FakeClient.group`."""
+
+        async def perform(step: Step) -> Any:
+            answer = self.sync._perform(step)
+            if isinstance(step, Together) and answer[0] is None:
+                await asyncio.sleep(_LOOK_S)
+            return answer
+
+        return FakeAsyncGroup(group_id, self.settings, perform)
+
     async def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return that no worker is there."""
         return self.sync.workers(stopped=stopped)
@@ -137,5 +150,5 @@ class FakeAsyncClient(AsyncClient):
         """Remove a failed job with its history; its upload stays."""
         self.sync.purge(job_id)
 
-    async def _perform(self, step: Step | Entry) -> bytes:
+    async def _perform(self, step: Step | Entry) -> Any:
         return self.sync._perform(step)

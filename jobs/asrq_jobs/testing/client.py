@@ -7,22 +7,25 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from asrq_jobs import configuration, uploads
 from asrq_jobs.client import Client
 from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError, JobStateError, WaitTimeoutError
 from asrq_jobs.events import Entry, Event
+from asrq_jobs.groups import Group
 from asrq_jobs.request import LANES, BlobAudio, Lane, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
-from asrq_jobs.steps import Script, Step
+from asrq_jobs.steps import Command, Script, Step, Together
+from asrq_jobs.testing.groups import FakeGroup
 from asrq_jobs.testing.memory import Job, Memory
 from asrq_jobs.testing.worker import Answer, Worker
 
 _PATIENCE_S = 10.0
+_LOOK_S = 0.05
 
 
 class FakeClient(Client):
@@ -122,6 +125,18 @@ class FakeClient(Client):
         assert result is not None  # noqa: S101  # it was just there
         return self.result(job_id) or result
 
+    def group(self, group_id: str) -> Group:
+        """Return a group of jobs; without `timeout_s` its end is waited for ten seconds at most."""
+
+        def perform(step: Step) -> Any:
+            with self._memory.changed:
+                answer = self._perform(step)
+                if isinstance(step, Together) and answer[0] is None:
+                    self._memory.changed.wait(_LOOK_S)
+                return answer
+
+        return FakeGroup(group_id, self.settings, perform)
+
     def workers(self, *, stopped: bool = False) -> dict[str, Any]:
         """Return that no worker is there."""
         del stopped
@@ -214,8 +229,12 @@ class FakeClient(Client):
     def _all(self) -> list[Job]:
         return [job for lane in LANES for status in STATUSES for job in self._memory.of(status, lane)]
 
-    def _perform(self, step: Step | Entry) -> bytes:
-        """Perform a step of what is not above: the frames of `Live`."""
+    def _perform(self, step: Step | Entry) -> Any:
+        """Perform a step of what is not above: the frames of `Live`, and what is asked of a `Group`."""
+        if isinstance(step, Together | tuple):
+            self._memory.reach()
+            answers = [self._memory.groups.answer(cast("Command", each)) for each in getattr(step, "each", [step])]
+            return answers if isinstance(step, Together) else answers[0]
         assert isinstance(step, Script)  # noqa: S101  # nothing else asks
         job_id, number, kind, frame = step.args
         try:

@@ -20,6 +20,7 @@ from asrq_jobs.events import Entry, Event
 from asrq_jobs.request import BlobAudio, Lane, LiveAudio, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.states import JobState, Status, Submitted, missing
+from asrq_jobs.testing.groups import Groups
 from asrq_jobs.testing.worker import NAME, Answer, Execution, Worker
 from asrq_jobs.timestamp import iso
 
@@ -58,6 +59,7 @@ class Memory:
         self.refusal: AsrqError | None = None
         """What every call raises, None for nothing: so a test can have the queue away or full."""
         self.worker = _MemoryWorker(self)
+        self.groups = Groups()
         self._answer = answer
         self._jobs: dict[str, Job] = {}
         self._moves = 0
@@ -88,6 +90,7 @@ class Memory:
                 return Submitted(id=request.id, status=known.status, created=False)
             if isinstance(request.audio, BlobAudio) and request.audio.sha256 not in self.uploads:
                 raise BlobMissingError("The uploaded audio is not there (never uploaded, or expired).")
+            self.groups.join(request.id, request.group)
             job = self._jobs[request.id] = Job(request)
             depth = self._queue(job)
         self._answer_if_whole(job)
@@ -139,13 +142,16 @@ class Memory:
             if job.status not in {"failed", "canceled"}:
                 raise JobStateError(f"Job {job_id} is {job.status}; only a failed or canceled job can be retried.")
             job.result, job.ended_at = None, None
+            self.groups.join(job_id, job.request.group)
             self._queue(job)
         self._answer_if_whole(job)
 
     def remove(self, job_id: str, *, upload: bool) -> None:
         """Forget a job, and its upload unless another job names it."""
         with self.changed:
-            audio = self.find(job_id).request.audio
+            request = self.find(job_id).request
+            audio = request.audio
+            self.groups.settle(job_id, request.group, "canceled")
             del self._jobs[job_id]
             needed = any(job.request.audio == audio for job in self._jobs.values())
             if upload and isinstance(audio, BlobAudio) and not needed:
@@ -191,6 +197,7 @@ class Memory:
         if result.attempts:
             job.attempts = result.attempts
         job.tell(event)
+        self.groups.settle(job.request.id, job.request.group, result.status)
         self.move(job, result.status)
 
 

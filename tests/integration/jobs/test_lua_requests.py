@@ -143,6 +143,14 @@ BLOB = {"kind": "blob", "sha256": SHA256, "bytes": 1}
         ({"queue_ttl_s": 2_592_001}, "queue_ttl_s"),
         ({"queue_ttl_s": -1}, "queue_ttl_s"),
         ({"queue_ttl_s": True}, "queue_ttl_s"),
+        ({"group": "night"}, "group.id"),
+        ({"group": {"id": 7, "size": 1}}, "group.id"),
+        ({"group": {"id": "x" * 65, "size": 1}}, "group.id"),
+        ({"group": {"id": "a:b", "size": 1}}, "group.id"),
+        ({"group": {"id": "night"}}, "group.size"),
+        ({"group": {"id": "night", "size": 100_001}}, "group.size"),
+        ({"group": {"id": "night", "size": 1, "webhook": 7}}, "group.webhook"),
+        ({"group": {"id": "night", "size": 1, "webhook": "ftp://host/"}}, "group.webhook"),
     ],
 )
 def test_what_is_refused_is_named(door: Door, change: dict[str, Any], named: str) -> None:
@@ -161,6 +169,8 @@ def test_what_is_refused_is_named(door: Door, change: dict[str, Any], named: str
         {"language": ""},
         {"timeout_s": 86_400, "queue_ttl_s": 2_592_000},
         {"timeout_s": None, "queue_ttl_s": None},
+        {"group": None},
+        {"group": {"id": "x" * 64, "size": 100_000, "webhook": "http://" + "я" * 2041}},
     ],
 )
 def test_what_just_fits_is_taken(door: Door, change: dict[str, Any]) -> None:

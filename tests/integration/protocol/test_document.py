@@ -10,6 +10,7 @@ import pytest
 
 from asrq_jobs.errors import all_errors
 from asrq_jobs.events import TERMINAL, Event
+from asrq_jobs.groups import GroupEvent, GroupState
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
 
@@ -69,11 +70,13 @@ def test_every_request_field_is_described() -> None:
 
 def test_the_examples_are_documents() -> None:
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)\n```", TEXT, re.DOTALL) if "\n{" not in text]
-    request, live, result, error = examples
+    request, live, result, error, progress, group = examples
     request["audio"]["sha256"] = "0" * 64
     assert Request.parse(json.loads(Request.parse(request).to_json())) == Request.parse(request)
     assert Request.parse(request | {"audio": live}).to_json()
     assert Result.model_validate(result).document() == result
+    assert GroupEvent.model_validate(progress).model_dump() == progress
+    assert GroupState.model_validate(group).model_dump(mode="json") == group
     assert set(error) == {"code", "message", "retryable", "stage", "hint"}
 
 

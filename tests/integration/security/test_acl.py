@@ -100,12 +100,13 @@ def test_a_job_from_its_submission_to_its_end(
         try:
             blob = client.upload(data / "hello-en.flac")
             assert client.upload(data / "hello-en.flac") == blob
-            client.submit(blob, id="good", lane="interactive")
+            group = {"group": {"id": "all", "size": 3, "webhook": None}}
+            client.submit(blob, id="good", lane="interactive", **group)
             client.submit(blob, id="fails", prompt="fail", retries=1)
             assert client.wait("good", timeout_s=50).status == "completed"
             assert client.wait("fails", timeout_s=50).status == "failed"
             client.submit(blob, id="runs", prompt=f"until:{gate}")
-            client.submit(blob, id="waits")
+            client.submit(blob, id="waits", **group)
             for event in client.events("runs", timeout_s=30):
                 if event.type == "started":
                     break
@@ -121,12 +122,14 @@ def test_a_job_from_its_submission_to_its_end(
             assert client.wait("fails", timeout_s=50).status == "failed"
             client.purge("fails")
             assert client.result("fails") is None
-            client.submit(blob, id="erased", prompt=f"until:{tmp_path / 'never'}")
+            client.submit(blob, id="erased", prompt=f"until:{tmp_path / 'never'}", **group)
             for event in client.events("erased", timeout_s=30):
                 if event.type == "started":
                     break
             for job_id in ("erased", "runs", "waits"):
                 client.erase(job_id)
+            assert client.group("all").wait(timeout_s=10).canceled == 1
+            assert client.group("all").jobs() == {"good": "completed", "waits": "completed", "erased": "canceled"}
             assert {state.id for state in client.jobs()} == {"good"}
             assert len(client.workers()) == 1
         finally:
@@ -196,7 +199,7 @@ def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], li
     settings = Settings(redis_url=_url(server, "worker"))
     app = create_app(Settings(redis_url=_url(server, "dashboard"))).test_client()
     with Client(Settings(redis_url=_url(server, "client"))) as client, connect(settings) as redis:
-        client.submit(PathAudio(path="/bad.wav"), id="bad", lane="batch")
+        client.submit(PathAudio(path="/bad.wav"), id="bad", lane="batch", group={"id": "night", "size": 2})
         with serving(redis, settings, work):
             assert client.wait("bad", timeout_s=50).status == "failed"
             client.submit(PathAudio(path="/good.wav"), id="good", lane="batch")
@@ -369,10 +372,11 @@ def test_the_line_for_servers_before_7(server: Server, denied: Callable[[], list
         login = server.url.replace("//", "//older:CLIENT_PASSWORD@")
         try:
             with Client(Settings(redis_url=login)) as client:
-                client.submit(client.upload(b"audio"), id="job")
+                client.submit(client.upload(b"audio"), id="job", group={"id": "night", "size": 1})
                 assert client.upload(b"audio")
                 assert client.cancel("job") == "canceled"
                 assert client.wait("job", timeout_s=120).id == "job"
+                assert client.group("night").state().ended
                 client.retry("job")
                 assert [state.status for state in client.jobs()] == ["queued"]
                 assert (client.workers(), client.reaper(), client.dead_letters()) == ({}, False, [])

@@ -20,7 +20,7 @@ OF_MATTER = {
 OF_NO_MATTER = {
     "id": "b", "lane": "interactive", "audio": PathAudio(path="/b.wav"), "timeout_s": 9, "queue_ttl_s": 9,
     "webhook": "http://a/", "deliver": "s3://a/b", "retries": 2, "keep": "nothing",
-    "metadata": {"order": "4711"}, "tags": ("night",),
+    "metadata": {"order": "4711"}, "tags": ("night",), "group": {"id": "night", "size": 2},
 }  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_labels_are_read_whatever_stands_there(data: str, found: tuple[dict[str,
 
 
 def test_a_job_that_was_refused_is_one_that_failed() -> None:
-    fields = rq.refused_job("batch", "x", kept=b"\xff", at=1.0)
+    fields = rq.refused_job("batch", "x", kept=b"\xff", group=None, at=1.0)
     assert fields.pop("refused") == b"\xff"
     job = rq.JobHash.read({str(name).encode(): str(value).encode() for name, value in fields.items()})
     assert (job.status, job.lane, job.description, job.ended_at) == ("failed", "batch", "refused: x", iso(1.0))

@@ -38,6 +38,14 @@ def test_scripts_of_clients_have_the_calendar_of_the_others(name: ScriptName) ->
     assert prelude[first : prelude.index("\nend\n", first)] in lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("name", "function"), [("cancel", "settle"), ("erase", "settle"), ("retry", "reopen")])
+def test_scripts_of_clients_count_groups_as_the_others_do(name: ScriptName, function: str) -> None:
+    lua = resources.files("asrq_jobs") / "lua"
+    prelude = lua.joinpath("prelude.lua").read_text(encoding="utf-8")
+    first = prelude.index(f"local function {function}(")
+    assert prelude[first : prelude.index("\nend\n", first)] in lua.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
 def test_scripts_of_workers_begin_with_what_they_share() -> None:
     assert scripts.source("begin") == scripts.text("prelude") + scripts.text("begin")
 

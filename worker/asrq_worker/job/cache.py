@@ -17,7 +17,7 @@ _POLL_S = 0.1
 
 _OF_NO_MATTER = {
     "schema_", "id", "lane", "audio", "timeout_s", "queue_ttl_s", "webhook", "deliver", "retries", "metadata", "tags",
-    "keep",
+    "keep", "group",
 }  # fmt: skip
 """Fields of a request that change when and for whom it is served, but no text."""
 

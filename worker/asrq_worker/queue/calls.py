@@ -179,6 +179,16 @@ def reconcile(redis: Redis, job_id: str, lane: str, *, need: str | None, ttl_s: 
     return bool(_call(redis, "reconcile", id=job_id, lane=lane, need=need, ttl_s=ttl_s, now=now, execution=spare))
 
 
+def count(redis: Redis, group: str, job_id: str, *, ttl_s: int) -> bool:
+    """Count a job of a group that has ended, or is no more, and that no script has counted; False if there is none."""
+    return bool(_call(redis, "count", group=group, id=job_id, ttl_s=ttl_s))
+
+
+def tell_group(redis: Redis, group: str, *, tells: bool) -> bool:
+    """Leave the end of a group for the courier, if webhooks are delivered; False if it is not to be told."""
+    return bool(_call(redis, "tell_group", group=group, tells=tells))
+
+
 def claim_webhook(redis: Redis, *, hidden_s: float) -> tuple[bytes, float] | None:
     """Take the delivery that is due longest, as it is stored, and the time, Unix s; None if none is due."""
     answer = cast("tuple[bytes, bytes] | None", _call(redis, "claim_webhook", hidden_s=hidden_s))

@@ -16,7 +16,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
 from asrq_worker.job import ending as endings
-from asrq_worker.queue import clock, shared_keys
+from asrq_worker.queue import calls, clock, shared_keys
 from asrq_worker.queue.execution import Execution, forget
 
 _KEPT_BYTES = 4096
@@ -81,7 +81,9 @@ def refuse(
             with suppress(WatchError):
                 # Shared keys may have the wrong type, too: this job has ended all the same.
                 pipe.execute(raise_on_error=False)
-                return
+                break
+    if group := raw.get(rq.GROUP.encode()):  # if this host dies now, the reaper counts it some time later
+        calls.count(redis, group.decode(errors="replace"), job_id, ttl_s=ending.ttl_s)
 
 
 def _fill(
@@ -92,7 +94,7 @@ def _fill(
     pipe.delete(*(key(job_id) for key in _OWN))  # of any type
     pipe.hset(
         keys.job(job_id),
-        mapping=rq.refused_job(lane, error.code, kept=job.data[:_KEPT_BYTES], at=now),
+        mapping=rq.refused_job(lane, error.code, kept=job.data[:_KEPT_BYTES], group=raw.get(rq.GROUP.encode()), at=now),
     )
     apart = [keys.waiting(lane, job.waits_for)] if job.waits_for else []
     for place in (keys.queue(lane), keys.intermediate(lane), *apart):

@@ -24,6 +24,7 @@ _KEPT_S = 7 * 86_400
 TYPES: Final[Mapping[str, str]] = {
     keys.LEASES: "zset",
     keys.WEBHOOKS: "zset",
+    keys.GROUPS: "set",
     keys.LIMITS: "hash",
     keys.WORKERS: "hash",
     keys.STATS: "hash",

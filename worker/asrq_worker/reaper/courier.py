@@ -120,7 +120,8 @@ class Courier:
         """
         assert self._secret is not None  # noqa: S101  # `__enter__` looked
         try:
-            body = self._labelled(delivery.payload).to_json().encode()
+            payload = delivery.payload
+            body = (self._labelled(payload) if isinstance(payload, Payload) else payload).to_json().encode()
             headers = {
                 "Content-Type": "application/json",
                 "User-Agent": f"asrq/{__version__}",

@@ -27,8 +27,9 @@ _SILENT_S = 86_400.0  # far beyond the load of any model, which a host spends wi
 _STOPPED_S = 600.0  # a worker that stopped in good order may be back by then, with another name
 
 FindingKind = Literal[
-    "due", "recovered", "reconciled", "expired", "returned", "renewed", "forgotten", "workers", "slots"
-]
+    "due", "recovered", "reconciled", "expired", "returned", "renewed", "forgotten", "workers", "slots",
+    "counted", "told",
+]  # fmt: skip
 
 # What looks wrong but may be under way just now: to be repaired when it has looked so for a while.
 DOUBTFUL: frozenset[FindingKind] = frozenset({"recovered", "reconciled", "returned", "forgotten", "slots"})
@@ -39,12 +40,14 @@ T = TypeVar("T")
 @dataclass(frozen=True, order=True)
 class Finding:
     """Something to repair. `subject` is a job's id; of `returned` a need, of `renewed` the sha256 of an upload, of
-    `forgotten` a lease, of `workers` and `slots` a name. `need`: the job was seen among those that wait for that."""
+    `forgotten` a lease, of `workers` and `slots` a name, of `told` a group. `need`: the job was seen among those that
+    wait for that. `group`: it counts as open there."""
 
     kind: FindingKind
     subject: str
     lane: str = ""
     need: str = ""
+    group: str = ""
 
 
 def lapsed(seen: Snapshot) -> list[Execution]:
@@ -67,6 +70,8 @@ def inspect(seen: Snapshot, *, blob_ttl_s: int) -> list[Finding]:
         *_of_executions(seen, held),
         *_of_uploads(seen, blob_ttl_s),
         *_of_workers(seen),
+        *(Finding("counted", job_id, group=group) for job_id, group in seen.uncounted),
+        *(Finding("told", group) for group in seen.ended),
     ]
 
 

@@ -36,7 +36,7 @@ _log = Log("asrq.reaper")
 
 _MOST = 200  # lapsed leases recovered in one round, so that a round stays short
 _ENDED: tuple[keys.Registry, ...] = ("finished", "failed", "canceled")
-_EXPECTED: frozenset[str] = frozenset({"due", "renewed"})  # part of the life of a sound queue
+_EXPECTED: frozenset[str] = frozenset({"due", "renewed", "told"})  # part of the life of a sound queue
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,10 @@ class Round:
     """RQ workers whose registration was left over."""
     workers: tuple[str, ...] = ()
     """Workers that were killed long ago."""
+    counted: tuple[str, ...] = ()
+    """Had ended, or were gone, and their groups waited for them: counted."""
+    told: tuple[str, ...] = ()
+    """Groups that have ended: a webhook is on its way to say so."""
     rolled_back: tuple[str, ...] = ()
     """Backends that were on trial and failed it."""
     damaged: tuple[str, ...] = ()

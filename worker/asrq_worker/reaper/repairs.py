@@ -52,6 +52,10 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
             done = _forget_execution(redis, subject)
         case "workers":
             done = redis.hdel(keys.WORKERS, subject)
+        case "counted":
+            done = calls.count(redis, finding.group, subject, ttl_s=settings.failure_ttl_s)
+        case "told":
+            done = calls.tell_group(redis, subject, tells=settings.webhook_secret is not None)
         case _:  # "slots", the last of them
             done = _forget_slot(redis, subject)
     return done

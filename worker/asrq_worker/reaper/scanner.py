@@ -28,6 +28,8 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _TRACES = (keys.events, keys.attempts, keys.chunks)
 _OF_A_JOB = re.compile(f"(?:{'|'.join(re.escape(of('')) for of in (keys.job, *_TRACES))})(.+)", re.DOTALL)
 
+_GROUP = re.compile(f"{re.escape(keys.group(''))}([^:]+)")
+
 
 class Scanner:
     """Looks again and again, and remembers how far it has come."""
@@ -35,6 +37,7 @@ class Scanner:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._cursor = 0
+        self._members: dict[str, int] = {}  # how far it has come in groups that take more than one look
         self._walk = Walk(2 * _STEP)
         self._seen_on: dict[str, str] = {}  # the lists of jobs of the last part, and of those looked at again since
 
@@ -61,7 +64,8 @@ class Scanner:
         pipe.zrange(keys.LEASES, 0, -1, withscores=True)
         pipe.hgetall(keys.WORKERS)
         pipe.smembers(keys.RQ_WORKERS)
-        *listed, leases, workers, slots = map(_read, pipe.execute(raise_on_error=False))
+        pipe.smembers(keys.GROUPS)
+        *listed, leases, workers, slots, ended = map(_read, pipe.execute(raise_on_error=False))
         waiting = {part.key: tuple(map(_text, found)) for part, found in zip(parts, listed, strict=False)}
         listed, again = listed[len(parts) :], frozenset(again)
         for job_id in again & self._seen_on.keys():  # the walk has gone on; each repair looks again
@@ -82,11 +86,14 @@ class Scanner:
         }
         ids, blobs = {*again, *self._walk.overdue(again), *(job_id for _, job_id in passed)}, set[str]()
         ids.update(job_id for places in lanes.values() for job_id, _ in places.started)
+        groups = set[str]()
         for name in self._names(whole=whole):
             if found := _OF_A_JOB.fullmatch(name):
                 ids.add(found[1])
             elif name.startswith(keys.blob("")):
                 blobs.add(name.removeprefix(keys.blob("")))
+            elif found := _GROUP.fullmatch(name):
+                groups.add(found[1])
         jobs = self._jobs(sorted(ids))
         blobs |= {job.blob for job in jobs.values() if job.status in MAY_RUN and job.blob}
         slots = sorted(map(_text, slots))
@@ -102,6 +109,34 @@ class Scanner:
                 key.removeprefix(keys.rq_worker("")): bool(there)
                 for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
             },
+            ended=tuple(sorted(map(_text, ended))),
+            uncounted=self._uncounted(sorted(groups), whole=whole),
+        )
+
+    def _uncounted(self, groups: Sequence[str], *, whole: bool) -> tuple[tuple[str, str], ...]:
+        """Find jobs that groups count as open and that have ended, are gone, or not theirs: a part of each."""
+        found: list[tuple[str, str]] = []
+        for group in groups:
+            while True:
+                cursor = self._members.pop(group, 0)
+                try:
+                    answer = self._redis.hscan(keys.group(group), cursor, count=_STEP)
+                except ResponseError:  # another type
+                    break
+                cursor, members = cast("tuple[int, dict[bytes, bytes]]", answer)
+                found += [(_text(job_id), group) for job_id, outcome in members.items() if outcome == b"open"]
+                if cursor:
+                    self._members[group] = cursor
+                if not (whole and cursor):
+                    break
+        jobs = self._each(
+            [job_id for job_id, _ in found], lambda pipe, job_id: pipe.hmget(keys.job(job_id), rq.STATUS, rq.GROUP)
+        )
+        return tuple(
+            (job_id, group)
+            for job_id, group in found
+            if (known := jobs[job_id]) is not None
+            and (known[1] is None or _text(known[1]) != group or _text(known[0] or b"") in ENDED)
         )
 
     def _names(self, *, whole: bool) -> Iterator[str]:

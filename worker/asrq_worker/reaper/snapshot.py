@@ -45,7 +45,8 @@ class Snapshot:
 
     `lost` are jobs that are said to wait and are on no list, `leases` the members of `asrq:leases` with their expiry
     (Unix s), `blobs` the seconds that uploads have left (-1: no end, -2: gone), `workers` the last registration of
-    each, `slots` the registered RQ workers and whether they have beaten lately.
+    each, `slots` the registered RQ workers and whether they have beaten lately; `ended` are groups whose end is to be
+    told, `uncounted` jobs that their groups count as open, and which are not, with the group.
     """
 
     at: float
@@ -56,3 +57,5 @@ class Snapshot:
     blobs: dict[str, int] = field(default_factory=dict)
     workers: dict[str, str] = field(default_factory=dict)
     slots: dict[str, bool] = field(default_factory=dict)
+    ended: tuple[str, ...] = ()
+    uncounted: tuple[tuple[str, str], ...] = ()

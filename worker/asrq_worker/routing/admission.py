@@ -42,7 +42,8 @@ def refuse_webhook(request: Request, *, enabled: bool) -> None:
     Raises:
         UrlNotAllowedError: it names a webhook, and they are not enabled.
     """
-    if request.webhook is not None and not enabled:
+    webhook = request.webhook or (request.group and request.group.webhook)
+    if webhook is not None and not enabled:
         raise UrlNotAllowedError(
             "Webhooks are not enabled here.", hint="Leave webhook out, or ask the operator to set ASRQ_WEBHOOK_SECRET."
         )
