@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,9 +25,9 @@ from asrq_jobs.cli.output import Form, choose
 from asrq_jobs.cli.progress import minutes
 from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueError, UsageError
-from asrq_jobs.formats import FORMATS, Format
+from asrq_jobs.formats import FORMATS, SUBTITLES, Format, extension
 from asrq_jobs.request import PathAudio, Request
-from asrq_jobs.subtitles import Norms
+from asrq_jobs.subtitles import NORMS, Norms
 
 _EPILOG = """\b
 Examples:
@@ -73,7 +73,13 @@ def archive_options(command: Decorated) -> Decorated:
             help="Files that are in the queue at a time; together they have no more than 256 MiB, or there is one.",
         ),
         click.option(
-            "--format", "form", type=click.Choice(FORMATS), default="txt", show_default=True, help="Of transcripts."
+            "--format",
+            "forms",
+            type=click.Choice(FORMATS),
+            multiple=True,
+            default=("txt",),
+            show_default="txt",
+            help="Of transcripts; may be repeated: each file is transcribed once, and written in all of them.",
         ),
         click.option(
             "--output",
@@ -104,7 +110,7 @@ def batch(
     given: tuple[str, ...],
     manifests: tuple[Path, ...],
     folder: str,
-    form: Format,
+    forms: tuple[Format, ...],
     most: int,
     by_path: bool,
     norms: Norms,
@@ -117,7 +123,7 @@ def batch(
     such as s3://, a URL that ends with a slash is a folder, and patterns work as well.
     """
     items = gather(given, manifests, tell=failure.note)
-    shown, into = choose(form, as_json=False, folder=None, norms=norms, several=False), folders.opened(folder)
+    shown, into = chosen(forms, norms), folders.opened(folder)
     with running(into, shown, options.given(fields), most=most, by_path=by_path) as run:
         run.add(items)
         while not run.idle:
@@ -142,7 +148,7 @@ def watch(
     source: Path,
     rest_s: float,
     folder: str,
-    form: Format,
+    forms: tuple[Format, ...],
     most: int,
     by_path: bool,
     norms: Norms,
@@ -152,7 +158,7 @@ def watch(
     """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
     if not source.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Name one that is there.")
-    shown, into = choose(form, as_json=False, folder=None, norms=norms, several=False), folders.opened(folder)
+    shown, into = chosen(forms, norms), folders.opened(folder)
     arrivals = Arrivals(source, rest_s)
     with running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
         while True:
@@ -166,8 +172,28 @@ def watch(
     _tell(run.totals, into, as_json=as_json)
 
 
+def chosen(forms: Sequence[Format], norms: Norms) -> list[Form]:
+    """Return how each transcript is written; `norms` are for the subtitles among the formats.
+
+    Raises:
+        UsageError: there are none, or two formats have the same ending.
+    """
+    several = list(dict.fromkeys(forms))
+    for place, form in enumerate(several):
+        if other := next((each for each in several[:place] if extension(each) == extension(form)), None):
+            raise UsageError(
+                f"{other} and {form} would both be written to {extension(form)} files.",
+                hint="Run them into two folders.",
+            )
+    cut = [form for form in several if form in SUBTITLES] or several
+    return [
+        choose(form, as_json=False, folder=None, norms=norms if form in cut else NORMS, several=False)
+        for form in several
+    ]
+
+
 @contextmanager
-def running(folder: Folder, form: Form, asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
+def running(folder: Folder, forms: Sequence[Form], asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
     """Make a run on the queue of the settings, which is shown while the block goes on."""
     Request.build(id="id", audio=PathAudio(path="-"), **asked)
     totals = Totals()
@@ -178,7 +204,7 @@ def running(folder: Folder, form: Form, asked: dict[str, Any], *, most: int, by_
         workers.warn_of_absence(client)
         try:
             with bars:
-                yield Run(client, report, folder, form, totals, options=asked, by_path=by_path, most=most, shown=bars)
+                yield Run(client, report, folder, forms, totals, options=asked, by_path=by_path, most=most, shown=bars)
         except (KeyboardInterrupt, QueueError):
             report.finish()
             failure.note(_GOES_ON)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ from support.host import Work, serving, transcribed
 from support.ledger import leftovers
 
 from asrq_jobs import Client, performing
-from asrq_jobs.cli.archive.folders import opened
+from asrq_jobs.cli.archive.folders import Folder, opened
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run, Totals
 from asrq_jobs.cli.archive.view import Lines
-from asrq_jobs.cli.batch import batch
-from asrq_jobs.cli.output import choose
-from asrq_jobs.errors import AudioUnreadableError, InferenceError
+from asrq_jobs.cli.batch import batch, chosen
+from asrq_jobs.errors import AudioUnreadableError, InferenceError, UsageError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
+from asrq_jobs.subtitles import NORMS
 
 Files = dict[str, str]
 
@@ -60,8 +61,8 @@ class Worker:
 
 def begun(client: Client, out: Path, *, most: int, form: Any = "txt", **options: Any) -> tuple[Run, Report]:
     folder = opened(str(out))
-    report, shown = Report(folder), choose(form, as_json=False, folder=None, several=False)
-    run = Run(client, report, folder, shown, Totals(), options=options, by_path=False, most=most, shown=Lines())
+    report, forms = Report(folder), chosen(form.split(","), NORMS)
+    run = Run(client, report, folder, forms, Totals(), options=options, by_path=False, most=most, shown=Lines())
     return run, report
 
 
@@ -120,6 +121,49 @@ def test_what_is_done_is_skipped_by_content_and_options(client: Client, archive:
     assert served(client, archive, out, worker, language="ru", form="srt").completed == 12
     assert served(client, archive, out, worker, language="ru").skipped == 12, "each format is known"
     assert len(texts(out)) == 12 + 1, "those of before, and that of the file that was moved"
+
+
+def test_several_formats_of_a_file_are_one_job(client: Client, archive: Path, out: Path) -> None:
+    worker = Worker()
+    assert served(client, archive, out, worker, form="txt,srt").completed == 12
+    assert set(worker.asked.values()) == {1}
+    assert len([*out.rglob("*.srt")]) == len(texts(out)) == 12
+    assert served(client, archive, out, worker, form="srt,txt").skipped == 12
+    (out / "0/talk-0.srt").unlink()
+    assert served(client, archive, out, worker, form="txt,srt").completed == 1
+    assert texts(out)["0/talk-0.txt"] == "talk-0.wav, 1\n", "it was there"
+    assert (out / "0/talk-0.srt").read_text().endswith("talk-0.wav, 2\n")
+
+
+def test_a_run_that_dies_between_two_formats_has_left_the_job(
+    client: Client, archive: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, kind = Worker(), type(opened(str(out)))
+    put = kind.put
+
+    def dies(folder: Folder, name: str, text: str) -> None:
+        if name.endswith(".srt"):
+            raise KeyboardInterrupt
+        put(folder, name, text)
+
+    for path in archive.rglob("*.wav"):
+        if path.name != "talk-0.wav":
+            path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "put", dies)
+        with pytest.raises(KeyboardInterrupt):
+            served(client, archive, out, worker, form="txt,srt")
+    assert served(client, archive, out, worker, form="txt,srt").completed == 1
+    assert (out / "0/talk-0.srt").read_text().endswith("talk-0.wav, 1\n")
+    assert set(worker.asked.values()) == {1}
+
+
+def test_formats_with_one_ending_and_norms_of_none_are_refused() -> None:
+    narrow = replace(NORMS, line_chars=30)
+    for forms, norms in ((["json", "verbose_json"], NORMS), (["txt", "json"], narrow)):
+        with pytest.raises(UsageError):
+            chosen(forms, norms)
+    assert [form.norms for form in chosen(["txt", "srt", "srt"], narrow)] == [NORMS, narrow]
 
 
 def test_no_more_are_in_the_queue_than_was_said(client: Client, archive: Path, out: Path) -> None:

@@ -51,9 +51,13 @@ class Report:
 
     @property
     def last(self) -> tuple[str, ...]:
-        """The job of the file that was done with last; none if there is none."""
+        """The job of the file that was done with last, in all formats; none if there is none."""
         line = next(reversed(self._lines.values()), None)
-        return (line.id,) if line and line.id and line.status != "queued" else ()
+        if line is None or line.id is None:
+            return ()
+        return (
+            () if any(each.status == "queued" and each.id == line.id for each in self._lines.values()) else (line.id,)
+        )
 
     def get(self, source: str, form: str) -> Line | None:
         """Return what is known of a file in a format."""

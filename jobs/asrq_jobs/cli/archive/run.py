@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -100,7 +100,7 @@ class Run:
         client: Client,
         report: Report,
         folder: Folder,
-        form: Form,
+        forms: Sequence[Form],
         totals: Totals,
         *,
         options: dict[str, Any],
@@ -108,10 +108,12 @@ class Run:
         most: int,
         shown: Shown,
     ) -> None:
-        """`most` files are in the queue at a time, with no more than 256 MiB, or a single one."""
-        self._client, self._report, self._form, self._folder = client, report, form, folder
+        """`most` files are in the queue at a time, with no more than 256 MiB, or a single one. Each is written in all
+        `forms`.
+        """
+        self._client, self._report, self._folder = client, report, folder
         self._options, self._by_path, self._most, self._shown = options, by_path, most, shown
-        self._kind = " ".join([form.form, *of_norms(form.norms)])
+        self._forms = {" ".join([form.form, *of_norms(form.norms)]): form for form in forms}
         self._following = Following(client)
         self._waiting = deque[Item]()
         self._tries: dict[str, int] = {}
@@ -183,8 +185,9 @@ class Run:
             if job is None:
                 return False
             job.items.append(item)
-            output = self._output(item)  # its own from now on
-            self._report.add(Line(source=item.name, status="queued", id=request.id, output=output, form=self._kind))
+            for kind in self._lacking(item, request.id):
+                output = self._output(item, kind)  # its own from now on
+                self._report.add(Line(source=item.name, status="queued", id=request.id, output=output, form=kind))
         self._held = None
         return True
 
@@ -214,21 +217,32 @@ class Run:
         return _request(audio, content, options), content
 
     def _done(self, item: Item, job_id: str) -> bool:
-        """Whether a former run has done with this content, options and format; what is wrong with a file stays so."""
-        line = self._report.get(item.name, self._kind)
-        if line is None or line.id != job_id:
+        """Whether a former run has done with this content, options and formats; what is wrong with a file stays so."""
+        if self._lacking(item, job_id):
             return False
-        if line.status == "completed" and line.output and self._folder.has(line.output):
-            self.totals.skipped += 1
-        elif line.error and isinstance(from_info(line.error), AudioError):
-            self._fail(item, Result(id=job_id, status="failed", error=line.error))
+        lines = [self._report.get(item.name, kind) for kind in self._forms]
+        if error := next((line.error for line in lines if line and line.error), None):
+            self._fail(item, Result(id=job_id, status="failed", error=error))
         else:
-            return False
+            self.totals.skipped += 1
         self._count()
         return True
 
-    def _output(self, item: Item) -> str:
-        return free_output(self._report, self._folder, item.name, formats.extension(self._form.form))
+    def _lacking(self, item: Item, job_id: str) -> list[str]:
+        """Return the formats in which a file is not done with."""
+        found = []
+        for kind in self._forms:
+            line = self._report.get(item.name, kind)
+            if line is None or line.id != job_id:
+                found.append(kind)
+            elif line.status == "completed" and line.output:
+                found += [kind] * (not self._folder.has(line.output))
+            elif line.error is None or not isinstance(from_info(line.error), AudioError):
+                found.append(kind)
+        return found
+
+    def _output(self, item: Item, kind: str) -> str:
+        return free_output(self._report, self._folder, item.name, formats.extension(self._forms[kind].form))
 
     def _take(self, within_s: float) -> None:
         for job_id, news in self._following.news(within_s):
@@ -254,19 +268,24 @@ class Run:
         self._erase()
 
     def _settle(self, item: Item, result: Result) -> None:
-        """Write what has become of a file, its transcript first."""
-        output = self._output(item)
-        written: str | None = None
+        """Write what has become of a file, its transcripts first."""
+        for kind in self._lacking(item, result.id):
+            self._write(item, result, kind)
         if result.status == "completed":
-            text = formats.render(result, self._form.form, self._form.norms)
-            self._folder.put(output, text)
-            written = digest(text)
             self.totals.completed += 1
             self.totals.audio_s += result.duration or 0.0
             for code in result.warnings:
                 self._shown.remark(partial(failure.warn, code, about=item.name))
         else:
             self._fail(item, result)
+        self._count()
+
+    def _write(self, item: Item, result: Result, kind: str) -> None:
+        output, written = self._output(item, kind), None
+        if result.status == "completed":
+            text = formats.render(result, self._forms[kind].form, self._forms[kind].norms)
+            self._folder.put(output, text)
+            written = digest(text)
         self._report.add(
             Line(
                 source=item.name,
@@ -274,14 +293,13 @@ class Run:
                 id=None if result.id == _NO_ID else result.id,
                 output=output if result.status == "completed" else None,
                 sha256=written,
-                form=self._kind,
+                form=kind,
                 language=result.language,
                 duration=result.duration,
                 warnings=result.warnings,
                 error=result.error,
             )
         )
-        self._count()
 
     def _fail(self, item: Item, result: Result) -> None:
         self.totals.failed += 1
