@@ -103,7 +103,7 @@ def read(options: type[Options], given: Mapping[str, Any], *, backend: str) -> O
         SettingsError: one is missing or does not fit. The value is not in the sentence: it may be a secret.
     """
     try:
-        return TypeAdapter(options).validate_python(dict(given))
+        checked: Options = _adapter(options).validate_python(dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         option = str(first["loc"][0]) if first["loc"] else ""
@@ -114,6 +114,13 @@ def read(options: type[Options], given: Mapping[str, Any], *, backend: str) -> O
         raise SettingsError(
             f"Setting {name}: {said}.", hint=hint or f"Correct {PREFIX}{name.upper()}, or leave it out."
         ) from None
+    return checked
+
+
+@cache
+def _adapter(options: type[Any]) -> TypeAdapter[Any]:
+    """Return what checks such options: making it takes milliseconds, and workers ask several times for each job."""
+    return TypeAdapter(options)
 
 
 def _prefix(backend: str) -> str:

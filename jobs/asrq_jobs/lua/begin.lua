@@ -9,11 +9,11 @@
 --
 -- Removes the id from those in transit, and writes the job, RQ's execution, the lease, the attempt and the event `started`.
 -- A completed result ends the job again at once.
--- Returns {verdict, attempts, canceled, attempts_before, now}. verdict is "started" (also for an execution that had started
+-- Returns {verdict, attempts, canceled, attempts_before, now, kept}. verdict is "started" (also for an execution that had started
 -- before: a worker that lost our answer asks again); "taken" (another execution holds it, or it is not queued any more); "gone" (no
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
--- retried by hand). now is the Unix time as text, s.
+-- retried by hand). now is the Unix time as text, s. kept is 1 when there are finished chunks of earlier attempts.
 -- Shared keys (lists, registries) are written with pcall: one of the wrong type must not keep a job from its start.
 
 local id, lane, worker = given.id, given.lane, given.worker
@@ -21,7 +21,7 @@ local lease = lane .. '/' .. id .. '/' .. given.execution
 
 local function started()
   return {'started', redis.call('LRANGE', asrq.attempts(id), 0, -1), redis.call('EXISTS', asrq.cancel(id)),
-    rq.attempts_before(id), from_now(0)}
+    rq.attempts_before(id), from_now(0), redis.call('EXISTS', asrq.chunks(id))}
 end
 
 if redis.call('ZSCORE', asrq.leases, lease) then
@@ -30,14 +30,14 @@ end
 local status = rq.status(id)
 redis.pcall('LREM', rq.dequeued(lane), 1, id)
 if not status then
-  return {'gone', {}, 0, 0, from_now(0)}
+  return {'gone', {}, 0, 0, from_now(0), 0}
 end
 local taken = status ~= 'queued'
 for _, other in ipairs(redis.call('ZRANGE', asrq.leases, 0, -1)) do  -- RQ's own tools queue a job without a look at its lease
   taken = taken or string.find(other, '/' .. id .. '/', 1, true)
 end
 if taken then
-  return {'taken', {}, 0, 0, from_now(0)}
+  return {'taken', {}, 0, 0, from_now(0), 0}
 end
 local result = redis.call('GET', asrq.result(id))
 if result then
@@ -45,7 +45,7 @@ if result then
   if readable and type(document) == 'table' and document.status == 'completed' then
     rq.finish(id)
     redis.pcall('ZADD', rq.registry('finished', lane), from_now(given.horizon_s), id)
-    return {'done', {}, 0, 0, from_now(0)}
+    return {'done', {}, 0, 0, from_now(0), 0}
   end
   redis.call('DEL', asrq.result(id))
 end

@@ -30,7 +30,7 @@ from asrq_worker.backends.base import Transcript
 from asrq_worker.bridge import messages
 from asrq_worker.bridge.dictations import Dictations
 from asrq_worker.job import ending as endings
-from asrq_worker.job.attempt import Task
+from asrq_worker.job.attempt import Task, log_end
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.pipeline import Pipeline
@@ -249,6 +249,7 @@ class Jobs:
             journal.event(Event(type="started", at=now, lane=request.lane, attempt=number, worker=self._worker.name))
             context = JobContext(request, tuple(attempts), created_at=job.accepted_at, enqueued_at=enqueued_at)
             ending = self._task.run(context, control, journal)
+            log_end(context, ending)
             if ending.result is not None:
                 return ending.result
             journal.event(ending.event)

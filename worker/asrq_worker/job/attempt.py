@@ -60,14 +60,11 @@ class Task:
         except Exception as error:  # noqa: BLE001  # a defect of ours must not take the slot down
             _log.defect("job.defect", error, job_id=request.id, lane=request.lane)
             ending = self._failed(context, InternalError(f"A defect in asrq stopped the job ({type(error).__name__})."))
-        _log_end(context, ending)
         return ending
 
     def canceled(self, context: JobContext, error: CanceledError) -> Ending:
         """End as canceled an attempt that was to be followed by another one."""
-        ending = self._failed(context, error)
-        _log_end(context, ending)
-        return ending
+        return self._failed(context, error)
 
     def _completed(self, context: JobContext, result: Result, control: JobControl) -> Ending:
         now, request = context.now(), context.request
@@ -124,7 +121,8 @@ class Task:
         )
 
 
-def _log_end(context: JobContext, ending: Ending) -> None:
+def log_end(context: JobContext, ending: Ending) -> None:
+    """Log how an attempt went: once it has ended, so that nobody waits for the line."""
     request, attempt = context.request, ending.attempt
     result = ending.result or Result(id=request.id, status="failed")
     error = ending.event.error

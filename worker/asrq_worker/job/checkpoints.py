@@ -34,6 +34,7 @@ class Checkpoints:
         self._finished = kept.load() if expected else {}
         places = filter(None, map(_PLACE.fullmatch, self._finished))
         self._places = {Piece(int(place[1]), int(place[2])) for place in places}
+        self._next: tuple[Piece, ChunkOptions, str] | None = None
 
     def find(self, piece: Piece, options: ChunkOptions) -> Transcript | None:
         """Return what an earlier attempt heard of the same samples in the same way; the file may have changed since."""
@@ -45,11 +46,18 @@ class Checkpoints:
         """Whether an earlier attempt may have finished some of a piece."""
         return any(piece.start <= other.start and other.stop <= piece.stop for other in self._places)
 
+    def expect(self, piece: Piece, options: ChunkOptions) -> None:
+        """Prepare for a piece that is being heard: what would take time once it is finished takes none of anybody."""
+        if self._next is None or self._next[:2] != (piece, options):
+            self._next = piece, options, self._name(piece, options)
+
     def save(self, piece: Piece, options: ChunkOptions, transcript: Transcript, *events: Event) -> None:
         """Keep a finished piece, and publish events with it."""
         self._kept.save(self._name(piece, options), transcript, *events)
 
     def _name(self, piece: Piece, options: ChunkOptions) -> str:
+        if self._next is not None and self._next[:2] == (piece, options):
+            return self._next[2]
         return name(piece, self._decoded.read(piece.start, piece.stop), options, self._fingerprint)
 
 

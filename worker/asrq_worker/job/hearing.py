@@ -166,6 +166,11 @@ class Hearing:
                 self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
 
+    def prepare(self) -> None:
+        """Use the time until the next piece is heard."""
+        if self.pending:
+            self._checkpoints.expect(*next(iter(self.pending.values())))
+
     def settle(self, future: Future[ChunkDone], heard_until: Callable[[], int]) -> None:
         """Take what became of a piece; one that does not fit into memory goes again in parts, if it is long enough.
 

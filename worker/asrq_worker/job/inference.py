@@ -103,6 +103,9 @@ def _hear_out(
             raise EngineUnavailableError(f"The engine of the backend {member.name} hangs and cannot be killed.")
         if meanwhile:
             meanwhile.grow()
+        else:
+            for hearing in sides:
+                hearing.prepare()
         timeout_s = 0 if meanwhile else _POLL_S
         pending = _pending(sides)
         settled, _ = wait_for(pending, timeout=timeout_s, return_when=FIRST_COMPLETED)

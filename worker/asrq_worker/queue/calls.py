@@ -29,13 +29,15 @@ WebhookCounter = Literal["webhooks_delivered", "webhooks_given_up"]
 
 
 class _BeginAnswer(NamedTuple):
-    """What begin.lua answers: `attempts` as JSON, `earlier` of which do not count; `now` is Redis's, Unix s."""
+    """What begin.lua answers: `attempts` as JSON, `earlier` of which do not count; `now` is Redis's, Unix s; `kept`:
+    earlier ones have finished chunks."""
 
     verdict: BeginVerdict
     attempts: Sequence[bytes]
     canceled: bool
     earlier: int
     now: float
+    kept: bool
 
 
 def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float) -> _BeginAnswer:
@@ -43,8 +45,11 @@ def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, 
     answer = _call(
         redis, "begin", id=job_id, execution=execution, lane=lane, worker=worker, lease_s=lease_s, horizon_s=_HORIZON_S
     )
-    verdict, attempts, canceled, earlier, now = cast("tuple[bytes, Sequence[bytes], int, int, bytes]", answer)
-    return _BeginAnswer(cast("BeginVerdict", verdict.decode()), attempts, bool(canceled), earlier, float(now))
+    verdict, attempts, canceled, earlier, now, kept = cast(
+        "tuple[bytes, Sequence[bytes], int, int, bytes, int]", answer
+    )
+    told = cast("BeginVerdict", verdict.decode())
+    return _BeginAnswer(told, attempts, bool(canceled), earlier, float(now), bool(kept))
 
 
 def end(

@@ -24,7 +24,7 @@ from asrq_worker.queue.calls import BeginVerdict
 class Begun:
     """How `Execution.begin` went. `attempts` ends with the one begun; `earlier` of them do not count against the limit.
 
-    `now` tells the time of Redis while the job runs, Unix s.
+    `now` tells the time of Redis while the job runs, Unix s. `kept`: earlier attempts have finished chunks.
     """
 
     verdict: BeginVerdict
@@ -32,6 +32,7 @@ class Begun:
     canceled: bool
     earlier: int
     now: Callable[[], float]
+    kept: bool
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Execution:
         """
         answer = calls.begin(redis, self.job_id, self.execution_id, self.lane, self.worker, lease_s=lease_s)
         history = _history(self.job_id, answer.attempts)
-        return Begun(answer.verdict, history, answer.canceled, answer.earlier, clock.from_then_on(answer.now))
+        now = clock.from_then_on(answer.now)
+        return Begun(answer.verdict, history, answer.canceled, answer.earlier, now, answer.kept)
 
     def end(
         self, redis: Redis, ending: Ending, *, audio: Audio, blob_ttl_s: int, lapsed_by: float | None = None

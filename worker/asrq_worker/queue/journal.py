@@ -27,16 +27,22 @@ class RedisJournal:
     """Writes as the job goes, while its execution holds the lease. What cannot be written never fails the job."""
 
     def __init__(
-        self, redis: Redis, execution: Execution, settings: Settings, now: Callable[[], float] = time.time
+        self,
+        redis: Redis,
+        execution: Execution,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        *,
+        kept: bool = True,
     ) -> None:
-        """`now` is the time that events get, Unix s."""
+        """`now` is the time that events get, Unix s; `kept`: earlier attempts may have finished chunks."""
         self._now = now
         self._redis = redis
         self._lease = execution.lease
         self._job_id = execution.job_id
         self._ttl_s = settings.failure_ttl_s
         self._cache_ttl_s = min(settings.cache_ttl_s, settings.result_ttl_s)
-        self._chunks_of = [execution.job_id]
+        self._chunks_of = [execution.job_id] if kept else []
         self._lossy = False
         self._partial: str | None = None  # the entry of the newest one, which the next one replaces
 

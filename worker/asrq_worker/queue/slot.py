@@ -24,7 +24,7 @@ from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, Reques
 from asrq_jobs.request import Request
 from asrq_jobs.rq import JobHash
 from asrq_jobs.settings import Settings
-from asrq_worker.job.attempt import Task
+from asrq_worker.job.attempt import Task, log_end
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
@@ -196,7 +196,7 @@ class Slot(SimpleWorker):
         try:
             if wanted:  # a message came between `begin` and `hold`
                 self._look_again()
-            journal = RedisJournal(self._redis, execution, self._settings, begun.now)
+            journal = RedisJournal(self._redis, execution, self._settings, begun.now, kept=begun.kept)
             ending = self._task.run(context, control, journal)
             try:
                 kept = self._end(execution, request, ending, control)
@@ -207,6 +207,7 @@ class Slot(SimpleWorker):
                 ending = replace(ending, verdict=None)
         finally:
             self._keeper.release(execution)
+        log_end(context, ending)
         self._observe(context, ending)
         pipe = self._redis.pipeline(transaction=False)
         self._count(pipe, ending)

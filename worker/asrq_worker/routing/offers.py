@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
@@ -150,10 +151,15 @@ def admits(need: Need, offer: Offer) -> AsrqError | None:
     """Return why a backend cannot do what is needed, as far as is known before it was loaded; None if it can."""
     identity = Identity(offer.backend, "", offer.model, None, "", "")
     try:
-        admit(need.request(), identity, offer.capabilities or _ANYTHING)
+        admit(_asking(need), identity, offer.capabilities or _ANYTHING)
     except RequestError as error:
         return error
     return None
+
+
+@lru_cache(maxsize=256)  # for each job several times, and most need the same
+def _asking(need: Need) -> Request:
+    return need.request()
 
 
 def _reason(need: Need, offer: Offer) -> AsrqError | None:
