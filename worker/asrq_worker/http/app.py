@@ -18,6 +18,9 @@ from asrq_worker.http import access, dictation, jobs, openai, page, problems, qu
 from asrq_worker.http.door import Door
 from asrq_worker.http.gateway import Gateway, OurGateway
 from asrq_worker.monitor.registry import Metrics
+from asrq_worker.telemetry.logs import Log
+
+_log = Log("asrq.http")
 
 
 class Health(BaseModel):
@@ -69,6 +72,8 @@ def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
 
     @app.exception_handler(AsrqError)
     async def ours(_request: Request, error: AsrqError) -> Response:
+        if type(error) in problems.SECRETIVE:
+            _log.warning("http.no_queue", reason=error.message)
         return problems.answer(error)
 
     @app.exception_handler(HTTPException)

@@ -29,6 +29,7 @@ from asrq_jobs.errors import (
     NoRoomError,
     NotServedError,
     PoisonedError,
+    QueueAuthError,
     QueueError,
     QueueFullError,
     QueueRefusedError,
@@ -77,6 +78,11 @@ _HINTS: dict[type[AsrqError], str] = {
     EngineUnavailableError: "Try again later; the worker's log says why no engine is ready.",
 }
 """In place of what names a command of `asrq`, which a client over HTTP has not."""
+SECRETIVE: dict[type[AsrqError], str] = {
+    QueueUnreachableError: "The queue does not answer.",
+    QueueAuthError: "The queue refuses this gateway.",
+}
+"""In place of sentences with the address of Redis, which is for operators."""
 _NO_FILE = "Value error, Expected UploadFile"  # FastAPI's words
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -113,7 +119,8 @@ def document(error: AsrqError, *, status: int | None = None, param: str | None =
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     info = error.info()
     hint = _HINTS.get(type(error)) if _COMMAND.search(info.hint or "") else info.hint
-    wrong = Wrong(message=info.message, type=kind, param=param, code=info.code, hint=hint, retryable=info.retryable)
+    message = SECRETIVE.get(type(error), info.message)
+    wrong = Wrong(message=message, type=kind, param=param, code=info.code, hint=hint, retryable=info.retryable)
     return Problem(error=wrong).model_dump(mode="json")
 
 
