@@ -1,4 +1,4 @@
--- What stands in Redis of the jobs ARGV, in one look: JSON text, see facts.py.
+-- What stands in Redis of the jobs ARGV, and of the group `group`, in one look: JSON text, see facts.py.
 local function life(key)
   return math.min(redis.call('TTL', key), 0)
 end
@@ -43,5 +43,15 @@ local leases = redis.call('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES')
 for at = 1, #leases, 2 do
   out.leases[leases[at]] = tonumber(leases[at + 1])
 end
-out.webhooks = redis.call('ZCARD', 'asrq:webhooks')
+out.webhooks = redis.call('ZCARD', 'asrq:webhooks') + redis.call('SCARD', 'asrq:groups')
+local group, fields = redis.call('HGETALL', 'asrq:group:group'), {}
+for at = 1, #group, 2 do
+  fields[group[at]] = group[at + 1]
+end
+if #group > 0 then
+  local last = redis.call('XREVRANGE', 'asrq:group:group:events', '+', '-', 'COUNT', 1)
+  out.group = {fields = fields, event = last[1] and last[1][2][2] or '', events = redis.call('XLEN', 'asrq:group:group:events'),
+    untold = redis.call('SISMEMBER', 'asrq:groups', 'group') == 1,
+    ttls = {life('asrq:group:group'), life('asrq:group:group:events')}}
+end
 return cjson.encode(out)

@@ -12,6 +12,9 @@ from redis import Redis
 
 ENDED = {"finished": "completed", "failed": "failed", "canceled": "canceled"}
 """RQ's words for jobs that have ended, with ours."""
+COUNTED = ("open", "completed", "failed", "canceled")
+"""What becomes of the jobs of a group."""
+GROUP = "group"
 _SCRIPT = (Path(__file__).parent / "facts.lua").read_text(encoding="utf-8")
 
 
@@ -52,6 +55,33 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class GroupFacts:
+    """The group of all jobs that are in one. `fields` is its hash, `untold`: its end waits to be told; `ttls` are those
+    of its hash and its events, as of jobs."""
+
+    fields: dict[str, str]
+    event: str
+    events: int
+    untold: bool
+    ttls: tuple[int, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of its jobs are open, completed, failed and canceled."""
+        return {name: int(self.fields[f":{name}"]) for name in COUNTED}
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of its jobs have."""
+        return sum(self.counts.values()) - self.counts["open"] >= int(self.fields[":size"])
+
+    @property
+    def jobs(self) -> dict[str, str]:
+        """What became of each."""
+        return {name: outcome for name, outcome in self.fields.items() if not name.startswith(":")}
+
+
+@dataclass(frozen=True)
 class Facts:
     """All of it. `leases` by member with their expiry; `started` the entries of RQ's registry of started jobs."""
 
@@ -61,6 +91,8 @@ class Facts:
     started: frozenset[str]
     leases: dict[str, float]
     webhooks: int
+    """What is still to be told."""
+    group: GroupFacts | None = None
 
     def leases_of(self, job_id: str) -> list[str]:
         """The leases of a job."""
@@ -90,6 +122,7 @@ def facts(answer: str | bytes) -> Facts:
         started=frozenset(read["started"] or ()),
         leases=dict(read["leases"] or {}),
         webhooks=read["webhooks"],
+        group=GroupFacts(**(group | {"ttls": tuple(group["ttls"])})) if (group := read.get("group")) else None,
     )
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from redis import Redis
-from simulation.facts import ENDED, Facts, JobFacts
+from simulation import groups
+from simulation.facts import ENDED, GROUP, Facts, JobFacts
 
 from asrq_jobs import keys
 from asrq_jobs.request import LANES, Request
@@ -49,6 +50,7 @@ class Ledger:
     completed: dict[str, str] = field(default_factory=dict)
     ended: set[tuple[str, str]] = field(default_factory=set)
     doubled: set[str] = field(default_factory=set)
+    group_ends: groups.Ends = field(default_factory=set)
     asked_at: dict[str, float] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ def after_step(
             ledger.ended.add((job_id, outcome["status"]))
     if before is not None:
         yield from _of_order(ledger, before, after, script)
+    yield from groups.after_step(ledger.group_ends, after, ledger.requests, ledger.tampered, script=script)
 
 
 def _left(ledger: Ledger, job_id: str, job: JobFacts, facts: Facts) -> Iterator[str]:
@@ -222,8 +225,10 @@ def at_rest(ledger: Ledger, facts: Facts, redis: Redis, told: list[dict[str, Any
             and not any(notice["id"] == job_id and notice["status"] == job.ended for notice in told)
         ):
             yield f"{job_id}: its webhook was not told that it has {job.ended}"
+    webhook = any(request.group and request.group.webhook for request in ledger.requests.values())
+    yield from groups.at_rest(ledger.group_ends, facts, told, webhook=webhook)
     for notice in told:
-        if (notice["id"], notice["status"]) not in ledger.ended and not ledger.tampered:
+        if notice["id"] != GROUP and (notice["id"], notice["status"]) not in ledger.ended and not ledger.tampered:
             yield f"{notice['id']}: its webhook was told that it has {notice['status']}, and it has not"
     yield from _leftovers(redis)
 
@@ -232,7 +237,7 @@ def _leftovers(redis: Redis) -> Iterator[str]:
     names = sorted(name.decode() for name in redis.scan_iter(count=1000))
     for name in names:
         kind = name.split(":")[0:2]
-        busy = name in {keys.LEASES, keys.WEBHOOKS} or name.startswith(("rq:queue:", "asrq:cancel:"))
+        busy = name in {keys.LEASES, keys.WEBHOOKS, keys.GROUPS} or name.startswith(("rq:queue:", "asrq:cancel:"))
         busy = busy or kind[1] in {"wip", "scheduled", "execution", "executions"} or name.endswith(":executions")
         if busy:
             yield f"{name} is left over"

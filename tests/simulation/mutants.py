@@ -54,7 +54,7 @@ def _decide_without_limit(error: Any, **known: Any) -> Any:
 
 
 def _lapsed_early(seen: Any) -> Any:
-    return recovery.lapsed(replace(seen, at=seen.at + 12.0))
+    return findings.lapsed(replace(seen, at=seen.at + 12.0))
 
 
 def _recovered_early(*args: Any, now: float, **named: Any) -> Any:
@@ -70,7 +70,7 @@ def _none_lapsed(seen: Any) -> Any:
 
 def _inspect_without(*kinds: str) -> Any:
     def inspect(seen: Any, **known: Any) -> Any:
-        return [finding for finding in recovery.inspect(seen, **known) if finding.kind not in kinds]
+        return [finding for finding in findings.inspect(seen, **known) if finding.kind not in kinds]
 
     return inspect
 
@@ -255,6 +255,48 @@ MUTANTS: tuple[Mutant, ...] = (
         "redis.call('ZADD', asrq.webhooks, from_now(given.hidden_s), due[1])",
         "redis.call('ZREM', asrq.webhooks, due[1])",
         kind="mixed",
+    ),
+    # groups
+    Mutant(
+        "end counts no job of a group",
+        "end_execution",
+        "asrq.settle(id, outcome == 'expired' and 'failed' or outcome, given.ttl_s)",
+        "",
+        kind="grouped",
+    ),
+    Mutant(
+        "a group ends when none of its jobs is open",
+        "cancel",
+        "completed + failed + canceled >= tonumber(size)",
+        "open == 0",
+        kind="grouped",
+    ),
+    Mutant(
+        "erase counts a job that had ended",
+        "erase",
+        "if redis.call('HGET', key, id) ~= 'open' then",
+        "if false then",
+        kind="grouped",
+    ),
+    Mutant("retry opens no group", "retry", "pcall(reopen, group, ARGV[1])", "", kind="grouped"),
+    Mutant(
+        "submit counts a job twice",
+        "submit",
+        "redis.call('HINCRBY', joined, ':' .. known[1], -1)",
+        "",
+        kind="grouped",
+    ),
+    Mutant(
+        "a group is told of that is open again",
+        "tell_group",
+        "completed + failed + canceled < tonumber(size)",
+        "false",
+        kind="grouped",
+    ),
+    Mutant(
+        "the reaper counts no job that others have ended",
+        kind="grouped",
+        patches=((reaping, "inspect", _inspect_without("counted")),),
     ),
     # append
     Mutant(

@@ -313,9 +313,10 @@ class Run:
         saved, ledger = self._saved[0]
         self.scheduler.note(f"the server loses what was written since {saved[0] - START:.2f}")
         self.world.restore(saved)
-        ended = self._scene.ledger.ended
+        before = self._scene.ledger
         self._scene.ledger = copy.deepcopy(ledger)
-        self._scene.ledger.ended |= ended
+        self._scene.ledger.ended |= before.ended
+        self._scene.ledger.group_ends |= before.group_ends
         self._look()
         self._leases.forget()
         self._sounds.forget()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulation.dictation import AUDIO
+from simulation.facts import GROUP
 from simulation.hosts import Script
 
 from asrq_jobs.request import LANES, PathAudio, Request
@@ -223,6 +224,31 @@ def _crowded(source: random.Random) -> Scenario:
     )  # fmt: skip
 
 
+def _grouped(source: random.Random) -> Scenario:
+    """Jobs of a group of which one may be missing, and what becomes of them is changed again."""
+    count = source.choice([1, 2, 2, 3])
+    group = {
+        "id": GROUP,
+        "size": count + source.choice([0, 0, 0, 1]),
+        "webhook": source.choice([None, *["http://r/"] * 3]),
+    }
+    requests = tuple(
+        job(number, group=group, queue_ttl_s=source.choice([None, None, None, 2])) for number in range(count)
+    )
+    scripts = {request.id: _script(source) for request in requests}
+    clients = [(request.id, (Step(source.choice([0.0, 0.0, 3.0]), "submit"), *_steps(source))) for request in requests]
+    if source.random() < 0.4:
+        clients.append((requests[0].id, _steps(source, least=1)))
+    faults = source.choice([(), ANSWERS, ("unheard",), CRASHES, ("crashed",), ("still",), ("outage",), LOSSES])
+    if faults != LOSSES and source.random() < 0.2:
+        clients.append((requests[0].id, (Step(_wait(source), source.choice(["rq cancel", "rq delete"])),)))
+    at = source.choice([(), (), ("end_execution",), ("tell_group",), ("cancel", "erase", "retry", "submit")])
+    return Scenario(
+        requests, scripts, tuple(clients), reapers=source.choice([1, 2]), faults=faults, at=at,
+        most_faults=source.choice([1, 2, 3]), receiver_fails=source.choice([0, 0, 1]),
+    )  # fmt: skip
+
+
 def _touched(source: random.Random) -> Scenario:
     """RQ's own tools are used on a job that waits or runs."""
     request = job(0)
@@ -293,6 +319,7 @@ KINDS: Mapping[str, Callable[[random.Random], Scenario]] = {
     "erased": _erased,
     "short of time": _short_of_time,
     "crowded": _crowded,
+    "grouped": _grouped,
     "touched": _touched,
     "dictated": _dictated,
     "hesitating": _hesitating,

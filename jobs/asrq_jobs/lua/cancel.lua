@@ -44,13 +44,13 @@ local function settle(group, id, status, now, ttl_s)
   redis.call('XADD', key .. ':events', 'MAXLEN', '~', '5000', '*', 'event', string.format('{"type":"%s","at":%.6f,' ..
     '"job":"%s","status":"%s","size":%d,"open":%d,"completed":%d,"failed":%d,"canceled":%d}',
     ended and 'ended' or 'progress', now, id, status, size, open, completed, failed, canceled))
-  till = string.format('%d', math.max(till, now + ttl_s, now + 86400))
-  redis.call('HSET', key, ':until', till)
+  till = math.max(till, now + ttl_s, now + 86400)
+  redis.call('HSET', key, ':until', string.format('%d', till))
   if ended and webhook ~= '' then
     redis.call('SADD', 'asrq:groups', group)
   elseif open == 0 then
-    redis.call('EXPIREAT', key, till)
-    redis.call('EXPIREAT', key .. ':events', till)
+    redis.call('EXPIRE', key, math.floor(till - now))
+    redis.call('EXPIRE', key .. ':events', math.floor(till - now))
   end
 end
 

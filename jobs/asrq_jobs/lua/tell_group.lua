@@ -13,8 +13,8 @@ local size, completed, failed, canceled, webhook, at, till = unpack(redis.call('
 if not size or completed + failed + canceled < tonumber(size) then
   return 0
 end
-redis.call('EXPIREAT', key, till)
-redis.call('EXPIREAT', key .. ':events', till)
+redis.call('EXPIRE', key, math.max(math.floor(till - now), 1))
+redis.call('EXPIRE', key .. ':events', math.max(math.floor(till - now), 1))
 if not given.tells then
   return 0
 end
