@@ -119,9 +119,25 @@ def test_what_a_client_says_for_itself_comes_back_and_finds_the_job(
     assert [job["id"] for job in http.get("/v1/jobs", params={"tag": "night"}).json()["data"]] == [job_id]
 
 
+def test_a_group_and_how_far_it_is(http: httpx.Client, client: Client) -> None:
+    group = {"group": "night", "group_size": 2}
+    job_id = http.post("/v1/jobs", json={"url": "https://host/a", **group}).json()["id"]
+    assert http.post("/v1/jobs", data=group, files=FILES).status_code == 202
+    assert http.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "canceled"
+    state = http.get("/v1/groups/night").json()
+    assert state == client.group("night").state().model_dump(mode="json")
+    assert (state["schema"], state["size"], state["open"], state["canceled"]) == ("asrq.group/1", 2, 1, 1)
+    assert error(http.post("/v1/jobs", json={"url": "https://host/a", **group}), 409)["code"] == "job_conflict"
+    alone = error(http.post("/v1/jobs", json={"url": "https://host/a", "group": "night"}), 400)
+    assert alone["message"] == "A group needs its size, and a size its group."
+    assert error(http.get("/v1/groups/day"), 404)["code"] == "job_not_found"
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
+        ({"json": {"url": "https://host/a", "group": "last night", "group_size": 2}}, "group"),
+        ({"json": {"url": "https://host/a", "group": "night", "group_size": True}}, "group_size"),
         ({"json": {"url": "https://host/a", "path": "/etc/passwd"}}, "path"),
         ({"json": {"task": "sing"}}, "task"),
         ({"json": {"url": "https://host/a", "tags": ["a,b"]}}, "tags.0"),

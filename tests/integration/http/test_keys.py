@@ -149,6 +149,18 @@ def test_each_key_sees_its_own_jobs(who: As, client: Client) -> None:
     assert "too long" in error(long, 400)["message"]
 
 
+def test_each_key_has_groups_of_its_own(who: As, client: Client) -> None:
+    for name, size in (("anna", 1), ("boris", 2)):
+        order = {"url": "https://host/a", "group": "night", "group_size": size}
+        assert who(name).post("/v1/jobs", json=order).status_code == 202
+        state = who(name).get("/v1/groups/night").json()
+        assert (state["id"], state["size"]) == ("night", size)
+    assert client.group("anna-night").state().size == 1
+    assert who("anna").get("/v1/groups/boris-night").status_code == 404
+    long = {"url": "https://host/a", "group": "x" * 64, "group_size": 1}
+    assert "group.id" in error(who("anna").post("/v1/jobs", json=long), 400)["message"]
+
+
 def test_no_job_of_others_is_looked_at_for_a_list(who: As, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_IDS", 4)
     for _ in client.submit_many(Request.build(id=f"boris-{number}", audio=AUDIO) for number in range(30)):

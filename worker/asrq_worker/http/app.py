@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from asrq_jobs import __version__
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.settings import Settings
-from asrq_worker.http import access, dictation, jobs, openai, page, problems, queue
+from asrq_worker.http import access, dictation, groups, jobs, openai, page, problems, queue
 from asrq_worker.http.door import Door
 from asrq_worker.http.gateway import Gateway, OurGateway
 from asrq_worker.monitor.registry import Metrics
@@ -55,6 +55,7 @@ def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
         )
     app.include_router(openai.router)
     app.include_router(jobs.router)
+    app.include_router(groups.router)
     app.include_router(dictation.router)
     app.include_router(queue.router)
     app.include_router(page.router)

@@ -103,6 +103,8 @@ class Gateway:
         job_id = access.job_id(manner.idempotency_key or uuid.uuid4().hex, whose)
         if whose:
             await self._quota.check(whose)
+        if whose and (group := options.get("group")):
+            options = {**options, "group": {**group, "id": f"{whose.begins}{group['id']}"}}
         wanted = await self.chosen(model)
         source, upload = (audio, None) if isinstance(audio, UrlAudio) else await self._taken(audio, job_id)
         lane = manner.x_asrq_lane or self._lane(source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -18,7 +17,7 @@ from asrq_jobs.request import JOB_ID_PATTERN, LANES, Channels, Lane, Tag, Task, 
 from asrq_jobs.result import Keep
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
 from asrq_worker.audio.url import refuse_local
-from asrq_worker.http import access, problems, sse
+from asrq_worker.http import access, forms, problems, sse
 from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import Gateway, HowAsked, KeyHolder, Manner, OurGateway
 from asrq_worker.http.openai import succeeded
@@ -53,27 +52,8 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}}
 
 
-def _object(value: object) -> object:
-    """Read an object from a form, which has only texts; what is no JSON is refused as what it is."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        return value
-
-
-def _words(value: object) -> object:
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004  # what pydantic turns into an error of the field
-    return value
-
-
-_NO_BOOL = BeforeValidator(_number)  # pydantic takes true for 1
-_Track = Annotated[int, Field(ge=1, le=1000), _NO_BOOL]
-_Speakers = Annotated[int, Field(ge=1, le=20), _NO_BOOL]
+_Track = Annotated[int, Field(ge=1, le=1000), forms.NO_BOOL]
+_Speakers = Annotated[int, Field(ge=1, le=20), forms.NO_BOOL]
 
 
 class Order(BaseModel):
@@ -87,7 +67,7 @@ class Order(BaseModel):
     model: str | None = Field(default=None, min_length=1, max_length=512, description="As in GET /v1/models.")
     task: Task = "transcribe"
     language: str = Field(default="auto", max_length=64)
-    languages: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+    languages: Annotated[tuple[str, ...], BeforeValidator(forms.words)] = Field(
         default=(), max_length=20, description="Those that auto is to choose among; in a form separated by commas."
     )
     prompt: str | None = Field(default=None, max_length=4000)
@@ -105,11 +85,15 @@ class Order(BaseModel):
         max_length=4096,
         description="Where a worker puts the transcript, if the operator allows it; the ending says in which format.",
     )
-    metadata: Annotated[dict[str, str], BeforeValidator(_object)] = Field(
+    metadata: Annotated[dict[str, str], BeforeValidator(forms.read_object)] = Field(
         default={}, description="Texts that come back with the result; in a form as JSON."
     )
+    group: str | None = Field(default=None, pattern=JOB_ID_PATTERN, description="Id of the group that it belongs to.")
+    group_size: Annotated[int, Field(ge=1, le=100_000), forms.NO_BOOL] | None = Field(
+        default=None, description="How many jobs the group has."
+    )
     keep: Keep = Field(default="result", description="nothing: it is erased once its result was fetched or delivered.")
-    tags: Annotated[tuple[Tag, ...], BeforeValidator(_words)] = Field(
+    tags: Annotated[tuple[Tag, ...], BeforeValidator(forms.words)] = Field(
         default=(), max_length=20, description="Words to find the job by; in a form separated by commas."
     )
 
@@ -185,8 +169,11 @@ async def _submit(
         _refuse_delivery(order.deliver)
     audio = UrlAudio(url=order.url) if order.url is not None else file
     assert audio is not None  # noqa: S101  # there is one of the two
-    words = _words(order.hotwords)
-    options = order.model_dump(exclude={"url", "model", "hotwords"})
+    words = forms.words(order.hotwords)
+    options = order.model_dump(exclude={"url", "model", "hotwords", "group", "group_size"})
+    if (order.group is None) != (order.group_size is None):
+        raise InvalidRequestError("A group needs its size, and a size its group.", hint="Give group and group_size.")
+    options["group"] = order.group and {"id": order.group, "size": order.group_size}
     return await gateway.submit(audio, order.model, manner, whose, hotwords=words, **options)
 
 
