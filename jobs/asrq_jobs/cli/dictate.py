@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import sys
@@ -26,6 +27,11 @@ from asrq_jobs.request import Encoding
 from asrq_jobs.result import Result
 
 _PIECE = 1 << 15  # bytes at most: what is there is taken at once
+_OPENINGS = (
+    ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("MP3", 0, b"ID3"), ("Matroska or WebM", 0, b"\x1aE\xdf\xa3"),
+    ("WAV", 8, b"WAVE"), ("AIFF", 8, b"AIF"), ("MP4", 4, b"ftyp"),
+)  # fmt: skip
+"""How files begin that are piped in by mistake: as samples, they are a moment of loud noise."""
 
 _EPILOG = """\b
 Examples:
@@ -112,12 +118,19 @@ def _piped(device: str | None, rate: int | None) -> _Source:
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
     try:
-        os.read(sys.stdin.fileno(), 0)
+        first = os.read(sys.stdin.fileno(), _PIECE)
     except OSError:
         raise UsageError(
             "Standard input is closed.", hint="Pipe raw samples into it: see asrq dictate --help."
         ) from None
-    return _Source("standard input", rate or microphone.RATE, _pieces)
+    for kind, at, opening in _OPENINGS:
+        if first[at:].startswith(opening):
+            raise UsageError(
+                f"Standard input is a file ({kind}), and --stdin takes raw samples.",
+                hint="Transcribe a file with asrq submit FILE, or decode it: ffmpeg -v error -i FILE -f s16le "
+                "-ar 16000 -ac 1 - | asrq dictate --stdin",
+            )
+    return _Source("standard input", rate or microphone.RATE, functools.partial(_pieces, first))
 
 
 def _microphone(device: str | None, rate: int | None, encoding: Encoding, channels: int) -> _Source:
@@ -179,10 +192,12 @@ def _record(live: Live, source: _Source, screen: _Shown) -> None:
         pass
 
 
-def _pieces() -> Iterator[bytes]:
-    """Yield what comes from standard input, without waiting for more than there is."""
-    while sound := os.read(sys.stdin.fileno(), _PIECE):
+def _pieces(first: bytes) -> Iterator[bytes]:
+    """Yield what comes from standard input, without waiting for more than there is; the first of it has been read."""
+    sound = first
+    while sound:
         yield sound
+        sound = os.read(sys.stdin.fileno(), _PIECE)
 
 
 class _Shown:

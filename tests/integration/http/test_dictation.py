@@ -178,6 +178,33 @@ def test_the_events_of_a_session(talk: Talk, scripted: ScriptedWorker, redis: Re
     until(lambda: redis.hget(keys.job(second["item"]["id"]), "status") == b"canceled")
 
 
+def test_each_stretch_is_an_item_where_turns_are_asked_for(talk: Talk, scripted: ScriptedWorker, redis: Redis) -> None:
+    turns = {"type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
+    talk.say("session.update", session={"type": "transcription", "audio": {"input": {"turn_detection": turns}}})
+    talk.append(SOUND)
+    execution = scripted.take()
+    before = None
+    for number, text in enumerate(("One.", "Two."), start=1):
+        scripted.event(
+            execution, Event(type="chunk", at=0, start=4 * number, end=4 * number + 1, until=4 * number + 1, text=text)
+        )
+        started = talk.hear("input_audio_buffer.speech_started")
+        item_id = started["item_id"]
+        assert (item_id, started["audio_start_ms"]) == (f"{execution.job_id}-{number}", 4000 * number)
+        assert talk.hear("input_audio_buffer.speech_stopped")["audio_end_ms"] == 4000 * number + 1000
+        committed = talk.hear("input_audio_buffer.committed")
+        assert (committed["item_id"], committed["previous_item_id"]) == (item_id, before)
+        assert talk.hear("conversation.item.added")["item"]["id"] == item_id
+        completed = talk.hear(f"{ITEM}.completed")
+        assert (completed["item_id"], completed["transcript"]) == (item_id, text)
+        before = item_id
+    talk.say("session.update", session={"type": "transcription", "audio": {"input": {"turn_detection": None}}})
+    talk.say("input_audio_buffer.commit")
+    until(lambda: kept(redis, execution.job_id)[1])
+    talk.append(SOUND)
+    assert talk.hear("conversation.item.added")["item"]["id"] != execution.job_id, "as one again"
+
+
 def test_events_as_they_were_first(talk: Talk) -> None:
     session = {"input_audio_format": "pcm16", "input_audio_transcription": {"language": "en"}, "turn_detection": None}
     talk.say("transcription_session.update", session=session)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import REPO, Asrq
 from support.processes import PROGRAM, worker
-from support.speaking import RATE, file_of, spoken
+from support.speaking import DATA, RATE, file_of, spoken
 from support.waiting import until
 
 from asrq_jobs import Client, keys
@@ -96,6 +96,15 @@ def test_it_is_said_where_sound_comes_from(client: Client, asrq: Asrq) -> None:
     done = asrq("dictate")
     assert done.returncode == 2
     assert "--stdin" in done.stderr
+    assert client.jobs() == []
+
+
+def test_a_file_is_no_raw_sound(client: Client, asrq: Asrq) -> None:
+    for sound, kind in ((file_of(SOUND), "WAV"), ((DATA / "hello-en.flac").read_bytes(), "FLAC")):
+        done = asrq("dictate", "--stdin", stdin=sound)
+        assert done.returncode == 2
+        assert f"Standard input is a file ({kind})" in done.stderr
+        assert "asrq submit FILE" in done.stderr
     assert client.jobs() == []
 
 

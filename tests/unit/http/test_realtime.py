@@ -8,7 +8,6 @@ import json
 import pytest
 
 from asrq_jobs.errors import InvalidRequestError, NotServedError
-from asrq_jobs.result import Result
 from asrq_worker.http import realtime
 from asrq_worker.http.realtime import Append, Commit, LostError, SessionOptions, Update, parse
 
@@ -32,6 +31,23 @@ def test_what_an_update_does_not_name_stays() -> None:
     second = updated({"audio": {"input": {"format": {"rate": 16_000}, "transcription": {"prompt": "x"}}}}, first)
     assert second == SessionOptions(rate=16_000, language="ru", hotwords=("asrq",), prompt="x")
     assert updated({"input_audio_transcription": {"language": None}}, second).options()["language"] == "auto"
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_turns_are_asked_for_and_not_any_more(nested: bool) -> None:
+    def updated(turns: dict[str, object] | None, before: SessionOptions) -> SessionOptions:
+        session = {"audio": {"input": {"turn_detection": turns}}} if nested else {"turn_detection": turns}
+        said = parse(json.dumps({"type": "session.update", "session": session}))
+        assert isinstance(said, Update)
+        return said.session.asked(before)
+
+    first = updated({"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 500}, SessionOptions())
+    assert first.turns
+    told = realtime.session("session.updated", "job", first)["session"]["audio"]["input"]["turn_detection"]
+    assert told == {"type": "server_vad", "silence_duration_ms": 2000}, "what is, not what was asked for"
+    assert not updated(None, first).turns
+    with pytest.raises(InvalidRequestError, match="server_vad"):
+        updated({"type": "semantic_vad"}, first)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +80,6 @@ def test_events_are_told() -> None:
     told = realtime.session("session.created", "job", SessionOptions(model="m", hotwords=("asrq",)), last=2)
     assert (told["type"], told["session"]["id"], told["session"]["last"]) == ("session.created", "job", 2)
     assert told["session"]["audio"]["input"]["transcription"] == {"model": "m", "keywords": ["asrq"]}
-    completed = realtime.completed(Result(id="job", status="completed", text=None, duration=None))
-    assert (completed["transcript"], completed["usage"]["seconds"]) == ("", 0.0)
     error = realtime.wrong(NotServedError("No."), "mine")["error"]
     assert (error["code"], error["message"], error["event_id"]) == ("not_served", "No.", "mine")
     assert realtime.failed("job", NotServedError("No."))["item_id"] == "job"

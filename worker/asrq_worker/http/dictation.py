@@ -26,8 +26,8 @@ from asrq_jobs.request import JOB_ID_PATTERN
 from asrq_jobs.states import missing
 from asrq_worker.http import access, realtime
 from asrq_worker.http.access import Holder
-from asrq_worker.http.deltas import Deltas
 from asrq_worker.http.gateway import Gateway
+from asrq_worker.http.items import Items, Turns, Whole
 from asrq_worker.http.openai import succeeded
 from asrq_worker.http.realtime import Append, Clear, Commit, Event, LostError, Said, SessionOptions, Update
 
@@ -77,6 +77,7 @@ class _Dictation:
         self._job_id = ""
         self._last = 0  # number of its last frame
         self._begun = False
+        self._turns = False  # whether each stretch of it is an item
         self._comes_back = "id" in socket.query_params
         self._previous: str | None = None
         self._following: set[asyncio.Task[None]] = set()
@@ -214,38 +215,36 @@ class _Dictation:
             await self._send(realtime.wrong(empty, self.event_id))
             return
         await self._put(self._last + 1, "end", b"")
-        await self._send(realtime.committed(self._job_id, self._previous))
-        self._previous = self._job_id
+        if not self._turns:
+            await self._send(realtime.committed(self._job_id, self._previous))
+            self._previous = self._job_id
         self._next()
 
     def _next(self) -> None:
         self._job_id, self._last, self._begun = self._new_id(), 0, False
 
     async def _follow(self) -> None:
-        await self._send(realtime.added(self._job_id, self._previous))
-        task = asyncio.ensure_future(self._tell(self._job_id))
+        self._turns = self._asked.turns
+        items: Items = Turns(self._job_id, self._previous) if self._turns else Whole(self._job_id)
+        if not self._turns:
+            await self._send(realtime.added(self._job_id, self._previous))
+        task = asyncio.ensure_future(self._tell(self._job_id, items))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
 
-    async def _tell(self, job_id: str) -> None:
+    async def _tell(self, job_id: str, items: Items) -> None:
         """Send the text of a job while it comes, and how it ends."""
-        deltas = Deltas()
         try:
             async for entry in self._gateway.client.entries(job_id):
-                event = entry.event
-                if event.type == "partial" and event.text:
-                    await self._send(realtime.partial(job_id, event.text, event.stable or 0))
-                elif delta := deltas.after(event):
-                    await self._send(realtime.delta(job_id, delta))
+                for told in items.after(entry.event):
+                    await self._send(told)
             result = await self._gateway.client.result(job_id)
             if result is None:
                 raise missing(job_id)
-            result = succeeded(result)
-            if rest := deltas.rest(result.text or ""):
-                await self._send(realtime.delta(job_id, rest))
-            await self._send(realtime.completed(result))
+            for told in items.end(succeeded(result)):
+                await self._send(told)
         except AsrqError as error:
-            await self._send(realtime.failed(job_id, error))
+            await self._send(items.failed(error))
 
     async def _send(self, event: Event) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field, PlainValidator, TypeAdapter, ValidationEr
 from asrq_jobs import languages
 from asrq_jobs.errors import AsrqError, InvalidRequestError
 from asrq_jobs.request import Request
-from asrq_jobs.result import Result
 from asrq_worker.http import problems
 
 LONGEST = 1 << 20
@@ -25,6 +24,9 @@ FRAME = 1 << 18
 RATE = 24_000
 _ITEM = "conversation.item.input_audio_transcription"
 _HINT = "See docs/how-to/dictate.md, over HTTP."
+
+_TURNS = {"type": "server_vad", "silence_duration_ms": 2000}
+"""What a turn is, whatever is asked for: a pause of two seconds is where chunks end."""
 
 Event = dict[str, Any]
 
@@ -39,6 +41,8 @@ class SessionOptions(BaseModel):
     prompt: str | None = None
     hotwords: tuple[str, ...] | None = None
     word_timestamps: bool = False
+    turns: bool = False
+    """Whether each stretch of it is an item of its own."""
 
     def options(self) -> dict[str, Any]:
         """Return the fields of `asrq.request/1`, but for audio and model."""
@@ -74,9 +78,14 @@ class _Transcription(BaseModel):
     word_timestamps: bool = False
 
 
+class _ServerVad(BaseModel):
+    type: Literal["server_vad"]
+
+
 class _Input(BaseModel):
     format: _Format | None = None
     transcription: _Transcription | None = None
+    turn_detection: _ServerVad | None = None
 
 
 class _Audio(BaseModel):
@@ -90,13 +99,16 @@ class _Session(BaseModel):
     audio: _Audio = _Audio()
     input_audio_format: Literal["pcm16"] | None = None
     input_audio_transcription: _Transcription | None = None
+    turn_detection: _ServerVad | None = None
 
     def asked(self, before: SessionOptions) -> SessionOptions:
         """Return what is asked for now; what is not named stays."""
         given = self.audio.input.transcription or self.input_audio_transcription
         named = given.model_dump(exclude_unset=True) if given else {}
         rate = {"rate": self.audio.input.format.rate} if self.audio.input.format else {}
-        return before.model_copy(update={**named, **rate})
+        said = [where for where in (self, self.audio.input) if "turn_detection" in where.model_fields_set]
+        turns = {"turns": said[-1].turn_detection is not None} if said else {}
+        return before.model_copy(update={**named, **rate, **turns})
 
 
 class _Event(BaseModel):
@@ -200,14 +212,14 @@ def _event(kind: str, **fields: Any) -> Event:
 
 def session(kind: str, job_id: str, asked: SessionOptions, last: int = 0) -> Event:
     """Return what tells of the session. `job_id` is that of the next recording, of which there are `last` frames."""
-    transcription = asked.model_dump(exclude={"rate", "hotwords"}, exclude_none=True, exclude_defaults=True)
+    transcription = asked.model_dump(exclude={"rate", "hotwords", "turns"}, exclude_none=True, exclude_defaults=True)
     if asked.hotwords:
         transcription["keywords"] = list(asked.hotwords)
     heard = {
         "format": {"type": "audio/pcm", "rate": asked.rate},
         "noise_reduction": None,
         "transcription": transcription,
-        "turn_detection": None,
+        "turn_detection": _TURNS if asked.turns else None,
     }
     about = {"type": "transcription", "object": "realtime.transcription_session", "id": job_id, "last": last}
     return _event(kind, session={**about, "audio": {"input": heard}})
@@ -225,6 +237,16 @@ def committed(job_id: str, previous: str | None) -> Event:
     return _event("input_audio_buffer.committed", item_id=job_id, previous_item_id=previous)
 
 
+def speech_started(item_id: str, at_s: float) -> Event:
+    """Return what tells that a turn has begun, so many seconds from the start of the recording."""
+    return _event("input_audio_buffer.speech_started", item_id=item_id, audio_start_ms=round(at_s * 1000))
+
+
+def speech_stopped(item_id: str, at_s: float) -> Event:
+    """Return what tells that it has ended."""
+    return _event("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=round(at_s * 1000))
+
+
 def cleared() -> Event:
     """Return what tells that a recording was given up."""
     return _event("input_audio_buffer.cleared")
@@ -240,10 +262,10 @@ def partial(job_id: str, text: str, stable: int) -> Event:
     return _event(f"{_ITEM}.partial", item_id=job_id, content_index=0, text=text, stable=stable)
 
 
-def completed(result: Result) -> Event:
-    """Return the text of a recording."""
-    usage = {"type": "duration", "seconds": result.duration or 0.0}
-    return _event(f"{_ITEM}.completed", item_id=result.id, content_index=0, transcript=result.text or "", usage=usage)
+def completed(item_id: str, text: str, seconds: float) -> Event:
+    """Return the text of a recording, or of a turn, which was so long."""
+    usage = {"type": "duration", "seconds": seconds}
+    return _event(f"{_ITEM}.completed", item_id=item_id, content_index=0, transcript=text, usage=usage)
 
 
 def failed(job_id: str, error: AsrqError) -> Event:
