@@ -12,8 +12,12 @@ object; of times in seconds the median and the 95th percentile:
     beyond_s         the difference of the two, clip by clip
     first_partial_s  from the beginning of the first speech until there is text of it
     file_s           from the submission of the file, which is uploaded by then, to its result
-    cpu              processor time of the worker (its process id is needed) for the live job by that for the file
-    stable_kept      of the characters that were called stable, the share with which the text of their chunk began
+    cpu              processor time of the worker (its process id is needed) for the live job by that for the file, both
+                     without what it takes while it is idle
+    idle_cpu         that is, in seconds a second
+    partials         how often there was text of what was being said
+    stable_kept      of the characters that were called stable, the share with which later text of that stretch began
+    stable_words     the words among them that the text of their chunk has, in that order, by all
 """
 
 from __future__ import annotations
@@ -21,13 +25,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import statistics
 import threading
 import time
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import av
@@ -38,6 +43,7 @@ from asrq_jobs.events import Event
 
 _FRAME_S = 0.1
 _LEAD_S = 2.0
+_IDLE_S = 20.0
 
 
 def pcm(path: Path) -> tuple[bytes, int]:
@@ -78,23 +84,32 @@ class Measured:
     beyond_s: list[float] = field(default_factory=list)
     first_partial_s: list[float] = field(default_factory=list)
     file_s: list[float] = field(default_factory=list)
+    idle_cpu: float = 0.0
     cpu_live_s: float = 0.0
     cpu_file_s: float = 0.0
+    partials: int = 0
     stable: int = 0
     kept: int = 0
+    stable_words: int = 0
+    kept_words: int = 0
     different: list[str] = field(default_factory=list)
 
     def note_stable(self, events: Sequence[Event]) -> None:
-        """Compare what was stable with the chunks that followed."""
-        promised = ""
+        """Compare what was stable with what followed."""
+        promised, start = "", None
         for event in events:
             text = event.text or ""
             if event.type == "partial":
-                promised = text[: event.stable]
+                self.partials += 1
+                if event.start == start:
+                    self.stable += len(promised)
+                    self.kept += len(promised) * text.startswith(promised)
+                promised, start = text[: event.stable], event.start
             elif event.type == "chunk":
-                self.stable += len(promised)
-                same = takewhile(lambda pair: pair[0] == pair[1], zip(promised, text, strict=False))
-                self.kept += sum(1 for _ in same)
+                said, words = (re.findall(r"\w+", part.lower()) for part in (promised, text))
+                same = SequenceMatcher(None, said, words, autojunk=False).get_matching_blocks()
+                self.stable_words += len(said)
+                self.kept_words += sum(block.size for block in same)
                 promised = ""
 
     def told(self, clips: int) -> dict[str, object]:
@@ -105,8 +120,18 @@ class Measured:
                 p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
                 told[name] = {"p50": round(statistics.median(times), 2), "p95": round(p95, 2)}
         told["cpu"] = round(self.cpu_live_s / self.cpu_file_s, 2) if self.cpu_file_s else None
+        told["idle_cpu"] = round(self.idle_cpu, 4)
+        told["partials"] = self.partials
         told["stable_kept"] = round(self.kept / self.stable, 4) if self.stable else None
+        told["stable_words"] = round(self.kept_words / self.stable_words, 4) if self.stable_words else None
         return told
+
+
+def idle_cpu(worker: int | None) -> float:
+    """Return the processor time that a worker takes a second while it has nothing to do."""
+    before = cpu_s(worker)
+    time.sleep(_IDLE_S if worker else 0)
+    return (cpu_s(worker) - before) / _IDLE_S
 
 
 def cpu_s(worker: int | None) -> float:
@@ -136,13 +161,13 @@ def measure(client: Client, sound: bytes, rate: int, given: argparse.Namespace, 
     result = live.wait()
     into.after_end_s.append(time.monotonic() - ended)
     following.join()
-    between = cpu_s(given.worker)
+    between, between_at = cpu_s(given.worker), time.monotonic()
     blob = client.upload(as_file(sound, rate))
     began = time.monotonic()
     file = client.wait(client.submit(blob, lane="interactive", language=given.language).id)
     into.file_s.append(time.monotonic() - began)
-    into.cpu_live_s += between - before
-    into.cpu_file_s += cpu_s(given.worker) - between
+    into.cpu_live_s += between - before - into.idle_cpu * (between_at - begun)
+    into.cpu_file_s += cpu_s(given.worker) - between - into.idle_cpu * (time.monotonic() - between_at)
     into.same_text += file.text == result.text
     if file.text != result.text:
         into.different.append(clip.name)
@@ -170,7 +195,7 @@ def main() -> None:
     parser.add_argument("--language", default="auto")
     parser.add_argument("--worker", type=int, help="process id of the only worker")
     given = parser.parse_args()
-    into = Measured()
+    into = Measured(idle_cpu=idle_cpu(given.worker))
     with Client() as client:
         for clip in given.clips:
             sound, rate = pcm(clip)

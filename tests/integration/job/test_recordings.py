@@ -1,21 +1,26 @@
-"""Long recordings that come many times faster than they are spoken, with real decoders and a fake engine."""
+"""Recordings that come faster than they are spoken, or step by step, with real decoders and a fake engine."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from integration.job.journals import Notes
 from support.speaking import RATE, spoken
 
+from asrq_jobs.errors import CanceledError
 from asrq_jobs.request import LiveAudio, Request
 from asrq_worker.audio.decoder import DecoderPool
-from asrq_worker.audio.live import Arrived, Recordings
+from asrq_worker.audio.live import Arrived, Feed, Recordings
 from asrq_worker.audio.split import Piece, split
 from asrq_worker.backends.base import BackendConfig
+from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.fleet import Fleet
+from asrq_worker.engine.scheduler import Scheduler
 from asrq_worker.job import inference
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.hearing import InferenceJob
@@ -26,7 +31,7 @@ _READ = 30 * RATE * 2
 
 
 Heard = tuple[Transcription, Notes, list[Piece]]
-Hear = Callable[[bytes, int], Heard]
+Hear = Callable[..., Heard]
 
 
 class Tape:
@@ -47,24 +52,41 @@ class Tape:
         raise AssertionError("there is always more")
 
 
+class Steps:
+    """A feed that has a part of a sound at each look, and waits before each for what is there to be done."""
+
+    def __init__(self, *steps: tuple[Callable[[], bool], bytes]) -> None:
+        self._steps = list(steps)
+
+    def read(self, wait_s: float) -> Arrived:
+        if not self._steps[0][0]():
+            time.sleep(min(wait_s, 0.02))
+            return Arrived()
+        _, sound = self._steps.pop(0)
+        return Arrived(sound, end=None if self._steps else "end")
+
+    def interrupt(self) -> None:
+        raise AssertionError("it comes")
+
+
 @pytest.fixture
 def hear(tmp_path: Path) -> Iterator[Hear]:
-    """Hear a sound that is repeated so many times, and return what came of it, and what was told."""
+    """Hear what a feed has, and return what came of it, and what was told; `before` it gets the scheduler."""
     decoders = DecoderPool(1, memory_mb=4096, stall_s=60, max_s=5 * 3600)
     decoders.start()
     fleet = Fleet(lambda name: Engine(name, BackendConfig("fake", tmp_path)))
     spool = Spool(tmp_path)
 
-    def heard(sound: bytes, times: int) -> Heard:
+    def heard(feed: Feed, before: Callable[[Scheduler, Notes], None] = lambda _scheduler, _notes: None) -> Heard:
         audio = LiveAudio(kind="live", encoding="pcm_s16le", sample_rate=RATE, channels=1)
         request = Request.build(id="job", audio=audio, language="en", prompt="words", lane="interactive")
         notes, control = Notes(), JobControl()
         member = fleet.enlist("fake")
         loaded = member.engine.wait_ready(60)
-        recordings = Recordings(lambda _job: Tape(sound, times), spool, decoders, idle_s=60)
+        before(member.scheduler, notes)
+        recordings = Recordings(lambda _job: feed, spool, decoders, idle_s=60)
         with recordings.open("job", audio, control.check, lambda _recording: None) as recording:
             found = inference.transcribe(InferenceJob(request, control, notes), recording, member, loaded, chunk_s=28)
-            assert recording.samples * 2 == times * len(sound)
             return found, notes, split(recording.spans, longest_s=28, read=recording.read)
 
     yield heard
@@ -74,7 +96,7 @@ def hear(tmp_path: Path) -> Iterator[Hear]:
 
 
 def test_silence_is_no_text_and_no_work(hear: Hear) -> None:
-    found, notes, pieces = hear(bytes(60 * RATE * 2), 5)
+    found, notes, pieces = hear(Tape(bytes(60 * RATE * 2), 5))
     assert found.chunks == found.work == ()
     assert pieces == []
     assert not [event for event in notes.events if event.type in {"chunk", "partial"}]
@@ -83,10 +105,55 @@ def test_silence_is_no_text_and_no_work(hear: Hear) -> None:
 def test_each_word_of_a_long_speech_is_heard_once(hear: Hear) -> None:
     """Before its end nearly all of it; the rest is what the last cuts are about."""
     times = 8  # of 18.6 s, so more than a block of the detector
-    found, notes, pieces = hear(spoken("hello-en", "hello-ru"), times)
+    found, notes, pieces = hear(Tape(spoken("hello-en", "hello-ru"), times))
     assert len(pieces) == 2 * times
     assert [(round(chunk.start * RATE), round(chunk.end * RATE)) for chunk in found.chunks] == [
         (piece.start, piece.stop) for piece in pieces
     ]
     assert len(found.work) == len(pieces)
     assert len([event for event in notes.events if event.type == "chunk"]) == len(pieces)
+
+
+SENTENCE = spoken("hello-en")
+PAUSED = len(SENTENCE) - RATE * 2
+"""Where two seconds of the pause after it are there."""
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_what_was_heard_in_a_pause_is_not_heard_again_when_the_pause_has_lasted(hear: Hear, dropped: bool) -> None:
+    submitted: list[ChunkTask] = []
+    offered: list[ChunkTask] = []
+    seen: list[Notes] = []
+    waits: Future[ChunkDone] = Future()
+
+    def watch(scheduler: Scheduler, notes: Notes) -> None:
+        submit, offer = scheduler.submit, scheduler.offer
+
+        def submits(task: ChunkTask) -> Future[ChunkDone]:
+            submitted.append(task)
+            return submit(task)
+
+        def offers(task: ChunkTask) -> Future[ChunkDone] | None:
+            offered.append(task)
+            return waits if dropped else offer(task)
+
+        scheduler.submit, scheduler.offer = submits, offers  # type: ignore[method-assign]  # the real ones serve
+        seen.append(notes)
+
+    def drop() -> bool:
+        if dropped:
+            waits.set_exception(CanceledError("There is other work."))
+        return True
+
+    def told() -> bool:
+        return bool(offered) and (dropped or any(event.type == "partial" for event in seen[0].events))
+
+    feed = Steps(
+        (lambda: True, SENTENCE[:PAUSED]),
+        (told, SENTENCE[PAUSED:] + bytes(RATE * 2)),
+        (drop, bytes(RATE * 2)),
+    )
+    found, _, [piece] = hear(feed, watch)
+    assert [(task.start, task.stop, task.options.draft) for task in offered] == [(piece.start, piece.stop, False)]
+    assert len(submitted) == dropped
+    assert len(found.chunks) == len(found.work) == 1

@@ -126,6 +126,11 @@ class Recording(Sound):
         """Return what can be heard before the end (see `split.likely`)."""
         return likely(self.spans, self._until, longest_s=longest_s, read=self.read)
 
+    @property
+    def paused(self) -> bool:
+        """Whether all speech so far has ended, at least for a moment."""
+        return not self._open
+
     def open_pieces(self, after: int, *, longest_s: float) -> list[Piece]:
         """Return what would be heard of the speech that begins so many samples from the start or later, if there were
         no more sound than now."""

@@ -71,6 +71,7 @@ class Hearing:
             member.scheduler, self._task, options, loaded.capabilities.languages, job.journal.event
         )
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
+        self._offered: set[Future[ChunkDone]] = set()  # which were heard before anybody waited for them
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
         self.work: list[ChunkDone] = []
@@ -137,10 +138,10 @@ class Hearing:
         """The sample where the last of them ends."""
         return max((piece.stop for piece in self._early), default=0)
 
-    def hear_open(self, pieces: Sequence[Piece]) -> None:
+    def hear_open(self, pieces: Sequence[Piece], *, paused: bool) -> None:
         """Have the stretch after them heard as it is now, unless something else is to be heard."""
         if not self.pending:
-            self._unfinished.look(len(self._early), pieces, self.done)
+            self._unfinished.look(len(self._early), pieces, self.done, paused=paused)
 
     def _without_early(self, pieces: Iterable[Piece]) -> list[Piece]:
         """Forget what was begun early and is none of the pieces after all; return those that were not begun."""
@@ -162,6 +163,9 @@ class Hearing:
             elif self._finished_in_part(piece, options):
                 self._begin_parts(piece, options)
                 continue
+            elif future := self._unfinished.take(piece, options):
+                self.pending[future] = piece, options
+                self._offered.add(future)
             else:
                 self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
@@ -180,6 +184,9 @@ class Hearing:
             AsrqError: why it failed.
         """
         piece, options = self.pending.pop(future)
+        if future in self._offered and future.exception() is not None:
+            self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
+            return
         if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
             self.progress.expect(-piece.seconds)
             self._begin_parts(piece, options)

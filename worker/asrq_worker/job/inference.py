@@ -79,7 +79,7 @@ class _Meanwhile:
         if self._recording.grow(_POLL_S):
             self.look()
         if not self.over:
-            self._hearing.hear_open(self._open)
+            self._hearing.hear_open(self._open, paused=self._recording.paused)
 
     def look(self) -> None:
         """Begin what can be."""

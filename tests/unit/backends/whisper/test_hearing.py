@@ -297,6 +297,17 @@ def test_a_draft_is_heard_once_whatever_comes_of_it() -> None:
     assert [request.search for request in model.decodes()] == [Search(1)]
 
 
+def test_a_draft_that_does_not_end_is_cut_off_and_not_worth_showing() -> None:
+    model = speaking(lambda model: lambda _request, _frames: replace(model.said(TEXT, 2.0), truncated=True))
+    for options, warnings in ((ChunkOptions("en", draft=True), ("repetition",)), (ChunkOptions("en"), ())):
+        chunk = Chunk(np.ones(2 * SAMPLE_RATE, np.float32), options)
+        hearing = draft(chunk, model, MARGINS_S) if options.draft else hear(chunk, model, Search(1), MARGINS_S)  # type: ignore[arg-type]  # what it uses
+        [found] = together([hearing], model.serve)
+        assert isinstance(found, Transcript), found
+        assert found.warnings == warnings
+    assert [request.limit for request in model.decodes()][:2] == [50, 112]
+
+
 def test_a_long_loop_is_left_to_who_can_cut_the_chunk() -> None:
     model = looping(lambda _model, search: pytest.fail(f"{search} is of no use"))
     assert model.hear(5.0).warnings == ()

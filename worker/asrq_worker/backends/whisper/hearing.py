@@ -62,6 +62,10 @@ TOKENS_PER_SECOND = 40
 SPARE_TOKENS = 32
 """No script takes more tokens than these for what can be said; a decoding that does is running away on noise."""
 
+_DRAFT_TOKENS_PER_SECOND = 20
+_DRAFT_SPARE_TOKENS = 10
+"""In a draft: speech that breaks off within a word makes a model repeat itself, and a loop goes on up to the limit."""
+
 _RETRIES = (
     Search(5, no_repeat_ngram_size=4),
     Search(5, no_repeat_ngram_size=3, repetition_penalty=1.15),
@@ -167,6 +171,7 @@ class _Clip:
         self._longest_s = chunk.seconds
         self._sounds = sound(chunk.samples)
         self._word_timestamps = chunk.options.word_timestamps
+        self._draft = chunk.options.draft
         self._language = language
         self._model = model
         self._search = search
@@ -183,6 +188,7 @@ class _Clip:
         decoded, encoded = yield from self._best(window)
         rest = window.start > 0 and window.seconds < REST_S
         loop = decoded.compression_ratio > REPETITIVE and window.seconds < SPLITTABLE_S
+        loop |= self._draft and decoded.truncated
         if decoded.no_speech > SILENT and (decoded.logprob < IMPROBABLE or loop or rest):
             if not self._segments:  # what follows the last word is no news
                 self._warnings["no_speech"] = None
@@ -220,7 +226,9 @@ class _Clip:
         return decoded, encoded
 
     def _decode(self, encoded: Encoded, search: Search, window: _Window) -> Decode:
-        plausible = SPARE_TOKENS + round(TOKENS_PER_SECOND * window.seconds)
+        per_second = _DRAFT_TOKENS_PER_SECOND if self._draft else TOKENS_PER_SECOND
+        spare = _DRAFT_SPARE_TOKENS if self._draft else SPARE_TOKENS
+        plausible = spare + round(per_second * window.seconds)
         return Decode(encoded, self._prompt, search, min(plausible, self._model.longest - len(self._prompt)))
 
     def _doubts(self, decoded: Decoded, window: _Window) -> bool:
