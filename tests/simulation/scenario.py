@@ -240,8 +240,6 @@ def _grouped(source: random.Random) -> Scenario:
     if source.random() < 0.4:
         clients.append((requests[0].id, _steps(source, least=1)))
     faults = source.choice([(), ANSWERS, ("unheard",), CRASHES, ("crashed",), ("still",), ("outage",), LOSSES])
-    if faults != LOSSES and source.random() < 0.2:
-        clients.append((requests[0].id, (Step(_wait(source), source.choice(["rq cancel", "rq delete"])),)))
     at = source.choice([(), (), ("end_execution",), ("tell_group",), ("cancel", "erase", "retry", "submit")])
     return Scenario(
         requests, scripts, tuple(clients), reapers=source.choice([1, 2]), faults=faults, at=at,
@@ -251,7 +249,7 @@ def _grouped(source: random.Random) -> Scenario:
 
 def _touched(source: random.Random) -> Scenario:
     """RQ's own tools are used on a job that waits or runs."""
-    request = job(0)
+    request = job(0, group={"id": GROUP, "size": 1, "webhook": "http://receiver/"})
     clients = [(request.id, (Step(0.0, "submit"), *_steps(source)))]
     for _ in range(source.choice([1, 2])):
         first = source.choice(["rq cancel", "rq cancel", "rq delete"])

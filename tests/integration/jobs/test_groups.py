@@ -271,6 +271,18 @@ def test_a_group_that_is_damaged_costs_no_job_its_end(client: Client, worker: Sc
     assert client.redis.exists(keys.GROUPS) == 0
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_group_that_is_on_no_list_is_told_all_the_same(client: Client, reaper: Reaper, size: int) -> None:
+    submit(client, "a", size=size, webhook="https://receiver/")
+    client.redis.set(keys.GROUPS, "damaged")
+    client.cancel("a")
+    client.redis.persist(keys.group("night"))
+    client.redis.delete(keys.GROUPS)
+    assert reaper.run_once(whole=True).told == (("night",) if size == 1 else ())
+    assert client.redis.ttl(keys.group("night")) > 0
+    assert reaper.run_once(whole=True).told == ()
+
+
 def test_nobody_is_told_where_webhooks_are_off(client: Client) -> None:
     submit(client, "a", size=1, webhook="https://receiver/")
     client.cancel("a")

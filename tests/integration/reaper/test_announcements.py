@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -107,8 +108,9 @@ def test_what_nobody_delivers_is_dropped_when_failed_jobs_are(client: Client, se
     assert announced(client.redis) == []
 
 
-def test_a_webhook_is_refused_where_none_are_made(client: Client) -> None:
-    request = Request.build(id="job", audio=AUDIO, webhook=URL)
+@pytest.mark.parametrize("named", [{"webhook": URL}, {"group": {"id": "night", "size": 1, "webhook": URL}}])
+def test_a_webhook_is_refused_where_none_are_made(named: dict[str, Any]) -> None:
+    request = Request.build(id="job", audio=AUDIO, **named)
     refuse_webhook(request, enabled=True)
     with pytest.raises(UrlNotAllowedError, match="not enabled"):
         refuse_webhook(request, enabled=False)

@@ -19,6 +19,7 @@ from redis.commands.core import Script
 from support.waiting import until
 
 from asrq_jobs import Client, PathAudio, keys, scripts
+from asrq_jobs.groups import GroupState
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
 from asrq_worker.queue import calls
@@ -153,6 +154,17 @@ def test_a_receiver_that_fails_first_gets_it_later_signed(redis: Redis, receiver
     assert bodies == {Payload(id="a", status="failed", code="no_audio", at=999.0).to_json().encode()}
     for body, signature in receiver.got:
         assert verify(SECRET, signature, body, now=redis.time()[0])
+
+
+@pytest.mark.usefixtures("at_work")
+def test_the_end_of_a_group_is_told_as_that_of_a_job(redis: Redis, receiver: Receiver) -> None:
+    ended = GroupState(id="night", size=2, open=0, completed=1, failed=1, canceled=0, at=999.5)
+    redis.zadd(keys.WEBHOOKS, {Delivery(url=receiver.url, payload=ended).model_dump_json(): 0})
+    assert receiver.came.acquire(timeout=60)
+    until(lambda: not left(redis))
+    [(body, signature)] = receiver.got
+    assert verify(SECRET, signature, body, now=redis.time()[0])
+    assert json.loads(body) == ended.model_dump(mode="json")
 
 
 LABELS = {"metadata": {"order": "4711"}, "tags": ["night"]}

@@ -109,9 +109,15 @@ class Scanner:
                 key.removeprefix(keys.rq_worker("")): bool(there)
                 for key, there in self._each(slots, lambda pipe, key: pipe.exists(key)).items()
             },
-            ended=tuple(sorted(map(_text, ended))),
+            ended=tuple(sorted({*map(_text, ended), *self._untold(sorted(groups))})),
             uncounted=self._uncounted(sorted(groups), whole=whole),
         )
+
+    def _untold(self, groups: Sequence[str]) -> Iterator[str]:
+        """Find groups that never expire though no job of them is open: they wait to be told, and may be on no list."""
+        ttls = self._each(groups, lambda pipe, group: pipe.ttl(keys.group(group)))
+        opens = self._each(groups, lambda pipe, group: pipe.hget(keys.group(group), ":open"))
+        yield from (group for group in groups if ttls[group] == _ENDLESS and opens[group] == b"0")
 
     def _uncounted(self, groups: Sequence[str], *, whole: bool) -> tuple[tuple[str, str], ...]:
         """Find jobs that groups count as open and that have ended, are gone, or not theirs: a part of each."""
