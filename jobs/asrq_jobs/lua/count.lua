@@ -1,5 +1,5 @@
 -- Count a job of a group as ended that no script has counted: RQ's own tools have canceled or removed it, it was refused, or
--- it has expired. Anyone may call this at any time.
+-- it has expired. One that an execution holds ends as usual, whatever they have done. Anyone may call this at any time.
 --
 -- group  the group
 -- id     of the job
@@ -15,6 +15,11 @@ if rq.group(id) == group then
 end
 if not status or redis.call('HGET', asrq.group(group), id) ~= 'open' then
   return 0
+end
+for _, lease in ipairs(redis.pcall('ZRANGE', asrq.leases, 0, -1)) do
+  if string.find(lease, '/' .. id .. '/', 1, true) then
+    return 0
+  end
 end
 settle(group, id, status, now, given.ttl_s)
 return 1

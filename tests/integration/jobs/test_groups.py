@@ -180,6 +180,17 @@ def test_the_reaper_counts_what_others_have_ended(
     assert reaper.run_once(whole=True).counted == ()
 
 
+def test_what_others_call_canceled_and_a_worker_holds_counts_as_it_ends(
+    client: Client, worker: ScriptedWorker, reaper: Reaper
+) -> None:
+    submit(client, "a", "b")
+    _other, execution = worker.take(), worker.take()
+    Job.fetch("b", connection=client.redis, serializer=JSONSerializer).cancel()
+    assert reaper.run_once(whole=True).counted == ()
+    worker.complete(execution, "hello")
+    assert counts(client) == (1, 1, 0, 0)
+
+
 def test_what_is_open_or_counted_is_not_counted(client: Client) -> None:
     submit(client, "a")
     assert not calls.count(client.redis, "night", "a", ttl_s=60)
