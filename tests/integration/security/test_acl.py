@@ -14,11 +14,12 @@ import pytest
 from conftest import REPO
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
-from support.host import Gate, serving
+from support.host import Gate, serving, transcribed
 from support.ledger import contradictions
 from support.needs import missing
 from support.processes import worker
 from support.server import Server, redis_server, valkey
+from support.waiting import until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect
@@ -182,6 +183,15 @@ def test_the_reaper_may_move_a_wrong_type(server: Server, denied: Callable[[], l
         admin.set(keys.LEASES, "rubbish")
         assert Reaper(redis, Settings()).run_once().damaged == (keys.LEASES,)
         assert admin.get(keys.aside(keys.LEASES)) == b"rubbish"
+    assert denied() == []
+
+
+def test_a_worker_may_erase_what_it_has_delivered(server: Server, denied: Callable[[], list[Denied]]) -> None:
+    settings = Settings(redis_url=_url(server, "worker"), deliver_schemes=("memory",))
+    with Client(Settings(redis_url=_url(server, "client"))) as client, connect(settings) as redis:
+        client.submit(PathAudio(path="/a.wav"), id="job", deliver="memory://delivered/a.txt", keep="nothing")
+        with serving(redis, settings, lambda request, _control, _journal: transcribed(request)):
+            until(lambda: not redis.exists(keys.job("job")))
     assert denied() == []
 
 
