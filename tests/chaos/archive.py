@@ -15,11 +15,12 @@ import time
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from support.processes import PROGRAM, Process
 from support.server import Server, valkey
 
-from asrq_jobs import Client
+from asrq_jobs import Client, keys
 from asrq_jobs.cli.archive.folders import REPORT
 from asrq_jobs.settings import Settings
 
@@ -31,13 +32,18 @@ _MOST = 16
 
 @dataclass
 class Found:
-    """What came of it; `executions` is how often a job was completed, `most_jobs` and `grown_kb` what Redis held."""
+    """What came of it; `executions` is how often a job was completed.
+
+    `most_jobs` is what Redis held at most, `peak_kb` how much its memory grew meanwhile, and `left_kb` how much of that
+    was left in the end.
+    """
 
     files: int
     kills: int = 0
     executions: int = 0
     most_jobs: int = 0
-    grown_kb: int = 0
+    peak_kb: int = 0
+    left_kb: int = 0
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -58,15 +64,19 @@ def run(files: int, kills: int, folder: Path) -> Found:
         worker = Process("worker", env=env)
         try:
             worker.wait_for("worker.ready", _START_S)
-            small = _used(client)
+            small = _memory(client)["used_memory"]
             while True:
-                goal = _done(out) + source.randint(1, max(1, (files - _done(out)) // (kills - found.kills + 1)))
-                code = _until(_batch(url, archive, out), out, goal if found.kills < kills else files + 1, client, found)
+                done = _done(client)
+                goal = done + source.randint(1, max(1, (files - done) // (kills - found.kills + 1)))
+                code = _until(_batch(url, archive, out), goal if found.kills < kills else files + 1, client, found)
                 if code is not None:
                     break
                 found.kills += 1
-            found.grown_kb = max(found.grown_kb, (_used(client) - small) >> 10)
-            found.executions = int(client.redis.hget("asrq:stats", "completed") or 0)
+            memory = _memory(client)
+            found.peak_kb, found.left_kb = (
+                (memory[name] - small) >> 10 for name in ("used_memory_peak", "used_memory")
+            )
+            found.executions = _done(client)
             found.problems += [f"asrq batch ended with {code}"] * (code != 0)
             found.problems += [f"job {job.id} is left" for job in client.jobs()]
         finally:
@@ -100,11 +110,11 @@ def _batch(url: str, archive: Path, out: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _until(batch: subprocess.Popen[bytes], out: Path, goal: int, client: Client, found: Found) -> int | None:
-    """Kill the program once so many files are done; return its exit code if it ends before."""
+def _until(batch: subprocess.Popen[bytes], goal: int, client: Client, found: Found) -> int | None:
+    """Kill the program once so many jobs are done; return its exit code if it ends before."""
     while batch.poll() is None:
         found.most_jobs = max(found.most_jobs, sum(1 for _ in client.redis.scan_iter("rq:job:*", count=1000)))
-        if _done(out) >= goal:
+        if _done(client) >= goal:
             batch.kill()
             batch.wait()
             return None
@@ -112,12 +122,13 @@ def _until(batch: subprocess.Popen[bytes], out: Path, goal: int, client: Client,
     return batch.returncode
 
 
-def _done(out: Path) -> int:
-    return sum(1 for _ in out.rglob("*.txt"))
+def _done(client: Client) -> int:
+    return int(client.redis.hget(keys.STATS, "completed") or 0)
 
 
-def _used(client: Client) -> int:
-    return int(client.redis.info("memory")["used_memory"])
+def _memory(client: Client) -> dict[str, int]:
+    found: Any = client.redis.info("memory")
+    return found
 
 
 def _wrong(files: int, out: Path) -> list[str]:

@@ -19,3 +19,4 @@ def test_each_file_is_done_once_though_the_program_is_killed(tmp_path: Path) -> 
     assert found.problems == []
     assert (found.kills, found.executions) == (3, 60)
     assert found.most_jobs <= 17, "those in flight, and one that a killed run had written and not erased"
+    assert found.peak_kb < 4096, "17 files of at most 35 kB, their jobs, and what connections hold"
