@@ -39,6 +39,10 @@ _TLS = "A port that speaks TLS wants rediss:// in place of redis://."
 # What servers add where a script fails (6.2 before, 7 behind): it says nothing to people, and `@` looks like a login.
 _IN_SCRIPT = re.compile(r"Error running script \(call to \w+\): |@user_script: ?\d+: | script: .*", re.DOTALL)
 _NO_DATABASE = "Take database 0, or another of those that `databases` in redis.conf allows (16, if it says nothing)."
+_FOREIGN = (
+    "Something else has written it: look at it (TYPE rq:job:ID for a job) and delete it, and give asrq a database that "
+    "nothing else uses."
+)
 
 
 def connect(settings: Settings, *, retry_s: float = 1.0) -> Redis:
@@ -113,6 +117,13 @@ def explain(error: Exception, settings: Settings) -> QueueError:
         )
     if isinstance(error, _AWAY | redis.exceptions.InvalidResponse):
         return QueueUnreachableError(f"Redis at {where} does not answer: {text}.", hint=_advice(text, settings))
+    return _refused(where, text)
+
+
+def _refused(where: str, text: str) -> QueueError:
+    """Return the error for a command that Redis does not carry out."""
+    if "WRONGTYPE" in text:
+        return QueueRefusedError(f"A key of the queue in Redis at {where} holds what is none of asrq's.", hint=_FOREIGN)
     advice = _NO_DATABASE if "DB index" in text or "SELECT is not allowed" in text else None
     return QueueRefusedError(f"Redis at {where} refused a command: {text}.", hint=advice)
 

@@ -12,6 +12,7 @@ from support.host import serving, takes_all, transcribed
 from support.ledger import leftovers
 
 from asrq_jobs import Client, keys
+from asrq_jobs.errors import QueueRefusedError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -149,3 +150,13 @@ def test_neither_a_policy_nor_a_registry_keeps_the_reaper_from_its_jobs(
     redis.zadd(keys.registry("failed", "batch"), {"old": 1.0})
     assert Reaper(redis, settings).run_once().requeued == ("job",)
     assert redis.zcard(keys.registry("failed", "batch")) == 0
+
+
+@pytest.mark.parametrize("what", [Client.state, Client.cancel, Client.retry])
+def test_a_key_that_is_no_job_is_told_in_plain_words(
+    client: Client, redis: Redis, what: Callable[[Client, str], object]
+) -> None:
+    spoil(redis, keys.job("job"))
+    with pytest.raises(QueueRefusedError, match=r"holds what is none of asrq's\.$") as caught:
+        what(client, "job")
+    assert "rq:job:ID" in (caught.value.hint or "")

@@ -251,8 +251,8 @@ def test_a_database_that_is_not_there_is_said(redis: Place, database: int) -> No
 def test_a_script_that_fails_is_told_as_any_command(said: str) -> None:
     """Servers name the place in the script, each in its own way; with its `@` all before would look like a login."""
     settings = configuration.load(redis_url="redis://host:6379")
-    error = explain(ResponseError(said.format("WRONGTYPE Operation against a key")), settings)
-    assert redacted(str(error)) == "Redis at redis://host:6379 refused a command: WRONGTYPE Operation against a key."
+    error = explain(ResponseError(said.format("ERR value is not an integer")), settings)
+    assert redacted(str(error)) == "Redis at redis://host:6379 refused a command: ERR value is not an integer."
 
 
 @pytest.mark.parametrize("url", ["rediss://host", "rediss://host?ssl_check_hostname=true"])
