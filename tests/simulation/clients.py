@@ -90,7 +90,7 @@ class Caller:
         try:
             found = Job.fetch(self._job_id, connection=self._redis, serializer=JSONSerializer)
             {"rq cancel": found.cancel, "rq requeue": lambda: _requeue(found), "rq delete": found.delete}[what]()
-        except (NoSuchJobError, InvalidJobOperation) as error:
+        except (NoSuchJobError, InvalidJobOperation, ValueError) as error:  # ValueError: an execution has just ended
             return type(error).__name__
         return "done"
 
