@@ -15,10 +15,10 @@ if open ~= '0' then  -- or it is gone
 end
 redis.call('EXPIRE', key, math.max(math.floor(till - now), 1))
 redis.call('EXPIRE', key .. ':events', math.max(math.floor(till - now), 1))
-if not given.tells or completed + failed + canceled < tonumber(size) then
+if not given.tells or webhook == '' or completed + failed + canceled < tonumber(size) then
   return 0
 end
-redis.call('ZADD', asrq.webhooks, from_now(0), cjson.encode({url = webhook, notice = {schema = 'asrq.group/1', id = group,
-  size = tonumber(size), open = 0, completed = tonumber(completed), failed = tonumber(failed),
-  canceled = tonumber(canceled), at = tonumber(at)}}))
+redis.call('ZADD', asrq.webhooks, from_now(0), string.format('{"url":%s,"notice":{"schema":"asrq.group/1","id":%s,' ..
+  '"size":%d,"open":0,"completed":%d,"failed":%d,"canceled":%d,"at":%s}}',
+  cjson.encode(webhook), cjson.encode(group), size, completed, failed, canceled, at))  -- cjson writes 14 digits of `at`
 return 1
