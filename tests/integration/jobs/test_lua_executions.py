@@ -49,14 +49,19 @@ def begun(server: Server) -> State:
 
 def test_a_job_begins(server: Server) -> None:
     server.put(WAITS | {"rq:job:<id>": ({"status": "queued", "attempts_before": "1", "waits_for": "qwen"}, 900)})
-    verdict, attempts, canceled, earlier, now = server.call("begin", **BEGIN)
-    assert (verdict, len(attempts), canceled, earlier, now) == ("started", 2, 1, 1, NOW)
+    verdict, attempts, canceled, earlier, now, kept = server.call("begin", **BEGIN)
+    assert (verdict, len(attempts), canceled, earlier, now, kept) == ("started", 2, 1, 1, NOW, 0)
     assert begun(server) == BEGUN
+
+
+def test_who_begins_a_job_is_told_of_finished_chunks(server: Server) -> None:
+    server.put(WAITS | {"asrq:chunks:<id>": {"0": "{}"}})
+    assert server.call("begin", **BEGIN)[-1] == 1
 
 
 def test_a_job_that_an_execution_holds_does_not_begin_again(server: Server) -> None:
     server.put(WAITS | {"asrq:leases": {"<lane>/<id>s/run": 1030, "<lane>/<id>/other": 1}})
-    assert server.call("begin", **BEGIN) == ["taken", [], 0, 0, NOW]
+    assert server.call("begin", **BEGIN) == ["taken", [], 0, 0, NOW, 0]
     assert server.changed() == TAKEN_OUT
 
 
@@ -77,7 +82,7 @@ def test_a_job_begins_though_shared_keys_have_the_wrong_type(server: Server) -> 
 
 def test_a_begin_that_is_repeated_changes_nothing(server: Server) -> None:
     server.put({"asrq:leases": {"<lane>/<id>/<execution>": 1030}, "rq:job:<id>": {"status": "started"}} | TAKEN_OUT)
-    assert server.call("begin", **BEGIN) == ["started", [], 0, 0, NOW]
+    assert server.call("begin", **BEGIN) == ["started", [], 0, 0, NOW, 0]
     assert server.changed() == {}
 
 
@@ -88,7 +93,7 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
     """Also where another execution holds it."""
     held: State = {"asrq:leases": {"<lane>/<id>/other": 1030}}
     server.put(WAITS | held | {"rq:job:<id>": job} if job else TAKEN_OUT | {"asrq:cancel:<id>": "1"})
-    assert server.call("begin", **BEGIN) == [verdict, [], 0, 0, NOW]
+    assert server.call("begin", **BEGIN) == [verdict, [], 0, 0, NOW, 0]
     assert server.changed() == (TAKEN_OUT if job else {"rq:queue:asrq-<lane>:intermediate": ["other"]})
 
 
@@ -96,7 +101,7 @@ def test_a_job_that_does_not_wait_leaves_the_list_alone(server: Server, job: Sta
 def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | None) -> None:
     damaged = {"rq:finished:asrq-<lane>": registry} if registry else {}
     server.put(WAITS | damaged | {"asrq:result:<id>": '{"status":"completed"}'})
-    assert server.call("begin", **BEGIN) == ["done", [], 0, 0, NOW]
+    assert server.call("begin", **BEGIN) == ["done", [], 0, 0, NOW, 0]
     listed = {} if registry else {"rq:finished:asrq-<lane>": {"<id>": from_now(5000)}}
     assert server.changed() == TAKEN_OUT | listed | {
         "rq:job:<id>": ({"status": "finished", "attempts_before": "1"}, 900)
