@@ -14,7 +14,7 @@ MEANINGS: dict[str, str] = {
     "language_unsure": "the language is a guess, or that of a part is: the option language says which it is",
     "repetition": "the text may repeat itself somewhere",
     "too_long": "a part has more text than anybody can say in its time",
-    "too_short": "a part has hardly any text for its length",
+    "too_short": "a part has too little text for its speech: some of what was said may be missing",
     "wrong_script": "a part is not in the script of the language asked for",
     "truncated": "the model reached its longest output: text is missing",
     "chunk_split": "memory ran out, so speech was cut into shorter pieces; a word at a cut may suffer",

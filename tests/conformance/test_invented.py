@@ -1,4 +1,4 @@
-"""What Whisper likes to invent where nobody speaks, on real recordings through the whole pipeline."""
+"""What Whisper likes to invent where nobody speaks, and to leave out, on real recordings through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -50,9 +50,22 @@ def eight(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def in_english(cut: Path, eight: Path) -> dict[Path, Result]:
-    """What is heard in both, without the times of words: loading the model takes as long as one of them."""
-    return dict(zip((cut, eight), transcribe(Settings(model="base"), [cut, eight], language="en"), strict=True))
+def joined(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three recordings without a pause between them."""
+    path = tmp_path_factory.mktemp("joined") / "joined.wav"
+    found = [
+        soundfile.read(speech / "en" / f"{name}.flac", dtype="float32") for name in ("lj001-0004", "jfk", "lj001-0011")
+    ]
+    assert {rate for _, rate in found} == {16_000}
+    soundfile.write(path, np.concatenate([samples for samples, _ in found]), 16_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def in_english(cut: Path, eight: Path, joined: Path) -> dict[Path, Result]:
+    """What is heard in each, without the times of words: loading the model takes as long as one of them."""
+    files = [cut, eight, joined]
+    return dict(zip(files, transcribe(Settings(model="base"), files, language="en"), strict=True))
 
 
 def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, cut: Path, in_english: dict[Path, Result]) -> None:
@@ -73,3 +86,11 @@ def test_what_is_said_eight_times_is_written_eight_times(eight: Path, in_english
     assert result.text is not None
     assert words(result.text) == words("The pencils have all been used.") * 8
     assert result.warnings == ("split_at_repetition",)
+
+
+def test_a_recording_between_two_others_is_not_left_out(joined: Path, in_english: dict[Path, Result]) -> None:
+    """Whisper wrote the first and the last, and nothing of the 11 s between them."""
+    result = in_english[joined]
+    assert result.text is not None
+    assert {"block", "fellow", "americans", "country", "importance"} <= set(words(result.text))
+    assert result.warnings == ()

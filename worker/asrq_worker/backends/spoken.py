@@ -27,7 +27,8 @@ _LOUD = 0.9  # quantile of the frames' energies that stands for the level of spe
 _BELOW = 0.01  # of that energy: 20 dB less is a pause, or breath
 
 _BURST = 5  # letters more than can be said, however short the place: times are multiples of 20 ms, at best
-_DIGIT = 4  # letters that a digit stands for when it is read out
+DIGIT = 4
+"""Letters that a digit stands for when it is read out."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def pause(sounds: Sound, at: float) -> float:
 
 def letters(text: str) -> int:
     """Return how many letters it takes to say a text."""
-    return sum(_DIGIT if character.isdigit() else character.isalpha() for character in text)
+    return sum(DIGIT if character.isdigit() else character.isalpha() for character in text)
 
 
 def invented(segments: Sequence[TimedSegment], sounds: Sound, seconds: float) -> list[TimedSegment]:
@@ -96,8 +97,21 @@ def _is_invented(segment: TimedSegment, sounds: Sound, start: float, end: float)
     signs = (
         hurried,
         unheard,
-        segment.avg_logprob is not None and segment.avg_logprob < LIMITS.improbable,
-        segment.no_speech_prob is not None and segment.no_speech_prob > LIMITS.silent,
+        _improbable(segment),
+        _silent(segment),
         guards.repetition(segment.text) is not None,
     )
     return (hurried or unheard) and sum(signs) > 1
+
+
+def doubted(segment: TimedSegment) -> bool:
+    """Whether the model itself has its doubts about a segment."""
+    return _improbable(segment) or _silent(segment)
+
+
+def _improbable(segment: TimedSegment) -> bool:
+    return segment.avg_logprob is not None and segment.avg_logprob < LIMITS.improbable
+
+
+def _silent(segment: TimedSegment) -> bool:
+    return segment.no_speech_prob is not None and segment.no_speech_prob > LIMITS.silent

@@ -137,10 +137,12 @@ class WhisperBackend(Backend):
         chunk = replace(chunk, samples=samples)
         if chunk.options.draft:
             return (yield from draft(chunk, self._model, self._margins_s))
-        found: Transcript = yield from listen(
-            chunk, lambda part: hear(part, self._model, self._search, self._margins_s)
-        )
+        found: Transcript = yield from listen(chunk, self._hear)
         return confidence.told(found, self._name) if chunk.options.task == "transcribe" else found
+
+    def _hear(self, part: Chunk) -> Steps[Transcript]:
+        margins_s = self._margins_s[:1] if part.options.draft else self._margins_s
+        return hear(part, self._model, self._search, margins_s)
 
 
 def _smaller(model: str) -> str:

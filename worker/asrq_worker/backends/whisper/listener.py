@@ -6,22 +6,25 @@ said, and a part in which it was said once is heard once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
-from asrq_worker.backends.spoken import Sound, invented, letters, pause, seconds_of_sound, sound
-from asrq_worker.backends.whisper.doubt import SLOWEST
+from asrq_worker.backends.spoken import Sound, doubted, invented, letters, pause, seconds_of_sound, sound
 from asrq_worker.backends.whisper.steps import Steps
+from asrq_worker.backends.whisper.thin import hushed, lacks, speech, spelled, thin
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
 _PAUSE_S = 0.2  # longer than the silence within a consonant
 _ENOUGH = 5.0  # letters a second of sound: a text with fewer is not what was said there
 
-_ALIKE = 0.75  # share of the parts' words that the whole has, too: no two parts are heard quite alike
+_ALIKE = 0.7  # share of the words of the whole that its parts have, too: none is heard quite alike
 _SENTENCE = 3  # words: fewer are what a model invents over noise, and again in each part of it
+_MORE = 10  # letters: two words, or three
+_WORD_S = 0.5
 
 Hear = Callable[[Chunk], Steps[Transcript]]
 
@@ -29,36 +32,81 @@ Hear = Callable[[Chunk], Steps[Transcript]]
 def listen(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
     """Return what is said in a chunk, going by what `hear` makes of it and of parts of it.
 
-    Among `warnings`: `split_at_repetition` where it was heard in parts, `repetition` where a part that is too short to
-    be cut repeats itself, `invented` where text was left out that nobody can have said.
+    Among `warnings`: `split_at_repetition` where it repeats itself and was heard in parts, `repetition` where a part
+    that is too short to be cut does, `invented` where text was left out that nobody can have said, `too_short` where
+    there is speech that no hearing had text for.
 
     Args:
         chunk: finite samples that are not silence, and options that the model can serve.
-        hear: asks the model once.
+        hear: asks the model once; for a draft, in the shortest window only.
     """
     heard = yield from hear(chunk)
     if guards.repetition(heard.text) is None:
-        again = yield from _said_again(chunk, heard, hear)
-        return again or (yield from _completed(chunk, heard, hear))
+        heard = yield from _completed(chunk, heard, hear)
+        return (yield from _made_whole(chunk, heard, hear))
     if chunk.seconds < SPLITTABLE_S:
         return (yield from _completed(chunk, _warned(_without_runs(heard), "repetition"), hear))
     whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
     return _detected_as(heard, whole) if whole.text else whole
 
 
-def _said_again(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript | None]:
-    """Return what the parts say where a text is too short for its sound, and they say it again and again."""
-    said = guards.words(heard.text)
-    until = heard.segments[-1].end if heard.segments else 0.0
-    sounds_s = seconds_of_sound(sound(chunk.samples), 0.0, until)
-    if chunk.seconds < SPLITTABLE_S or len(said) < _SENTENCE or letters(heard.text) >= SLOWEST * sounds_s:
-        return None
-    whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
-    again = guards.words(whole.text)
-    alike = sum(word in said for word in again)
-    if len(again) < 2 * len(said) or alike < _ALIKE * len(again):
-        return None
-    return _detected_as(heard, whole)
+def _made_whole(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]:
+    """Return what parts of a chunk say where the text of the whole is too thin for the speech, and they say more.
+
+    First only the doubtful stretches are heard again, to know whether that is worth while.
+    """
+    if not heard.segments:
+        return heard
+    said = speech(chunk.samples)
+    if chunk.seconds >= SPLITTABLE_S and len(guards.words(heard.text)) >= _SENTENCE:
+        chunk = _in_its_language(chunk, heard)
+        quiet = hushed(chunk.samples)
+        for stretch in (*quiet, *thin(heard.segments, said, chunk.seconds)):
+            alone = _between(chunk, *stretch)
+            undivided = stretch in quiet or alone.seconds < SPLITTABLE_S
+            before = "" if stretch in quiet else _up_to(stretch.end, heard, stretch.start).text
+            cheaply = replace(alone, options=replace(alone.options, draft=True))
+            again = yield from _in_parts([cheaply] if undivided else halves(cheaply), hear)
+            if not _says_more(again, before):
+                continue
+            parts = _cut(chunk, sorted({edge for each in quiet for edge in each})) if quiet else halves(chunk)
+            whole = yield from _in_parts(parts, lambda part: listen(part, hear))
+            if _says_more(whole, heard.text):
+                heard = _detected_as(heard, whole)
+            break
+    return _warned(heard, "too_short") if lacks(heard.segments, said, chunk.seconds) else heard
+
+
+def _says_more(again: Transcript, before: str) -> bool:
+    """Whether a text has all that there was before, however it was heard, and a few words beside it.
+
+    Of what is new, only what is likely counts: where nobody speaks, a model invents in a short part, too.
+    """
+    found, known = guards.words(again.text), guards.words(before)
+    sure = "".join(segment.text for segment in again.segments if not doubted(segment))
+    if len(found) < _SENTENCE or spelled(sure) < spelled(before) + _MORE:
+        return False
+    return sum(word in found for word in known) >= _ALIKE * len(known)
+
+
+def _between(chunk: Chunk, start: float, end: float) -> Chunk:
+    return replace(chunk, samples=chunk.samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)])
+
+
+def _cut(chunk: Chunk, cuts: Sequence[float]) -> list[Chunk]:
+    """Cut a chunk at these seconds; what is too short for a word is left to its neighbour."""
+    inside = (cut for cut in cuts if _WORD_S < cut < chunk.seconds - _WORD_S)
+    return [_between(chunk, *edges) for edges in itertools.pairwise([0.0, *inside, chunk.seconds])]
+
+
+def _in_parts(parts: Sequence[Chunk], hear: Hear) -> Steps[Transcript]:
+    """Hear parts one after the other, and return one transcript for all of them."""
+    whole, at = Transcript("", None), 0.0
+    for part in parts:
+        heard = yield from hear(part)
+        whole, at = joined(whole, heard, at), at + part.seconds
+    repeats = guards.repetition(whole.text) is not None
+    return _warned(whole, "split_at_repetition") if repeats else whole
 
 
 def _in_halves(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
@@ -134,8 +182,8 @@ def _has_pause(chunk: Chunk) -> bool:
     return pause(sound(chunk.samples), halves(chunk)[0].seconds) >= _PAUSE_S
 
 
-def _up_to(seconds: float, heard: Transcript) -> Transcript:
-    return _of(heard, [segment for segment in heard.segments if segment.start < seconds])
+def _up_to(seconds: float, heard: Transcript, start: float = 0.0) -> Transcript:
+    return _of(heard, [segment for segment in heard.segments if start <= segment.start < seconds])
 
 
 def _of(heard: Transcript, segments: Sequence[TimedSegment]) -> Transcript:
