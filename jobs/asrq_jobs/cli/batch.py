@@ -18,9 +18,11 @@ from asrq_jobs.cli.archive.arrivals import Arrivals
 from asrq_jobs.cli.archive.folders import Folder
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
-from asrq_jobs.cli.archive.run import Run, Totals
+from asrq_jobs.cli.archive.run import Run
+from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.archive.view import ArchiveBars, Lines
 from asrq_jobs.cli.interruption import interruptible
+from asrq_jobs.cli.norms import norms_options
 from asrq_jobs.cli.output import Form, choose
 from asrq_jobs.cli.progress import minutes
 from asrq_jobs.client import Client
@@ -58,7 +60,7 @@ def archive_options(command: Decorated) -> Decorated:
     """Add the options of both commands."""
     for option in (
         options.json_option,
-        options.norms_options,
+        norms_options,
         options.speech_options,
         options.queue_options,
         click.option(

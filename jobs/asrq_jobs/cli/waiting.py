@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import failure
 from asrq_jobs.cli.follow import Condition, Following, commands_for
 from asrq_jobs.cli.interruption import interruptible
+from asrq_jobs.cli.norms import of_norms
 from asrq_jobs.cli.output import Form, ResultWriter, failed
 from asrq_jobs.cli.progress import Bars
 from asrq_jobs.client import Client
@@ -126,7 +127,7 @@ def waiting(
     wait = Waiting(client, writer, bars)
     again = [*(["--json"] if form.json_lines else ["--format", form.form] if form.form != "txt" else [])]
     again += ["--output", str(form.folder)] if form.folder else []
-    again += options.of_norms(form.norms)
+    again += of_norms(form.norms)
     with interruptible():
         try:
             with bars or nullcontext():

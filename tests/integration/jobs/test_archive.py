@@ -19,7 +19,8 @@ from asrq_jobs import Client, performing
 from asrq_jobs.cli.archive.folders import Folder, opened
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
-from asrq_jobs.cli.archive.run import Run, Totals
+from asrq_jobs.cli.archive.run import Run
+from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.archive.view import Lines
 from asrq_jobs.cli.batch import batch, chosen
 from asrq_jobs.errors import AudioUnreadableError, InferenceError, UsageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asrq_jobs.cli.archive.run import Totals
+from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.archive.view import ArchiveBars, Lines, summary
 from asrq_jobs.states import JobState
 

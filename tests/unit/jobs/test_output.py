@@ -11,6 +11,7 @@ import click
 import pytest
 
 from asrq_jobs.cli import failure, options
+from asrq_jobs.cli.norms import of_norms
 from asrq_jobs.cli.output import Form, ResultWriter, choose, failed
 from asrq_jobs.errors import AudioEmptyError, UsageError
 from asrq_jobs.formats import FORMATS, Format
@@ -97,9 +98,9 @@ def asked(*arguments: str) -> Norms:
 
 def test_norms_are_options_and_options_are_norms() -> None:
     assert asked() == Norms()
-    assert options.of_norms(Norms()) == []
+    assert of_norms(Norms()) == []
     norms = Norms(line_chars=30, lines=3, line_words=4, chars_per_s=15, shortest_ms=500, longest_ms=5500)
-    assert asked(*options.of_norms(norms)) == norms
+    assert asked(*of_norms(norms)) == norms
     assert asked("--max_line_width", "30", "--max_line_count", "3") == Norms(line_chars=30, lines=3)
     with pytest.raises(UsageError, match="--max-duration"):
         asked("--min-duration", "3", "--max-duration", "2")

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from asrq_jobs import formats, uploads
 from asrq_jobs.cli import failure
 from asrq_jobs.cli.archive.folders import Folder
 from asrq_jobs.cli.archive.items import Item
 from asrq_jobs.cli.archive.report import Line, Report, digest, free_output
-from asrq_jobs.cli.follow import Condition, Following, News
-from asrq_jobs.cli.options import of_norms
+from asrq_jobs.cli.archive.shown import Shown, Totals
+from asrq_jobs.cli.follow import Condition, Following
+from asrq_jobs.cli.norms import of_norms
 from asrq_jobs.cli.output import Form, error_of, failed
 from asrq_jobs.cli.progress import trouble
 from asrq_jobs.client import Client
@@ -38,45 +39,6 @@ _TRIES = 3
 _PAUSE_S = 1.0
 _ALL_BYTES = 256 << 20
 _NO_ID = "id"
-
-
-class Shown(Protocol):
-    """Where a run is shown. Everything is told from one thread."""
-
-    def begun(self, job_id: str, name: str) -> None:
-        """Show that a file is on its way to the queue."""
-
-    def news(self, job_id: str, news: News) -> None:
-        """Show what has happened to a job."""
-
-    def over(self, job_id: str) -> None:
-        """Show a job no more."""
-
-    def trouble(self, said: str) -> None:
-        """Show what keeps all files waiting; an empty text: nothing does."""
-
-    def remark(self, say: Callable[[], None]) -> None:
-        """Let something be printed, now or at the end."""
-
-    def counted(self, totals: Totals) -> None:
-        """Show what a file's end has added."""
-
-
-@dataclass
-class Totals:
-    """What a run has come to. `skipped` were done before; `audio_s` is of those completed in this run, in seconds."""
-
-    files: int = 0
-    completed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    audio_s: float = 0.0
-    elapsed_s: float = 0.0
-
-    @property
-    def ended(self) -> int:
-        """Files that are done with."""
-        return self.completed + self.failed + self.skipped
 
 
 _Prepared = tuple[Request, bytes]

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from asrq_jobs.cli import failure, printing
-from asrq_jobs.cli.archive.run import Totals
+from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.follow import News
 from asrq_jobs.cli.progress import JobView, after, choose, described, fitted, minutes
 from asrq_jobs.display import visible
