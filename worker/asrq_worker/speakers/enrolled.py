@@ -81,6 +81,11 @@ def read(folder: Path) -> Voices:
     found: list[Voice] = []
     damaged: list[Path] = []
     with reading(placed(folder, setting="ASRQ_VOICES_DIR"), **_KEPT):
+        if not folder.exists():
+            raise StorageError(
+                f"There is no folder {folder} for voices.",
+                hint="asrq voices add makes it, or set ASRQ_VOICES_DIR to another one.",
+            )
         for path in sorted(folder.iterdir()):
             if path.suffix != ".json" or path.name.startswith("."):
                 continue
