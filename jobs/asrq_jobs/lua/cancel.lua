@@ -59,7 +59,8 @@ if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
 end
 local held, live = false, false
-local leases, now = redis.pcall('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), tonumber(redis.call('TIME')[1])
+local leases, time = redis.pcall('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), redis.call('TIME')
+local now = time[1] + time[2] / 1e6
 for at = 1, #leases, 2 do
   if string.find(leases[at], '/' .. ARGV[1] .. '/', 1, true) then
     held = true

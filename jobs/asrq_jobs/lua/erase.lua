@@ -103,7 +103,8 @@ elseif sha256 then
   redis.call('DEL', 'asrq:blob:' .. sha256, uses)
 end
 if group then
-  pcall(settle, group, id, 'canceled', tonumber(redis.call('TIME')[1]), 0)
+  local time = redis.call('TIME')
+  pcall(settle, group, id, 'canceled', time[1] + time[2] / 1e6, 0)
 end
 if found == 0 then
   return 'missing'

@@ -84,8 +84,10 @@ def test_a_group_is_counted_and_told_once_all_its_jobs_have_ended(
     fail(worker)
     assert counts(client) == (1, 1, 1, 0)
     assert reaper.run_once().told == ()
+    seconds, micros = client.redis.time()
     assert client.cancel("c") == "canceled"
     ended = client.group("night").wait(timeout_s=10)
+    assert ended.at >= seconds + micros / 1e6
     assert (ended.ended, counts(client)) == (True, (0, 1, 1, 1))
     assert client.redis.ttl(keys.group("night")) == -1, "it is kept until its end is on the way"
     assert reaper.run_once().told == ("night",)
@@ -147,8 +149,11 @@ def test_what_is_erased_before_its_end_counts_as_canceled_and_else_as_it_ended(
 @pytest.mark.parametrize("webhook", [None, "https://receiver/"])
 def test_what_is_erased_may_be_the_last(client: Client, reaper: Reaper, webhook: str | None) -> None:
     submit(client, "a", size=1, webhook=webhook)
+    seconds, micros = client.redis.time()
     client.erase("a")
-    assert client.group("night").state().ended
+    ended = client.group("night").state()
+    assert ended.ended
+    assert ended.at >= seconds + micros / 1e6, "its end is told by id and time: no two are alike"
     assert reaper.run_once().told == (("night",) if webhook else ())
     assert client.redis.ttl(keys.group("night")) > 0
 
