@@ -98,7 +98,7 @@ def archive_options(command: Decorated) -> Decorated:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("given", metavar="SOURCE…", nargs=-1, type=options.NamedPath())
+@click.argument("given", metavar="[SOURCE]…", nargs=-1, type=options.NamedPath())
 @click.option(
     "--manifest",
     "manifests",

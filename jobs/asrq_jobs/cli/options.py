@@ -55,7 +55,7 @@ def output_options(command: Decorated) -> Decorated:
             "--format",
             "form",
             type=click.Choice(FORMATS),
-            help="Of transcripts; default: txt, or json with --json.",
+            help="Of transcripts; default: txt, or json with --json, which needs --output for another one.",
         ),
     ):
         command = option(command)
@@ -151,7 +151,7 @@ def queue_options(command: Decorated) -> Decorated:
         click.option(
             "--model",
             metavar="NAME",
-            help="Only a worker with this model (tiny.en, base, …) takes the job, likewise; default: any.",
+            help="Only a worker with this model (tiny.en, base, …) takes the job, as with --backend; default: any.",
         ),
         click.option("--lane", type=click.Choice(LANES), help="interactive is served first; default: batch."),
         click.option(
