@@ -69,7 +69,7 @@ def ways(name: ScriptName, keys: Sequence[str], args: Sequence[Arg]) -> Iterator
     """Yield the commands that run a script, each for a server that refused the one before (see `refused`)."""
     given = (len(keys), *keys, *args)
     yield ("FCALL", f"{LIBRARY}_{name}", *given)
-    yield ("EVALSHA", _digest(name), *given)
+    yield ("EVALSHA", _digest(source(name)), *given)
     yield ("EVAL", source(name), *given)
 
 
@@ -124,5 +124,5 @@ def _is_unknown(error: ResponseError) -> bool:
 
 
 @cache
-def _digest(name: ScriptName) -> str:
-    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -15,6 +15,8 @@ from asrq_worker.programs.one_shot import transcribe
 
 soundfile = pytest.importorskip("soundfile")
 
+pytestmark = pytest.mark.timeout(1800)  # for what hangs: each loads a model, and a busy machine is slow
+
 
 def test_the_rest_of_a_chunk_gets_no_subtitle_credits(speech: Path) -> None:
     """The last 0.14 s of this clip, on their own, were heard as the credits of a subtitle editor."""

@@ -38,7 +38,7 @@ def examine(config: Settings) -> Iterator[Check]:
                     if name == "redis":
                         raise
                 except Exception as error:  # noqa: BLE001  # see `failed`
-                    if not shared_keys.is_wrong_type(error):  # which is a finding of its own
+                    if not shared_keys.is_wrong_type(error.__cause__ or error):  # which is a finding of its own
                         yield failed(name, error)
                 else:
                     yield found
