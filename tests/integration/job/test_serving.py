@@ -21,6 +21,7 @@ from asrq_jobs.errors import (
     EngineCrashedError,
     InferenceError,
     ModelMissingError,
+    ShutdownError,
     UnsupportedOptionError,
 )
 from asrq_jobs.policy import Policy
@@ -43,6 +44,9 @@ from asrq_worker.job.shadow import Shadow, _Nowhere
 from asrq_worker.job.transcription import Transcription
 from asrq_worker.routing.offers import Need, refusal
 from asrq_worker.routing.policy import BackendOutcome
+from asrq_worker.speakers import listener
+from asrq_worker.speakers.groups import Turn
+from asrq_worker.speakers.listener import Told
 from asrq_worker.storage.spool import Spool
 from asrq_worker.storage.watch import StorageWatch
 
@@ -362,3 +366,22 @@ def test_what_a_stand_in_heard_serves_no_other_job(host: MakeHost, monkeypatch: 
     result = here.run(journal=asked)
     assert (result.fallback_from, result.cache_key) == ("new", None)
     assert len(asked.asked) == 1
+
+
+def test_a_job_that_dies_while_speakers_are_told_apart_goes_on_there(
+    host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt does not hear the text again: by then, no engine could."""
+    notes, told = Notes(), Told((Turn(0, SECONDS * SAMPLE_RATE, 0),), (None,))
+
+    def dies(*_: object, **__: object) -> Told:
+        raise ShutdownError("The worker stops.")
+
+    made = host(Policy(backend="a"), {"a": "m"})
+    monkeypatch.setattr(listener, "tell_apart", dies)
+    with pytest.raises(ShutdownError):
+        made.run(journal=notes, diarize=True)
+    monkeypatch.setattr(listener, "tell_apart", lambda *_, **__: told)
+    monkeypatch.setattr(made.fleet.find("a").scheduler, "submit", dies)  # type: ignore[union-attr]  # it was used
+    result = made.run(journal=notes, diarize=True)
+    assert (bool(result.text), [speaker.id for speaker in result.speakers or ()]) == (True, ["S1"])
