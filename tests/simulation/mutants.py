@@ -30,6 +30,8 @@ class Mutant:
     new: str = ""
     kind: str | None = None
     """Kind of the scenarios in which it shows, where it shows in few."""
+    first: int = 1
+    """Seed that the search begins with: one of few in which it shows is near."""
     patches: tuple[tuple[Any, str, Any], ...] = ()
 
     def change(self, name: str, text: str) -> str:
@@ -300,7 +302,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("append takes its end mark for a frame", "append", _REPEATED, "if seq <= last then", kind="hesitating"),
     Mutant("append leaves frames out", "append", "if seq > last + 1 then", "if false then", kind="dictated"),
-    Mutant("append goes on after the end", "append", "if ended then", "if false then", kind="dictated"),
+    Mutant("append goes on after the end", "append", "if ended then", "if false then", kind="dictated", first=190),
     Mutant(
         "append takes sound for a job that has ended",
         "append",
