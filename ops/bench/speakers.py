@@ -34,9 +34,9 @@ from scipy.optimize import linear_sum_assignment
 
 from asrq_worker.audio import speech
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
-from asrq_worker.speakers import groups
+from asrq_worker.speakers import clusters
+from asrq_worker.speakers.clusters import Number, Span, Turn, Vectors
 from asrq_worker.speakers.enrolled import SIZE
-from asrq_worker.speakers.groups import Number, Span, Turn, Vectors
 from asrq_worker.speakers.voices import Voices
 
 _FRAME = SAMPLE_RATE // 100
@@ -137,8 +137,8 @@ class Made:
 
     def told(self, number: Number) -> tuple[int, int, int]:
         """Return how many frames are given to the wrong speaker, of how many, and how many speakers were found."""
-        whose = groups.speakers(self.vectors, self.listened, number)
-        turns = groups.turns(self.spans, self.listened, whose.tolist())
+        whose = clusters.speakers(self.vectors, self.listened, number)
+        turns = clusters.turns(self.spans, self.listened, whose.tolist())
         return *confused(self.wanted, frames(turns, self.seconds * SAMPLE_RATE)), len({turn.speaker for turn in turns})
 
 
@@ -150,7 +150,7 @@ def made(of: dict[Key, list[Samples]], seed: int, voices: Voices) -> Made:
         file.write(sound.astype("<f4").tobytes())
         # Of another type on Windows.
         spans = speech.find(cast("BinaryIO", file), len(sound), on_block=lambda: None)
-    listened = groups.windows(spans)
+    listened = clusters.windows(spans)
     vectors = voices.vectors(partial(_piece, sound), len(sound), listened, _untold)
     return Made(frames(wanted, len(sound)), count, len(sound) // SAMPLE_RATE, list(spans), listened, vectors)
 
@@ -187,9 +187,9 @@ def said(of: list[Samples], voices: Voices) -> Said:
 
 
 def _voice(part: Samples, voices: Voices) -> Vectors:
-    listened = groups.windows([(0, len(part))])
+    listened = clusters.windows([(0, len(part))])
     vectors = voices.vectors(partial(_piece, part), len(part), listened, _untold)
-    mean: Vectors = groups.means(vectors, listened, np.zeros(len(listened), dtype=np.int64))[0]
+    mean: Vectors = clusters.means(vectors, listened, np.zeros(len(listened), dtype=np.int64))[0]
     return mean
 
 
@@ -218,11 +218,11 @@ def held_out(of: dict[Key, list[Samples]], dialogues: int, voices: Voices) -> No
         print(f"{same:13.2f}   {missed[0]:6.1%} {missed[1]:6.1%}   {taken[0]:6.1%} {taken[1]:6.1%}", flush=True)
     heard = [[made(half, seed, voices) for seed in range(dialogues)] for half in halves]
     print("apart from   confusion A, B   number right A, B")
-    for groups.APART in (0.4, 0.42, 0.44, 0.46, 0.48, 0.5, 0.52, 0.54, 0.56, 0.6):
+    for clusters.APART in (0.4, 0.42, 0.44, 0.46, 0.48, 0.5, 0.52, 0.54, 0.56, 0.6):
         told = [[(*each.told(Number()), each.count) for each in half] for half in heard]
         wrong = [sum(each[0] for each in half) / sum(each[1] for each in half) for half in told]
         right = [sum(each[2] == each[3] for each in half) / len(half) for half in told]
-        print(f"{groups.APART:10.2f}   {wrong[0]:6.2%} {wrong[1]:6.2%}   {right[0]:6.0%} {right[1]:6.0%}", flush=True)
+        print(f"{clusters.APART:10.2f}   {wrong[0]:6.2%} {wrong[1]:6.2%}   {right[0]:6.0%} {right[1]:6.0%}", flush=True)
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ from asrq_worker.job.transcription import Transcription
 from asrq_worker.routing.offers import Need, refusal
 from asrq_worker.routing.policy import BackendOutcome
 from asrq_worker.speakers import listener
-from asrq_worker.speakers.groups import Turn
+from asrq_worker.speakers.clusters import Turn
 from asrq_worker.speakers.listener import Told
 from asrq_worker.storage.spool import Spool
 from asrq_worker.storage.watch import StorageWatch

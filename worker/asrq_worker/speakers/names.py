@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asrq_worker.speakers.clusters import Vectors
 from asrq_worker.speakers.enrolled import Voice
-from asrq_worker.speakers.groups import Vectors
 
 SAME = 0.55
 """Cosine similarity from which on two vectors are one voice; `ops/bench/speakers.py --held-out` measures what comes of

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
+from asrq_worker.speakers.clusters import Span, Vectors
 from asrq_worker.speakers.enrolled import SIZE
-from asrq_worker.speakers.groups import Span, Vectors
 
 _WEIGHTS = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
 _NETWORK = "camplusplus.py"

@@ -2,8 +2,8 @@
 extra `speakers`.
 
 Windows of speech become vectors (voices.py). Vectors are joined by average linkage of their cosine distance (Sokal and
-Michener, 1958) up to `APART`; groups that speak for less than `LEAST_S` are no speakers; last, each window goes to the
-nearest of the means. `ops/bench/speakers.py` measures what comes of it.
+Michener, 1958) up to `APART`; clusters that speak for less than `LEAST_S` are no speakers; last, each window goes to
+the nearest of the means. `ops/bench/speakers.py` measures what comes of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from asrq_worker.backends.base import SAMPLE_RATE
 
 APART = 0.5
-"""Cosine distance from which on two groups are two voices."""
+"""Cosine distance from which on two clusters are two voices."""
 LEAST_S = 2.0
-"""Seconds of speech that make a speaker; shorter groups are windows that hold two voices, or noise. If the number is
+"""Seconds of speech that make a speaker; shorter clusters are windows that hold two voices, or noise. If the number is
 asked for, half of it."""
 _WINDOW = 3 * SAMPLE_RATE
 _HOP = _WINDOW // 2
@@ -64,12 +64,14 @@ def speakers(vectors: Vectors, listened: Sequence[Span], number: Number) -> NDAr
     some = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _MOST)).astype(int))
     seconds = np.array([(listened[place][1] - listened[place][0]) / SAMPLE_RATE for place in some])
     compared = vectors[some]
-    groups = _joined(compared, seconds, number)
+    clusters = _joined(compared, seconds, number)
     for _ in range(_ROUNDS):
-        weighed = [compared[groups == group].T @ seconds[groups == group] for group in range(groups.max() + 1)]
+        weighed = [
+            compared[clusters == cluster].T @ seconds[clusters == cluster] for cluster in range(clusters.max() + 1)
+        ]
         means = np.stack([mean for mean in weighed if mean.any()])
         means /= np.linalg.norm(means, axis=1, keepdims=True)
-        groups = (compared @ means.T).argmax(axis=1)
+        clusters = (compared @ means.T).argmax(axis=1)
     return np.asarray((vectors @ means.T).argmax(axis=1), dtype=np.int64)
 
 
@@ -82,31 +84,31 @@ def means(vectors: Vectors, listened: Sequence[Span], whose: NDArray[np.int64]) 
 
 
 def _joined(vectors: Vectors, seconds: NDArray[np.float64], number: Number) -> NDArray[np.int64]:
-    """Return the group of each vector, or -1 of those that are in none that makes a speaker."""
+    """Return the cluster of each vector, or -1 of those that are in none that makes a speaker."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if len(vectors) == 1:
         return np.zeros(1, dtype=np.int64)
     tree = linkage(vectors, "average", metric="cosine")
-    groups = fcluster(tree, APART, "distance") - 1
-    kept = _kept(groups, seconds)
+    clusters = fcluster(tree, APART, "distance") - 1
+    kept = _kept(clusters, seconds)
     wanted = min(max(len(kept), number.least), number.most or len(vectors), len(vectors))
     if len(kept) != wanted:
-        for cut in range(wanted, len(vectors) + 1):  # more groups than speakers, as short ones are none
-            groups = fcluster(tree, cut, "maxclust") - 1
-            kept = _kept(groups, seconds, LEAST_S / 2)
+        for cut in range(wanted, len(vectors) + 1):  # more clusters than speakers, as short ones are none
+            clusters = fcluster(tree, cut, "maxclust") - 1
+            kept = _kept(clusters, seconds, LEAST_S / 2)
             if len(kept) == wanted:
                 break
         else:
-            groups = fcluster(tree, wanted, "maxclust") - 1
-            kept = list(range(groups.max() + 1))
-    places = {group: place for place, group in enumerate(kept)}
-    return np.array([places.get(int(group), -1) for group in groups], dtype=np.int64)
+            clusters = fcluster(tree, wanted, "maxclust") - 1
+            kept = list(range(clusters.max() + 1))
+    places = {cluster: place for place, cluster in enumerate(kept)}
+    return np.array([places.get(int(cluster), -1) for cluster in clusters], dtype=np.int64)
 
 
-def _kept(groups: NDArray[np.int64], seconds: NDArray[np.float64], least_s: float = LEAST_S) -> list[int]:
-    spoken = np.bincount(groups, weights=seconds)
-    return [int(group) for group in np.flatnonzero(spoken >= least_s)] or [int(spoken.argmax())]
+def _kept(clusters: NDArray[np.int64], seconds: NDArray[np.float64], least_s: float = LEAST_S) -> list[int]:
+    spoken = np.bincount(clusters, weights=seconds)
+    return [int(cluster) for cluster in np.flatnonzero(spoken >= least_s)] or [int(spoken.argmax())]
 
 
 def turns(spans: Sequence[Span], listened: Sequence[Span], whose: Sequence[int]) -> list[Turn]:
