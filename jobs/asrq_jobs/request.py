@@ -45,9 +45,19 @@ Whole = Annotated[int, BeforeValidator(_number)]
 """A number without a fraction; 90.0 is one, as JSON does not tell it from 90."""
 
 
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^,\x00-\x1f\x7f]+$")]
+_TAG = r"^[^,\x00-\x1f\x7f]+$"
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=_TAG)]
 """A word to find jobs by; without commas, which separate tags in forms, and control characters."""
 _METADATA_BYTES = 4096
+_HTTP = r"^https?://"
+_ADDRESS = r"^[A-Za-z][A-Za-z0-9+.-]*://"
+_MISFITS = {
+    JOB_ID_PATTERN: "it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them",
+    _TAG: "it has a comma or a control character",
+    _HTTP: "it does not begin with http:// or https://",
+    _ADDRESS: "it is no address such as s3://bucket/talk.txt",
+}
+"""What is said of a text that does not match a pattern; another pattern is left to `misfits`."""
 
 
 class _Document(BaseModel):
@@ -109,7 +119,7 @@ class Group(_Document):
     webhook: str | None = Field(
         default=None,
         max_length=2048,
-        pattern=r"^https?://",
+        pattern=_HTTP,
         description="URL that is told by a POST when all jobs of the group have ended, where the operator allows it.",
     )
 
@@ -172,13 +182,13 @@ class Request(_Document):
     webhook: str | None = Field(
         default=None,
         max_length=2048,
-        pattern=r"^https?://",
+        pattern=_HTTP,
         description="URL that is told by a POST when the job has completed or failed, where the operator allows it.",
     )
     deliver: str | None = Field(
         default=None,
         max_length=4096,
-        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
+        pattern=_ADDRESS,
         description="URL that the transcript is put to before the job has completed, where the operator allows it: as "
         "JSON, or as text or subtitles by its ending (.txt, .srt, .vtt, .tsv).",
     )
@@ -241,7 +251,7 @@ class Request(_Document):
     def _diarized(self) -> Request:
         bounds = (self.speakers, self.min_speakers, self.max_speakers)
         if not self.diarize and any(bounds):
-            raise ValueError("the number of speakers needs diarize")
+            raise ValueError("speakers, min_speakers and max_speakers need diarize")
         if self.diarize and (self.channels != "mix" or isinstance(self.audio, LiveAudio)):
             raise ValueError("diarize goes neither with separate channels nor with live audio")
         if self.speakers and (self.min_speakers or self.max_speakers):
@@ -286,11 +296,7 @@ def _explain(error: ValidationError) -> InvalidRequestError:
         near = difflib.get_close_matches(unknown, known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known fields: {', '.join(known)}."
         return InvalidRequestError(f"Unknown field {where!r} in the request.", hint=hint)
-    if first["loc"] == ("id",) and first["type"] == "string_pattern_mismatch":
-        return InvalidRequestError(
-            "Field 'id': it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them.", hint="Take another id."
-        )
-    said = misfits.said(first)
+    said = _MISFITS.get(first.get("ctx", {}).get("pattern", "")) or misfits.said(first)
     whole = not first["loc"] and first["type"] == "value_error"  # of fields that do not go together
     return InvalidRequestError(
         f"{said[0].upper()}{said[1:]}." if whole else f"Field {where!r}: {said}.",

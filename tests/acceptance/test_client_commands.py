@@ -207,7 +207,7 @@ def test_a_bad_source_does_not_keep_the_others(asrq: Asrq, audio: Path, tmp_path
         (["submit", "-", "--path"], "usage"),
         (["submit", "a.wav", "--language", "klingon"], "unknown_language"),
         (["submit", "a.wav", "--retries", "99"], "usage"),
-        (["submit", "a.wav", "--id", "not an id"], "invalid_request"),
+        (["submit", "a.wav", "--id", "not an id"], "usage"),
     ],
 )
 def test_what_is_wrong_with_the_command_is_exit_code_2(

@@ -28,7 +28,6 @@ from asrq_jobs.cli.progress import minutes
 from asrq_jobs.client import Client
 from asrq_jobs.errors import QueueError, UsageError
 from asrq_jobs.formats import FORMATS, SUBTITLES, Format, extension
-from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.subtitles import NORMS, Norms
 
 _EPILOG = """\b
@@ -197,7 +196,6 @@ def chosen(forms: Sequence[Format], norms: Norms) -> list[Form]:
 @contextmanager
 def running(folder: Folder, forms: Sequence[Form], asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
     """Make a run on the queue of the settings, which is shown while the block goes on."""
-    Request.build(id="id", audio=PathAudio(path="-"), **asked)
     totals = Totals()
     bars = ArchiveBars(totals) if sys.stderr.isatty() else Lines()
     report = Report(folder)

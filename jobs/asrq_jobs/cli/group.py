@@ -30,7 +30,9 @@ class Group(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
             near = difflib.get_close_matches(name.lower(), self.list_commands(ctx), n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
+            few = self.list_commands(ctx) if ctx.parent else []
+            known = f" It has: {', '.join(few)}." if few else ""
+            meant = f" Did you mean {near[0]!r}?" if near else known
             raise click.UsageError(f"{ctx.command_path} has no command {name!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from asrq_jobs.cli.norms import Decorated, norms_options
-from asrq_jobs.errors import UsageError
+from asrq_jobs.errors import InvalidRequestError, UsageError
 from asrq_jobs.formats import FORMATS
-from asrq_jobs.request import LANES, Channels, Request, Task
+from asrq_jobs.request import LANES, Channels, PathAudio, Request, Task
 from asrq_jobs.result import Keep
 
 
@@ -215,8 +216,35 @@ def grouped(name: str | None, size: int | None, webhook: str | None, *, sources:
 
 
 def given(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that were given on the command line: the others keep the request's defaults."""
-    return {name: value for name, value in fields.items() if value is not None}
+    """Return the fields that were given on the command line: the others keep the request's defaults.
+
+    Raises:
+        UnknownLanguageError: a language is not known.
+        UsageError: anything else makes no request; the sentence names the options.
+    """
+    found = {name: value for name, value in fields.items() if value is not None}
+    try:
+        Request.build(**{"id": "id", "audio": PathAudio(path="-")} | found)
+    except InvalidRequestError as error:
+        context = click.get_current_context()
+        raise UsageError(
+            _naming_options(error.message, context.command), hint=f"See `{context.command_path} --help`."
+        ) from None
+    return found
+
+
+def _naming_options(sentence: str, command: click.Command) -> str:
+    """Return a sentence about fields of a request as one about the options of a command."""
+    names: dict[str | None, str] = {}
+    for each in command.params:
+        if isinstance(each, click.Option):
+            names |= dict.fromkeys((each.name, each.opts[0].lstrip("-")), each.opts[0])
+
+    def option(field: re.Match[str]) -> str:
+        return names.get(field[1].replace(".", "-")) or names.get(field[1].partition(".")[0], str(field[0]))
+
+    sentence = re.sub(r"^Field '([^']+)'", option, sentence)
+    return re.sub(r"(?<![\w-])(\w+)", lambda word: names.get(word[0].lower(), str(word[0])), sentence)
 
 
 def _several(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001  # click's signature

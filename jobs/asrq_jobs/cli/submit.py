@@ -17,7 +17,7 @@ from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
 from asrq_jobs.errors import AsrqError, OutputError, UsageError
 from asrq_jobs.formats import Format
-from asrq_jobs.request import Audio, PathAudio, Request, UrlAudio
+from asrq_jobs.request import Audio, Request, UrlAudio
 from asrq_jobs.sources import STDIN, Source
 from asrq_jobs.states import Submitted
 from asrq_jobs.subtitles import Norms
@@ -85,10 +85,10 @@ def submit(
     found = sources.expand(given, recursive=recursive, tell=failure.note)
     single = {"--id": job_id, "--deliver": fields["deliver"]}
     _check(found, single, by_path=by_path, wait=wait, shows=bool(form or folder or wait_timeout is not None))
-    asked = options.given(fields) | options.grouped(group, group_size, group_webhook, sources=len(found))
+    fields |= options.grouped(group, group_size, group_webhook, sources=len(found))
+    asked = options.given(fields | {"id": job_id})
+    asked.pop("id", None)
     ids = [uuid.uuid4().hex if job_id is None else job_id for _ in found]
-    # What is wrong with the options is wrong for every source: say so before any audio is sent.
-    Request.build(id=ids[0], audio=PathAudio(path="-"), **asked)
     shown = choose(form, as_json=as_json, folder=folder, norms=norms, several=len(found) > 1)
     with Client(configuration.load()) as client:
         workers.consult(client, asked)

@@ -74,7 +74,7 @@ def test_what_is_to_be_done_with_speakers_and_the_transcript(http: httpx.Client,
     request = scripted.take("batch").request
     assert (request.diarize, request.speakers, request.deliver, request.keep) == (True, 2, "https://host/b", "nothing")
     alone = error(http.post("/v1/jobs", json={"url": "https://host/a", "speakers": 2}), 400)
-    assert alone["message"] == "The number of speakers needs diarize."
+    assert alone["message"] == "Speakers, min_speakers and max_speakers need diarize."
 
 
 @pytest.mark.parametrize("where", ["/srv/talk.txt", "file:///srv/talk.txt", "simplecache::s3://bucket/a"])

@@ -95,6 +95,8 @@ def test_tables_are_separated_as_spreadsheets_do(tmp_path: Path, separator: str)
     [
         ("a.jsonl", '{"audio": "a.mp3"}\nnonsense', "line 2: it is no JSON object"),
         ("a.jsonl", "[]", "line 1: it is no JSON object"),
+        ("a.jsonl", '[]\n{"audio": "a.mp3"}\n{}', r"line 1: .*; line 3: it does not say which audio.*\.$"),
+        ("a.jsonl", "[]\n" * 12, r"line 5: it is no JSON object; and 7 more\.$"),
         ("a.jsonl", '{"language": "ru"}', "line 1: it does not say which audio"),
         ("a.jsonl", '{"audio": "a.mp3", "lanugage": "ru"}', "line 1: Unknown field 'lanugage'"),
         ("a.jsonl", '{"audio": "a.mp3", "id": "x"}', "line 1: ids"),

@@ -52,7 +52,7 @@ def test_languages_to_choose_among_are_codes_each_once() -> None:
         ({"languages": ["ru", "en"], "language": "ru"}, "'languages': must be left out"),
         ({"languages": ["en"] * 21}, "'languages'"),
         ({"metadata": {"order": "\ud800"}}, "'metadata': must be text in Unicode"),
-        ({"speakers": 2}, "The number of speakers needs diarize."),
+        ({"speakers": 2}, "Speakers, min_speakers and max_speakers need diarize."),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, object], told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 import pytest
@@ -168,6 +169,7 @@ def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["backend", "cannary"], "asrq backend has no command 'cannary'. Did you mean 'canary'?"),
         (["dead", "lst"], "asrq dead has no command 'lst'. Did you mean 'list'?"),
         (["help", "statsu"], "asrq has no command 'statsu'. Did you mean 'status'?"),
+        (["backend", "xyzzy"], "asrq backend has no command 'xyzzy'. It has: canary, rollback, set, shadow, show."),
         (["help", "submit", "now"], "asrq submit has no commands of its own."),
         (["xyzzy"], "asrq has no command 'xyzzy'."),
         (["\x1b[2Jlist"], "asrq has no command '\\x1b[2Jlist'. Did you mean 'list'?"),
@@ -175,6 +177,27 @@ def test_alone_it_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_what_was_meant_is_named(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == exit_codes.USAGE
+    assert capsys.readouterr().err.splitlines()[0] == f"asrq: error: {sentence} [usage]"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--tag", "a,b"], "--tag: it has a comma or a control character."),
+        (["--speakers", "2"], "--speakers, --min-speakers and --max-speakers need --diarize."),
+        (
+            ["--timeout", "1", "--id", "x y"],
+            "--id: it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them.",
+        ),
+        (["--group", "x", "--group-webhook", "y"], "--group-webhook: it does not begin with http:// or https://."),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_of_options(
+    options: list[str], sentence: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    audio = tmp_path / "a.wav"
+    audio.touch()
+    assert main(["submit", str(audio), *options]) == exit_codes.USAGE
     assert capsys.readouterr().err.splitlines()[0] == f"asrq: error: {sentence} [usage]"
 
 

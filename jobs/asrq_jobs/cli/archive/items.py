@@ -6,7 +6,9 @@ import csv
 import glob
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +22,7 @@ from asrq_jobs.uploads import shown_path
 Tell = Callable[[str], None]
 
 _AUDIO, _METADATA = "audio", "metadata."
+_MOST_WRONG = 5  # lines of manifests that are told at a time
 _LISTS = frozenset({"languages", "hotwords", "tags"})
 _JSON = frozenset(
     {"track", "diarize", "speakers", "min_speakers", "max_speakers", "word_timestamps", "timeout_s", "queue_ttl_s"}
@@ -110,8 +113,8 @@ def _before_wildcards(pattern: PurePath) -> Path:
     return Path(*parts[:first])
 
 
-def _listed(manifest: Path) -> Iterator[Item]:
-    """Yield what a manifest names: lines of JSON, or with the ending .csv a table whose first row names its columns.
+def _listed(manifest: Path) -> list[Item]:
+    """Return what a manifest names: lines of JSON, or with the ending .csv a table whose first row names its columns.
 
     Commas separate them, or semicolons or tabs.
     `audio` is a path, from where the manifest is, or an address; all else are fields of `asrq.request/1`.
@@ -121,43 +124,53 @@ def _listed(manifest: Path) -> Iterator[Item]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"Cannot read {manifest}: {reason}.", hint="Check the path of --manifest.") from None
-    rows = _table if manifest.suffix.lower() == ".csv" else _lines
-    for number, row in rows(text, manifest):
-        yield _listed_item(row, manifest, number)
-
-
-def _lines(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
+    found, wrong = [], []
+    for number, fields in _table(text) if manifest.suffix.lower() == ".csv" else _lines(text):
         try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise _wrong(manifest, number, "it is no JSON object")
-        yield number, row
+            found.append(_listed_item(fields(), manifest))
+        except ValueError as error:
+            wrong.append(f"line {number}: {error}")
+    if wrong:
+        more = [f"and {len(wrong) - _MOST_WRONG} more"] if len(wrong) > _MOST_WRONG else []
+        raise UsageError(
+            f"{manifest}, {'; '.join(wrong[:_MOST_WRONG] + more)}.",
+            hint='A line is like {"audio": "a.mp3", "language": "ru"}; in CSV the first row names the columns.',
+        )
+    return found
 
 
-def _table(text: str, manifest: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+_Fields = Callable[[], dict[str, Any]]
+"""The fields of one line; ValueError says what is wrong with it."""
+
+
+def _lines(text: str) -> Iterator[tuple[int, _Fields]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield number, partial(_object, line)
+
+
+def _object(line: str) -> dict[str, Any]:
+    with suppress(ValueError):
+        if isinstance(row := json.loads(line), dict):
+            return row
+    raise ValueError("it is no JSON object")
+
+
+def _table(text: str) -> Iterator[tuple[int, _Fields]]:
     lines = text.splitlines()
     first = lines[0] if lines else ""
     # Spreadsheets separate by what their country's decimal comma leaves them.
     reader = csv.DictReader(lines, delimiter=max(",;\t", key=first.count))
     for row in reader:
-        number = reader.line_num
-        if None in row or None in row.values():
-            raise _wrong(manifest, number, "it has not as many columns as the first row")
-        try:
-            yield number, _fields({name.strip(): value.strip() for name, value in row.items()})
-        except ValueError as error:
-            raise _wrong(manifest, number, str(error)) from None
+        yield reader.line_num, partial(_cells, row)
 
 
-def _fields(row: dict[str, str]) -> dict[str, Any]:
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of a table as fields of a request; an empty cell is none."""
+    if None in row or None in row.values():
+        raise ValueError("it has not as many columns as the first row")
     fields: dict[str, Any] = {}
-    for name, value in row.items():
+    for name, value in ((name.strip(), value.strip()) for name, value in row.items()):
         if not value:
             continue
         if name.startswith(_METADATA):
@@ -174,25 +187,18 @@ def _fields(row: dict[str, str]) -> dict[str, Any]:
     return fields
 
 
-def _listed_item(row: dict[str, Any], manifest: Path, number: int) -> Item:
+def _listed_item(row: dict[str, Any], manifest: Path) -> Item:
     audio = row.pop(_AUDIO, None)
     if not isinstance(audio, str) or not audio:
-        raise _wrong(manifest, number, "it does not say which audio: a path or an address")
+        raise ValueError("it does not say which audio: a path or an address")
     if {"id", "schema"} & row.keys():
-        raise _wrong(manifest, number, "ids and schemas are given by asrq")
+        raise ValueError("ids and schemas are given by asrq")
     try:
         Request.build(id="id", audio=PathAudio(path="-"), **row)
     except RequestError as error:
-        raise _wrong(manifest, number, error.message.rstrip(".")) from None
+        raise ValueError(error.message.rstrip(".")) from None
     if "://" in audio:
         return _alone(Source(url=audio), row)
     path = manifest.parent / audio
     inside = not PurePath(audio).is_absolute() and ".." not in PurePath(audio).parts
     return named(path, manifest.parent, row) if inside else _alone(Source(path=path), row)
-
-
-def _wrong(manifest: Path, number: int, reason: str) -> UsageError:
-    return UsageError(
-        f"{manifest}, line {number}: {reason}.",
-        hint='A line is like {"audio": "a.mp3", "language": "ru"}; in CSV the first row names the columns.',
-    )
