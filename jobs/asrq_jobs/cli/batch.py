@@ -162,6 +162,7 @@ def watch(
     shown, into = chosen(forms, norms), folders.opened(folder)
     arrivals = Arrivals(source, rest_s)
     with running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
+        failure.note(f"watches {source}, until Ctrl-C.")
         while True:
             run.add(arrivals.look())
             if run.idle:

@@ -220,7 +220,7 @@ def _row(state: JobState) -> tuple[str, ...]:
         state.lane,
         f"{state.position}+" if state.at_least else state.position,
         state.attempt or None,
-        since and since.partition(".")[0],
+        since and f"{since.partition('.')[0].rstrip('Z')}Z",
         state.description,
         state.error and state.error.code,
         state.waits_for,

@@ -78,4 +78,5 @@ def test_what_arrives_is_transcribed_until_a_signal(
         program.send_signal(number)
         out, err = program.communicate(timeout=60)
     assert program.returncode == 0, err
+    assert f"watches {archive}" in err
     assert "4 files: 3 completed, 1 failed, 0 done before." in out

@@ -87,7 +87,7 @@ def test_programs_get_everything_with_tabs(capsys: pytest.CaptureFixture[str]) -
         cells = row.split("\t")
         assert len(cells) == len(jobs._COLUMNS)
         assert cells[0] == IDS[0]
-        assert cells[5] == "2026-11-22T07:48:38"
+        assert cells[5] == "2026-11-22T07:48:38Z"
 
 
 def test_times_are_as_short_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

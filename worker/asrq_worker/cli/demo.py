@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from contextlib import nullcontext
@@ -106,5 +107,6 @@ def _show(result: Result, *, as_json: bool) -> None:
         printing.give(formats.render(result, "txt") + "\n")
         printing.give_json(result.document(), indent=2)
         failure.note("done; nothing is left running.")
-        failure.note("next: asrq up --model tiny.en, and in another terminal asrq submit FILE --wait")
+        asrq = "asrq" if shutil.which("asrq") else sys.argv[0]
+        failure.note(f"next: {asrq} up --model tiny.en, and in another terminal {asrq} submit FILE --wait")
     failure.finish(any_failed=result.status != "completed")
