@@ -11,7 +11,13 @@ import redis.exceptions
 from redis import Redis, asyncio
 from redis.backoff import ExponentialWithJitterBackoff
 
-from asrq_jobs.errors import QueueAuthError, QueueError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.errors import (
+    QueueAuthError,
+    QueueError,
+    QueueRefusedError,
+    QueueUnreachableError,
+    QueueUnusableError,
+)
 from asrq_jobs.redaction import redacted_url
 from asrq_jobs.retries import AsyncRetry, Retry
 from asrq_jobs.settings import Settings
@@ -112,20 +118,19 @@ def explain(error: Exception, settings: Settings) -> QueueError:
             hint="Raise maxmemory, or wait until results and uploads expire.",
         )
     if _cannot_serve(error):
-        return QueueRefusedError(
-            f"Redis at {where} cannot serve now: {text}.", hint="Try again soon; its own log says what keeps it."
-        )
+        return QueueRefusedError(f"Redis at {where} cannot serve now: {text}.")
     if isinstance(error, _AWAY | redis.exceptions.InvalidResponse):
         return QueueUnreachableError(f"Redis at {where} does not answer: {text}.", hint=_advice(text, settings))
     return _refused(where, text)
 
 
 def _refused(where: str, text: str) -> QueueError:
-    """Return the error for a command that Redis does not carry out."""
+    """Return the error for a command that Redis will never carry out."""
     if "WRONGTYPE" in text:
-        return QueueRefusedError(f"A key of the queue in Redis at {where} holds what is none of asrq's.", hint=_FOREIGN)
+        said = f"A key of the queue in Redis at {where} holds what is none of asrq's."
+        return QueueUnusableError(said, hint=_FOREIGN)
     advice = _NO_DATABASE if "DB index" in text or "SELECT is not allowed" in text else None
-    return QueueRefusedError(f"Redis at {where} refused a command: {text}.", hint=advice)
+    return QueueUnusableError(f"Redis at {where} refused a command: {text}.", hint=advice)
 
 
 def _advice(text: str, settings: Settings) -> str | None:

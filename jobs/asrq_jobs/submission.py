@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from asrq_jobs import keys
-from asrq_jobs.errors import AsrqError, ErrorInfo, QueueAuthError, QueueError, QueueRefusedError, from_info
+from asrq_jobs.errors import AsrqError, ErrorInfo, QueueAuthError, QueueError, QueueUnusableError, from_info
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.rq import FROM_RQ
 from asrq_jobs.states import Submitted
@@ -45,7 +45,7 @@ def _holds(key: str, audio: BinaryIO, size: int) -> Calls[bool]:
             if digest.decode() != hashlib.sha1(part, usedforsecurity=False).hexdigest():
                 return False
             first += len(part)
-    except (QueueAuthError, QueueRefusedError):  # no string, or this user may not read it: what we write is right
+    except (QueueAuthError, QueueUnusableError):  # no string, or this user may not read it: what we write is right
         return False
     return True
 

@@ -18,6 +18,7 @@ from asrq_jobs.errors import (
     QueueAuthError,
     QueueRefusedError,
     QueueUnreachableError,
+    QueueUnusableError,
     RequestError,
     SettingsError,
     UsageError,
@@ -29,7 +30,7 @@ def exit_code(error: AsrqError) -> int:
     """Return the exit code for an error that ends a command."""
     if isinstance(error, RequestError | SettingsError):
         return exit_codes.USAGE
-    if isinstance(error, QueueUnreachableError | QueueAuthError | QueueRefusedError):
+    if isinstance(error, QueueUnreachableError | QueueAuthError | QueueRefusedError | QueueUnusableError):
         return exit_codes.QUEUE
     return exit_codes.TIMED_OUT if isinstance(error, WaitTimeoutError) else exit_codes.FAILED
 

@@ -32,6 +32,7 @@ help (`retryable`) and, where there is one, a default `hint`: what to do about i
     │   ├── QueueUnreachableError    queue_unreachable   (retryable)
     │   ├── QueueAuthError           queue_auth
     │   ├── QueueRefusedError        queue_refused       (retryable: Redis is loading, read-only or full)
+    │   ├── QueueUnusableError       queue_unusable      (what Redis refuses now it always will)
     │   ├── QueueFullError           queue_full          (retryable)
     │   ├── TooFastError             too_fast            (retryable)
     │   ├── QuotaError               quota_exceeded      (retryable)
@@ -132,6 +133,7 @@ from asrq_jobs.errors.queue import (
     QueueFullError,
     QueueRefusedError,
     QueueUnreachableError,
+    QueueUnusableError,
     QuotaError,
     TooFastError,
     WaitTimeoutError,
@@ -211,6 +213,7 @@ __all__ = [
     "QueueFullError",
     "QueueRefusedError",
     "QueueUnreachableError",
+    "QueueUnusableError",
     "QuotaError",
     "RequestError",
     "ServerFailedError",

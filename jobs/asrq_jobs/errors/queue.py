@@ -34,7 +34,14 @@ class QueueRefusedError(QueueError):
 
     code = "queue_refused"
     retryable = True
-    default_hint = "The server's own log may say more; asrq wants Redis 6.2 or newer, or Valkey."
+    default_hint = "Try again soon; the server's own log says what keeps it."
+
+
+class QueueUnusableError(QueueError):
+    """Redis answers, but will never do what was asked: a key is another program's, or there is no such database."""
+
+    code = "queue_unusable"
+    default_hint = "asrq wants Redis 6.2 or newer, or Valkey, and a database that nothing else uses."
 
 
 class QueueFullError(QueueError):

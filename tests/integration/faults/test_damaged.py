@@ -12,7 +12,7 @@ from support.host import serving, takes_all, transcribed
 from support.ledger import leftovers
 
 from asrq_jobs import Client, keys
-from asrq_jobs.errors import QueueRefusedError
+from asrq_jobs.errors import QueueUnusableError
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -157,6 +157,7 @@ def test_a_key_that_is_no_job_is_told_in_plain_words(
     client: Client, redis: Redis, what: Callable[[Client, str], object]
 ) -> None:
     spoil(redis, keys.job("job"))
-    with pytest.raises(QueueRefusedError, match=r"holds what is none of asrq's\.$") as caught:
+    with pytest.raises(QueueUnusableError, match=r"holds what is none of asrq's\.$") as caught:
         what(client, "job")
     assert "rq:job:ID" in (caught.value.hint or "")
+    assert not caught.value.retryable

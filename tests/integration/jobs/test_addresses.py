@@ -21,7 +21,7 @@ from support.server import Server, redis_server, valkey
 
 from asrq_jobs import AsyncClient, Client, configuration
 from asrq_jobs.connection import connect, explain
-from asrq_jobs.errors import QueueAuthError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.errors import QueueAuthError, QueueUnreachableError, QueueUnusableError
 from asrq_jobs.redaction import redacted
 from asrq_jobs.settings import Settings
 
@@ -233,7 +233,7 @@ def _answer_as_a_web_server(listener: socket.socket) -> None:
 def test_a_database_that_is_not_there_is_said(redis: Place, database: int) -> None:
     with (
         Client(configuration.load(redis_url=redis.url(f"redis://127.0.0.1:{{port}}/{database}"))) as client,
-        pytest.raises(QueueRefusedError, match="DB index") as caught,
+        pytest.raises(QueueUnusableError, match="DB index") as caught,
     ):
         client.reaper()
     assert "Take database 0" in (caught.value.hint or "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +16,7 @@ from asrq_jobs.events import Event
 from asrq_jobs.request import BlobAudio, Request
 from asrq_jobs.result import Result
 
+PROTOCOL = Path(__file__).resolve().parents[3] / "docs" / "reference" / "protocol.md"
 PATH = {"kind": "path", "path": "/a.wav"}
 REQUEST = {"schema": "asrq.request/1", "id": "a", "audio": PATH}
 
@@ -98,6 +101,22 @@ def test_every_error_has_a_code_of_its_own_and_survives_its_document() -> None:
         assert type(again) is cls
         assert again.message == "It broke."
         assert cls.__doc__
+
+
+def _codes_of_whose_turn(*whose: str) -> set[str]:
+    """Return the codes in those rows of the protocol's table that says who has to do something."""
+    rows = (line.split("|")[1:3] for line in PROTOCOL.read_text("utf-8").splitlines() if line.startswith("| "))
+    return {code for row in rows if row[0].strip() in whose for code in re.findall(r"`(\w+)`", row[1])}
+
+
+def test_what_may_be_tried_again_is_what_the_protocol_tells_clients_to_try_again() -> None:
+    retryable = {cls.code for cls in all_errors() if cls.retryable}
+    again = _codes_of_whose_turn("wait, then try again", "try the job again; if it stays, the operator")
+    users = _codes_of_whose_turn("the user: the recording", "the user: the request", "your program")
+    assert again <= retryable
+    assert users & retryable == {"fetch_failed", "no_room"}, "the network may come back, and another worker have room"
+    passing = {"engine_unavailable", "out_of_memory", "storage_unusable"}
+    assert _codes_of_whose_turn("the operator") & retryable == passing, "another worker may be better off"
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

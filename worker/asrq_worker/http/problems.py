@@ -34,6 +34,7 @@ from asrq_jobs.errors import (
     QueueFullError,
     QueueRefusedError,
     QueueUnreachableError,
+    QueueUnusableError,
     QuotaError,
     RequestError,
     StorageError,
@@ -80,6 +81,8 @@ _HINTS: dict[type[AsrqError], str] = {
 """In place of what names a command of `asrq`, which a client over HTTP has not."""
 SECRETIVE: dict[type[AsrqError], str] = {
     QueueUnreachableError: "The queue does not answer.",
+    QueueRefusedError: "The queue cannot serve now.",
+    QueueUnusableError: "The queue will not do what this gateway asks of it.",
     QueueAuthError: "The queue refuses this gateway.",
 }
 """In place of sentences with the address of Redis, which is for operators."""

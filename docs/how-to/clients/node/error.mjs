@@ -30,12 +30,15 @@ const FOR_PEOPLE = {
   "The server refuses this user or password. Check the settings.": "queue_auth",
   "The server is not set up for this. Ask its operator.":
     "model_missing model_invalid device_unavailable extra_missing invalid_settings in_use server_refused " +
-    "storage_unusable",
+    "storage_unusable queue_unusable",
   "The server is out of order just now. Try again in a moment.": "engine_unavailable out_of_memory server_unreachable server_failed",
   "The server failed. Try again.": "engine_crashed engine_timeout malformed_output condemned_output inference_failed " +
     "decoder_crashed decoder_timeout worker_lost shutdown lease_lost",
   "Something is wrong with this program or the server. Please report it.": "invalid_request foreign_function malformed_job internal",
 };
+
+const CANNOT_SERVE =
+  /^(LOADING|READONLY|OOM|MASTERDOWN|BUSY|MISCONF|NOREPLICAS|TRYAGAIN|CLUSTERDOWN|ERR max number of clients)\b/;
 
 /** @typedef {{ code: string, message: string, retryable?: boolean, hint?: string | null }} ErrorInfo */
 
@@ -59,8 +62,10 @@ export class AsrqError extends Error {
   static from(cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(message)) return new AsrqError({ code: "queue_auth", message });
-    const retryable = !/^ERR\b/.test(message); // the same command will be refused again
-    if (cause instanceof ReplyError) return new AsrqError({ code: "queue_refused", message, retryable });
+    if (cause instanceof ReplyError) {
+      if (CANNOT_SERVE.test(message)) return new AsrqError({ code: "queue_refused", message, retryable: true });
+      return new AsrqError({ code: "queue_unusable", message }); // the same command will be refused again
+    }
     return new AsrqError({ code: "queue_unreachable", message: `Redis does not answer: ${message}`, retryable: true });
   }
 }

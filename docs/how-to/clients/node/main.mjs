@@ -14,7 +14,7 @@ ASRQ_REDIS_URL is the address of Redis (redis://127.0.0.1:6379/0).
 When the time to wait is up, the job is canceled.
 Exit codes: 0 done, 1 the job failed, 2 usage, 3 Redis out of reach, 4 the time is up.`;
 /** @type {Record<string, number>} */
-const EXIT = { invalid_settings: 2, invalid_request: 2, queue_unreachable: 3, queue_auth: 3, queue_refused: 3, wait_timeout: 4 };
+const EXIT = { invalid_settings: 2, invalid_request: 2, queue_unreachable: 3, queue_auth: 3, queue_refused: 3, queue_unusable: 3, wait_timeout: 4 };
 const ENDED = new Set(["job_state", "job_not_found"]);
 
 function given() {

@@ -14,7 +14,7 @@ from asrq_jobs import AsrqError, AsyncClient
 from asrq_jobs.errors import from_info
 
 EXIT = {"invalid_settings": 2, "invalid_request": 2, "unknown_language": 2, "wait_timeout": 4}
-EXIT |= dict.fromkeys(("queue_unreachable", "queue_auth", "queue_refused"), 3)
+EXIT |= dict.fromkeys(("queue_unreachable", "queue_auth", "queue_refused", "queue_unusable"), 3)
 
 
 async def transcribe(client: AsyncClient, file: Path, limit_s: float, **options: object) -> str:

@@ -36,8 +36,10 @@ impl Error {
     pub(crate) fn refused(text: &str) -> Error {
         match text.split(' ').next().unwrap_or("") {
             "NOAUTH" | "WRONGPASS" | "NOPERM" => Error::new("queue_auth", text, false),
-            "ERR" => Error::new("queue_refused", text, false), // the same command will be refused again
-            _ => Error::new("queue_refused", text, true),
+            "LOADING" | "READONLY" | "OOM" | "MASTERDOWN" | "BUSY" | "MISCONF" | "NOREPLICAS" | "TRYAGAIN"
+            | "CLUSTERDOWN" => Error::new("queue_refused", text, true),
+            "ERR" if text.starts_with("ERR max number of clients") => Error::new("queue_refused", text, true),
+            _ => Error::new("queue_unusable", text, false), // the same command will be refused again
         }
     }
 
@@ -73,7 +75,7 @@ impl Error {
             "wait_timeout" => "It takes longer than you wanted to wait.",
             "queue_auth" => "The server refuses this user or password. Check the settings.",
             "model_missing" | "model_invalid" | "device_unavailable" | "extra_missing" | "invalid_settings"
-            | "in_use" | "storage_unusable" | "server_refused" => {
+            | "in_use" | "storage_unusable" | "server_refused" | "queue_unusable" => {
                 "The server is not set up for this. Ask its operator."
             }
             "engine_unavailable" | "out_of_memory" | "server_unreachable" | "server_failed" => {
@@ -116,5 +118,6 @@ mod tests {
         assert_eq!(Error::refused("WRONGPASS invalid").code, "queue_auth");
         assert_eq!(Error::refused("LOADING Redis").code, "queue_refused");
         assert!(Error::refused("LOADING Redis").retryable && !Error::refused("ERR unknown command").retryable);
+        assert_eq!(Error::refused("WRONGTYPE Operation against a key").code, "queue_unusable");
     }
 }

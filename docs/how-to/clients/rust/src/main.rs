@@ -73,7 +73,7 @@ fn main() -> ExitCode {
             }
             ExitCode::from(match error.code.as_str() {
                 "invalid_settings" | "invalid_request" => 2,
-                "queue_unreachable" | "queue_auth" | "queue_refused" => 3,
+                "queue_unreachable" | "queue_auth" | "queue_refused" | "queue_unusable" => 3,
                 "wait_timeout" => 4,
                 _ => 1,
             })
