@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from support.hearing import alike, heard, one, read, words
 
 from asrq_jobs.errors import (
     AsrqError,
+    CanceledError,
     DeviceUnavailableError,
     ModelInvalidError,
     OutOfMemoryError,
@@ -137,6 +139,25 @@ def test_memory_that_runs_out_in_a_batch_is_told_of_each_of_its_chunks(
     monkeypatch.setattr(backend._model, "_decode", full)
     outcomes = backend.transcribe_batch([Chunk(english, ENGLISH), Chunk(english[: 2 * SAMPLE_RATE], ENGLISH)])
     assert [type(outcome) for outcome in outcomes] == [OutOfMemoryError] * 2
+
+
+def test_what_nobody_waits_for_any_more_is_left_at_the_next_step(
+    load: LoadBackend, english: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = load("tiny.en")
+    encode, decode, wanted, decoded = backend._model._encode, backend._model._decode, [True], []
+
+    def encoded(requests: Sequence[Any]) -> Any:
+        wanted[0] = False
+        return encode(requests)
+
+    monkeypatch.setattr(backend._model, "_encode", encoded)
+    monkeypatch.setattr(backend._model, "_decode", lambda requests: decoded.append(requests) or decode(requests))
+    [outcome] = backend.transcribe_batch([Chunk(english, ENGLISH, lambda: wanted[0])])
+    assert isinstance(outcome, CanceledError)
+    assert not decoded
+    both = backend.transcribe_batch([Chunk(english, ENGLISH, lambda: wanted[0]), Chunk(english, ENGLISH)])
+    assert isinstance(both[1], Transcript), "somebody waits for the other one"
 
 
 @pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])

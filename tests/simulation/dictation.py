@@ -12,7 +12,7 @@ from redis import Redis
 from simulation.facts import Facts, JobFacts
 from simulation.invariants import Broken
 from simulation.scheduler import Scheduler
-from simulation.sounds import frame
+from simulation.sounds import STRAY, frame
 
 from asrq_jobs import Client, Live
 from asrq_jobs.errors import AsrqError, InvalidRequestError, JobNotFoundError, JobStateError, QueueUnreachableError
@@ -134,7 +134,7 @@ class Speaker:
                 continue
             with suppress(InvalidRequestError):
                 try:
-                    there = self._client.append(self._request.id, number, "audio", frame(999).encode())
+                    there = self._client.append(self._request.id, number, "audio", STRAY.encode())
                     said.append(str(there))
                     now = _progress(self._job())[0]
                     if there > now:

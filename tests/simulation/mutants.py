@@ -126,9 +126,9 @@ def _last_of(feed: Any) -> int:
     return int(feed._redis.xlen(keys.live(feed._job_id)))
 
 
-def _interrupt_whatever_has_come(self: Any) -> None:
+def _interrupt_whatever_has_come(self: Any, _silent_s: float) -> None:
     self._last = _last_of(self)
-    _INTERRUPT(self)
+    _INTERRUPT(self, 0.0)
 
 
 _INTERRUPT = LiveFeed.interrupt

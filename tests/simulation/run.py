@@ -319,7 +319,7 @@ class Run:
         self._scene.ledger.group_ends |= before.group_ends
         self._look()
         self._leases.forget()
-        self._sounds.forget()
+        self._sounds.forget(saved[0])
         for worker in self._workers:
             self._disturb(worker.host, self.scheduler.now + self.settings.lease_s)
 

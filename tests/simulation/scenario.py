@@ -275,7 +275,8 @@ def _dictated(source: random.Random) -> Scenario:
     faults = source.choice([(), ANSWERS, ("unheard",), ("crashed",), CRASHES, ("still",), ("outage",), LOSSES, FAULTS])
     ends = source.choice([(), (), ("again",), ("bad",)])
     return Scenario(
-        (request,), {request.id: Script((), ends)}, tuple(clients), reapers=source.choice([1, 2]), faults=faults,
+        (request,), {request.id: Script(source.choice([(), (6.0,)]), ends)}, tuple(clients),
+        reapers=source.choice([1, 2]), faults=faults,
         at=source.choice([(), (), ("append",), ("note",), ("end_execution",)]), most_faults=source.choice([1, 2, 3]),
     )  # fmt: skip
 

@@ -15,6 +15,10 @@ def frame(number: int) -> str:
     return f"{number:03d} "
 
 
+STRAY = frame(999)
+"""What somebody else sends, under the number of a frame that is there; it is taken where the server has lost that."""
+
+
 class Sounds:
     """Watches them in a run, of which it remembers when somebody spoke last."""
 
@@ -22,7 +26,7 @@ class Sounds:
         """`live`: the jobs that are."""
         self._live = live
         self._idle_s = idle_s
-        self._spoke_at: dict[str, float] = {}
+        self._spoke_at: dict[str, list[float]] = {}
         self._lost = False
 
     def step(self, job_id: str, was: JobFacts | None, job: JobFacts, script: str, now: float) -> Iterator[str]:
@@ -38,9 +42,10 @@ class Sounds:
         if live and was is not None and job.ended == "completed" and was.ended != "completed":
             yield from (f"{job_id}: {claim}" for claim in _of_text(before, job))
 
-    def forget(self) -> None:
+    def forget(self, since: float) -> None:
         """The server has lost what was written: a worker may have heard more than there is."""
         self._lost = True
+        self._spoke_at = {job_id: [at for at in times if at <= since] for job_id, times in self._spoke_at.items()}
 
     def _of_change(
         self, job_id: str, before: tuple[Frame, ...], job: JobFacts, script: str, now: float
@@ -55,11 +60,13 @@ class Sounds:
         if any(each.kind == "end" for each in before):
             yield "it adds to a recording that has ended"
         last = frames[-1]
-        if last.number != f"{len(frames)}-0" or (last.kind == "audio" and last.value != frame(len(frames))):
+        right = last.kind == "end" or last.value == frame(len(frames)) or (self._lost and last.value == STRAY)
+        if last.number != f"{len(frames)}-0" or not right:
             yield f"frame {len(frames)} is {last}"
-        if last.value == "interrupted" and now - (since := self._spoke_at.get(job_id, 0.0)) < self._idle_s:
-            yield f"it was interrupted {now - since:.1f} s after it had been spoken"
-        self._spoke_at[job_id] = now
+        spoken = self._spoke_at.setdefault(job_id, [])
+        if last.value == "interrupted" and spoken and now - spoken[-1] < self._idle_s:
+            yield f"it was interrupted {now - spoken[-1]:.1f} s after it had been spoken"
+        spoken.append(now)
 
 
 def _of_text(frames: tuple[Frame, ...], job: JobFacts) -> Iterator[str]:

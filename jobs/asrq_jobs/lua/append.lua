@@ -1,21 +1,25 @@
 -- Append a frame to the sound of a live job, or its end mark, atomically. The same number again changes nothing, so after a
 -- broken connection a client repeats what was not answered.
 --
--- KEYS[1]  asrq:live:<id>    stream  receives the entry <seq>-0: `audio` or `end`, and `to`, the bytes of sound up to here
+-- KEYS[1]  asrq:live:<id>    stream  receives the entry <seq>-0: `audio` or `end`, `to`, the bytes of sound up to here, and `at`,
+--                                     when (Unix s)
 -- KEYS[2]  rq:job:<id>       hash    read only
 -- KEYS[3]  asrq:result:<id>  string  read only: a job that has ended takes nothing more
 -- KEYS[4]  asrq:limits       hash    read only: live_bytes, live_s (workers write them)
 -- ARGV[1]  id
 -- ARGV[2]  seq    number of the frame, from 1 without a gap; 0 changes nothing, and asks for the last one
 -- ARGV[3]  kind   audio | end | interrupted: a frame; the end; the end, as the worker that waits makes it
--- ARGV[4]  frame  raw samples as the request describes them, at most 256 KiB; "" for an end
+-- ARGV[4]  frame  raw samples as the request describes them, at most 256 KiB; "" for an end. For `interrupted` the seconds for
+--                 which nothing must have come: else nothing is appended. What was lost and has come again has just come.
 --
 -- Returns JSON text: {"last": <number of the last frame that is kept>}, with "error" as in submit.lua where it was refused:
 -- code invalid_request, job_not_found, job_state (the job has ended, its recording has, or it is not live), audio_too_long, or
 -- too_fast: more than ten seconds of sound, or a hundred frames, for each second since the submission, and a minute's worth.
 
 local id, kind, frame = ARGV[1], ARGV[3], ARGV[4]
-local last, to, ended = 0, 0, false
+local last, to, at, ended = 0, 0, 0, false
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
 
 local function refuse(code, retryable, message, hint)
   return cjson.encode({last = last,
@@ -24,6 +28,12 @@ end
 
 local function invalid(message)
   return refuse('invalid_request', false, message, 'See docs/reference/protocol.md, live audio.')
+end
+
+local function add(seq, name, value, to)
+  redis.call('XADD', KEYS[1], seq .. '-0', name, value, 'to', string.format('%d', to), 'at', string.format('%.6f', now))
+  redis.call('EXPIRE', KEYS[1], 604800)  -- where nobody ends the job
+  return cjson.encode({last = seq})
 end
 
 local function limit(name, default)
@@ -55,7 +65,8 @@ if type(live) ~= 'table' then
 end
 local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if entry then
-  last, ended, to = tonumber(string.match(entry[1], '^%d+')), entry[2][1] == 'end', tonumber(entry[2][4])
+  last, ended = tonumber(string.match(entry[1], '^%d+')), entry[2][1] == 'end'
+  to, at = tonumber(entry[2][4]), tonumber(entry[2][6]) or 0
 end
 if seq <= last and not (ended and seq == last and kind == 'audio') then  -- that one is an end mark, not this frame
   return cjson.encode({last = last})
@@ -70,9 +81,10 @@ if kind ~= 'audio' then
   if kind ~= 'end' and kind ~= 'interrupted' then
     return invalid('The kind must be audio, end or interrupted.')
   end
-  redis.call('XADD', KEYS[1], seq .. '-0', 'end', kind, 'to', string.format('%d', to))
-  redis.call('EXPIRE', KEYS[1], 604800)
-  return cjson.encode({last = seq})
+  if kind == 'interrupted' and now - at < (tonumber(frame) or 0) then
+    return cjson.encode({last = last})
+  end
+  return add(seq, 'end', kind, to)
 end
 if #frame == 0 or #frame > 262144 or #frame % live.width ~= 0 then
   return invalid('A frame must have 1 to 262144 bytes, and all channels of each sample: a multiple of ' ..
@@ -83,10 +95,8 @@ local longest = math.min(live.max_s or math.huge, limit('live_s', 14400))
 if to > longest * live.rate or to > limit('live_bytes', 536870912) then
   return refuse('audio_too_long', false, 'The recording is as long as it may be.', 'End it; what was said is transcribed.')
 end
-local since = tonumber(redis.call('TIME')[1]) - live.since + 60
+local since = clock[1] - live.since + 60
 if to > since * live.rate * 10 or seq > since * 100 then
   return refuse('too_fast', true, 'Frames come faster than they may.', 'Append the same frame again in a second.')
 end
-redis.call('XADD', KEYS[1], seq .. '-0', 'audio', frame, 'to', string.format('%d', to))
-redis.call('EXPIRE', KEYS[1], 604800)  -- where nobody ends the job
-return cjson.encode({last = seq})
+return add(seq, 'audio', frame, to)

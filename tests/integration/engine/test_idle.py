@@ -23,8 +23,8 @@ Task = Callable[..., ChunkTask]
 def task(spoken: Path) -> Task:
     """Make a chunk of the noise with commands for the fake backend."""
 
-    def make(flow: str, command: str | None = None) -> ChunkTask:
-        return ChunkTask(flow, "interactive", spoken, 0, 16_000, ChunkOptions("en", prompt=command))
+    def make(flow: str, command: str | None = None, *, draft: bool = False) -> ChunkTask:
+        return ChunkTask(flow, "interactive", spoken, 0, 16_000, ChunkOptions("en", prompt=command, draft=draft))
 
     return make
 
@@ -65,6 +65,50 @@ def test_dictation_need_not_wait_for_one_where_there_is_a_spare_place(
     assert submit(scheduler, "now", lane="interactive").result(120).transcript.text
     assert not heard.done()
     go.touch()
+
+
+@pytest.mark.parametrize(("flow", "draft"), [("one", True), ("file", False)])
+def test_one_that_is_of_no_use_any_more_is_left_unfinished(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path, flow: str, draft: bool
+) -> None:
+    scheduler, began = make_scheduler(), tmp_path / "began"
+    runs = offered(scheduler, task(flow, f"touch:{began} unwanted", draft=draft))
+    until(began.exists)
+    file = submit(scheduler, "file")
+    assert isinstance(runs.exception(0), CanceledError)
+    assert not scheduler.want(runs)
+    assert file.result(120).transcript.text
+
+
+def test_one_that_is_the_last_of_its_job_is_left_with_it(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path
+) -> None:
+    scheduler, began = make_scheduler(), tmp_path / "began"
+    offered(scheduler, task("one", f"touch:{began} unwanted"))
+    until(began.exists)
+    scheduler.cancel("one")
+    assert submit(scheduler, "file").result(120).transcript.text
+
+
+def test_one_that_somebody_wants_after_all_is_as_any_other(
+    make_scheduler: MakeScheduler, submit: Submit, task: Task, tmp_path: Path
+) -> None:
+    scheduler, go = make_scheduler(), tmp_path / "go"
+    runs = offered(scheduler, task("one", f"touch:{tmp_path / 'began'} until:{go}"))
+    until((tmp_path / "began").exists)
+    waits = offered(scheduler, task("one"))
+    assert scheduler.want(runs)
+    assert scheduler.want(waits)
+    rest = submit(scheduler, "one")
+    go.touch()
+    assert all(future.result(120).transcript.text for future in (runs, waits, rest))
+    assert scheduler.want(runs), "it is done"
+    again, die = tmp_path / "again", tmp_path / "die"
+    killed = offered(scheduler, task("one", f"touch:{again} until:{die} crash-once:{tmp_path / 'once'}"))
+    until(again.exists)
+    assert scheduler.want(killed)
+    die.touch()
+    assert killed.result(120).retries == 1
 
 
 def test_one_that_kills_the_engine_or_fits_in_no_memory_is_not_tried_again(

@@ -48,7 +48,7 @@ class Tape:
         rolled = (self._sound[at:] + self._sound * (_READ // len(self._sound) + 2))[:count]
         return Arrived(rolled, end=None if self._left else "end")
 
-    def interrupt(self) -> None:
+    def interrupt(self, silent_s: float) -> None:
         raise AssertionError("there is always more")
 
 
@@ -65,7 +65,7 @@ class Steps:
         _, sound = self._steps.pop(0)
         return Arrived(sound, end=None if self._steps else "end")
 
-    def interrupt(self) -> None:
+    def interrupt(self, silent_s: float) -> None:
         raise AssertionError("it comes")
 
 

@@ -67,3 +67,22 @@ def test_frames_that_are_gone_for_good_are_no_silence(client: Client) -> None:
     client.redis.xdel(keys.live("spoken"), "1-0")
     with pytest.raises(BlobMissingError):
         LiveFeed(client.redis, "spoken").read(1)
+
+
+def test_what_comes_again_is_no_silence(client: Client, feed: LiveFeed) -> None:
+    lose(client.redis, 2)
+    live = client.live(id="spoken")
+    for sound in (b"2.", b"3."):
+        live.append(sound)
+    feed.interrupt(3600.0)
+    assert live.last == 3
+    live.append(b"4.")
+    assert feed.read(1).sound == b"4."
+    feed.interrupt(0.0)
+    assert feed.read(1).end == "interrupted"
+
+
+def test_what_is_lost_and_does_not_come_again_is_not_waited_for(client: Client, feed: LiveFeed) -> None:
+    lose(client.redis, 2)
+    with pytest.raises(FetchError):
+        feed.interrupt(0.0)

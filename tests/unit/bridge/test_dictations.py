@@ -106,9 +106,9 @@ def test_a_recording_is_not_interrupted_by_who_has_not_heard_all(spool: Spool) -
     dictations = begun(spool)
     feed = dictations.feed("a")
     dictations.append("a", 1, b"one.")
-    feed.interrupt()
+    feed.interrupt(60)
     assert feed.read(0) == Arrived(b"one.")
-    feed.interrupt()
+    feed.interrupt(60)
     assert feed.read(0) == Arrived(end="interrupted")
     with pytest.raises(JobStateError):
         dictations.append("a", 2, b"late")

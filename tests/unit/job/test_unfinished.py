@@ -43,6 +43,9 @@ class Engine:
         self.future = Future()
         return self.future
 
+    def want(self, future: Future[ChunkDone]) -> bool:
+        return not (future.done() and future.exception())
+
     def answer(self, outcome: Transcript | AsrqError, *, took_s: float = 1.0) -> None:
         if isinstance(outcome, AsrqError):
             self.future.set_exception(outcome)

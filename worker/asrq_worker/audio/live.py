@@ -46,8 +46,12 @@ class Feed(Protocol):
             FetchError: some of what was read is no longer there; another attempt reads what is.
         """
 
-    def interrupt(self) -> None:
-        """Let nothing more come, unless it just has; `read` will tell."""
+    def interrupt(self, silent_s: float) -> None:
+        """Let nothing more come, unless something has within so many seconds; if not, `read` will tell.
+
+        Raises:
+            FetchError: as `read`.
+        """
 
 
 Feeds = Callable[[str], Feed]
@@ -108,7 +112,7 @@ class Recording(Sound):
         if arrived.sound or not arrived.there:
             self._heard_at = self._clock()
         elif not arrived.end and self._clock() - self._heard_at > self._idle_s:
-            self._feed.interrupt()
+            self._feed.interrupt(self._idle_s)
         with writing():
             write_all(self._raw, arrived.sound)
         self._digest.update(arrived.sound)

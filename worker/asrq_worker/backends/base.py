@@ -7,7 +7,7 @@ A backend lives in the engine process. It knows nothing of queues, files or othe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -42,15 +42,21 @@ class ChunkOptions:
     not worth showing."""
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Chunk:
     """A stretch of speech.
 
-    `samples` is float32 of shape (n,), mono, 16 kHz, nominally within [-1, 1].
+    `samples` is float32 of shape (n,), mono, 16 kHz, nominally within [-1, 1]. `wanted` says whether anybody waits
+    for it still: if not, a backend that is not done may fail with CanceledError, to leave the cores to others.
     """
 
     samples: Samples
     options: ChunkOptions = ChunkOptions()
+    wanted: Callable[[], bool] = _always
 
     @property
     def seconds(self) -> float:

@@ -17,6 +17,7 @@ A chunk's `prompt` may hold commands, separated by spaces:
     hang                 never return
     grow:<MiB>           take memory and keep it
     print:<word>         write to standard output
+    unwanted             go on once nobody waits for it
     words                hear a word in each second, and one in what is left
     deaf:<language>      hear nothing, if asked for this language
     hears:<language>:<p> take what is loud (above 0.5) for this language, with this probability, unless one is asked for
@@ -99,6 +100,8 @@ class FakeBackend(Backend):
         """Return the sha1 of each chunk's samples as its text."""
         time.sleep(sum(chunk.seconds for chunk in chunks) * self.config.options.get("delay", 0.0))
         outcomes = [self._transcribe(chunk, len(chunks)) for chunk in chunks]
+        while any("unwanted" in (chunk.options.prompt or "").split() and chunk.wanted() for chunk in chunks):
+            time.sleep(_POLL_S)
         return outcomes[:-1] if any("short" in (chunk.options.prompt or "").split() for chunk in chunks) else outcomes
 
     def _transcribe(self, chunk: Chunk, batch_size: int) -> Transcript | AsrqError:

@@ -142,8 +142,8 @@ class DictationFeed:
         self._at += len(sound)
         return Arrived(sound, end=end if self._at == size else None)
 
-    def interrupt(self) -> None:
-        """End the recording, unless more of it has just come."""
+    def interrupt(self, _silent_s: float) -> None:
+        """End the recording, unless more of it has just come: nothing is ever lost here and comes again."""
         with self._dictation.changed:
             if self._dictation.size == self._at:
                 self._dictation.end = self._dictation.end or "interrupted"

@@ -34,6 +34,7 @@ class _EngineChild:
         self._backend: Backend | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._thread = threading.local()
+        self._wanted: set[int] = set()
         logging.basicConfig(handlers=[_LogToParent(send)], level=logging.WARNING)
 
     def __call__(self, message: Message) -> None:
@@ -42,7 +43,10 @@ class _EngineChild:
             self._load(message)
         elif message["op"] == "batch":
             assert self._pool is not None  # noqa: S101  # the parent sends batches only once we are loaded
+            self._wanted.add(message["id"])
             self._pool.submit(self._transcribe, message["id"], messages.read_batch(message))
+        elif message["op"] == "drop":
+            self._wanted.discard(message["id"])
 
     def _load(self, message: Message) -> None:
         try:
@@ -69,7 +73,7 @@ class _EngineChild:
         started = time.perf_counter()
         idle_s = started - getattr(self._thread, "free_since", started)
         try:
-            found = [_read(ref) for ref in refs]
+            found = [_read(ref, lambda: number in self._wanted) for ref in refs]
             chunks = [chunk for chunk in found if isinstance(chunk, Chunk)]
             items: list[Any] = list(self._backend.transcribe_batch(chunks)) if chunks else []
             for place, chunk in enumerate(found):
@@ -80,6 +84,7 @@ class _EngineChild:
         except Exception as error:  # whatever a backend raises is this batch's failure only
             log.exception("The backend raised.")
             items = [InferenceError(f"The backend failed: {type(error).__name__}: {error}")] * len(refs)
+        self._wanted.discard(number)
         ended = self._thread.free_since = time.perf_counter()
         self._send(messages.done(number, items, len(refs), ended - started, idle_s=idle_s))
 
@@ -95,7 +100,7 @@ class _LogToParent(logging.Handler):
         )
 
 
-def _read(ref: ChunkRef) -> Chunk | AsrqError:
+def _read(ref: ChunkRef, wanted: Callable[[], bool]) -> Chunk | AsrqError:
     """Map the samples; those of a job that was canceled may be gone, which is no matter to its batch mates."""
     try:
         mapped = np.memmap(ref.path, "<f4", mode="r", offset=ref.start * 4, shape=(ref.stop - ref.start,))
@@ -103,7 +108,7 @@ def _read(ref: ChunkRef) -> Chunk | AsrqError:
         return refusal(error)
     except ValueError:
         return StorageError("Audio that was kept while it is worked on has been cut off.")
-    return Chunk(np.asarray(mapped, dtype=np.float32), ref.options)
+    return Chunk(np.asarray(mapped, dtype=np.float32), ref.options, wanted)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from asrq_jobs.errors import PoisonedError
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.out_of_memory import Step
-from asrq_worker.engine.process import EngineProcess
+from asrq_worker.engine.process import BatchDone, EngineProcess
 from asrq_worker.engine.turns import WaitingChunk
 
 Tell = Callable[[], None]
@@ -105,6 +105,8 @@ class Running:
     items: list[QueuedChunk]
     together: int
     """The most batches that were in flight at any moment of it, itself included."""
+    outcome: Future[BatchDone] | None = None
+    """What becomes of it, once it has been sent."""
 
     @property
     def alone(self) -> bool:

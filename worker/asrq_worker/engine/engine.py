@@ -103,6 +103,14 @@ class Engine(Supervisor[EngineProcess]):
         serving.send(number, chunks)
         return future
 
+    def drop(self, outcome: Future[BatchDone]) -> None:
+        """Let a batch that nobody waits for end soon, if it has not ended: its chunks may fail with CanceledError."""
+        with self.changed:
+            found = [(process, process.number_of(outcome)) for process in self.processes]
+        for process, number in found:
+            if number is not None:
+                process.drop(number)
+
     def renew(self, seen: EngineProcess, reason: str) -> None:
         """Put a fresh process in the place of `seen` once that has finished its batches, if it still serves."""
         with self.changed:

@@ -3,6 +3,7 @@
 To the child:
     {"op": "load", "backend": name, "config": BackendConfig}
     {"op": "batch", "id": n, "chunks": [ChunkRef, …]}
+    {"op": "drop", "id": n}                                     nobody waits for that batch; it is answered all the same
 From the child:
     {"op": "loaded", "identity": Identity, "capabilities": Capabilities, "load_s": s, "warm_s": s,
      "fingerprint": text}
@@ -102,6 +103,11 @@ def read_failed(message: Message) -> AsrqError:
 def batch(number: int, chunks: Sequence[ChunkRef]) -> Message:
     """Return the message that asks for a batch."""
     return {"op": "batch", "id": number, "chunks": _chunks.dump_python(tuple(chunks), mode="json")}
+
+
+def drop(number: int) -> Message:
+    """Return the message that says that nobody waits for a batch."""
+    return {"op": "drop", "id": number}
 
 
 def read_batch(message: Message) -> tuple[ChunkRef, ...]:

@@ -13,6 +13,7 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ class Scheduler:
             if self._closing:
                 future.set_exception(ShutdownError("The worker is stopping."))
                 return future
-            settle = self._drop_idle()
+            settle = self._drop_idle(task.flow)
             self._put(task, future, idle=False)
         _call(settle)
         return future
@@ -86,7 +87,8 @@ class Scheduler:
     def offer(self, task: ChunkTask) -> Future[ChunkDone] | None:
         """Have a chunk heard that nobody waits for, if the engine has nothing else to do; None: it has.
 
-        The future fails also with CanceledError, as soon as something else is submitted before the engine has begun.
+        The future fails also with CanceledError, as soon as something else is submitted before the engine has begun; a
+        draft, and one of the job that submits, also after that, and the engine leaves it unfinished if it can.
         """
         with self._changed:
             if (
@@ -100,6 +102,18 @@ class Scheduler:
             self._put(task, future, idle=True)
         return future
 
+    def want(self, future: Future[ChunkDone]) -> bool:
+        """Have an offered chunk heard as one that was submitted; False: it was dropped, or has failed."""
+        with self._changed:
+            item = next((item for item in self._items() if item.future is future and not item.settled), None)
+            if item is None:
+                return future.done() and future.exception() is None
+            if item.idle:
+                item.waiting = replace(item.waiting, idle=False)
+                self._turns.join(item.task.flow, item.task.lane)
+                self._changed.notify_all()
+        return True
+
     def _put(self, task: ChunkTask, future: Future[ChunkDone], *, idle: bool) -> None:
         self._number += 1
         seconds = (task.stop - task.start) / SAMPLE_RATE
@@ -109,18 +123,32 @@ class Scheduler:
             self._turns.join(task.flow, task.lane)
         self._changed.notify_all()
 
-    def _drop_idle(self) -> list[Tell]:
-        """Take back what waits and nobody waits for."""
-        idle = [number for number, item in self._queue.items() if item.idle]
-        return [self._queue.pop(number).fail(CanceledError("There is other work.")) for number in idle]
+    def _drop_idle(self, flow: str) -> list[Tell]:
+        """Take back what waits and nobody waits for, and what runs of that and can be of no use any more: drafts, and
+        what was taken for a piece of the job that now has another."""
+        waits = [item for item in self._queue.values() if item.idle]
+        runs = [item for running in self._running.values() for item in running.items if item.idle]
+        useless = [item for item in runs if item.task.options.draft or item.task.flow == flow]
+        return self._drop([*waits, *useless], CanceledError("There is other work."))
+
+    def _drop(self, items: Sequence[QueuedChunk], error: CanceledError) -> list[Tell]:
+        """Fail chunks, and have the engine leave batches of which none is left."""
+        settle = [item.fail(error) for item in items]
+        for item in items:
+            self._queue.pop(item.waiting.number, None)
+        return [*settle, *(tell for running in self._running.values() for tell in self._left(running))]
+
+    def _left(self, running: Running) -> list[Tell]:
+        """Return what tells the engine that nobody waits for a batch; nothing if somebody does."""
+        if running.outcome is None or not all(item.settled for item in running.items):
+            return []
+        return [functools.partial(self._engine.drop, running.outcome)]
 
     def cancel(self, flow: str) -> None:
-        """Drop a job's chunks: their futures fail with CanceledError, and what already runs is ignored."""
+        """Drop a job's chunks: their futures fail with CanceledError, and what already runs is of no use."""
         with self._changed:
             dropped = [item for item in self._items() if item.task.flow == flow]
-            settle = [item.fail(CanceledError("The job was canceled.")) for item in dropped]
-            for item in dropped:
-                self._queue.pop(item.waiting.number, None)
+            settle = self._drop(dropped, CanceledError("The job was canceled."))
             self._forget_flows()
         _call(settle)
 
@@ -164,7 +192,9 @@ class Scheduler:
             _call(settle)
             if chosen:
                 refs = [ChunkRef(i.task.path, i.task.start, i.task.stop, i.task.options) for i in chosen]
-                self._engine.submit(refs).add_done_callback(functools.partial(self._end, number))
+                outcome = self._engine.submit(refs)
+                _call(self._sent(number, outcome))
+                outcome.add_done_callback(functools.partial(self._end, number))
 
     def _choose(self) -> list[QueuedChunk]:
         loaded = self._engine.loaded
@@ -199,6 +229,12 @@ class Scheduler:
         self._number += 1
         self._running[self._number] = Running(items, together)
         return self._number
+
+    def _sent(self, number: int, outcome: Future[BatchDone]) -> list[Tell]:
+        with self._changed:
+            running = self._running[number]
+            running.outcome = outcome
+            return self._left(running)
 
     def _fail_if_down(self) -> list[Tell]:
         engine = self._engine

@@ -71,7 +71,6 @@ class Hearing:
             member.scheduler, self._task, options, loaded.capabilities.languages, job.journal.event
         )
         self._steps: queue.SimpleQueue[tuple[Piece, Step]] = queue.SimpleQueue()
-        self._offered: set[Future[ChunkDone]] = set()  # which were heard before anybody waited for them
         self.done: dict[Piece, Transcript] = {}
         self.pending: dict[Future[ChunkDone], tuple[Piece, ChunkOptions]] = {}
         self.work: list[ChunkDone] = []
@@ -156,6 +155,9 @@ class Hearing:
 
     def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""
+        pieces = list(pieces)
+        # First, as what is submitted drops what is not taken.
+        taken = {piece: self._unfinished.take(piece, options) for piece in pieces}
         for piece in pieces:
             if finished := self._checkpoints.find(piece, options):
                 self.done[piece] = finished
@@ -163,9 +165,8 @@ class Hearing:
             elif self._finished_in_part(piece, options):
                 self._begin_parts(piece, options)
                 continue
-            elif future := self._unfinished.take(piece, options):
+            elif future := taken[piece]:
                 self.pending[future] = piece, options
-                self._offered.add(future)
             else:
                 self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
             self.progress.expect(piece.seconds)
@@ -184,9 +185,6 @@ class Hearing:
             AsrqError: why it failed.
         """
         piece, options = self.pending.pop(future)
-        if future in self._offered and future.exception() is not None:
-            self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
-            return
         if isinstance(future.exception(), OutOfMemoryError) and can_be_split(piece.seconds):
             self.progress.expect(-piece.seconds)
             self._begin_parts(piece, options)

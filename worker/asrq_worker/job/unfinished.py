@@ -94,8 +94,9 @@ class Unfinished:
                 self._whole[missing] = future
 
     def take(self, piece: Piece, options: ChunkOptions) -> Future[ChunkDone] | None:
-        """Return what becomes of a piece that was begun as it is to be heard; it may fail as `Scheduler.offer` says."""
-        return self._whole.pop(piece, None) if options == self._options else None
+        """Return what becomes of a piece that was begun as it is to be heard."""
+        future = self._whole.pop(piece, None) if options == self._options else None
+        return future if future and self._scheduler.want(future) else None
 
     def _due(self, pieces: Sequence[Piece], paused: bool) -> bool:
         spoken_s, before_s = _seconds(pieces), _seconds(self._pieces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -9,12 +10,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from asrq_jobs import keys, scripts
-from asrq_jobs.errors import BlobMissingError, FetchError
+from asrq_jobs.errors import BlobMissingError, FetchError, InvalidRequestError
 from asrq_worker.audio.live import Arrived, End
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.live")
 
+_LOST = "Redis has lost some of the recording that was heard already."
 _FRAMES = 64  # read at once: 16 MiB at most
 
 
@@ -53,13 +55,16 @@ class LiveFeed:
             sound.append(fields[b"audio"])
         return Arrived(b"".join(sound))
 
-    def interrupt(self) -> None:
-        """Append an end mark, unless another frame has come."""
+    def interrupt(self, silent_s: float) -> None:
+        """Append an end mark, unless another frame has come, or one that was lost has come again; see `Feed`."""
         named = [keys.live(self._job_id), keys.job(self._job_id), keys.result(self._job_id), keys.LIMITS]
         try:
-            scripts.load(self._redis, "append")(named, [self._job_id, self._last + 1, "interrupted", ""])
+            answer = scripts.load(self._redis, "append")(named, [self._job_id, self._last + 1, "interrupted", silent_s])
         except (RedisError, OSError) as error:
             _log.warning("live.waiting", id=self._job_id, reason=type(error).__name__)
+            return
+        if json.loads(answer).get("error", {}).get("code") == InvalidRequestError.code:  # frames before it are missing
+            raise FetchError(_LOST)
 
     def _look_back(self) -> None:
         """See whether Redis still has what was read before it was away.
@@ -67,8 +72,8 @@ class LiveFeed:
         It may have lost frames, and the client, begun anew, have given their numbers to others.
         """
         there: Any = self._redis.xrange(keys.live(self._job_id), f"{self._last}-0", f"{self._last}-0")
-        if self._last and [fields for _, fields in there] != [self._newest]:
-            raise FetchError("Redis has lost some of the recording that was heard already.")
+        if self._last and [_said(fields) for _, fields in there] != [_said(self._newest)]:
+            raise FetchError(_LOST)
 
     def _read(self, wait_s: float) -> list[tuple[bytes, dict[bytes, bytes]]]:
         block_ms = max(1, int(wait_s * 1000))
@@ -76,6 +81,11 @@ class LiveFeed:
         if isinstance(answer, dict):  # redis-py's form for RESP3
             answer = [(stream, parts[0]) for stream, parts in answer.items()]
         return [entry for _, entries in answer for entry in entries]
+
+
+def _said(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """What is the same when a frame is sent again."""
+    return {name: value for name, value in fields.items() if name != b"at"}
 
 
 def _end(mark: bytes) -> End:

@@ -6,11 +6,12 @@ import importlib.metadata
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
+    CanceledError,
     DeviceUnavailableError,
     ExtraMissingError,
     ModelInvalidError,
@@ -120,7 +121,13 @@ class WhisperBackend(Backend):
 
     def transcribe_batch(self, chunks: Sequence[Chunk]) -> list[Transcript | AsrqError]:
         """Transcribe chunks together; see `steps`."""
-        found = steps.together([self._transcribe(chunk) for chunk in chunks], self._model.serve)
+
+        def serve(requests: Sequence[steps.Request]) -> Sequence[Any]:
+            if any(chunk.wanted() for chunk in chunks):
+                return self._model.serve(requests)
+            return [CanceledError("Nobody waits for it.")] * len(requests)
+
+        found = steps.together([self._transcribe(chunk) for chunk in chunks], serve)
         return [
             failures.explain(outcome, chunk.seconds)
             if isinstance(outcome, Exception) and not isinstance(outcome, AsrqError)
