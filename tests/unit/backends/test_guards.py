@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrq_worker.backends.guards import clean, compression_ratio, is_silent, judge, longest_loop, without_runs
+from asrq_worker.backends.guards import (
+    before_loop,
+    clean,
+    compression_ratio,
+    is_silent,
+    judge,
+    longest_loop,
+    without_runs,
+)
 from asrq_worker.backends.server.messages import strip_leaked
 
 EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
@@ -152,6 +160,11 @@ def test_languages_are_treated_alike() -> None:
 def test_a_loop_is_found_wherever_it_stands() -> None:
     assert longest_loop("one two. Three four! three Four; three four five") == ("three four", 3)
     assert longest_loop("a b a b") == ("", 0)
+    assert before_loop("One two. Three four! three Four; three four five") == "One two. Three four"
+    assert before_loop("Ещё раз, и снова и снова, и снова") == "Ещё раз, и снова"
+    assert before_loop("これは本当本当本当本当") == "これは本当"
+    assert before_loop("another other other other") == "another"
+    assert before_loop("a b a b") == before_loop("") == ""
     assert longest_loop("") == ("", 0)
 
 

@@ -220,15 +220,23 @@ def test_words_get_no_times_as_nobody_is_told_them() -> None:
     assert bench.look(piece(1, 2)) == [(piece(1, 2), DRAFT)]
 
 
-def test_what_repeats_itself_is_not_shown(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("text", "shown"), [("The ship, no. No, no no", ["The ship, no"]), ("It goes round in circles", [])]
+)
+def test_what_repeats_itself_is_shown_up_to_there(bench: Bench, text: str, shown: list[str]) -> None:
     bench.look(piece(1, 2))
-    bench.engine.answer(replace(heard("no no no no"), warnings=("repetition",)))
+    bench.engine.answer(replace(heard(text), warnings=("repetition",)))
     assert bench.look(piece(1, 2)) == []
     bench.now = 9.0
     assert bench.look(piece(1, 2)) == []
-    assert bench.told == []
+    assert [event.text for event in bench.told] == shown
     assert bench.look(piece(1, 2.4)) == []
-    assert bench.look(piece(1, 2.5)) == [(piece(1, 2.5), DRAFT)], "soon, as there is nothing to read"
+    assert bench.look(piece(1, 2.5)) == [(piece(1, 2.5), DRAFT)], "soon, as there is little to read"
+    bench.engine.answer(heard("The ship sails"))
+    assert bench.look(piece(1, 2.5)) == []
+    assert bench.told[-1].text == "The ship sails"
+    bench.now = 18.0
+    assert bench.look(piece(1, 12)) == [], "and then as seldom as any other"
 
 
 def test_what_was_dropped_for_other_work_is_heard_later(bench: Bench) -> None:

@@ -39,7 +39,7 @@ class ChunkOptions:
     hotwords: tuple[str, ...] = ()
     draft: bool = False
     """Rather soon than right: it will be heard again, so a backend that can does less. `repetition` among the warnings:
-    not worth showing."""
+    it goes round in circles, and only what comes before is worth showing."""
 
 
 def _always() -> bool:

@@ -160,6 +160,14 @@ def repetition(text: str) -> Suspicion | None:
     return Suspicion("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
 
 
+def before_loop(text: str) -> str:
+    """Return a text up to where the same words come again and again, with them once; "" where none do."""
+    phrase, repeats = longest_loop(text)
+    once = r"\W*".join(map(re.escape, phrase.split()))
+    found = re.search(rf"({once})(?:\W*{once}){{{repeats - 1}}}", text, re.IGNORECASE) if phrase else None
+    return text[: found.end(1)] if found else ""
+
+
 def without_runs(text: str) -> str:
     """Return a text without letters that are repeated as in no word: "ffff…"."""
     shorter = _RUN_OF_LETTERS.sub(lambda found: "" if _is_run(found) else found.group(), text)

@@ -15,6 +15,7 @@ from asrq_jobs import atoms
 from asrq_jobs.errors import CanceledError
 from asrq_jobs.events import Event
 from asrq_worker.audio.split import Piece
+from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, ChunkOptions, Transcript
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask
 from asrq_worker.engine.scheduler import Scheduler
@@ -27,7 +28,7 @@ _log = Log("asrq.unfinished")
 _LEAST_S = 0.7  # a short word with its paddings
 _MORE_S = 10.0  # of speech, at least, before it is heard again: a draft costs two thirds of what the piece will
 _NEW = 2 / 3  # of what is heard, at least: all hearings of a stretch then cost half as much again as the last one
-_AGAIN = 1.5  # times, at least, as long as nothing came of it
+_AGAIN = 1.5  # times, at least, as long as nothing came of it, or a loop
 _LONGER = 2.0  # times, at least, before it is heard as a piece again: where that was for nothing, it was once as much
 _RECENT = 20  # pieces: evidence enough for the language of the next one
 
@@ -64,6 +65,7 @@ class Unfinished:
         self._told = True
         self._rests_until = 0.0
         self._given_up = False
+        self._loops = False
 
     def look(self, stretch: int, pieces: Sequence[Piece], before: Mapping[Piece, Transcript], *, paused: bool) -> None:
         """Take what has been heard, tell of it once it is all, and have more heard.
@@ -74,7 +76,7 @@ class Unfinished:
         self._collect()
         if stretch != self._stretch:
             self._stretch, self._agreement, self._pieces, self._told = stretch, Agreement(), [], True
-            self._whole, self._whole_s = {}, 0.0
+            self._whole, self._whole_s, self._loops = {}, 0.0, False
         if self._told and self._due(pieces, paused):
             if not self._pieces:
                 self._start = pieces[0].start
@@ -104,7 +106,7 @@ class Unfinished:
             return False
         if paused:
             return spoken_s >= _LONGER * self._whole_s
-        if not self._agreement.text:  # the first words may have been none, or a loop
+        if not self._agreement.text or self._loops:  # the first words may have been none
             return spoken_s >= _AGAIN * before_s
         heard_s = _seconds(each for each in pieces if (each, False) not in self._heard)
         return spoken_s - before_s >= max(_MORE_S, _NEW * heard_s)
@@ -135,14 +137,21 @@ class Unfinished:
     def _publish(self) -> None:
         self._told = True
         heard = [self._heard[piece, self._paused] for piece in self._pieces]
-        if any("repetition" in each.warnings for each in heard):
+        self._loops = any("repetition" in each.warnings for each in heard)
+        shown = atoms.joined(_shown(each) for each in heard)
+        if not shown:
             return
         before = self._agreement.text, self._agreement.stable
-        self._agreement.take(atoms.joined(each.text for each in heard))
+        self._agreement.take(shown)
         text, stable = self._agreement.text, self._agreement.stable
         if (text, stable) != before:
             start, end = self._start / SAMPLE_RATE, self._pieces[-1].stop / SAMPLE_RATE
             self._tell(Event(type="partial", at=time.time(), start=start, end=end, text=text, stable=stable))
+
+
+def _shown(heard: Transcript) -> str:
+    """Of a text that goes round in circles only what was said before."""
+    return guards.before_loop(heard.text) if "repetition" in heard.warnings else heard.text
 
 
 def _seconds(pieces: Iterable[Piece]) -> float:
