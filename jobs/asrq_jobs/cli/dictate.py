@@ -15,7 +15,7 @@ from typing import Any, get_args
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import colour, failure, microphone, options, printing
+from asrq_jobs.cli import colour, failure, microphone, openings, options, printing
 from asrq_jobs.cli.interruption import Interruption, interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
@@ -27,12 +27,6 @@ from asrq_jobs.request import Encoding
 from asrq_jobs.result import Result
 
 _PIECE = 1 << 15  # bytes at most: what is there is taken at once
-_OPENINGS = (
-    ("FLAC", 0, b"fLaC"), ("Ogg", 0, b"OggS"), ("MP3", 0, b"ID3"), ("Matroska or WebM", 0, b"\x1aE\xdf\xa3"),
-    ("WAV", 8, b"WAVE"), ("AIFF", 8, b"AIF"), ("MP4", 4, b"ftyp"),
-)  # fmt: skip
-"""How files begin that are piped in by mistake: as samples, they are a moment of loud noise."""
-
 _EPILOG = """\b
 Examples:
   asrq dictate --language ru
@@ -118,19 +112,27 @@ def _piped(device: str | None, rate: int | None) -> _Source:
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal.", hint="Pipe raw samples into it: see asrq dictate --help.")
     try:
-        first = os.read(sys.stdin.fileno(), _PIECE)
+        first = _opening()
     except OSError:
         raise UsageError(
             "Standard input is closed.", hint="Pipe raw samples into it: see asrq dictate --help."
         ) from None
-    for kind, at, opening in _OPENINGS:
-        if first[at:].startswith(opening):
-            raise UsageError(
-                f"Standard input is a file ({kind}), and --stdin takes raw samples.",
-                hint="Transcribe a file with asrq submit FILE, or decode it: ffmpeg -v error -i FILE -f s16le "
-                "-ar 16000 -ac 1 - | asrq dictate --stdin",
-            )
+    if kind := openings.kind(first):
+        raise UsageError(
+            f"Standard input is a file ({kind}), and --stdin takes raw samples.",
+            hint="Transcribe a file with asrq submit FILE, or decode it: ffmpeg -v error -i FILE -f s16le "
+            "-ar 16000 -ac 1 - | asrq dictate --stdin",
+        )
     return _Source("standard input", rate or microphone.RATE, functools.partial(_pieces, first))
+
+
+def _opening() -> bytes:
+    """Return what comes first: as much as tells whether it is a file."""
+    opening = piece = os.read(sys.stdin.fileno(), _PIECE)
+    while piece and openings.undecided(opening):
+        piece = os.read(sys.stdin.fileno(), _PIECE)
+        opening += piece
+    return opening
 
 
 def _microphone(device: str | None, rate: int | None, encoding: Encoding, channels: int) -> _Source:
