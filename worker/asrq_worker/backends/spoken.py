@@ -98,7 +98,7 @@ def _is_invented(segment: TimedSegment, sounds: Sound, start: float, end: float)
         hurried,
         unheard,
         _improbable(segment),
-        _silent(segment),
+        silent(segment),
         guards.repetition(segment.text) is not None,
     )
     return (hurried or unheard) and sum(signs) > 1
@@ -106,12 +106,13 @@ def _is_invented(segment: TimedSegment, sounds: Sound, start: float, end: float)
 
 def doubted(segment: TimedSegment) -> bool:
     """Whether the model itself has its doubts about a segment."""
-    return _improbable(segment) or _silent(segment)
+    return _improbable(segment) or silent(segment)
 
 
 def _improbable(segment: TimedSegment) -> bool:
     return segment.avg_logprob is not None and segment.avg_logprob < LIMITS.improbable
 
 
-def _silent(segment: TimedSegment) -> bool:
+def silent(segment: TimedSegment) -> bool:
+    """Whether the model itself takes a segment for silence or noise."""
     return segment.no_speech_prob is not None and segment.no_speech_prob > LIMITS.silent

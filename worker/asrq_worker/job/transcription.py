@@ -15,6 +15,7 @@ from asrq_worker.job.control import JobControl
 from asrq_worker.job.merge import ChunkTranscript
 
 _POLL_S = 0.2
+_SENTENCE_S = 3.0  # of what the detector takes for speech: less may be a cough, or a laugh
 _CONDEMNED = frozenset({"repetition", "wrong_script", "too_long"})
 
 
@@ -66,14 +67,16 @@ def findings(chunks: tuple[ChunkTranscript, ...], options: ChunkOptions) -> tupl
     """
     language = "en" if options.task == "translate" else options.language
     found: dict[str, None] = {}
+    if chunks and not any(chunk.transcript.text for chunk in chunks):
+        return ("no_speech",)
     for chunk in chunks:
-        text = chunk.transcript.text
+        text, seconds = chunk.transcript.text, chunk.end - chunk.start
         if text:
-            judged = guards.judge(
-                text, language=language, seconds=chunk.end - chunk.start, truncated=chunk.transcript.truncated
-            )
+            judged = guards.judge(text, language=language, seconds=seconds, truncated=chunk.transcript.truncated)
             names = [finding.name for finding in judged]
             if "split_at_repetition" in chunk.transcript.warnings:
                 names = [name for name in names if name != "repetition"]
             found.update(dict.fromkeys(names))
+        elif seconds >= _SENTENCE_S and "no_speech" not in chunk.transcript.warnings:
+            found["too_short"] = None
     return tuple(found)

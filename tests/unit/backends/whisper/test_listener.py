@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSegment, Transcript
+from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedSegment, Transcript
 from asrq_worker.backends.whisper import listener
 from asrq_worker.backends.whisper.steps import Steps, together
 
@@ -117,10 +117,17 @@ def test_what_a_slow_sentence_hides_is_what_its_parts_say() -> None:
     assert (heard.text, heard.warnings) == (f"{first} {lost} {last}", ())
 
 
+def with_a_quiet_sentence() -> Samples:
+    """4 s that are 20 dB quieter than the 8 s before and after them."""
+    syllable = np.concatenate([np.ones(round(0.2 * SAMPLE_RATE)), np.zeros(round(0.14 * SAMPLE_RATE))])
+    sound = np.resize(syllable, 20 * SAMPLE_RATE).astype(np.float32)
+    sound[8 * SAMPLE_RATE : 12 * SAMPLE_RATE] *= 0.1
+    return sound
+
+
 def test_what_is_said_quietly_between_others_is_heard_alone() -> None:
     """Whisper took it for the background, and its sentences have a human pace without it."""
-    sound = np.ones(20 * SAMPLE_RATE, np.float32)
-    sound[8 * SAMPLE_RATE : 12 * SAMPLE_RATE] *= 0.1
+    sound = with_a_quiet_sentence()
 
     def hear(part: Chunk) -> Transcript:
         loud, quiet = f"{LONG} {REST}", "Somebody else said that from the far end of the room."
@@ -129,6 +136,50 @@ def test_what_is_said_quietly_between_others_is_heard_alone() -> None:
 
     heard = listen(Chunk(sound, ChunkOptions()), hear)
     assert [(round(each.start), round(each.end)) for each in heard.segments] == [(0, 8), (8, 12), (12, 20)]
+
+
+@pytest.mark.parametrize(
+    ("quiet", "logprob", "no_speech", "warnings"),
+    [
+        ("Somebody else said that.", -1.0, 0.1, ("too_short",)),
+        ("Somebody else said that.", -1.0, 0.7, ()),
+        ("It may well be rather late.", -1.0, 0.1, ()),
+        ("Oh.", -1.0, 0.1, ()),
+    ],
+    ids=["unsure", "no speech", "the same words", "a word"],
+)
+def test_a_quiet_sentence_that_the_model_is_unsure_of_is_told(
+    quiet: str, logprob: float, no_speech: float, warnings: tuple[str, ...]
+) -> None:
+    """The text without it has a human pace."""
+
+    def hear(part: Chunk) -> Transcript:
+        if part.seconds > 10:
+            text = f"{LONG} {REST} {LONG}"
+            return Transcript(text, "en", 0.5, (TimedSegment(0.0, part.seconds, f" {text}"),))
+        return Transcript(
+            quiet, "en", 0.5, (TimedSegment(0, part.seconds, quiet, None, None, logprob, None, no_speech),)
+        )
+
+    heard = listen(Chunk(with_a_quiet_sentence(), ChunkOptions()), hear)
+    assert (heard.text, heard.warnings) == (f"{LONG} {REST} {LONG}", warnings)
+
+
+@pytest.mark.parametrize(
+    ("half", "times", "warned"), [(SENTENCE, 12, False), ("", 7, True)], ids=["heard", "not heard"]
+)
+def test_what_is_said_twice_in_a_part_and_written_once_is_heard_again_or_told(
+    half: str, times: int, warned: bool
+) -> None:
+    """Twelve sentences of 1.5 s; five of seven parts hold two, and each has a human pace all the same."""
+    sentence = np.concatenate([np.ones(round(1.2 * SAMPLE_RATE)), np.zeros(round(0.3 * SAMPLE_RATE))])
+    sound = np.tile(sentence, 12).astype(np.float32)
+    hear = Scripted(lambda seconds: SENTENCE * 20 if seconds > 17 else SENTENCE if len(hear.heard) <= 8 else half)
+    heard = listen(Chunk(sound, ChunkOptions()), hear)
+    assert heard.text == " ".join([SENTENCE] * times)
+    assert ("too_short" in heard.warnings) is warned
+    assert "split_at_repetition" in heard.warnings
+    assert [segment.start for segment in heard.segments] == sorted(segment.start for segment in heard.segments)
 
 
 def test_parts_without_pauses_are_cut_as_long_as_they_repeat_themselves() -> None:

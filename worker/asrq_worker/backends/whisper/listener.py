@@ -13,9 +13,9 @@ from dataclasses import replace
 from asrq_worker.backends import guards
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, TimedSegment, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S, halves, joined
-from asrq_worker.backends.spoken import Sound, doubted, invented, letters, pause, seconds_of_sound, sound
+from asrq_worker.backends.spoken import Sound, doubted, invented, letters, pause, seconds_of_sound, silent, sound
 from asrq_worker.backends.whisper.steps import Steps
-from asrq_worker.backends.whisper.thin import hushed, lacks, speech, spelled, thin
+from asrq_worker.backends.whisper.thin import hushed, lacks, speech, spelled, stretched, thin
 
 _REST_S = 1.5  # of sound: the last words are often given less than a second of their own
 _PAUSE_S = 0.2  # longer than the silence within a consonant
@@ -47,7 +47,22 @@ def listen(chunk: Chunk, hear: Hear) -> Steps[Transcript]:
     if chunk.seconds < SPLITTABLE_S:
         return (yield from _completed(chunk, _warned(_without_runs(heard), "repetition"), hear))
     whole = yield from _in_halves(_in_its_language(chunk, heard), hear)
-    return _detected_as(heard, whole) if whole.text else whole
+    return (yield from _said_twice(chunk, _detected_as(heard, whole), hear)) if whole.text else whole
+
+
+def _said_twice(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]:
+    """Return what a chunk that repeats itself says, with segments halved that hold twice what they say."""
+    said = speech(chunk.samples)
+    chunk = _in_its_language(chunk, heard)
+    for segment in stretched(heard.segments, said):
+        again = yield from _in_parts(halves(_between(chunk, segment.start, segment.end)), hear)
+        once, twice = guards.words(segment.text), guards.words(again.text)
+        if sum(twice.count(word) for word in set(once)) < 2 * _ALIKE * len(once):
+            heard = _warned(heard, "too_short")
+            continue
+        after = _of(heard, [each for each in heard.segments if each.start > segment.start])
+        heard = joined(joined(_up_to(segment.start, heard), again, segment.start), after, 0.0)
+    return _warned(heard, "too_short") if lacks(heard.segments, said, chunk.seconds) else heard
 
 
 def _made_whole(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]:
@@ -60,21 +75,44 @@ def _made_whole(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript
     said = speech(chunk.samples)
     if chunk.seconds >= SPLITTABLE_S and len(guards.words(heard.text)) >= _SENTENCE:
         chunk = _in_its_language(chunk, heard)
-        quiet = hushed(chunk.samples)
-        for stretch in (*quiet, *thin(heard.segments, said, chunk.seconds)):
+        heard = yield from _with_quiet(chunk, heard, hear)
+        for stretch in thin(heard.segments, said, chunk.seconds):
             alone = _between(chunk, *stretch)
-            undivided = stretch in quiet or alone.seconds < SPLITTABLE_S
-            before = "" if stretch in quiet else _up_to(stretch.end, heard, stretch.start).text
             cheaply = replace(alone, options=replace(alone.options, draft=True))
-            again = yield from _in_parts([cheaply] if undivided else halves(cheaply), hear)
-            if not _says_more(again, before):
+            again = yield from _in_parts(halves(cheaply) if alone.seconds >= SPLITTABLE_S else [cheaply], hear)
+            if not _says_more(again, _up_to(stretch.end, heard, stretch.start).text):
                 continue
-            parts = _cut(chunk, sorted({edge for each in quiet for edge in each})) if quiet else halves(chunk)
-            whole = yield from _in_parts(parts, lambda part: listen(part, hear))
+            whole = yield from _in_parts(halves(chunk), lambda part: listen(part, hear))
             if _says_more(whole, heard.text):
                 heard = _detected_as(heard, whole)
             break
     return _warned(heard, "too_short") if lacks(heard.segments, said, chunk.seconds) else heard
+
+
+def _with_quiet(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript]:
+    """Return a chunk's text with what is said more quietly than the rest, or with a warning that it lacks that."""
+    quiet = hushed(chunk.samples)
+    for stretch in quiet:
+        alone = _between(chunk, *stretch)
+        again = yield from hear(replace(alone, options=replace(alone.options, draft=True)))
+        if not _is_news(again, heard):
+            continue
+        if not _says_more(again, ""):
+            again = yield from hear(alone)
+        if _says_more(again, ""):
+            parts = _cut(chunk, sorted({edge for each in quiet for edge in each}))
+            whole = yield from _in_parts(parts, lambda part: listen(part, hear))
+            return _detected_as(heard, whole) if _says_more(whole, heard.text) else _warned(heard, "too_short")
+        if _is_news(again, heard):
+            heard = _warned(heard, "too_short")
+    return heard
+
+
+def _is_news(again: Transcript, heard: Transcript) -> bool:
+    """Whether a part has a sentence that the whole lacks, however unsure, and the model calls it speech."""
+    found = guards.words("".join(segment.text for segment in again.segments if not silent(segment)))
+    known = guards.words(heard.text)
+    return len(found) >= _SENTENCE and sum(word in known for word in found) < _ALIKE * len(found)
 
 
 def _says_more(again: Transcript, before: str) -> bool:

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from asrq_worker.backends.base import SAMPLE_RATE, Samples, TimedSegment
+from asrq_worker.backends.guards import words
 from asrq_worker.backends.spoken import DIGIT, Sound, seconds_of_sound
 
 _FRAME = SAMPLE_RATE // 50
@@ -26,8 +27,9 @@ _SMOOTH = 5  # frames: a click is no speech
 _PAUSE = 15  # frames, 0.3 s: shorter silences are parts of words and sentences
 _BELOW = 0.01  # of the energy around: 20 dB less
 _FAINT = 1e-4  # of the energy of the loudest: 40 dB less is nothing, whatever is around it
-_HUSHED = 0.02  # of that energy: 17 dB less is another speaker, or one who is far away
+_HUSHED = 0.06  # of the energy of what is loud: 12 dB less is another speaker, or one who is far away
 _HUSHED_S = 1.5
+_RISES = 10  # 10 dB between what is loud and what is faint in a stretch
 
 SLOW = 8.5
 """Letters a second of speech below which more is looked for: few sentences have fewer, and those are slow."""
@@ -36,6 +38,9 @@ SLOWEST = 5.0
 _DOUBTED_S = 3.0  # of speech in a segment: a short one may be one slow word
 _GAP_S = 2.0  # of speech between segments
 _LACKING_S = 3.0  # of speech for which there is no text
+_ALIKE = 2  # the second shortest of those that say the same is how long it takes: one may have been cut short
+_TWICE = 1.6
+_ONCE_S = 0.8  # of speech, at least: a word that is said again and again may be drawn out
 
 _WEIGHTS = {"CJK": 4.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 2.0, "ETHIOPIC": 2.0, "ARABIC": 1.6}
 """Latin letters that take as long to say as one of a script.
@@ -90,10 +95,20 @@ def hushed(samples: Samples) -> list[Stretch]:
         return []
     smooth = np.convolve(energy, np.full(_SMOOTH, 1 / _SMOOTH), "same")
     near = sliding_window_view(np.pad(smooth, _PAUSE), 2 * _PAUSE + 1).max(axis=1)
-    quiet = speech(samples) & (near < _HUSHED * np.quantile(energy, 0.9))
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]])))
-    found = [(start / 50, end / 50) for start, end in edges.reshape(-1, 2).tolist()]
-    return [Stretch(start, end) for start, end in found if end - start >= _HUSHED_S]
+    quiet = near < _HUSHED * np.quantile(energy, 0.9)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]))).reshape(-1, 2).tolist()
+    least = _FAINT * energy.max()
+    return [
+        Stretch(start / 50, end / 50)
+        for start, end in edges
+        if end - start >= _HUSHED_S * 50 and _is_spoken(smooth[start:end], least)
+    ]
+
+
+def _is_spoken(energies: NDArray[np.float64], least: float) -> bool:
+    """Whether a quiet stretch rises and falls as speech does, and noise in a pause does not."""
+    low, high = np.quantile(energies, [0.1, 0.9])
+    return bool(high > max(least, _RISES * low))
 
 
 def thin(segments: Sequence[TimedSegment], said: Sound, seconds: float) -> list[Stretch]:
@@ -114,6 +129,17 @@ def thin(segments: Sequence[TimedSegment], said: Sound, seconds: float) -> list[
         at = max(at, segment.end)
     if seconds_of_sound(said, at, seconds) >= _GAP_S:
         found.append(Stretch(at, seconds))
+    return found
+
+
+def stretched(segments: Sequence[TimedSegment], said: Sound) -> list[TimedSegment]:
+    """Return segments that last as long as what they say takes twice, going by others that say the same."""
+    lasting = [(" ".join(words(each.text)), seconds_of_sound(said, each.start, each.end), each) for each in segments]
+    found = []
+    for text, seconds, segment in lasting:
+        usual = sorted(other for same, other, _ in lasting if same == text)[:_ALIKE][-1]
+        if text and seconds >= _TWICE * usual and seconds - usual >= _ONCE_S:
+            found.append(segment)
     return found
 
 
