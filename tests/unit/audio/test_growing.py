@@ -16,7 +16,7 @@ pytest.importorskip("faster_whisper")
 from asrq_worker.audio import media, speech
 from asrq_worker.audio.growing import Growing
 from asrq_worker.audio.work import Work
-from asrq_worker.backends.base import Samples
+from asrq_worker.backends.base import SAMPLE_RATE, Samples
 
 SENTENCES = np.frombuffer(spoken("hello-en", "hello-ru"), "<i2")
 LONG = np.tile(SENTENCES, 8)  # more than a block
@@ -69,6 +69,7 @@ def test_it_is_heard_as_the_file_is(name: str, tmp_path: Path) -> None:
         while at < len(sound):
             at = min(len(sound), at + source.randint(1, 5 * RATE) * 2)
             settled, changing, later = growing.take(at)
+            assert growing.samples > at / 2 * SAMPLE_RATE / RATE - SAMPLE_RATE / 10, "what was said last is heard"
             assert speech.keep_beginning([*settled, *changing]) == [*settled, *changing]
             assert all(stop > later for _, stop in changing)
             spoken_s += sum(stop - start for start, stop in changing) / RATE

@@ -41,7 +41,7 @@ class Growing:
         self._channels = channels
         self._second = WIDTHS[encoding] * channels * sample_rate
         self._at = 0
-        self._mono = Mono()
+        self._mono = Mono(collected_s=0.0)  # or what was said last would be heard a second later
         self._output = Output(longest_s, write, on_progress)
         self._listening = Listening(out)
 

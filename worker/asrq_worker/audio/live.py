@@ -20,7 +20,7 @@ from asrq_worker.audio.split import Piece, Span, likely, split
 from asrq_worker.storage.disk import write_all, writing
 from asrq_worker.storage.spool import Spool, discard
 
-_STEP_S = 0.25  # of sound, at least, that the decoder takes at a time while there will be more
+_STEP_S = 0.4  # of sound, at least, that the decoder takes at a time while there will be more
 _MOST_S = 30.0  # and at most: it answers within a second
 
 End = Literal["end", "interrupted"]

@@ -18,10 +18,12 @@ _MOST_PLACED = 8  # channels: FFmpeg has no rule for all arrangements of more
 
 
 class Mono:
-    """Makes samples of frames, whose format may change midway; `apart`: two channels stay two."""
+    """Makes samples of frames, whose format may change midway; `apart`: two channels stay two. So many seconds of
+    frames are collected first, at least, as each call of the resampler costs as much as many samples."""
 
-    def __init__(self, *, apart: bool = False) -> None:
+    def __init__(self, *, apart: bool = False, collected_s: float = 1.0) -> None:
         self._apart = apart
+        self._collected_s = collected_s
         self._format: tuple[str, str, int] | None = None
         self._resampler: Any = None
         self._collected: Any = None
@@ -45,7 +47,7 @@ class Mono:
             self._collected = av.AudioFifo()
         frame.pts = None  # damaged time stamps would be an error here
         self._collected.write(frame)
-        if self._collected.samples >= frame.sample_rate:  # each call costs as much as many samples
+        if self._collected.samples >= self._collected_s * frame.sample_rate:
             yield from self._resample(self._collected.read())
 
     def flush(self) -> Iterator[Samples]:
