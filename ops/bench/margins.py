@@ -101,7 +101,7 @@ def main() -> None:
                 )
                 for number in (0, 1)
             ]
-            rates = [f"{100 * (error.wer or 0):.1f} %" for error in errors]
+            rates = [f"{error.wer or 0:.1f} %" for error in errors]
             window = f"{margin_s:g} s" if margin_s < max(MARGINS_S) else "30 s in all"
             rows.append([window, str(beam), *rates, f"{took_s:.1f} s"])
     print(table(["window", "beam", "WER, chosen on", "WER, checked on", "CPU"], rows))

@@ -17,6 +17,7 @@ from asrq_worker.backends.whisper.steps import (
     Decoded,
     Detect,
     Encode,
+    Encoded,
     Features,
     Request,
     Search,
@@ -72,6 +73,9 @@ class Model:
     def features(self, samples: Samples) -> Features:
         return np.ones((80, len(samples) // 160), np.float32)
 
+    def silence(self, frames: int) -> Encoded:
+        return np.full((1, frames // 2 + 7, 4), 9, np.float32)  # longer than was asked for
+
     def serve(self, requests: Sequence[Request]) -> list[Any]:
         self.asked += requests
         return [self._answer(request) for request in requests]
@@ -91,6 +95,10 @@ class Model:
     def windows(self) -> list[int]:
         """Frames of each encoding."""
         return [request.features.shape[1] for request in self.asked if isinstance(request, Encode)]
+
+    def searched(self) -> list[int]:
+        """Frames of each window in which a text was looked for."""
+        return [request.encoded.shape[1] * 2 for request in self.decodes()]
 
     def decodes(self) -> list[Decode]:
         return [request for request in self.asked if isinstance(request, Decode)]
@@ -145,7 +153,7 @@ def test_what_is_well_is_heard_once_in_a_short_window() -> None:
 def test_what_is_in_doubt_is_heard_in_longer_windows_and_the_whole_one_is_believed() -> None:
     model = speaking(guess)
     found = model.hear(4.0)
-    assert model.windows() == [1000, 2000, 3000]
+    assert model.searched() == [1000, 2000, 3000]
     assert [segment.avg_logprob for segment in found.segments] == [pytest.approx(-1.503)]
 
 
@@ -154,7 +162,17 @@ def test_the_first_window_without_doubt_is_believed() -> None:
         lambda model: lambda _request, frames: model.said(TEXT, 4.0, logprob=-2.0 if frames == 1000 else -0.3)
     )
     assert [segment.avg_logprob for segment in model.hear(4.0).segments] == [-0.3]
-    assert model.windows() == [1000, 2000]
+    assert model.searched() == [1000, 2000]
+
+
+def test_silence_behind_the_first_window_is_not_encoded_again() -> None:
+    model = speaking(guess)
+    model.hear(4.0)
+    assert model.windows() == [1000, 3000], "the whole window is encoded as such"
+    first, longer, whole = (request.encoded for request in model.decodes())
+    assert (longer[:, :500] == first).all()
+    assert (longer[:, 500:] == 9).all()
+    assert (whole == 0).all(), "and has nothing of the others"
 
 
 def test_no_window_is_heard_twice() -> None:

@@ -1,7 +1,7 @@
 """How Whisper hears one clip: cheap first, dear where in doubt; window after window.
 
 A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work.
-Where the text is in doubt, a longer window comes next, and the whole one last.
+Where the text is in doubt, a longer window comes next, whose silence is not encoded again, and the whole one last.
 """
 
 from __future__ import annotations
@@ -92,6 +92,17 @@ class _Window:
             padding = frames - self.features.shape[1]
             self._encoded[frames] = yield Encode(np.pad(self.features, ((0, 0), (0, padding))))
         return self._encoded[frames]
+
+    def lengthened(self, frames: int, model: Model) -> Steps[Encoded]:
+        """Return the same, or nearly: a shorter encoding, where there is one, and what zeros alone are encoded to.
+
+        The whole window is not put together: it is the last one that is asked for.
+        """
+        shorter = max((length for length in self._encoded if length < frames), default=None)
+        if frames in self._encoded or shorter is None or frames >= WHOLE_S * FRAMES_PER_SECOND:
+            return (yield from self.encoded(frames))
+        places = slice(shorter // 2, frames // 2)
+        return np.concatenate([self._encoded[shorter], model.silence(frames)[:, places]], axis=1)
 
 
 def draft(chunk: Chunk, model: Model, margins_s: Sequence[float]) -> Steps[Transcript]:
@@ -219,7 +230,7 @@ class _Clip:
     def _best(self, window: _Window) -> Steps[tuple[Decoded, Encoded]]:
         """Return what is found in the shortest window whose text is not in doubt, or in the longest."""
         for frames in _lengths(window, self._margins_s):
-            encoded: Encoded = yield from window.encoded(frames)
+            encoded: Encoded = yield from window.lengthened(frames, self._model)
             decoded: Decoded = yield self._decode(encoded, self._search, window)
             if not self._doubts(decoded, window):
                 break
