@@ -63,9 +63,10 @@ def normalize(language: str | None) -> str:
     alike = [name for name in names if name[:1] == wanted[:1]]  # Aromanian is not Romanian
     near = difflib.get_close_matches(wanted, alike, n=1, cutoff=_NOT_BELOW)
     meant = f"Did you mean {names[near[0]]!r} ({NAMES[names[near[0]]]})? " if near else ""
+    several = "Several go into languages, which auto chooses among. " if "," in wanted else ""
     raise UnknownLanguageError(
         f"Unknown language {language!r}.",
-        hint=f"{meant}Use a code such as ru, en or pt-BR, a name such as English, or auto.",
+        hint=f"{meant or several}Use a code such as ru, en or pt-BR, a name such as English, or auto.",
     )
 
 

@@ -53,7 +53,7 @@ class JobState(BaseModel):
 def missing(job_id: str) -> JobNotFoundError:
     """Return the error for a job that is not there."""
     return JobNotFoundError(
-        f"No job {job_id}: never submitted here, deleted, or its time to live has passed.",
+        f"No job {job_id}: never submitted here, erased, or its time to live has passed.",
         hint="`asrq list` shows the jobs of this queue; check ASRQ_REDIS_URL.",
     )
 

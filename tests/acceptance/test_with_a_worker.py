@@ -235,6 +235,14 @@ def test_transcribe_does_not_answer_with_another_backend(
         assert "[extra_missing]" in done.stderr or "[model_missing]" in done.stderr
 
 
+def test_transcribe_says_of_files_that_are_none_without_a_model(asrq: Asrq, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp3").touch()
+    done = asrq("transcribe", "empty.mp3", "missing.mp3", "--model", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "asrq: error: empty.mp3 is empty (0 bytes). [audio_empty]" in done.stderr
+    assert "asrq: error: There is no file missing.mp3. [audio_not_found]" in done.stderr
+
+
 def test_transcribe_names_files_by_their_paths(asrq: Asrq) -> None:
     for folder in ("a", "b"):
         Path(folder).mkdir()

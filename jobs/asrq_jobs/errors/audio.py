@@ -67,14 +67,14 @@ class NoAudioStreamError(AudioError):
 
 
 class TooManyChannelsError(AudioError):
-    """The channels were to be heard apart, and there are more than two."""
+    """The channels were to be transcribed separately, and there are more than two."""
 
     code = "too_many_channels"
     default_hint = "Ask for the mix, or write the channels to files of two."
 
 
 class VoiceError(AudioError):
-    """A recording does not do to enroll a voice: too little is said in it, or by more than one."""
+    """A voice cannot be enrolled with this recording: too little is said in it, or more than one person speaks."""
 
     code = "voice_unusable"
     default_hint = "Name a longer recording, in which only this person speaks."

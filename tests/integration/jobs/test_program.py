@@ -32,6 +32,19 @@ def test_python_runs_it_by_the_name_of_the_package() -> None:
     assert run("no-such-command").returncode == exit_codes.USAGE
 
 
+def test_an_interruption_while_it_is_imported_is_no_traceback() -> None:
+    program = (
+        "import sys, types\n"
+        "class Interrupted(types.ModuleType):\n"
+        "    def __getattr__(self, name): raise KeyboardInterrupt\n"
+        "from asrq_jobs.__main__ import main\n"
+        "sys.modules['asrq_jobs.cli'] = Interrupted('asrq_jobs.cli')\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (exit_codes.INTERRUPTED, b"")
+
+
 @pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if entry.extra])
 def test_help_of_a_workers_command_needs_no_extra(name: str) -> None:
     program = (

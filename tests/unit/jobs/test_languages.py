@@ -78,3 +78,9 @@ def test_anything_is_understood_or_refused(written: str) -> None:
     except UnknownLanguageError:
         return
     assert code in {*NAMES, languages.AUTO}
+
+
+def test_several_languages_in_the_place_of_one_are_told_of_the_right_option() -> None:
+    with pytest.raises(UnknownLanguageError) as refused:
+        normalize("ru,en")
+    assert str(refused.value.hint).startswith("Several go into languages, which auto chooses among.")

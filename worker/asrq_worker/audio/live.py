@@ -167,7 +167,7 @@ class Recording(Sound):
             self._until = done["until"]
             return
         if not self.samples:
-            raise AudioEmptyError("The recording has no sound.")
+            raise AudioEmptyError("There is no sound in it.")
         interrupted = ("live_interrupted",) if self._end == "interrupted" else ()
         self._warnings = (*done["warnings"], *interrupted)
         self.ended = True

@@ -19,7 +19,7 @@ from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.files import fitting
 from asrq_jobs.cli.interruption import Interruption
 from asrq_jobs.cli.output import ResultWriter, choose
-from asrq_jobs.errors import AsrqError, AudioNotFoundError, CanceledError, OutputError, UsageError
+from asrq_jobs.errors import AsrqError, AudioEmptyError, AudioNotFoundError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
@@ -87,7 +87,8 @@ def transcribe(
         with suppress(OutputError, BrokenPipeError):
             writer.flush()
         if isinstance(error, KeyboardInterrupt):
-            failure.note(f"{writer.taken} of {len(found)} files were transcribed; name the others to go on.")
+            go_on = "; name the others to go on" if writer.taken else ""
+            failure.note(f"{writer.taken} of {len(found)} transcribed{go_on}.")
         raise
     writer.flush()
     failure.finish(any_failed=writer.any_failed)
@@ -121,8 +122,7 @@ def _readable(found: list[Source], *, max_mb: int, spool_dir: Path | None) -> It
             try:
                 if source.path is None:
                     return copy(source, uploads.read(sys.stdin.buffer, source.name, max_mb=max_mb))
-                if _is_missing(source.path):  # said before what the options ask of the model
-                    raise AudioNotFoundError(f"There is no file {source.shown}.", hint="Check the path.")
+                _look_at(source.path, source.shown)  # before what the options ask of the model
                 if _can_be_named(source.path):
                     return source.path
                 return copy(source, uploads.prepare(source.path, source.name, max_mb=max_mb)[0])
@@ -137,14 +137,16 @@ def _unicode(name: str) -> str:
     return name.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding())
 
 
-def _is_missing(path: Path) -> bool:
+def _look_at(path: Path, shown: str) -> None:
+    """Raise AudioError for a file that is not there, or has nothing in it."""
     try:
-        path.stat()
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        raise AudioNotFoundError(f"There is no file {shown}.", hint="Check the path.") from None
     except OSError:
-        return False
-    return False
+        return  # whoever opens it says why it cannot be
+    if stat.S_ISREG(found.st_mode) and not found.st_size:
+        raise AudioEmptyError(f"{shown} is empty (0 bytes).")
 
 
 def _can_be_named(path: Path) -> bool:

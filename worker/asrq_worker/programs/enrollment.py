@@ -24,7 +24,7 @@ def voice_in(path: Path, name: str, settings: Settings) -> Voice:
     """Decode a file, find the speech in it, and return the voice. Blocks.
 
     Raises:
-        AudioError: it is not there, cannot be decoded, or does not do to enroll a voice.
+        AudioError: it is not there, cannot be decoded, or no voice can be enrolled with it.
         DecoderError, EngineError, ExtraMissingError: a process of ours failed, or is not installed.
         StorageError, NoRoomError: there is no place to work in.
     """

@@ -75,7 +75,8 @@ def transcribe(
     with Transcriber(settings) as transcriber:
         # Not `Transcriber.wait_ready`: a service goes on with another backend, but a user who asked for this one
         # wants to know why it cannot be loaded.
-        transcriber.engine.wait_ready(settings.engine_start_s)
+        if not all(isinstance(file, AsrqError) for file in files):
+            transcriber.engine.wait_ready(settings.engine_start_s)
 
         def run(request: Request, file: Path | AsrqError) -> Result:
             control = controls[request.id]
