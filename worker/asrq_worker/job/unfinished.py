@@ -138,18 +138,18 @@ class Unfinished:
         self._told = True
         heard = [self._heard[piece, self._paused] for piece in self._pieces]
         self._loops = any("repetition" in each.warnings for each in heard)
-        shown = atoms.joined(_shown(each) for each in heard)
-        if not shown:
+        text_now = atoms.joined(shown(each) for each in heard)
+        if not text_now:
             return
         before = self._agreement.text, self._agreement.stable
-        self._agreement.take(shown)
+        self._agreement.take(text_now)
         text, stable = self._agreement.text, self._agreement.stable
         if (text, stable) != before:
             start, end = self._start / SAMPLE_RATE, self._pieces[-1].stop / SAMPLE_RATE
             self._tell(Event(type="partial", at=time.time(), start=start, end=end, text=text, stable=stable))
 
 
-def _shown(heard: Transcript) -> str:
+def shown(heard: Transcript) -> str:
     """Of a text that goes round in circles only what was said before."""
     return guards.before_loop(heard.text) if "repetition" in heard.warnings else heard.text
 
