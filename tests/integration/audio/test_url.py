@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import socket
@@ -9,6 +10,7 @@ import ssl
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,6 +40,17 @@ from .conftest import nothing
 SPEECH = b"speech" * 1000
 
 
+_PACKED = {
+    "gzip": gzip.compress(SPEECH),
+    "deflate": zlib.compress(SPEECH),
+    "identity": SPEECH,
+    "gzip-bomb": gzip.compress(bytes(200 << 20)),
+    "gzip-cut": gzip.compress(SPEECH)[:-9],
+    "gzip-damaged": SPEECH,
+    "br": SPEECH,
+}
+
+
 class Site(ThreadingHTTPServer):
     """A server whose pages are functions; `asked` holds the paths of all requests."""
 
@@ -58,8 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None: ...
 
-    def _send(self, body: bytes, *, promise: int | None = None) -> None:
+    def _send(self, body: bytes, *, promise: int | None = None, encoding: str | None = None) -> None:
         self.send_response(200)
+        if encoding:
+            self.send_header("Content-Encoding", encoding)
         self.send_header("Content-Length", str(len(body) if promise is None else promise))
         self.end_headers()
         self.wfile.write(body)
@@ -85,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(SPEECH, promise=10 * len(SPEECH))
             case "empty":
                 self._send(b"")
+            case "packed":
+                self._send(_PACKED[argument], encoding=argument.partition("-")[0])
             case "endless":
                 self.send_response(200)
                 self.end_headers()
@@ -146,6 +163,28 @@ def test_content_is_stored_in_the_spool(site: Site, get: Get, spool: Spool) -> N
     assert (local.bytes, local.name) == (len(SPEECH), "my talk.mp3")
     assert site.asked == ["/talks/my%20talk.mp3?v=1"]
     assert site.hosts == [f"127.0.0.1:{site.server_port}"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+def test_what_a_store_sends_packed_unasked_is_unpacked(site: Site, get: Get, encoding: str) -> None:
+    local = get(site.url(f"/packed/{encoding}"))
+    assert (local.sha256, local.bytes) == (hashlib.sha256(SPEECH).hexdigest(), len(SPEECH))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "says"),
+    [
+        ("gzip-bomb", AudioTooLargeError, "more than 1 MiB"),
+        ("gzip-cut", FetchError, "broke off"),
+        ("gzip-damaged", FetchError, "damaged"),
+        ("br", FetchError, "'br'"),
+    ],
+)
+def test_what_cannot_be_unpacked_or_is_too_large_then_is_told(
+    site: Site, get: Get, kind: str, error: type[AsrqError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        get(site.url(f"/packed/{kind}"))
 
 
 def test_letters_of_any_script_are_quoted(site: Site, get: Get) -> None:

@@ -10,6 +10,7 @@ import http.client
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
@@ -25,6 +26,8 @@ _MOST_REDIRECTS = 5
 _MOST_ADDRESSES = 3  # of one host: each that does not answer takes the whole timeout
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_AGAIN = frozenset({408, 425, 429})
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _AS_GIVEN = "%/:=&?~+!$,;'@()*[]"  # quoted before, or meant literally
 _HEADERS = {"User-Agent": f"asrq/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 
@@ -49,10 +52,7 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
                     url = urljoin(url, location)
                     continue
                 _check_status(response, host)
-                while block := response.read1(_BLOCK):
-                    yield block
-                if response.length:
-                    raise FetchError(f"{host} broke off before the end.")
+                yield from _unpacked(_received(response, host), response.headers.get("Content-Encoding", ""), host)
                 return
             finally:
                 connection.close()
@@ -63,6 +63,38 @@ def read(url: str, *, schemes: tuple[str, ...], private_hosts: bool) -> Iterator
         except ValueError:  # a host that TLS refuses, or a Location that is no URL
             raise UrlNotAllowedError("The URL is malformed.") from None
     raise FetchError(f"The URL redirects more than {_MOST_REDIRECTS} times.")
+
+
+def _received(response: http.client.HTTPResponse, host: str) -> Iterator[bytes]:
+    while block := response.read1(_BLOCK):
+        yield block
+    if response.length:
+        raise FetchError(f"{host} broke off before the end.")
+
+
+def _unpacked(blocks: Iterator[bytes], encoding: str, host: str) -> Iterator[bytes]:
+    """Yield content as it was before a server packed it, which stores do with what was stored so, unasked.
+
+    However much a block unfolds to, no more than a block is yielded at once.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        yield from blocks
+        return
+    if encoding not in _PACKED:
+        raise FetchError(f"{host} sent it packed as {encoding[:40]!r}, which was not asked for.")
+    packing = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        for packed in blocks:
+            rest = packed
+            while rest and not packing.eof:
+                if block := packing.decompress(rest, _BLOCK):
+                    yield block
+                rest = packing.unconsumed_tail
+    except zlib.error:
+        raise FetchError(f"{host} sent it packed as {encoding!r}, and damaged.") from None
+    if not packing.eof:
+        raise FetchError(f"{host} broke off before the end.")
 
 
 def put(url: str, content: bytes, *, schemes: tuple[str, ...], private_hosts: bool) -> None:
