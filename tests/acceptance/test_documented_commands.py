@@ -111,8 +111,11 @@ def test_what_is_not_run_is_at_least_understood(command: Command) -> None:
 
 @pytest.mark.timeout(1200)  # for what hangs: a page may start a dozen programs
 @pytest.mark.parametrize("page", [page for page in PAGES if any(c.page == page and c.reason is None for c in ALL)])
-def test_the_others_do_what_they_are_shown_for(page: str, asrq: Asrq, live: str, data: Path, tmp_path: Path) -> None:
-    """All of a page in one shell, one after the other, in a folder with the files that pages speak of."""
+def test_the_others_do_what_they_are_shown_for(page: str, asrq: Asrq, ready: str, data: Path, tmp_path: Path) -> None:
+    """All of a page in one shell, one after the other, in a folder with the files that pages speak of.
+
+    What a real model hears is the subject of test_with_a_worker.py.
+    """
     shutil.copytree(data, tmp_path / "tests" / "data")
     (tmp_path / "recordings").mkdir()
     for name in ("talk.mp3", "recordings/one.flac", "recordings/two.flac"):
