@@ -41,7 +41,10 @@ def append(redis: Redis, seq: object, kind: str = "audio", frame: str = FRAME, j
 
 
 def heard(redis: Redis, job_id: str = "job") -> list[tuple[str, dict[str, str]]]:
-    return [(entry, fields) for entry, fields in redis.xrange(keys.live(job_id))]
+    """Return the entries without when they came, which is the time of Redis."""
+    entries = [(entry, dict(fields)) for entry, fields in redis.xrange(keys.live(job_id))]
+    assert all(0 <= redis.time()[0] + 1 - float(fields.pop("at")) < 600 for _, fields in entries)
+    return entries
 
 
 def test_frames_are_kept_once_and_in_order(redis: Redis, job: str) -> None:
@@ -64,6 +67,13 @@ def test_nothing_follows_the_end(redis: Redis, job: str, kind: str) -> None:
     assert append(redis, 1) == (2, ""), "it was heard"
     assert append(redis, 3) == (2, "job_state")
     assert heard(redis, job)[-1] == ("2-0", {"end": kind, "to": "800"})
+
+
+def test_a_worker_ends_it_only_when_nothing_has_come_for_so_long(redis: Redis, job: str) -> None:
+    append(redis, 1)
+    assert append(redis, 2, "interrupted", "3600.0") == (1, "")
+    assert append(redis, 3, "interrupted", "3600.0") == (1, "invalid_request"), "a frame that was heard is lost"
+    assert append(redis, 2, "interrupted", "0.0") == (2, "")
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", "failed", "canceled", "stopped"])
