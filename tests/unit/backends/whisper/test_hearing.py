@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedSegment, Transcript
+from asrq_worker.backends.whisper import hearing
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
 from asrq_worker.backends.whisper.steps import (
     Align,
@@ -173,6 +174,39 @@ def test_silence_behind_the_first_window_is_not_encoded_again() -> None:
     assert (longer[:, :500] == first).all()
     assert (longer[:, 500:] == 9).all()
     assert (whole == 0).all(), "and has nothing of the others"
+
+
+def searches(model: Model, seconds: float, language: str) -> tuple[Transcript, list[int]]:
+    """Have a clip heard without a search that is asked for, and return with which beams that was done."""
+    chunk = Chunk(np.ones(round(seconds * SAMPLE_RATE), np.float32), ChunkOptions(language))
+    [found] = together([hear(chunk, model, None, MARGINS_S)], model.serve)  # type: ignore[arg-type]  # what it uses
+    assert isinstance(found, Transcript), found
+    return found, [request.search.beam_size for request in model.decodes()]
+
+
+@pytest.mark.parametrize(("language", "beam", "told"), [("en", 1, "greedy"), ("ru", 5, "beam")])
+def test_english_that_is_sure_is_searched_greedily(language: str, beam: int, told: str) -> None:
+    found, beams = searches(speaking(well), 4.0, language)
+    assert beams == [beam]
+    assert [segment.decoding for segment in found.segments] == [told]
+
+
+def test_english_in_doubt_is_searched_widely_in_the_same_window_and_longer_ones() -> None:
+    found, beams = searches(speaking(guess), 4.0, "en")
+    assert beams == [1, 5, 5, 5]
+    assert [segment.decoding for segment in found.segments] == ["beam"]
+
+
+def test_english_in_doubt_is_searched_widely_where_no_window_is_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hearing, "_GREEDY_S", 30.0)
+    model = speaking(guess)
+    assert searches(model, 28.0, "en")[1] == [1, 5]
+    assert model.windows() == [3000]
+    assert searches(speaking(guess), 28.0, "ru")[1] == [5]
+
+
+def test_long_english_is_searched_widely() -> None:
+    assert searches(speaking(guess), 12.1, "en")[1] == [5, 5, 5]
 
 
 def test_no_window_is_heard_twice() -> None:

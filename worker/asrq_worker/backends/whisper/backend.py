@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import confidence, models, steps
-from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, WIDE, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
 from asrq_worker.backends.whisper.steps import Search, Steps
@@ -56,7 +57,8 @@ class WhisperBackend(Backend):
 
     def __init__(self, config: BackendConfig) -> None:
         super().__init__(config)
-        self._search = Search(options.read(Options, config, backend=self.name).beam_size)
+        beam_size = options.read(Options, config, backend=self.name).beam_size
+        self._search = Search(beam_size) if beam_size else None
         self._margins_s: Sequence[float]
         self._model: Model
         self._name: str
@@ -144,12 +146,13 @@ class WhisperBackend(Backend):
         chunk = replace(chunk, samples=samples)
         if chunk.options.draft:
             return (yield from draft(chunk, self._model, self._margins_s))
-        found: Transcript = yield from listen(chunk, self._hear)
+        found: Transcript = yield from listen(chunk, functools.partial(self._hear, chunk))
         return confidence.told(found, self._name) if chunk.options.task == "transcribe" else found
 
-    def _hear(self, part: Chunk) -> Steps[Transcript]:
+    def _hear(self, chunk: Chunk, part: Chunk) -> Steps[Transcript]:
         margins_s = self._margins_s[:1] if part.options.draft else self._margins_s
-        return hear(part, self._model, self._search, margins_s)
+        search = self._search if part is chunk else self._search or WIDE
+        return hear(part, self._model, search, margins_s)
 
 
 def _smaller(model: str) -> str:

@@ -66,6 +66,11 @@ _DRAFT_TOKENS_PER_SECOND = 20
 _DRAFT_SPARE_TOKENS = 10
 """In a draft: speech that breaks off within a word makes a model repeat itself, and a loop goes on up to the limit."""
 
+GREEDY, WIDE = Search(1), Search(5)
+_GREEDY_FIRST = frozenset({"en"})
+"""Languages in which a greedy search makes no more errors than a wide one, if what is in doubt is searched again."""
+_GREEDY_S = 12.0
+"""Of longer clips, a greedy search loses sentences that a wide one finds."""
 _RETRIES = (
     Search(5, no_repeat_ngram_size=4),
     Search(5, no_repeat_ngram_size=3, repetition_penalty=1.15),
@@ -108,13 +113,13 @@ class _Window:
 def draft(chunk: Chunk, model: Model, margins_s: Sequence[float]) -> Steps[Transcript]:
     """As `hear`, as cheaply as can be."""
     margins_s = [margin_s if margin_s >= WHOLE_S else _DRAFT_S for margin_s in margins_s[:1]]
-    return hear(chunk, model, Search(1), margins_s, ())
+    return hear(chunk, model, GREEDY, margins_s, ())
 
 
 def hear(
     chunk: Chunk,
     model: Model,
-    search: Search,
+    search: Search | None,
     margins_s: Sequence[float],
     retries: Sequence[Search] = _RETRIES,
 ) -> Steps[Transcript]:
@@ -123,7 +128,7 @@ def hear(
     Args:
         chunk: finite samples that are not silence, and options that the model can serve.
         model: gives features and tokenizers; what costs is asked for.
-        search: how the decoder is to search.
+        search: how the decoder is to search; None: as the language and doubt ask for.
         margins_s: seconds of padding after the speech, the shortest first; a longer one is for what is in doubt.
         retries: how it is to search where it repeats itself.
     """
@@ -174,7 +179,7 @@ class _Clip:
         self,
         chunk: Chunk,
         model: Model,
-        search: Search,
+        search: Search | None,
         margins_s: Sequence[float],
         retries: Sequence[Search],
         language: str,
@@ -185,7 +190,9 @@ class _Clip:
         self._draft = chunk.options.draft
         self._language = language
         self._model = model
-        self._search = search
+        greedy = language in _GREEDY_FIRST and chunk.seconds <= _GREEDY_S
+        self._first = search or (GREEDY if greedy else WIDE)
+        self._again = search or WIDE
         self._margins_s = margins_s
         self._retries = retries
         self._tokenizer = model.tokenizer(language, chunk.options.task)
@@ -196,7 +203,7 @@ class _Clip:
 
     def hear(self, window: _Window) -> Steps[float]:
         """Hear a window, and return up to which of its seconds."""
-        decoded, encoded = yield from self._best(window)
+        decoded, search, encoded = yield from self._best(window)
         rest = window.start > 0 and window.seconds < REST_S
         loop = decoded.compression_ratio > REPETITIVE and window.seconds < SPLITTABLE_S
         loop |= self._draft and decoded.truncated
@@ -206,11 +213,11 @@ class _Clip:
             return window.seconds
         if loop:
             self._warnings["repetition"] = None
-            decoded = yield from self._without_loop(decoded, encoded, window)
+            decoded, search = yield from self._without_loop(decoded, search, encoded, window)
         self._truncated |= decoded.truncated
         parts, heard_s = spans(decoded.tokens, self._tokenizer.timestamp_begin, window.seconds)
         timed = yield from self._words(parts, encoded, window)
-        self._segments += self._timed(parts, timed, decoded, window.start)
+        self._segments += self._timed(parts, timed, decoded, search, window.start)
         return heard_s
 
     def transcript(self, ranked: Sequence[tuple[str, float]]) -> Transcript:
@@ -227,14 +234,20 @@ class _Clip:
             truncated=self._truncated,
         )
 
-    def _best(self, window: _Window) -> Steps[tuple[Decoded, Encoded]]:
-        """Return what is found in the shortest window whose text is not in doubt, or in the longest."""
-        for frames in _lengths(window, self._margins_s):
+    def _best(self, window: _Window) -> Steps[tuple[Decoded, Search, Encoded]]:
+        """Return what is found in the shortest window whose text is not in doubt, or in the longest, and how.
+
+        A greedy search is repeated by a wide one in the same window first.
+        """
+        lengths = _lengths(window, self._margins_s)
+        tries = [(lengths[0], self._first)] if self._first != self._again else []
+        tries += [(frames, self._again) for frames in lengths]
+        for frames, search in tries:
             encoded: Encoded = yield from window.lengthened(frames, self._model)
-            decoded: Decoded = yield self._decode(encoded, self._search, window)
+            decoded: Decoded = yield self._decode(encoded, search, window)
             if not self._doubts(decoded, window):
                 break
-        return decoded, encoded
+        return decoded, search, encoded
 
     def _decode(self, encoded: Encoded, search: Search, window: _Window) -> Decode:
         per_second = _DRAFT_TOKENS_PER_SECOND if self._draft else TOKENS_PER_SECOND
@@ -245,14 +258,16 @@ class _Clip:
     def _doubts(self, decoded: Decoded, window: _Window) -> bool:
         return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds)
 
-    def _without_loop(self, loop: Decoded, encoded: Encoded, window: _Window) -> Steps[Decoded]:
+    def _without_loop(
+        self, loop: Decoded, search: Search, encoded: Encoded, window: _Window
+    ) -> Steps[tuple[Decoded, Search]]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
-        best: Decoded | None = None
-        for search in self._retries:
-            decoded: Decoded = yield self._decode(encoded, search, window)
-            if decoded.compression_ratio <= REPETITIVE and (best is None or decoded.logprob > best.logprob):
-                best = decoded
-        return best or loop
+        best: tuple[Decoded, Search] | None = None
+        for other in self._retries:
+            decoded: Decoded = yield self._decode(encoded, other, window)
+            if decoded.compression_ratio <= REPETITIVE and (best is None or decoded.logprob > best[0].logprob):
+                best = decoded, other
+        return best or (loop, search)
 
     def _words(self, parts: Sequence[Span], encoded: Encoded, window: _Window) -> Steps[list[list[TimedWord]] | None]:
         tokens = tuple(token for part in parts for token in part.tokens)
@@ -274,7 +289,12 @@ class _Clip:
         return [words.Written(text, len(group)) for text, group in zip(texts[:-1], groups[:-1], strict=True)]
 
     def _timed(
-        self, parts: Sequence[Span], timed: Sequence[Sequence[TimedWord]] | None, decoded: Decoded, start: float
+        self,
+        parts: Sequence[Span],
+        timed: Sequence[Sequence[TimedWord]] | None,
+        decoded: Decoded,
+        search: Search,
+        start: float,
     ) -> list[TimedSegment]:
         """Return the segments of a window that starts at `start`; times are those of the chunk, and within it."""
 
@@ -298,7 +318,7 @@ class _Clip:
                     avg_logprob=_finite(decoded.logprob),
                     compression_ratio=_finite(decoded.compression_ratio),
                     no_speech_prob=_finite(decoded.no_speech),
-                    decoding="greedy" if self._search.beam_size == 1 else "beam",
+                    decoding="greedy" if search.beam_size == 1 else "beam",
                     words=tuple(replace(word, start=within(word.start), end=within(word.end)) for word in said)
                     if timed
                     else None,

@@ -15,4 +15,9 @@ class Options:
     model: Annotated[str, Field(description="Size name (tiny.en, base, small, …), hub id, or path of a folder.")] = (
         "base"
     )
-    beam_size: Annotated[int, Field(ge=1, le=20, description="Whisper's beam; 1: a greedy search.")] = 5
+    beam_size: Annotated[
+        int | None,
+        Field(
+            ge=1, le=20, description="Whisper's beam; 1: a greedy search. Unset: 1 for short, clear English, else 5."
+        ),
+    ] = None
