@@ -182,6 +182,13 @@ def test_what_is_said_twice_in_a_part_and_written_once_is_heard_again_or_told(
     assert [segment.start for segment in heard.segments] == sorted(segment.start for segment in heard.segments)
 
 
+def test_what_its_parts_repeat_is_heard_again_where_it_lasts_for_two() -> None:
+    """Also where the whole had it once: of its parts, five hold it twice."""
+    sentence = np.concatenate([np.ones(round(1.2 * SAMPLE_RATE)), np.zeros(round(0.3 * SAMPLE_RATE))])
+    heard = listen(Chunk(np.tile(sentence, 12).astype(np.float32), ChunkOptions()), Scripted(lambda seconds: SENTENCE))
+    assert heard.text == " ".join([SENTENCE] * 12)
+
+
 def test_parts_without_pauses_are_cut_as_long_as_they_repeat_themselves() -> None:
     hear = Scripted(lambda seconds: " ".join([SENTENCE] * (20 if seconds > 8 else 2)))
     assert max(segment.end - segment.start for segment in listen(chunk(16), hear).segments) < 8

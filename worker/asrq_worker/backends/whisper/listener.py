@@ -86,6 +86,8 @@ def _made_whole(chunk: Chunk, heard: Transcript, hear: Hear) -> Steps[Transcript
             if _says_more(whole, heard.text):
                 heard = _detected_as(heard, whole)
             break
+    if "split_at_repetition" in heard.warnings:
+        return (yield from _said_twice(chunk, heard, hear))
     return _warned(heard, "too_short") if lacks(heard.segments, said, chunk.seconds) else heard
 
 
