@@ -11,20 +11,20 @@ import pytest
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, Samples, TimedSegment, Transcript
 from asrq_worker.backends.whisper import hearing
-from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, draft, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, draft, hear
 from asrq_worker.backends.whisper.steps import (
     Align,
     Decode,
     Decoded,
     Detect,
     Encode,
-    Encoded,
     Features,
     Request,
     Search,
     TokenTimes,
     together,
 )
+from asrq_worker.backends.whisper.windows import WHOLE_S
 
 ZERO, END, BEFORE, START = 1000, 999, 998, 997
 BEAM = Search(5)
@@ -74,9 +74,6 @@ class Model:
     def features(self, samples: Samples) -> Features:
         return np.ones((80, len(samples) // 160), np.float32)
 
-    def silence(self, frames: int) -> Encoded:
-        return np.full((1, frames // 2 + 7, 4), 9, np.float32)  # longer than was asked for
-
     def serve(self, requests: Sequence[Request]) -> list[Any]:
         self.asked += requests
         return [self._answer(request) for request in requests]
@@ -96,10 +93,6 @@ class Model:
     def windows(self) -> list[int]:
         """Frames of each encoding."""
         return [request.features.shape[1] for request in self.asked if isinstance(request, Encode)]
-
-    def searched(self) -> list[int]:
-        """Frames of each window in which a text was looked for."""
-        return [request.encoded.shape[1] * 2 for request in self.decodes()]
 
     def decodes(self) -> list[Decode]:
         return [request for request in self.asked if isinstance(request, Decode)]
@@ -154,7 +147,7 @@ def test_what_is_well_is_heard_once_in_a_short_window() -> None:
 def test_what_is_in_doubt_is_heard_in_longer_windows_and_the_whole_one_is_believed() -> None:
     model = speaking(guess)
     found = model.hear(4.0)
-    assert model.searched() == [1000, 2000, 3000]
+    assert model.windows() == [1000, 2000, 3000]
     assert [segment.avg_logprob for segment in found.segments] == [pytest.approx(-1.503)]
 
 
@@ -163,17 +156,7 @@ def test_the_first_window_without_doubt_is_believed() -> None:
         lambda model: lambda _request, frames: model.said(TEXT, 4.0, logprob=-2.0 if frames == 1000 else -0.3)
     )
     assert [segment.avg_logprob for segment in model.hear(4.0).segments] == [-0.3]
-    assert model.searched() == [1000, 2000]
-
-
-def test_silence_behind_the_first_window_is_not_encoded_again() -> None:
-    model = speaking(guess)
-    model.hear(4.0)
-    assert model.windows() == [1000, 3000], "the whole window is encoded as such"
-    first, longer, whole = (request.encoded for request in model.decodes())
-    assert (longer[:, :500] == first).all()
-    assert (longer[:, 500:] == 9).all()
-    assert (whole == 0).all(), "and has nothing of the others"
+    assert model.windows() == [1000, 2000]
 
 
 def searches(model: Model, seconds: float, language: str) -> tuple[Transcript, list[int]]:
@@ -189,6 +172,16 @@ def test_english_that_is_sure_is_searched_greedily(language: str, beam: int, tol
     found, beams = searches(speaking(well), 4.0, language)
     assert beams == [beam]
     assert [segment.decoding for segment in found.segments] == [told]
+
+
+def test_english_at_half_the_usual_pace_is_searched_widely_too_as_it_may_have_been_said_twice() -> None:
+    found, beams = searches(
+        speaking(lambda model: lambda _request, _frames: model.said(" a sentence that was said twice, perhaps", 8.0)),
+        8.0,
+        "en",
+    )
+    assert beams == [1, 5]
+    assert [segment.decoding for segment in found.segments] == ["beam"]
 
 
 def test_english_in_doubt_is_searched_widely_in_the_same_window_and_longer_ones() -> None:

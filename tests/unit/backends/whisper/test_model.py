@@ -22,7 +22,6 @@ class Network:
     """Stands where CTranslate2's network stands: keeps shapes; encodings of `failing` frames fail."""
 
     is_multilingual = False
-    n_mels = 80
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
@@ -110,16 +109,6 @@ def test_a_cpu_encodes_each_clip_alone(on_cpu: Any, network: Network) -> None:
     assert network.calls == [("encode", (1, 80, 1000)), ("encode", (1, 80, 1000)), ("encode", (1, 80, 3000))]
     assert [one.shape for one in found] == [(1, 500, 1), (1, 500, 1), (1, 1500, 1)]
     assert [float(one.mean()) for one in found] == pytest.approx([1, 2, 3]), "each has its own answer"
-
-
-def test_silence_is_encoded_once_and_as_long_as_is_needed(on_cpu: Any, network: Network) -> None:
-    assert [on_cpu.silence(frames).shape for frames in (600, 1000, 1200, 1800)] == [
-        (1, 500, 1),
-        (1, 500, 1),
-        (1, 1000, 1),
-        (1, 1000, 1),
-    ]
-    assert network.calls == [("encode", (1, 80, 1000)), ("encode", (1, 80, 2000))]
 
 
 def test_cuda_encodes_together_what_is_of_equal_length(on_cuda: Any, network: Network) -> None:

@@ -32,10 +32,11 @@ from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import confidence, models, steps
-from asrq_worker.backends.whisper.hearing import MARGINS_S, WHOLE_S, WIDE, draft, hear
+from asrq_worker.backends.whisper.hearing import MARGINS_S, WIDE, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
 from asrq_worker.backends.whisper.steps import Search, Steps
+from asrq_worker.backends.whisper.windows import WHOLE_S
 
 if TYPE_CHECKING:
     from asrq_worker.backends.whisper.model import Model

@@ -20,9 +20,13 @@ _UNHEARD_S = 1.0  # of sound after the last segment
 _OVERRUN_S = 1.0  # a text whose times end so long after the speech has more than was said
 SLOWEST = 3.0
 """Letters a second of sound: a text with fewer is not all that was said. Slow sentences have 7, in Chinese 4."""
+SLOW = 10.0
+"""The same for a greedy search, which writes once what was said twice. Few sentences have fewer."""
 
 
-def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, seconds: float) -> bool:
+def doubtful(
+    decoded: Decoded, first_time: int, sounds: Sound, start: float, seconds: float, slowest: float = SLOWEST
+) -> bool:
     """Whether a window that begins at `start` of the clip, and holds so many seconds of it, is to be heard again.
 
     Args:
@@ -31,6 +35,7 @@ def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, sec
         sounds: where the clip sounds.
         start: seconds.
         seconds: seconds.
+        slowest: letters a second of sound below which a text is in doubt.
     """
     if decoded.truncated or decoded.logprob < DOUBTFUL or decoded.compression_ratio > REPETITIVE:
         return True
@@ -41,5 +46,5 @@ def doubtful(decoded: Decoded, first_time: int, sounds: Sound, start: float, sec
     return (
         end > seconds + _OVERRUN_S
         or seconds_of_sound(sounds, start + end, start + heard_s) > _UNHEARD_S
-        or letters(decoded.text) < SLOWEST * seconds_of_sound(sounds, start, start + heard_s)
+        or letters(decoded.text) < slowest * seconds_of_sound(sounds, start, start + heard_s)
     )

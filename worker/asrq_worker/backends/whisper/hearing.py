@@ -1,7 +1,7 @@
 """How Whisper hears one clip: cheap first, dear where in doubt; window after window.
 
 A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work.
-Where the text is in doubt, a longer window comes next, whose silence is not encoded again, and the whole one last.
+Where the text is in doubt, a longer window comes next, and the whole one last.
 """
 
 from __future__ import annotations
@@ -11,36 +11,29 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from asrq_worker.backends.base import Chunk, ChunkOptions, TimedSegment, TimedWord, Transcript
 from asrq_worker.backends.halves import SPLITTABLE_S
 from asrq_worker.backends.spoken import sound
 from asrq_worker.backends.whisper import words
-from asrq_worker.backends.whisper.doubt import REPETITIVE, doubtful
+from asrq_worker.backends.whisper.doubt import REPETITIVE, SLOW, SLOWEST, doubtful
 from asrq_worker.backends.whisper.segments import Span, spans
 from asrq_worker.backends.whisper.steps import (
     Align,
     Decode,
     Decoded,
     Detect,
-    Encode,
     Encoded,
-    Features,
     Search,
     Steps,
     TokenTimes,
 )
+from asrq_worker.backends.whisper.windows import FRAMES_PER_SECOND, WHOLE_S, Window, lengths
 
 if TYPE_CHECKING:
     from faster_whisper.tokenizer import Tokenizer
 
     from asrq_worker.backends.whisper.model import Model
 
-FRAMES_PER_SECOND = 100
-WHOLE_S = 30.0
-STEP_S = 2.0
-"""Windows are multiples of this, so that encodings of equal length are common."""
 MARGINS_S = (5.0, 15.0, WHOLE_S)
 """Padding after the speech: the first, and where the text is in doubt."""
 _DRAFT_S = 2.0
@@ -77,39 +70,6 @@ _RETRIES = (
 )
 
 
-class _Window:
-    """Up to 30 s of a clip from `start` on, in seconds: the features of its speech, and what they were encoded to."""
-
-    def __init__(self, features: Features, start: float) -> None:
-        self.features = features[:, : round(WHOLE_S * FRAMES_PER_SECOND)]
-        self.start = start
-        self.seconds: float = self.features.shape[1] / FRAMES_PER_SECOND
-        self._encoded: dict[int, Encoded] = {}
-
-    def frames(self, margin_s: float) -> int:
-        """Return how many frames are encoded with a margin."""
-        wanted_s = math.ceil((self.seconds + margin_s) / STEP_S) * STEP_S
-        return int(min(wanted_s, WHOLE_S) * FRAMES_PER_SECOND)
-
-    def encoded(self, frames: int) -> Steps[Encoded]:
-        """Return what the encoder makes of so many frames: the speech, and zeros."""
-        if frames not in self._encoded:
-            padding = frames - self.features.shape[1]
-            self._encoded[frames] = yield Encode(np.pad(self.features, ((0, 0), (0, padding))))
-        return self._encoded[frames]
-
-    def lengthened(self, frames: int, model: Model) -> Steps[Encoded]:
-        """Return the same, or nearly: a shorter encoding, where there is one, and what zeros alone are encoded to.
-
-        The whole window is not put together: it is the last one that is asked for.
-        """
-        shorter = max((length for length in self._encoded if length < frames), default=None)
-        if frames in self._encoded or shorter is None or frames >= WHOLE_S * FRAMES_PER_SECOND:
-            return (yield from self.encoded(frames))
-        places = slice(shorter // 2, frames // 2)
-        return np.concatenate([self._encoded[shorter], model.silence(frames)[:, places]], axis=1)
-
-
 def draft(chunk: Chunk, model: Model, margins_s: Sequence[float]) -> Steps[Transcript]:
     """As `hear`, as cheaply as can be."""
     margins_s = [margin_s if margin_s >= WHOLE_S else _DRAFT_S for margin_s in margins_s[:1]]
@@ -133,7 +93,7 @@ def hear(
         retries: how it is to search where it repeats itself.
     """
     features = model.features(chunk.samples)
-    window = _Window(features, 0.0)
+    window = Window(features, 0.0)
     language, ranked = chunk.options.language, []
     if language is None:
         ranked = yield from _languages(window, margins_s, chunk.options.languages)
@@ -142,17 +102,17 @@ def hear(
     while window.seconds:
         heard_s = yield from clip.hear(window)
         start = window.start + heard_s
-        window = _Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
+        window = Window(features[:, round(start * FRAMES_PER_SECOND) :], start)
     return clip.transcript(ranked)
 
 
-def _languages(window: _Window, margins_s: Sequence[float], only: Collection[str]) -> Steps[list[tuple[str, float]]]:
+def _languages(window: Window, margins_s: Sequence[float], only: Collection[str]) -> Steps[list[tuple[str, float]]]:
     """Return languages with probabilities, the likeliest first, from the shortest window that is sure of them.
 
     Where `only` has some, no other is possible.
     """
     ranked: list[tuple[str, float]] = []
-    for frames in _lengths(window, margins_s):
+    for frames in lengths(window, margins_s):
         ranked = _among(only, (yield Detect((yield from window.encoded(frames)))))
         if ranked[0][1] >= CERTAIN:
             break
@@ -166,10 +126,6 @@ def _among(only: Collection[str], ranked: list[tuple[str, float]]) -> list[tuple
     total = sum(told.get(language, 0.0) for language in only) or 1.0
     possible = [(language, told.get(language, 0.0) / total) for language in only]
     return sorted(possible, key=lambda each: -each[1])
-
-
-def _lengths(window: _Window, margins_s: Sequence[float]) -> list[int]:
-    return sorted({window.frames(margin_s) for margin_s in margins_s})
 
 
 class _Clip:
@@ -201,7 +157,7 @@ class _Clip:
         self._warnings: dict[str, None] = {}
         self._truncated = False
 
-    def hear(self, window: _Window) -> Steps[float]:
+    def hear(self, window: Window) -> Steps[float]:
         """Hear a window, and return up to which of its seconds."""
         decoded, search, encoded = yield from self._best(window)
         rest = window.start > 0 and window.seconds < REST_S
@@ -234,32 +190,32 @@ class _Clip:
             truncated=self._truncated,
         )
 
-    def _best(self, window: _Window) -> Steps[tuple[Decoded, Search, Encoded]]:
+    def _best(self, window: Window) -> Steps[tuple[Decoded, Search, Encoded]]:
         """Return what is found in the shortest window whose text is not in doubt, or in the longest, and how.
 
         A greedy search is repeated by a wide one in the same window first.
         """
-        lengths = _lengths(window, self._margins_s)
-        tries = [(lengths[0], self._first)] if self._first != self._again else []
-        tries += [(frames, self._again) for frames in lengths]
+        each = [(frames, self._again) for frames in lengths(window, self._margins_s)]
+        tries = [(each[0][0], self._first), *each] if self._first != self._again else each
         for frames, search in tries:
-            encoded: Encoded = yield from window.lengthened(frames, self._model)
+            encoded: Encoded = yield from window.encoded(frames)
             decoded: Decoded = yield self._decode(encoded, search, window)
-            if not self._doubts(decoded, window):
+            if not self._doubts(decoded, window, sure=search == self._again):
                 break
         return decoded, search, encoded
 
-    def _decode(self, encoded: Encoded, search: Search, window: _Window) -> Decode:
+    def _decode(self, encoded: Encoded, search: Search, window: Window) -> Decode:
         per_second = _DRAFT_TOKENS_PER_SECOND if self._draft else TOKENS_PER_SECOND
         spare = _DRAFT_SPARE_TOKENS if self._draft else SPARE_TOKENS
         plausible = spare + round(per_second * window.seconds)
         return Decode(encoded, self._prompt, search, min(plausible, self._model.longest - len(self._prompt)))
 
-    def _doubts(self, decoded: Decoded, window: _Window) -> bool:
-        return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds)
+    def _doubts(self, decoded: Decoded, window: Window, *, sure: bool) -> bool:
+        slowest = SLOWEST if sure else SLOW
+        return doubtful(decoded, self._tokenizer.timestamp_begin, self._sounds, window.start, window.seconds, slowest)
 
     def _without_loop(
-        self, loop: Decoded, search: Search, encoded: Encoded, window: _Window
+        self, loop: Decoded, search: Search, encoded: Encoded, window: Window
     ) -> Steps[tuple[Decoded, Search]]:
         """Return the likeliest of other searches that does not repeat itself: sampling would not be deterministic."""
         best: tuple[Decoded, Search] | None = None
@@ -269,7 +225,7 @@ class _Clip:
                 best = decoded, other
         return best or (loop, search)
 
-    def _words(self, parts: Sequence[Span], encoded: Encoded, window: _Window) -> Steps[list[list[TimedWord]] | None]:
+    def _words(self, parts: Sequence[Span], encoded: Encoded, window: Window) -> Steps[list[list[TimedWord]] | None]:
         tokens = tuple(token for part in parts for token in part.tokens)
         if not self._word_timestamps or not tokens:
             return None

@@ -7,7 +7,6 @@ own length. On CUDA it gains. The decoder gains everywhere, among clips whose en
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -34,8 +33,6 @@ from asrq_worker.backends.whisper.steps import (
 
 CPU_GROUP_FRAMES = 16_000
 """Frames decoded together on a CPU: what the decoder keeps of each grows with the model, to 170 kB for `large`."""
-_SILENCE_FRAMES = 1000
-"""Silence is encoded in multiples of this: 30 s of it take twice as long as 20 s."""
 _LATEST_START_S = 1.0  # of the first segment in a window, as OpenAI has it
 
 
@@ -74,16 +71,6 @@ class Model:
         """Return the features of finite samples, without padding."""
         found: Features = self._extractor(samples)
         return found[:, :-1]
-
-    def silence(self, frames: int) -> Encoded:
-        """Return what zeros are encoded to: of so many frames, or more."""
-        return self._silence(math.ceil(frames / _SILENCE_FRAMES))
-
-    @functools.cache  # noqa: B019  # lives as long as the process
-    def _silence(self, times: int) -> Encoded:
-        zeros = np.zeros((self._network.n_mels, times * _SILENCE_FRAMES), np.float32)
-        [encoded] = self._encode([Encode(zeros)])
-        return encoded
 
     def serve(self, requests: Sequence[Request]) -> list[Any]:
         """Answer requests of one kind; what fails is the exception in place of the answer."""
