@@ -112,7 +112,8 @@ def test_decoders_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(DecoderCrashedError, match="SIGKILL") as raised:
         pool.start()
     assert raised.value.hint
-    assert (len(killed), pool.pids) == (3, ())
+    assert len(killed) in {3, 4}, "the other one may be starting when the last failure counts"
+    assert pool.pids == ()
     assert not any(map(is_alive, killed))
 
 

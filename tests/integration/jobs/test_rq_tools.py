@@ -61,8 +61,8 @@ def empty(_job_id: str, redis: Redis) -> None:
     ("tool", "error", "said"),
     [
         (cancel, CanceledError, "canceled by one of RQ's own tools"),
-        (delete, JobNotFoundError, "deleted"),
-        (empty, JobNotFoundError, "deleted"),
+        (delete, JobNotFoundError, "erased"),
+        (empty, JobNotFoundError, "erased"),
     ],
 )
 def test_a_job_that_waits_and_is_ended_ends_the_wait_for_it(

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +22,8 @@ from support.processes import Process, worker
 from support.waiting import until
 
 from asrq_jobs import Client, keys
-from asrq_jobs.errors import QueueFullError
+from asrq_jobs.errors import QueueFullError, QueueUnusableError
+from asrq_jobs.result import Result
 from asrq_worker.reaper.reaper import Reaper
 
 LONGEST_S = 30
@@ -87,8 +89,16 @@ def _write(redis: Redis, job_id: str, **fields: Any) -> None:
     redis.rpush(keys.queue("batch"), job_id)
 
 
+def _result(client: Client, job_id: str) -> Result | None:
+    with suppress(QueueUnusableError):  # until the worker has put something else there
+        return client.result(job_id, peek=True)
+    return None
+
+
 def _code(client: Client, job_id: str) -> str | None:
-    result = client.wait(job_id, timeout_s=50)
+    until(lambda: _result(client, job_id), 50)
+    result = client.result(job_id, peek=True)
+    assert result is not None
     assert result.error is not None
     assert (result.status, bool(result.error.message)) == ("failed", True)
     return result.error.code
