@@ -90,7 +90,7 @@ class Frames:
         Raises:
             BlobMissingError: Redis has lost more than that.
             QueueError: Redis cannot be reached, or the job takes no more.
-            AudioTooLongError: the recording is as long as it may be; what waits of it is dropped.
+            AudioTooLongError: the recording is as long as it may be; what no longer fits is dropped.
         """
         if self._closed and self._held and not self._waiting:
             yield from self._look_back(retry_s)
@@ -101,7 +101,10 @@ class Frames:
             except TooFastError:
                 yield Pause(_SLOWER_S)
                 continue
-            except AudioTooLongError:  # or the end could never be sent
+            except AudioTooLongError:
+                if self._halve_first():
+                    continue
+                # Or the end could never be sent.
                 self._waiting = deque(mark for mark in self._waiting if mark[0] != "audio")
                 raise
             if kept < self.last:
@@ -116,6 +119,15 @@ class Frames:
         """Go on after the last frame that is there, as somebody who has begun anew."""
         self.last = yield from append(self.job_id, 0, "audio", b"", retry_s)
         self._held.clear()
+
+    def _halve_first(self) -> bool:
+        """Make two frames of the first one, as the first half of it may still fit; False: it is a single sample."""
+        kind, frame = self._waiting[0]
+        half = len(frame) // 2 // self._width * self._width
+        if half:
+            self._waiting.popleft()
+            self._waiting.extendleft([(kind, frame[half:]), (kind, frame[:half])])
+        return half > 0
 
     def _look_back(self, retry_s: float) -> Calls[None]:
         """Ask for the end mark; it is appended again where it alone is lost."""

@@ -95,6 +95,17 @@ def test_a_recording_that_is_too_long_can_be_ended() -> None:
     assert perform(frames.send(0), kept(1)) == [(1, "end", b"")]
 
 
+def test_of_a_recording_that_is_too_long_all_that_fits_is_kept() -> None:
+    too_long = refused(AudioTooLongError("Too long."))
+    frames = Frames("a", width=2)
+    frames.add(b"1.2.3.4.5.6.7.")  # the fourth sample is the last that fits
+    frames.add(b"8.")
+    with pytest.raises(AudioTooLongError):
+        perform(frames.send(0), too_long, kept(1), too_long, too_long, kept(2), too_long)
+    frames.close()
+    assert perform(frames.send(0), kept(3)) == [(3, "end", b"")]
+
+
 def test_who_begins_anew_goes_on_after_the_last_frame() -> None:
     frames = Frames("a", width=2)
     assert perform(frames.resume(0), kept(7)) == [(0, "audio", b"")]
