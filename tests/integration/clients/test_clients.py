@@ -15,7 +15,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from support.relay import Relay
-from support.waiting import soon
+from support.waiting import soon, until
 
 from asrq_jobs import Client, keys
 from asrq_jobs.calls import canceled
@@ -62,10 +62,14 @@ def test_outage_while_following(start: Start, scripted: ScriptedWorker, redis: R
         if line.endswith("started\n"):
             break
     mine = redis.client_id()
-    cut = [other["id"] for other in redis.client_list() if int(other["id"]) != mine and other["cmd"] == "xread"]
-    for number in cut:
-        redis.client_kill_filter(_id=number)
-    assert cut
+
+    def cut() -> bool:
+        found = [other["id"] for other in redis.client_list() if int(other["id"]) != mine and other["cmd"] == "xread"]
+        for number in found:
+            redis.client_kill_filter(_id=number)
+        return bool(found)
+
+    until(cut)
     scripted.complete(execution, "still here")
     out, err = client.communicate(timeout=120)
     assert out == "still here\n"
