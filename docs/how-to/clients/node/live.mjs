@@ -37,7 +37,7 @@ export class Live {
 
   /**
    * Hands over raw samples, in pieces of any length. What could not be sent is sent first by the next call, or by `end`;
-   * only after audio_too_long it is dropped.
+   * only after audio_too_long what no longer fits is dropped.
    * @param {Uint8Array} sound
    * @returns {Promise<void>} when Redis has it
    */
@@ -87,18 +87,25 @@ export class Live {
     this.last -= count;
   }
 
+  /** Makes two frames of the first one, as the first half of it may still fit; false: it is a single sample. */
+  #halve() {
+    const { kind, frame } = this.#waiting[0];
+    const half = Math.floor(frame.length / 2 / this.#width) * this.#width;
+    if (half > 0) this.#waiting.splice(0, 1, { kind, frame: frame.subarray(0, half) }, { kind, frame: frame.subarray(half) });
+    return half > 0;
+  }
+
   async #drain() {
     while (this.#waiting.length > 0) {
       const { kind, frame } = this.#waiting[0];
-      const kept = await this.#send(this.last + 1, kind, frame).catch((error) => {
+      const kept = await this.#send(this.last + 1, kind, frame).catch(async (error) => {
+        if (error.code === "audio_too_long" && this.#halve()) return null;
         if (error.code === "audio_too_long") this.#waiting = this.#waiting.filter((one) => one.kind === "end");
         if (error.code !== "too_fast") throw error;
+        await sleep(SLOWER_MS);
         return null;
       });
-      if (kept === null) {
-        await sleep(SLOWER_MS);
-        continue;
-      }
+      if (kept === null) continue;
       if (kept < this.last) {
         this.#take_back(this.last - kept);
         continue;

@@ -73,7 +73,8 @@ impl Live {
     }
 
     /// Hands over raw samples, in pieces of any length. Blocks through an outage as long as [`crate::Limits::following`]
-    /// says. What could not be sent is sent first by the next call, or by `end`; only after `audio_too_long` it is dropped.
+    /// says. What could not be sent is sent first by the next call, or by `end`; only after `audio_too_long` what no
+    /// longer fits is dropped.
     pub fn append(&mut self, sound: &[u8]) -> Outcome<()> {
         if self.frames.closed {
             return Err(Error::new("job_state", format!("The recording of job {} has ended.", self.id), false));
@@ -107,8 +108,14 @@ impl Live {
                     }
                 }
                 Err(error) if error.code == "audio_too_long" => {
-                    self.frames.waiting.retain(|(kind, _)| *kind == "end");
-                    return Err(error);
+                    let half = frame.len() / 2 / self.frames.width * self.frames.width;
+                    if half == 0 {
+                        self.frames.waiting.retain(|(kind, _)| *kind == "end");
+                        return Err(error);
+                    }
+                    // The first half of it may still fit.
+                    self.frames.waiting.push_front((kind, frame[half..].to_vec()));
+                    self.frames.waiting.push_front((kind, frame[..half].to_vec()));
                 }
                 Err(error) => {
                     self.frames.waiting.push_front((kind, frame));
