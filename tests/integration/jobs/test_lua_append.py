@@ -76,6 +76,11 @@ def test_a_worker_ends_it_only_when_nothing_has_come_for_so_long(redis: Redis, j
     assert append(redis, 2, "interrupted", "0.0") == (2, "")
 
 
+def test_a_frame_of_an_earlier_version_has_come_long_ago(redis: Redis, job: str) -> None:
+    redis.xadd(keys.live(job), {"audio": b"12", "to": 2}, id="1-0")
+    assert append(redis, 2, "interrupted", "3600.0") == (2, "")
+
+
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", "failed", "canceled", "stopped"])
 def test_only_a_job_that_goes_on_takes_frames(redis: Redis, job: str, status: str) -> None:
     redis.hset(keys.job(job), "status", status)
