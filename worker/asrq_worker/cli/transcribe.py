@@ -144,7 +144,7 @@ def _look_at(path: Path, shown: str) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise AudioNotFoundError(f"There is no file {shown}.", hint="Check the path.") from None
     except OSError:
-        return  # whoever opens it says why it cannot be
+        return  # opening it tells why it cannot be read
     if stat.S_ISREG(found.st_mode) and not found.st_size:
         raise AudioEmptyError(f"{shown} is empty (0 bytes).")
 
