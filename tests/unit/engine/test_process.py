@@ -22,7 +22,7 @@ from asrq_worker.engine import messages
 from asrq_worker.engine import process as engine_process
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.process import MEASURED_BATCHES, BatchDone, EngineProcess, TimeLimits
-from asrq_worker.process import supervisor
+from asrq_worker.process import heap, supervisor
 from asrq_worker.process.supervisor import Supervisor
 
 Ref = Callable[..., ChunkRef]
@@ -117,6 +117,17 @@ def test_libraries_look_for_models_elsewhere_only_where_that_is_allowed(
 ) -> None:
     monkeypatch.setattr(supervisor, "Child", SilentChild)
     assert ("HF_HUB_OFFLINE" in Played(download=download).child.env) is not download
+
+
+def test_an_engine_keeps_the_memory_that_it_frees_unless_the_environment_says_how_to_manage_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in heap.KEPT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(supervisor, "Child", SilentChild)
+    assert Played().child.env.items() >= heap.KEPT.items()
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    assert Played().child.env.items() >= (heap.KEPT | {"MALLOC_ARENA_MAX": "4"}).items()
 
 
 def test_batches_in_flight_lengthen_each_other(played: Played, clock: Clock, ref: Ref) -> None:

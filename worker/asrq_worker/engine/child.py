@@ -18,6 +18,7 @@ from asrq_worker.backends.registry import backend_class
 from asrq_worker.engine import messages
 from asrq_worker.engine.fingerprint import fingerprint
 from asrq_worker.engine.messages import ChunkRef, Message
+from asrq_worker.process import heap
 from asrq_worker.process.serve import serve
 from asrq_worker.storage.disk import refusal
 
@@ -57,6 +58,7 @@ class _EngineChild:
             load_s = time.perf_counter() - started
             self._backend.warm_up()
             warm_s = time.perf_counter() - started - load_s
+            heap.trim()  # a model is often loaded in another type than it is stored in
             capabilities = self._backend.capabilities()
         except Exception as error:
             if not isinstance(error, AsrqError):

@@ -15,6 +15,7 @@ from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
 from asrq_worker.engine.messages import ChunkRef, Loaded, Message
+from asrq_worker.process import heap
 from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
@@ -88,7 +89,7 @@ class EngineProcess(ChildProcess):
         self.batches_done = 0
         self.fresh_mb = 0
         others = TO_REACH_OTHERS if config.download or backend == "server" else ()
-        env = handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
+        env = heap.KEPT | handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
         if not config.download:
             env["HF_HUB_OFFLINE"] = "1"
         try:
