@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,24 +15,35 @@ from support.hearing import words
 
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
-from asrq_worker.programs.one_shot import transcribe
+from asrq_worker.job.transcriber import Transcriber
+from asrq_worker.programs import one_shot
 
 soundfile = pytest.importorskip("soundfile")
 
-pytestmark = pytest.mark.timeout(1800)  # for what hangs: each loads a model, and a busy machine is slow
+pytestmark = pytest.mark.timeout(1800)  # for what hangs: a busy machine is slow
+
+Transcribe = Callable[..., Iterator[Result]]
 
 
-def test_the_rest_of_a_chunk_gets_no_subtitle_credits(speech: Path) -> None:
+@pytest.fixture(scope="module")
+def transcribe() -> Iterator[Transcribe]:
+    """`one_shot.transcribe` with `base`, whose processes start once for all."""
+    settings = Settings(model="base")
+    with Transcriber(settings) as kept, patch.object(one_shot, "Transcriber", lambda _settings: nullcontext(kept)):
+        yield partial(one_shot.transcribe, settings)
+
+
+def test_the_rest_of_a_chunk_gets_no_subtitle_credits(speech: Path, transcribe: Transcribe) -> None:
     """The last 0.14 s of this clip, on their own, were heard as the credits of a subtitle editor."""
-    (result,) = transcribe(Settings(model="base"), [speech / "ru" / "nsh_ru_0618.flac"], language="ru")
+    (result,) = transcribe([speech / "ru" / "nsh_ru_0618.flac"], language="ru")
     assert result.text is not None
     assert result.text.endswith("на севере горизонта.")
     assert result.warnings == ()
 
 
-def test_silence_noise_and_room_tone_get_no_text(speech: Path) -> None:
+def test_silence_noise_and_room_tone_get_no_text(speech: Path, transcribe: Transcribe) -> None:
     files = [speech / "bad" / f"pub-{name}" for name in ("silence-10s.wav", "white-noise-5s.wav", "roomtone-10s.flac")]
-    for result in transcribe(Settings(model="base"), files):
+    for result in transcribe(files):
         assert (result.status, result.text, result.warnings) == ("completed", "", ("no_speech",)), result
 
 
@@ -63,19 +78,12 @@ def joined(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def in_english(cut: Path, eight: Path, joined: Path) -> dict[Path, Result]:
-    """What is heard in each, without the times of words: loading the model takes as long as one of them."""
-    files = [cut, eight, joined]
-    return dict(zip(files, transcribe(Settings(model="base"), files, language="en"), strict=True))
-
-
-def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, cut: Path, in_english: dict[Path, Result]) -> None:
+def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, transcribe: Transcribe, cut: Path) -> None:
     """Depending on the processor, this one ended in "I'll be right back." or "I'll see you in the next video."."""
     lines = (speech / "manifest.jsonl").read_text("utf-8").splitlines()
     said = set(words(next(json.loads(line)["text"] for line in lines if "long/en-lj001.mp3" in line)))
-    (timed,) = transcribe(Settings(model="base"), [cut], language="en", word_timestamps=True)
-    for result in (in_english[cut], timed):
+    for word_timestamps in (False, True):
+        (result,) = transcribe([cut], language="en", word_timestamps=word_timestamps)
         assert result.text is not None
         assert len(words(result.text)) > 30
         assert len(set(words(result.text)[-8:]) - said) <= 2, result.text[-80:]
@@ -83,16 +91,24 @@ def test_a_recording_that_is_cut_off_gets_no_farewell(speech: Path, cut: Path, i
         assert all(segment.end <= 75.0 - 54.6 for segment in result.segments)
 
 
-def test_what_is_said_eight_times_is_written_eight_times(eight: Path, in_english: dict[Path, Result]) -> None:
-    result = in_english[eight]
+def test_what_is_said_eight_times_is_written_eight_times(transcribe: Transcribe, eight: Path) -> None:
+    (result,) = transcribe([eight], language="en")
     assert result.text is not None
     assert words(result.text) == words("The pencils have all been used.") * 8
     assert result.warnings == ("split_at_repetition",)
 
 
-def test_a_recording_between_two_others_is_not_left_out(joined: Path, in_english: dict[Path, Result]) -> None:
+def test_a_recording_between_two_others_is_not_left_out(transcribe: Transcribe, joined: Path) -> None:
     """Whisper wrote the first and the last, and nothing of the 11 s between them."""
-    result = in_english[joined]
+    (result,) = transcribe([joined], language="en")
     assert result.text is not None
     assert {"block", "fellow", "americans", "country", "importance"} <= set(words(result.text))
     assert result.warnings == ()
+
+
+def test_the_first_word_after_20_s_of_silence_is_written(speech: Path, transcribe: Transcribe) -> None:
+    (result,) = transcribe([speech / "bad" / "pub-en-20s-silence-first.flac"], language="en")
+    assert result.text is not None
+    assert words(result.text)[:3] == ["the", "forms", "of"]
+    assert result.segments is not None
+    assert 19.5 <= result.segments[0].start <= 20.1

@@ -27,6 +27,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Chunk
 from asrq_worker.backends.registry import backend_class, names
 from asrq_worker.backends.whisper import backend as module
 from asrq_worker.backends.whisper import models
+from asrq_worker.backends.whisper.steps import Decode, Encode
 
 ENGLISH = ChunkOptions(language="en")
 
@@ -158,6 +159,15 @@ def test_what_nobody_waits_for_any_more_is_left_at_the_next_step(
     assert not decoded
     both = backend.transcribe_batch([Chunk(english, ENGLISH, lambda: wanted[0]), Chunk(english, ENGLISH)])
     assert isinstance(both[1], Transcript), "somebody waits for the other one"
+
+
+def test_to_warm_up_is_one_hearing(load: LoadBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What noise is taken for is in doubt: it was heard in four ways, up to the longest window."""
+    backend, asked = load("tiny.en"), []
+    serve = backend._model.serve
+    monkeypatch.setattr(backend._model, "serve", lambda requests: asked.extend(map(type, requests)) or serve(requests))
+    backend.warm_up()
+    assert asked == [Encode, Decode]
 
 
 @pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])
