@@ -31,7 +31,7 @@ def test_the_rollback_page_works_as_written(asrq: Asrq, live: str, data: Path) -
         done = asrq("backend", "set", "qwen", "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["policy"]["fallback"] == "whisper"
-        served = asrq("submit", data / "hello-en.flac", "--wait", "--json")
+        served = asrq("submit", data / "hello-en.flac", "--wait", "--language", "en", "--json")
         assert served.returncode == 0, served.stdout
         assert json.loads(served.stdout)["backend"] == "whisper"
 
@@ -44,7 +44,7 @@ def test_the_rollback_page_works_as_written(asrq: Asrq, live: str, data: Path) -
         loaded = asrq("models", "list", "--loaded").stdout.split("\t")
         assert loaded[1:4] == ["whisper", "base", "ready"]
         assert json.loads(asrq("models", "load", "whisper", "--json").stdout) == {"workers": 1}
-        after = json.loads(asrq("submit", data / "hello-en.flac", "--wait", "--json").stdout)
+        after = json.loads(asrq("submit", data / "hello-en.flac", "--wait", "--language", "en", "--json").stdout)
         assert (after["backend"], after["fallback_from"]) == ("whisper", None)
     finally:
         asrq("backend", "rollback")

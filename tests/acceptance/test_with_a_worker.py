@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FAKE = ("--backend", "fake", "--model", "m")
 """For what depends on no model: loading and asking a real one takes longer than all else in such a test."""
+ENGLISH = ("--language", "en")
+"""For what depends on no detection of the language, which takes `base` longer than all else."""
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def documents(text: str) -> list[Result]:
 
 
 def test_submit_and_wait_gives_the_transcript(asrq: Asrq, live: str, hello: Path) -> None:
-    text = asrq("submit", hello, "--wait", "--lane", "interactive")
+    text = asrq("submit", hello, "--wait", "--lane", "interactive", *ENGLISH)
     assert (text.returncode, text.stderr) == (0, "")
     assert text.stdout.startswith("Good morning")
     assert "open the window" in text.stdout
@@ -81,7 +83,7 @@ def test_many_sources_come_back_in_their_order_with_the_bad_ones(
     asrq: Asrq, live: str, hello: Path, silence: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.wav").write_text("This is no audio.", encoding="utf-8")
-    done = asrq("submit", hello, "text.wav", "missing.mp3", silence, "--wait", "--json")
+    done = asrq("submit", hello, "text.wav", "missing.mp3", silence, "--wait", "--json", *ENGLISH)
     assert done.returncode == 1
     results = documents(done.stdout)
     assert [result.status for result in results] == ["completed", "failed", "failed", "completed"]
@@ -92,16 +94,16 @@ def test_many_sources_come_back_in_their_order_with_the_bad_ones(
 
 
 def test_formats_to_a_pipe_and_to_files(asrq: Asrq, live: str, hello: Path, tmp_path: Path) -> None:
-    srt = asrq("submit", hello, "--wait", "--format", "srt").stdout
+    srt = asrq("submit", hello, "--wait", "--format", "srt", *ENGLISH).stdout
     assert re.match(r"1\n00:00:0\d,\d{3} --> 00:00:\d\d,\d{3}\nGood morning", srt)
-    done = asrq("submit", hello, hello, "--wait", "--format", "txt", "--output", tmp_path / "out")
+    done = asrq("submit", hello, hello, "--wait", "--format", "txt", "--output", tmp_path / "out", *ENGLISH)
     assert done.returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["hello-en-2.txt", "hello-en.txt"]
     assert "open the window" in (tmp_path / "out" / "hello-en.txt").read_text(encoding="utf-8")
 
 
 def test_standard_input_and_word_times(asrq: Asrq, live: str, hello: Path) -> None:
-    done = asrq("submit", "-", "--wait", "--word-timestamps", "--json", stdin=hello.read_bytes())
+    done = asrq("submit", "-", "--wait", "--word-timestamps", "--json", *ENGLISH, stdin=hello.read_bytes())
     (result,) = documents(done.stdout)
     assert result.words
     assert " ".join(word.word.strip() for word in result.words).startswith("Good morning")
@@ -124,7 +126,7 @@ def test_someone_who_watches_sees_bars_and_then_the_text(live: str, hello: Path)
 
     parent, child = pty.openpty()
     program = subprocess.Popen(
-        [Path(sys.executable).with_name("asrq"), "submit", hello, "--wait"],
+        [Path(sys.executable).with_name("asrq"), "submit", hello, "--wait", *ENGLISH],
         stdin=child, stdout=child, stderr=child, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
     )  # fmt: skip
     os.close(child)
@@ -152,7 +154,7 @@ def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
     runs = []
     for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        runs.append(asrq("transcribe", hello, "text.wav", "--model", "tiny.en", "--language", "en", "--json"))
+        runs.append(asrq("transcribe", hello, "text.wav", "--model", "tiny.en", *ENGLISH, "--json"))
     for run in runs:
         assert run.returncode == 1
         assert run.stderr.startswith("asrq: error: text.wav: ")
@@ -167,7 +169,7 @@ def test_transcribe_needs_no_queue_and_gives_the_same_bytes(
 
 
 def test_warnings_are_said_beside_the_text(asrq: Asrq, live: str, silence: Path) -> None:
-    for command in (["submit", silence, "--wait"], ["transcribe", silence, "--model", "tiny.en", "--language", "en"]):
+    for command in (["submit", silence, "--wait"], ["transcribe", silence, "--model", "tiny.en", *ENGLISH]):
         done = asrq(*command)
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr.startswith(f"asrq: warning: {silence}: no speech was found in it")
@@ -208,7 +210,7 @@ def test_names_and_texts_do_not_depend_on_the_locale(
     audio.write_bytes(hello.read_bytes())
     for name, value in {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}.items():
         monkeypatch.setenv(name, value)
-    done = asrq("transcribe", audio, "--output", "texts", "--model", "tiny.en", "--language", "en")
+    done = asrq("transcribe", audio, "--output", "texts", "--model", "tiny.en", *ENGLISH)
     assert done.returncode == 0, done
     assert [path.name for path in (tmp_path / "texts").iterdir()] == ["привет.txt"]
     assert "Good morning" in (tmp_path / "texts" / "привет.txt").read_text(encoding="utf-8")

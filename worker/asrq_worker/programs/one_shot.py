@@ -61,6 +61,8 @@ def transcribe(
         SetupError, EngineError: the model cannot be served at all.
         RequestError: the options do not fit.
     """
+    # More decoders than files would start for nothing, and take the cores while the model loads.
+    settings = settings.model_copy(update={"decoders": min(settings.decoders, max(len(files), 1))})
     requests = [
         Request.build(id=job_id(number), lane="batch", audio=PathAudio(path=_path(file)), **options)
         for number, file in enumerate(files)
