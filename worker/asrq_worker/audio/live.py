@@ -16,7 +16,7 @@ from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.sound import DecodedAudio, Sound
 from asrq_worker.audio.source import LocalAudio
-from asrq_worker.audio.split import Piece, Span, likely, split
+from asrq_worker.audio.split import Piece, Span, settled, split
 from asrq_worker.storage.disk import write_all, writing
 from asrq_worker.storage.spool import Spool, discard
 
@@ -126,9 +126,9 @@ class Recording(Sound):
                 break
         return self._taken > before or self.ended
 
-    def likely_pieces(self, *, longest_s: float) -> list[Piece]:
-        """Return what can be heard before the end (see `split.likely`)."""
-        return likely(self.spans, self._until, longest_s=longest_s, read=self.read)
+    def settled_pieces(self, *, longest_s: float) -> list[Piece]:
+        """Return what can be heard before the end (see `split.settled`)."""
+        return settled(self.spans, self._until, longest_s=longest_s, read=self.read)
 
     @property
     def paused(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 _SILENCE = 2 * SAMPLE_RATE  # nobody transcribes a longer gap
 _PAUSE = 0.3  # s; speech detection ends a span only at such a pause, then pads it, so touching spans have one too
 _FRAME = SAMPLE_RATE // 50  # 20 ms: shorter than a syllable, longer than a pitch period
+_VIEW = 1.25  # longest pieces ahead; of what is longer, a short rest cannot remain
 _SEARCH = 6  # a cut without a pause may move from its place by a sixth of the longest piece
 
 Span = tuple[int, int]
@@ -48,41 +50,33 @@ def split(spans: Sequence[Span], *, longest_s: float, read: Read) -> list[Piece]
     float32 of shape (stop - start,); it is asked only where a span is too long and must be cut at its quietest place.
 
     Every sample of speech is in exactly one piece. Silence of 2 s or more is in none. Cuts fall at the longest
-    pauses, and rather near the middle of what must be divided than so that a short rest remains: models do badly on
-    short rests.
+    pauses, and so that no short rest remains: models do badly on short rests.
+    """
+    return settled(spans, math.inf, longest_s=longest_s, read=read)
+
+
+def settled(spans: Sequence[Span], until: float, *, longest_s: float, read: Read) -> list[Piece]:
+    """Return the first pieces of `split`, as many as any speech that begins at `until` or later leaves as they are.
+
+    The arguments are otherwise those of `split`.
     """
     longest = int(longest_s * SAMPLE_RATE)
-    pieces: list[Piece] = []
-    for run, _ in _runs(spans, 0, longest, read):
-        pieces += _pack(run, longest)
-    return pieces
+    runs = list(_runs(spans, longest, read))
+    closed = [True for _ in runs[1:]] + [until - run[-1].stop >= _SILENCE for run in runs[-1:]]
+    return [piece for run, ends in zip(runs, closed, strict=True) for piece in _pack(run, longest, ends=ends)]
 
 
-def _runs(spans: Sequence[Span], until: int, longest: int, read: Read) -> Iterator[tuple[list[_Unit], bool]]:
-    """Yield the units of speech without a long silence, and whether one follows, speech going on at `until` at best."""
+def _runs(spans: Sequence[Span], longest: int, read: Read) -> Iterator[list[_Unit]]:
+    """Yield the units of speech without a long silence."""
     run: list[_Unit] = []
     for start, stop in spans:
         gap = start - run[-1].stop if run else 0
         if gap >= _SILENCE:
-            yield run, True
+            yield run
             run = []
         run += _cut(start, stop, gap / SAMPLE_RATE + _PAUSE, longest, read)
     if run:
-        yield run, until - run[-1].stop >= _SILENCE
-
-
-def likely(spans: Sequence[Span], until: int, *, longest_s: float, read: Read) -> list[Piece]:
-    """Return pieces into which `split` will pack these spans and any that begin at `until` or later.
-
-    Where no long silence has closed them yet, they are those that enough speech for a whole piece follows: what comes
-    may still change the plan, and does so seldom. The arguments are otherwise those of `split`.
-    """
-    longest = int(longest_s * SAMPLE_RATE)
-    pieces: list[Piece] = []
-    for run, closed in _runs(spans, until, longest, read):
-        packed = _pack(run, longest)
-        pieces += [piece for piece in packed if closed or run[-1].stop - piece.stop >= longest]
-    return pieces
+        yield run
 
 
 def split_again(piece: Piece, spans: Sequence[Span], *, read: Read) -> list[Piece]:
@@ -112,29 +106,33 @@ def _quietest(samples: Samples) -> int:
     return int(energy.argmin()) * _FRAME + _FRAME // 2
 
 
-def _pack(run: Sequence[_Unit], longest: int) -> list[Piece]:
-    """Join neighbours so that the sum of all costs is least.
+def _pack(run: Sequence[_Unit], longest: int, *, ends: bool) -> Iterator[Piece]:
+    """Join neighbours, from the first on. Where the run may go on, what that might change is left out.
+
+    So a cut depends on what is near it alone, and is made as soon as that was said.
+    """
+    first = 0
+    while first < len(run) and (ends or run[-1].stop - run[first].start > _VIEW * longest):
+        cut = _best_cut(run, first, longest)
+        yield Piece(run[first].start, run[cut - 1].stop)
+        first = cut
+
+
+def _best_cut(run: Sequence[_Unit], first: int, longest: int) -> int:
+    """Return before which unit the piece that begins with `first` ends.
 
     A piece costs 1 and the square of how far it falls short of the longest, so few and even pieces win; a cut costs
-    the more, the shorter the pause it is made at.
+    the more, the shorter the pause it is made at. Where the end is in view and two pieces do, their sum decides;
+    elsewhere what a second costs.
     """
-    cheapest = [0.0]
-    first_of = [0]
-    for end in range(1, len(run) + 1):
-        best, best_first = math.inf, end - 1
-        for first in range(end - 1, -1, -1):
-            length = run[end - 1].stop - run[first].start
-            if length > longest:
-                break
-            cost = cheapest[first] + 1 + (1 - length / longest) ** 2 + 1 / (1 + 4 * run[first].pause)
-            if cost < best:
-                best, best_first = cost, first
-        cheapest.append(best)
-        first_of.append(best_first)
-    pieces: list[Piece] = []
-    end = len(run)
-    while end:
-        first = first_of[end]
-        pieces.append(Piece(run[first].start, run[end - 1].stop))
-        end = first
-    return pieces[::-1]
+    start, end = run[first].start, run[-1].stop
+    if end - start <= longest:
+        return len(run)
+    cuts = list(itertools.takewhile(lambda cut: run[cut - 1].stop - start <= longest, range(first + 1, len(run))))
+
+    def cost(cut: int) -> float:
+        return 1 + (1 - (run[cut - 1].stop - start) / longest) ** 2 + 1 / (1 + 4 * run[cut].pause)
+
+    if end - start <= _VIEW * longest and (last := [cut for cut in cuts if end - run[cut].start <= longest]):
+        return min(last, key=lambda cut: cost(cut) + (1 - (end - run[cut].start) / longest) ** 2)
+    return min(cuts, key=lambda cut: cost(cut) / (run[cut - 1].stop - start))

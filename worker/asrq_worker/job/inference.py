@@ -84,7 +84,7 @@ class _Meanwhile:
     def look(self) -> None:
         """Begin what can be."""
         if not self.over:
-            self._hearing.begin_early(self._recording.likely_pieces(longest_s=self._longest_s))
+            self._hearing.begin_early(self._recording.settled_pieces(longest_s=self._longest_s))
             self._open = self._recording.open_pieces(self._hearing.early_until, longest_s=self._longest_s)
 
 
