@@ -29,8 +29,8 @@ def transcribe(
 ) -> Transcription:
     """Transcribe audio on one engine; `stand_in`: another backend is there to take over.
 
-    Of a recording that goes on, what will probably be a piece is heard meanwhile. After its end it is as any other, but
-    for the pieces that are done.
+    Of a recording that goes on, what is settled is heard meanwhile. After its end it is as any other, but for the
+    pieces that are done.
 
     An engine that is past its deadlines for a while, and neither works nor ends, is not waited for.
 
