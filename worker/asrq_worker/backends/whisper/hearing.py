@@ -1,7 +1,7 @@
 """How Whisper hears one clip: cheap first, dear where in doubt; window after window.
 
 A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work.
-Where the text is in doubt, a longer window comes next, and the whole one last.
+Where the text is in doubt, the whole 30 s come next.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from asrq_worker.backends.whisper.model import Model
 
-MARGINS_S = (5.0, 15.0, WHOLE_S)
+MARGINS_S = (5.0, WHOLE_S)
 """Padding after the speech: the first, and where the text is in doubt."""
 _DRAFT_S = 2.0
 """Padding in a draft: two thirds of the work."""
