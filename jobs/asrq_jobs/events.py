@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
 
 from asrq_jobs.errors import ErrorInfo
 
@@ -54,7 +55,11 @@ class Event(BaseModel):
 
     def to_json(self) -> str:
         """Return the stream form: compact JSON without the fields that do not apply."""
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, separators=(",", ":"))
+        try:
+            return self.model_dump_json(exclude_none=True)
+        except PydanticSerializationError:  # as of a result
+            fields = self.model_dump(mode="json", exclude_none=True)
+            return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_entry(cls, fields: dict[bytes, Any]) -> Event:

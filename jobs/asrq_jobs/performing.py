@@ -15,12 +15,13 @@ from typing import Any, TypeVar, cast
 from redis import Connection, Redis
 from redis.asyncio import Connection as AsyncConnection
 from redis.asyncio import Redis as AsyncRedis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from asrq_jobs import scripts, steps
 from asrq_jobs.connection import DEMOTED, explain, queue_errors
 from asrq_jobs.errors import QueueError
 from asrq_jobs.events import Entry
+from asrq_jobs.scripts import ScriptName
 from asrq_jobs.settings import Settings
 from asrq_jobs.steps import Command, Done, Pause, Script, Step, StoreFile, Together
 
@@ -42,11 +43,35 @@ def perform(redis: Redis, settings: Settings, step: Step | Entry) -> Any:
         return error
 
 
+def run(redis: Redis, name: ScriptName, given: str, *, first: Sequence[Command] = ()) -> Any:
+    """Run a script of workers, which takes no keys, and one argument; send `first`, in the same round trip,
+    commands whose answers do not matter.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer, or refuses the script.
+    """
+    *_, answer = together(redis, [*first, scripts.known(name, given)])
+    if isinstance(answer, NoScriptError):
+        [answer] = together(redis, [("EVAL", scripts.source(name), 0, given)])
+    if isinstance(answer, RedisError):
+        raise answer
+    return answer
+
+
+def together(redis: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send commands in one go, and return the answer to each; what Redis refuses is one, too.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer.
+    """
+    return _on_connection(redis, partial(_exchange, redis, commands))
+
+
 def _in_ways(redis: Redis, tried: list[tuple[Command, ...]]) -> list[Any]:
     trying = scripts.ways_of_all(tried)
     commands = steps.advance(trying)
     while not isinstance(commands, Done):
-        commands = steps.advance(trying, _on_connection(redis, partial(_exchange, redis, commands)))
+        commands = steps.advance(trying, together(redis, commands))
     return commands.value
 
 

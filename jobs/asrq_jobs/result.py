@@ -6,6 +6,7 @@ import json
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 from asrq_jobs.errors import CanceledError, ErrorInfo
 
@@ -196,7 +197,10 @@ class Result(_Document):
 
     def to_json(self) -> str:
         """Return the document as compact JSON text on one line."""
-        return json.dumps(self.document(), ensure_ascii=False, separators=(",", ":"))
+        try:
+            return self.model_dump_json()
+        except PydanticSerializationError:  # a name that is not UTF-8, say
+            return json.dumps(self.document(), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Result:

@@ -19,9 +19,9 @@ from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
 from asrq_jobs.errors import QueueRefusedError
 
 ScriptName = Literal[
-    "append", "begin", "cancel", "claim_webhook", "count", "digest", "end_execution", "enqueue_due", "erase", "note",
-    "pass_on", "purge", "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit", "take",
-    "tell_group",
+    "append", "begin", "cancel", "claim_webhook", "count", "digest", "end_execution", "enqueue_due", "erase", "newest",
+    "note", "pass_on", "purge", "reconcile", "recover_dequeued", "renew", "retry", "reuse", "settle_webhook", "submit",
+    "take", "tell_group",
 ]  # fmt: skip
 
 Arg = str | int | bytes
@@ -47,12 +47,21 @@ def text(name: ScriptName | Literal["prelude"]) -> str:
 
 def source(name: ScriptName) -> str:
     """Return the text of a script, as Redis runs it. Those of clients are complete in their files."""
-    return text(name) if name in _FLAGS else text("prelude") + text(name)
+    return "".join(_parts(name))
+
+
+def _parts(name: ScriptName) -> tuple[str, ...]:
+    return (text(name),) if name in _FLAGS else (text("prelude"), text(name))
 
 
 def load(redis: Redis, name: ScriptName) -> Script:
     """Return a script bound to a connection; it is sent by digest (EVALSHA) and in full only when unknown."""
     return redis.register_script(source(name))
+
+
+def known(name: ScriptName, given: str) -> tuple[Arg, ...]:
+    """Return the command that runs a script of workers that the server knows; it takes no keys, and one argument."""
+    return ("EVALSHA", _digest(*_parts(name)), 0, given)
 
 
 def library() -> str:
@@ -69,7 +78,7 @@ def ways(name: ScriptName, keys: Sequence[str], args: Sequence[Arg]) -> Iterator
     """Yield the commands that run a script, each for a server that refused the one before (see `refused`)."""
     given = (len(keys), *keys, *args)
     yield ("FCALL", f"{LIBRARY}_{name}", *given)
-    yield ("EVALSHA", _digest(source(name)), *given)
+    yield ("EVALSHA", _digest(*_parts(name)), *given)
     yield ("EVAL", source(name), *given)
 
 
@@ -124,5 +133,5 @@ def _is_unknown(error: ResponseError) -> bool:
 
 
 @cache
-def _digest(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+def _digest(*parts: str) -> str:
+    return hashlib.sha1("".join(parts).encode(), usedforsecurity=False).hexdigest()

@@ -60,16 +60,19 @@ class Spooled:
 
     def submit(self, samples: Samples, *, lane: str, job: str | None = None) -> Future[ChunkDone]:
         """Have a chunk heard, as a job of its own unless one is named."""
+        return self.scheduler.submit([self._task(samples, lane=lane, job=job)])[0]
+
+    def _task(self, samples: Samples, *, lane: str, job: str | None = None) -> ChunkTask:
         with self._path.open("ab") as file:
             start = file.tell() // samples.itemsize
             file.write(samples.tobytes())
         stop = start + len(samples)
-        task = ChunkTask(job or uuid.uuid4().hex, lane, self._path, start, stop, self._options)
-        return self.scheduler.submit(task)
+        return ChunkTask(job or uuid.uuid4().hex, lane, self._path, start, stop, self._options)
 
     def hear(self, clips: Sequence[Samples]) -> list[str]:
         """Hear all clips, submitted at once."""
-        return [done.result().transcript.text for done in [self.submit(clip, lane="batch") for clip in clips]]
+        done = self.scheduler.submit([self._task(clip, lane="batch") for clip in clips])
+        return [each.result().transcript.text for each in done]
 
 
 @contextmanager

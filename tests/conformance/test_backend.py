@@ -293,7 +293,7 @@ def test_a_canceled_chunk_is_dropped_and_its_batch_mates_go_on(
         scheduler = Scheduler(engine)
 
         def submit(job: str, end: int) -> Future[ChunkDone]:
-            return scheduler.submit(ChunkTask(job, "batch", path, 0, end, options))
+            return scheduler.submit([ChunkTask(job, "batch", path, 0, end, options)])[0]
 
         # What runs first keeps the engine busy. When one place is free, the others meet in a batch, if there are any.
         first_gate = held.gate

@@ -73,7 +73,10 @@ class Scripted:
                     control.check()
                     self._scheduler.pause(seconds=min(_BEATS_S, until - self._scheduler.now))
                 found[str(number)] = Transcript(text=f"chunk{number}", language="en")
-                journal.save(str(number), found[str(number)])
+                if 0 < number == len(script.chunks) - 1:
+                    journal.conclude(Event(type="chunk", at=self._scheduler.now, text=f"chunk{number}"))
+                else:
+                    journal.save(str(number), found[str(number)])
         control.check()
         if isinstance(request.audio, LiveAudio):
             recording = heard(self._redis, request, control, journal, self._settings.live_idle_s)

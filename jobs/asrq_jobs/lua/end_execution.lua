@@ -6,6 +6,7 @@
 -- lane        of the job
 -- outcome     completed | failed | canceled | expired | retry | front
 -- event       JSON of the event
+-- events      list of JSON texts of those that come before it, left out for none
 -- attempt     JSON of this attempt, ended; left out if it is not to count, or there is none
 -- result      JSON of the result, if the job ends
 -- entry       RQ's entry of the result: list of fields and values; left out if the job does not end, or is canceled
@@ -65,6 +66,9 @@ else
   elseif redis.call('LLEN', asrq.attempts(id)) > 0 then
     redis.call('LSET', asrq.attempts(id), -1, given.attempt)
   end
+end
+for _, event in ipairs(given.events or {}) do
+  asrq.tell(id, event)
 end
 asrq.tell(id, given.event)
 redis.pcall('HINCRBY', asrq.stats, outcome, 1)

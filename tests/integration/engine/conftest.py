@@ -94,6 +94,7 @@ def submit(spoken: Path) -> Submit:
     ) -> Future[ChunkDone]:
         first, last = round(start * 16_000), round((start + seconds) * 16_000)
         heard = (told,) if told else ()
-        return scheduler.submit(ChunkTask(flow, lane, spoken, first, last, ChunkOptions("en", prompt=command), *heard))
+        task = ChunkTask(flow, lane, spoken, first, last, ChunkOptions("en", prompt=command), *heard)
+        return scheduler.submit([task])[0]
 
     return queue

@@ -65,7 +65,7 @@ def hear(fleet: Fleet, name: str, spoken: Path) -> str:
     """Transcribe six seconds on an engine, as a job does."""
     with fleet.at_work(name) as member:
         task = ChunkTask("job", "batch", spoken, 0, 6 * SAMPLE_RATE, ChunkOptions("en"))
-        return member.scheduler.submit(task).result(120).transcript.text
+        return member.scheduler.submit([task])[0].result(120).transcript.text
 
 
 def resident_mb(member: Member) -> int:

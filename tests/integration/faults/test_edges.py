@@ -5,30 +5,34 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
+from rq.job import Job
+from rq.serializers import JSONSerializer
 from support.host import serving, takes_all, transcribed
 from support.waiting import until
 
-from asrq_jobs import Client, keys, scripts
+from asrq_jobs import Client, keys, performing
 from asrq_jobs import policy as policies
-from asrq_jobs.errors import LeaseLostError, MalformedJobError, SetupError, ShutdownError
+from asrq_jobs.errors import LeaseLostError, MalformedJobError, RequestError, SetupError, ShutdownError
 from asrq_jobs.events import Event
 from asrq_jobs.policy import Policy, Share
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.settings import Settings
+from asrq_jobs.steps import Command
 from asrq_worker import task
 from asrq_worker.backends.base import Transcript
 from asrq_worker.job.attempt import Task
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.process import supervision
-from asrq_worker.queue import guard
+from asrq_worker.queue import calls, guard
 from asrq_worker.queue.execution import Execution
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -77,11 +81,13 @@ def test_what_the_journal_cannot_write_never_fails_the_job(
     journal = RedisJournal(redis, held, Settings())
     redis.hset(keys.chunks("job"), "0-1", "{")
     assert journal.load() == {}, "a checkpoint that does not parse is done again"
-    monkeypatch.setattr(scripts, "load", away)
+    tried = FirstTimes(away, away)
+    monkeypatch.setattr(performing, "run", tried)
     monkeypatch.setattr(redis, "hgetall", away)
     journal.event(Event(type="progress", at=1.0))
     journal.save("0-1", Transcript("text", "en"))
     assert journal.load() == {}
+    assert tried.calls == 2
 
 
 def test_what_the_keeper_is_told_reaches_the_jobs_it_is_about(redis: Redis) -> None:
@@ -199,6 +205,50 @@ def test_what_is_no_id_leaves_the_queue(redis: Redis, settings: Settings) -> Non
     redis.rpush(keys.queue("batch"), b"\xff")
     assert _slot(redis, settings)._take() is None
     assert not redis.exists(keys.queue("batch"), keys.intermediate("batch"))
+
+
+def test_a_job_is_dequeued_with_what_is_stored_of_it(client: Client) -> None:
+    redis, lane = client.redis, "batch"
+    assert calls.dequeue(redis, lane, within_s=0.01) == (None, None)
+    for job_id in ("one", "two"):
+        client.submit(AUDIO, id=job_id)
+    assert calls.dequeue(redis, lane, within_s=1) == (b"one", redis.hgetall(keys.job("one")))
+    redis.script_flush()
+    assert calls.dequeue(redis, lane, within_s=1) == (b"two", None), "what it does not know costs no job"
+    redis.lmove(keys.intermediate(lane), keys.queue(lane), "RIGHT", "LEFT")
+    assert calls.dequeue(redis, lane, within_s=1) == (b"two", redis.hgetall(keys.job("two"))), "now it knows again"
+    redis.delete(keys.queue(lane))
+    redis.set(keys.queue(lane), "damaged")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        calls.dequeue(redis, lane, within_s=1)
+
+
+def test_what_others_dequeue_meanwhile_is_not_taken_for_the_job(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.submit(AUDIO, id="one")
+    together = performing.together
+
+    def crowded(redis: Redis, commands: Sequence[Command]) -> list[object]:
+        [move, known] = commands
+        [moved] = together(redis, [move])
+        redis.rpush(keys.intermediate("batch"), "two", "three")
+        return [moved, *together(redis, [known])]
+
+    monkeypatch.setattr(performing, "together", crowded)
+    assert calls.dequeue(client.redis, "batch", within_s=1) == (b"one", None)
+
+
+@pytest.mark.parametrize("field", ["created_at", "enqueued_at", "description", "meta", "timeout", "status", "data"])
+@pytest.mark.parametrize("value", [b"", b"\xff", b"x", b"2026-02-30T00:00:00.000000Z", b"[]", b"9" * 5000, b"1h"])
+def test_what_is_admitted_rq_can_read(client: Client, redis: Redis, field: str, value: bytes) -> None:
+    client.submit(AUDIO, id="job", timeout_s=60)
+    raw = redis.hgetall(keys.job("job"))
+    assert guard.admit("job", "batch", raw, redis).id == "job"
+    damaged = raw | {field.encode(): value}
+    with suppress(RequestError):
+        guard.admit("job", "batch", damaged, redis)
+        Job("job", connection=redis, serializer=JSONSerializer).restore(damaged)
 
 
 @pytest.mark.parametrize("data", [b" " * (1 << 20) + b"[]", zlib.compress(b" " * (1 << 20) + b"[]")])

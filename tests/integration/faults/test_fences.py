@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -87,6 +87,16 @@ def test_after_the_lease_is_gone_the_journal_adds_nothing(redis: Redis, held: Ex
     journal.save("100-200", Transcript("text", "en"))
     assert events(redis, "job") == before
     assert not redis.exists(keys.chunks("job"))
+
+
+def test_the_last_text_of_a_live_job_does_not_wait_for_the_end(redis: Redis, held: Execution) -> None:
+    """Else what was being said would stand beside it, or be gone before it comes."""
+    journal = RedisJournal(redis, held, Settings())
+    journal.event(Event(type="partial", at=1.0, text="hel"))
+    journal.conclude(Event(type="chunk", at=1.0, text="hello"), Event(type="progress", at=1.0))
+    assert [event.type for event in events(redis, "job")][-2:] == ["chunk", "progress"]
+    assert "partial" not in {event.type for event in events(redis, "job")}
+    assert journal.concluding() == []
 
 
 def test_a_reaper_that_is_overtaken_by_a_renewal_does_nothing_and_says_so(
@@ -228,8 +238,8 @@ def test_a_cancel_is_heeded_whenever_it_comes(
 ) -> None:
     begin = Execution.begin
 
-    def begin_and_cancel(self: Execution, redis: Redis, *, lease_s: float) -> Begun:
-        begun = begin(self, redis, lease_s=lease_s)
+    def begin_and_cancel(self: Execution, redis: Redis, **named: Any) -> Begun:
+        begun = begin(self, redis, **named)
         if self.job_id == "as-it-began":
             assert client.cancel(self.job_id) == "requested"
             assert not host.keeper.wanted(self.job_id), "as who hears the message asks, when nobody holds the job yet"
@@ -290,8 +300,8 @@ def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt_and_no_cancel
             raise RedisConnectionError("away")
         keep(self)
 
-    def begin_and_lose_the_connection(self: Execution, redis: Redis, *, lease_s: float) -> Begun:
-        begun = begin(self, redis, lease_s=lease_s)
+    def begin_and_lose_the_connection(self: Execution, redis: Redis, **named: Any) -> Begun:
+        begun = begin(self, redis, **named)
         assert client.cancel(self.job_id) == "requested"
         assert not host.keeper.wanted(self.job_id)
         of_slots.add(threading.get_ident())

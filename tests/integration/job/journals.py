@@ -5,6 +5,9 @@ from __future__ import annotations
 from asrq_jobs.events import Event
 from asrq_worker.backends.base import Transcript
 
+DELIVER = "https://example.org/"
+"""Where what is heard goes: such a job keeps all of its pieces, also the last one, as its end takes a while."""
+
 
 class Notes:
     """A journal that stays with the test."""
@@ -17,6 +20,10 @@ class Notes:
 
     def event(self, event: Event) -> None:
         self.events.append(event)
+
+    def conclude(self, *events: Event) -> None:
+        self.events += events
+        self.together.append(tuple(event.type for event in events))
 
     def reuse(self, key: str) -> None:
         pass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from integration.job.journals import Notes
+from integration.job.journals import DELIVER, Notes
 
 from asrq_jobs.atoms import joined
 from asrq_jobs.errors import EngineUnavailableError, OutOfMemoryError
@@ -47,7 +47,7 @@ def member(tmp_path: Path) -> Iterator[Member]:
 def hear(
     member: Member, decoded: DecodedAudio, notes: Notes, prompt: str | None = None, *, stand_in: bool = False
 ) -> Transcription:
-    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt, deliver=DELIVER)
     job, loaded = InferenceJob(request, JobControl(), notes), member.engine.wait_ready(120)
     return inference.transcribe(job, decoded, member, loaded, chunk_s=28.0, stand_in=stand_in)
 
@@ -128,6 +128,17 @@ def test_parts_that_are_done_stay_done_where_there_is_more_memory(
         assert (start / SAMPLE_RATE, stop / SAMPLE_RATE) in places(resumed)
         assert len(resumed.work) == len(resumed.chunks) - 1
         assert_each_sample_once(places(resumed))
+
+
+def test_the_last_piece_is_left_for_the_end_where_that_follows_at_once(member: Member, decoded: DecodedAudio) -> None:
+    kept, notes = Notes(), Notes()
+    hear(member, decoded, kept)
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en")
+    loaded = member.engine.wait_ready(120)
+    inference.transcribe(InferenceJob(request, JobControl(), notes), decoded, member, loaded, chunk_s=28.0)
+    assert notes.together == kept.together == [("chunk", "progress")] * 2
+    assert len(notes.saved) == 1 < len(kept.saved)
+    assert notes.saved.items() < kept.saved.items()
 
 
 def test_nothing_of_another_recording_is_reused(member: Member, decoded: DecodedAudio) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from integration.job.journals import Notes
+from integration.job.journals import DELIVER, Notes
 
 from asrq_jobs.request import PathAudio, Request
 from asrq_worker.audio.sound import DecodedAudio
@@ -51,7 +51,7 @@ def hear(
     languages: tuple[str, ...] = (),
 ) -> Transcription:
     request = Request.build(
-        id="job", audio=PathAudio(path="/a.wav"), language=language, languages=languages, prompt=prompt
+        id="job", audio=PathAudio(path="/a.wav"), language=language, languages=languages, prompt=prompt, deliver=DELIVER
     )
     loaded = member.engine.wait_ready(120)
     return inference.transcribe(InferenceJob(request, JobControl(), notes), decoded, member, loaded, chunk_s=28.0)

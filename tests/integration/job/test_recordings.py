@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -129,9 +129,9 @@ def test_what_was_heard_in_a_pause_is_not_heard_again_when_the_pause_has_lasted(
     def watch(scheduler: Scheduler, notes: Notes) -> None:
         submit, offer = scheduler.submit, scheduler.offer
 
-        def submits(task: ChunkTask) -> Future[ChunkDone]:
-            submitted.append(task)
-            return submit(task)
+        def submits(tasks: Sequence[ChunkTask]) -> list[Future[ChunkDone]]:
+            submitted.extend(tasks)
+            return submit(tasks)
 
         def offers(task: ChunkTask) -> Future[ChunkDone] | None:
             offered.append(task)

@@ -462,6 +462,20 @@ def test_what_was_enqueued_first_is_taken_first(server: Server) -> None:
     assert server.redis.lrange(f"{LANE}@onnx", 0, -1) == ["not ours"]
 
 
+def newest(server: Server) -> list[tuple[str, list[str]]]:
+    return [(job_id, fields) for job_id, fields in server.call("newest", lane="batch")]
+
+
+def test_who_dequeues_is_told_of_the_jobs_that_were_dequeued_last(server: Server) -> None:
+    assert newest(server) == []
+    server.put({INTERMEDIATE: ["a", "b", "c"]} | enqueued(a="2026-01-01", b="2026-01-02"))
+    assert newest(server) == [("b", ["status", "queued", "enqueued_at", "2026-01-02"]), ("c", [])]
+    server.redis.set("rq:job:c", "no hash")
+    assert [job_id for job_id, _ in newest(server)] == ["b"]
+    server.put({INTERMEDIATE: "damaged"})
+    assert newest(server) == []
+
+
 def test_an_id_without_a_job_is_taken_first_to_be_dropped(server: Server) -> None:
     server.put({LANE: ["a", "b"], f"{LANE}@qwen": ["ghost", "odd", "c"]} | enqueued(a="2026-01-01", b="2026-01-02"))
     server.redis.set("rq:job:odd", "no hash")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import Worker
@@ -19,11 +18,13 @@ from support.waiting import until
 from asrq_jobs import Client, keys
 from asrq_jobs.connection import connect
 from asrq_jobs.errors import AudioUnreadableError, EngineCrashedError, JobStateError
+from asrq_jobs.events import Event
 from asrq_jobs.request import PathAudio, Request
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.journal import Journal
+from asrq_worker.queue import calls
 from asrq_worker.reaper.reaper import Reaper
 
 AUDIO = PathAudio(path="/audio/a.wav")
@@ -58,6 +59,39 @@ def test_a_job_is_taken_run_and_its_result_kept(client: Client, redis: Redis, se
     assert (state.status, state.attempt) == ("completed", 1)
 
 
+def test_what_is_left_for_the_end_comes_with_it_and_only_with_a_good_one(
+    client: Client, redis: Redis, settings: Settings
+) -> None:
+    sent: list[int] = []
+
+    def work(request: Request, control: JobControl, journal: Journal) -> Result:
+        journal.event(Event(type="progress", at=0.0, stage="inference"))
+        journal.conclude(Event(type="chunk", at=0.0, text="hello"), Event(type="progress", at=0.0, fraction=1.0))
+        sent.append(redis.xlen(keys.events(request.id)))
+        if len(sent) == 1:
+            raise EngineCrashedError("Died.")
+        if len(sent) == 3:  # something comes before the end after all
+            journal.event(Event(type="progress", at=0.0, stage="inference"))
+        return transcribed(request)
+
+    reaper = Reaper(redis, settings.model_copy(update={"reaper_interval_s": 0.05}))
+    reaper.start()
+    try:
+        with serving(redis, settings, work):
+            for job_id in ("one", "two"):
+                client.submit(AUDIO, id=job_id)
+                client.wait(job_id, timeout_s=120)
+    finally:
+        reaper.close()
+    failed, told = ["started", "progress"], ["started", "progress", "chunk", "progress"]
+    assert _types(client, "one") == ["queued", *failed, "retrying", *told, "completed"]
+    assert _types(client, "two") == ["queued", *told, "progress", "completed"]
+    assert sent == [3, 6, 3], "one round trip less"
+    last = list(client.events("one", timeout_s=60))[-3:]
+    assert [(event.text, event.fraction) for event in last] == [("hello", None), (None, 1.0), (None, None)]
+    assert 0 < last[0].at <= last[1].at <= last[2].at
+
+
 def test_rq_sees_a_finished_job_with_a_pointer_to_the_result(client: Client, redis: Redis, settings: Settings) -> None:
     client.submit(AUDIO, id="one")
     with serving(redis, settings, _done):
@@ -85,15 +119,15 @@ def test_a_slot_that_waits_is_not_taken_for_an_outage_however_short_the_limit_fo
     client: Client, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     waited: list[float] = []
-    lmove = Queue.lmove
+    dequeue = calls.dequeue
 
-    def wait(connection: Redis, queue_key: str, timeout: float) -> Any:
+    def wait(redis: Redis, lane: str, *, within_s: float) -> Any:
         try:
-            return lmove(connection, queue_key, timeout)  # type: ignore[arg-type]  # as the slot has it
+            return dequeue(redis, lane, within_s=within_s)
         finally:
-            waited.append(timeout)
+            waited.append(within_s)
 
-    monkeypatch.setattr(Queue, "lmove", wait)
+    monkeypatch.setattr(calls, "dequeue", wait)
     hasty = settings.model_copy(update={"redis_timeout_s": 0.8})
     with connect(hasty) as impatient, serving(impatient, hasty, _done):
         until(lambda: len(waited) > 3)

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 from redis import Redis, exceptions
-from redis.commands.core import Script
 from support.waiting import until
 
-from asrq_jobs import Client, PathAudio, keys, scripts
+from asrq_jobs import Client, PathAudio, keys, performing
 from asrq_jobs.groups import GroupState
 from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
@@ -348,18 +347,19 @@ def test_neither_an_outage_of_the_queue_nor_a_defect_costs_a_delivery(
     redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     failures = [failure] * courier._AT_ONCE
-    load = scripts.load
+    run = performing.run
 
-    def load_or_fail(redis: Redis, name: scripts.ScriptName) -> Script:
+    def run_or_fail(*given: Any, **named: Any) -> Any:
         if failures:
             raise failures.pop()
-        return load(redis, name)
+        return run(*given, **named)
 
-    monkeypatch.setattr(scripts, "load", load_or_fail)
+    monkeypatch.setattr(performing, "run", run_or_fail)
     leave(redis, receiver.url)
     with Courier(redis, settings()):
         assert receiver.came.acquire(timeout=60)
         until(lambda: not left(redis))
+    assert failures == []
 
 
 def test_a_delivery_whose_courier_died_is_due_again(redis: Redis, receiver: Receiver) -> None:

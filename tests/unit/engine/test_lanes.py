@@ -87,10 +87,12 @@ class Host:
             if not left:
                 done()
 
-        with self.scheduler._changed:  # all of them at once
-            for seconds in lengths:
-                task = ChunkTask(flow, lane, Path("none"), 0, round(seconds * SAMPLE_RATE), ChunkOptions("en"))
-                self.scheduler.submit(task).add_done_callback(lambda future, s=seconds: one_done(s, future))
+        tasks = [
+            ChunkTask(flow, lane, Path("none"), 0, round(seconds * SAMPLE_RATE), ChunkOptions("en"))
+            for seconds in lengths
+        ]
+        for seconds, future in zip(lengths, self.scheduler.submit(tasks), strict=True):
+            future.add_done_callback(lambda future, s=seconds: one_done(s, future))
 
     def file(self) -> list[float]:
         """Return the lengths of the chunks of a quarter of an hour: choosing takes the longer, the more wait."""

@@ -82,7 +82,7 @@ class DecodeProcess(ChildProcess):
         with self._lock:
             self._stall_s = stall_s
             self._late_at = time.monotonic() + stall_s
-            self._lock.notify_all()
+            self._supervisor.look_by(self._late_at)
         self._child.send(request, files)  # if it is gone, `on_gone` has told us
         while True:
             check()

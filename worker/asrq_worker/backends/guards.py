@@ -124,6 +124,8 @@ def longest_loop(text: str) -> tuple[str, int]:
     The phrase is in `words`, with spaces between them.
     """
     tokens = words(text)
+    if max(Counter(tokens).values(), default=0) < _RUN_REPEATS:  # as each word of such a phrase is said so often
+        return "", 0
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     said = np.array([numbers[token] for token in tokens], np.int64)
     best, best_size = ("", 0), 0

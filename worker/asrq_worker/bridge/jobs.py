@@ -98,6 +98,10 @@ class _Journal:
     def event(self, event: Event) -> None:
         self._send(messages.event(self._job_id, event))
 
+    def conclude(self, *events: Event) -> None:
+        for event in events:
+            self.event(event)
+
     def reuse(self, key: str) -> None:
         pass
 
@@ -106,8 +110,7 @@ class _Journal:
 
     def save(self, key: str, transcript: Transcript, *events: Event) -> None:
         self._chunks[key] = transcript
-        for event in events:
-            self.event(event)
+        self.conclude(*events)
 
 
 class Jobs:

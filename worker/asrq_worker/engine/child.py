@@ -114,4 +114,4 @@ def _read(ref: ChunkRef, wanted: Callable[[], bool]) -> Chunk | AsrqError:
 
 
 if __name__ == "__main__":
-    serve(_EngineChild)
+    serve(_EngineChild, at_once=("batch", "drop"))

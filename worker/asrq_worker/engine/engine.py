@@ -99,7 +99,7 @@ class Engine(Supervisor[EngineProcess]):
                 refused.set_exception(EngineUnavailableError("The engine is not ready."))
                 return refused
             number, future = serving.begin(chunks, beside_load=self._successor is not None)
-            self.changed.notify_all()
+            self.look_by(serving.work_deadline())
         serving.send(number, chunks)
         return future
 
@@ -211,7 +211,8 @@ class Engine(Supervisor[EngineProcess]):
 
     def _on_done(self) -> None:
         self.failures_in_a_row = 0
-        self.changed.notify_all()
+        if self._recycling != NEVER or any(process.retiring for process in self.processes):
+            self.changed.notify_all()
 
     # The watchdog's thread
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _item(item: object) -> Message:
         return {"error": _error(item)}
     if not isinstance(item, Transcript):
         return {"error": _error(MalformedOutputError(f"The backend returned a {type(item).__name__}."))}
-    fields = asdict(item)
+    fields = _transcript.dump_python(item, warnings=False)
     try:
         json.dumps(fields, allow_nan=False)
     except (TypeError, ValueError) as error:  # a number that is not finite, or a type that JSON does not have

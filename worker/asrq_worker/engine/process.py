@@ -201,8 +201,9 @@ class EngineProcess(ChildProcess):
                     self.batches_done += 1
                     # What is short pays for more than its audio, and says nothing of the speed.
                     self._slowest = max(self._slowest, done.inference_s / max(batch.seconds, 1.0))
-                    self._on_done()
                 batch.future.set_result(done)
+                with self._lock:  # after those who wait for the text
+                    self._on_done()
             case "log":
                 logging.getLogger(message["logger"]).log(message["level"], "%s", message["message"])
 

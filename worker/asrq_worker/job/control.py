@@ -20,8 +20,19 @@ class JobControl:
     error of its own. Only a thread that hangs does not move.
     """
 
-    def __init__(self, *, patience_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
-        """`patience_s`: how long the thread may take from one `check` to the next."""
+    def __init__(
+        self,
+        *,
+        patience_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+        afterwards: Callable[[Callable[[], None]], object] = lambda tidy: tidy(),
+    ) -> None:
+        """`patience_s`: how long the thread may take from one `check` to the next.
+
+        `afterwards` is given what tidies up, to be called once the end of the job is written; unless it is given, that
+        is called at once.
+        """
+        self.afterwards = afterwards
         self._clock = clock
         self._lock = threading.Lock()
         self._reason: AsrqError | None = None

@@ -82,6 +82,7 @@ class Hearing:
         self._foresees = False
         self._foreseen_s = 0.0
         self._looks_at = 1
+        self._ends_at_once = not (job.request.diarize or job.request.deliver)
 
     def begin(self, pieces: Iterable[Piece]) -> None:
         """Begin what is to be heard."""
@@ -147,6 +148,7 @@ class Hearing:
         pieces = list(pieces)
         # First, as what is submitted drops what is not taken.
         taken = {piece: self._unfinished.take(piece, options) for piece in pieces}
+        fresh: list[Piece] = []
         for piece in pieces:
             if finished := self._checkpoints.find(piece, options):
                 self.done[piece] = finished
@@ -157,12 +159,15 @@ class Hearing:
             elif future := taken[piece]:
                 self.pending[future] = piece, options
             else:
-                self.pending[self._member.scheduler.submit(self._task(piece, options))] = piece, options
+                fresh.append(piece)
             self.progress.expect(piece.seconds)
+        if fresh:
+            futures = self._member.scheduler.submit([self._task(piece, options) for piece in fresh])
+            self.pending |= {future: (piece, options) for future, piece in zip(futures, fresh, strict=True)}
 
     def prepare(self) -> None:
-        """Use the time until the next piece is heard."""
-        if self.pending:
+        """Use the time until the next piece is heard; what is heard last is not kept as a rule."""
+        if len(self.pending) > self._ends_at_once:
             self._checkpoints.expect(*next(iter(self.pending.values())))
 
     def settle(self, future: Future[ChunkDone], heard_until: Callable[[], int]) -> None:
@@ -188,7 +193,11 @@ class Hearing:
         self.progress.heard(piece)
         self._look_ahead()
         self._go_on()  # first, or the last piece of a round would be told as the end
-        self._checkpoints.save(piece, options, chunk.transcript, *events, self.progress.now())
+        events.append(self.progress.now())
+        if self.progress.over and self._ends_at_once:
+            self._job.journal.conclude(*events)
+        else:
+            self._checkpoints.save(piece, options, chunk.transcript, *events)
 
     def _look_ahead(self) -> None:
         """Foresee how much is to be heard again, by what has been heard once; seldom, as it takes in all of that."""

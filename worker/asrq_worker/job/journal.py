@@ -16,6 +16,9 @@ class Journal(Kept, Protocol):
     def event(self, event: Event) -> None:
         """Publish an event."""
 
+    def conclude(self, *events: Event) -> None:
+        """Publish events of the last finished stretch at the latest with the end of the job, which follows at once."""
+
     def reuse(self, key: str) -> Result | Literal["busy"] | None:
         """Return the result of an earlier job with this `cache_key`; "busy": another job is at it, ask again.
 

@@ -131,7 +131,7 @@ class Pipeline:
                 taken_over = self._shadow.follow(job, decoded, served.heard, shadow)
         finally:
             if not taken_over:
-                decoded.discard()
+                control.afterwards(decoded.discard)
         total_s = time.monotonic() - began
         as_asked = served.fallback_from is None
         if key != self._cache_key(request, local, chosen, served.heard.loaded if as_asked else None):

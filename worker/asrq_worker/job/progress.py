@@ -44,6 +44,11 @@ class Progress:
         self.done_s += piece.seconds
         self._heard_s += piece.seconds
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to be heard."""
+        return self.ends and self.done_s > self.audio_s - _SAME_S
+
     def now(self) -> Event:
         """Return how far it is, and how fast this attempt has been; what an earlier one has heard took it no time.
 
@@ -51,8 +56,7 @@ class Progress:
         """
         elapsed = time.monotonic() - self._began
         if self.ends:
-            over = self.done_s > self.audio_s - _SAME_S
-            self._fraction = max(self._fraction, 1.0 if over else min(self.done_s / self.audio_s, _MOST))
+            self._fraction = max(self._fraction, 1.0 if self.over else min(self.done_s / self.audio_s, _MOST))
         return Event(
             type="progress",
             at=time.time(),

@@ -122,6 +122,9 @@ class _Nowhere:
     def event(self, event: Event) -> None:
         pass
 
+    def conclude(self, *events: Event) -> None:
+        pass
+
     def reuse(self, key: str) -> None:
         pass
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import SimpleQueue
 from typing import NoReturn
 
@@ -17,12 +17,16 @@ from asrq_worker.process.tied import die_with
 __all__ = ["Message", "serve"]
 
 
-def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message], None]]) -> NoReturn:
+Handle = Callable[[Message], None]
+
+
+def serve(make_handler: Callable[[Callable[[Message], None]], Handle], *, at_once: Collection[str] = ()) -> NoReturn:
     """Run until stdin closes.
 
-    `make_handler(send)` returns the function that gets each message. What a library prints to stdout goes to
-    stderr; `send` alone writes protocol lines, from any thread. The process ends, native threads included, the
-    moment the parent closes the pipe or dies.
+    `make_handler(send)` returns the function that gets each message: that of an `at_once` operation, which takes no
+    time, in the thread that reads, so that no other has to wake for it. What a library prints to stdout goes to stderr;
+    `send` alone writes protocol lines, from any thread. The process ends, native threads included, the moment the
+    parent closes the pipe or dies.
     """
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is that of Windows
         if number := getattr(signal, name, None):
@@ -34,17 +38,22 @@ def serve(make_handler: Callable[[Callable[[Message], None]], Callable[[Message]
         if not stdio.send(message):
             os._exit(0)  # nobody listens any more
 
-    messages: SimpleQueue[bytes] = SimpleQueue()
+    messages: SimpleQueue[Message] = SimpleQueue()
+    handlers: list[Handle] = []
 
     def receive() -> None:
         try:
             for line in stdio.incoming:
-                messages.put(line)
+                message = json.loads(line)
+                if handlers and message["op"] in at_once:
+                    handlers[0](message)
+                else:
+                    messages.put(message)
         finally:
             os._exit(0)
 
     threading.Thread(target=receive, name="receive", daemon=True).start()
-    handle = make_handler(send)
+    handlers.append(make_handler(send))
     gc.freeze()  # what was imported stays: a decoder that looks through it after each message spends 25 ms
     while True:
-        handle(json.loads(messages.get()))
+        handlers[0](messages.get())

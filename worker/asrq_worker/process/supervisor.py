@@ -154,6 +154,7 @@ class Supervisor(ABC, Generic[P]):
         """The failure after which no more processes are started."""
         self._count = count
         self._start_at = 0.0
+        self._looks_at = math.inf
         self._closing = False
         self._watchdog = Supervised(f"{name}-watchdog", self._watch)
 
@@ -183,6 +184,11 @@ class Supervisor(ABC, Generic[P]):
         del reason, process
         self.failures_in_a_row += 1
         return RESTARTS.pause_s(self.failures_in_a_row - 1)
+
+    def look_by(self, due: float) -> None:
+        """Have a deadline, on the monotonic clock, seen to; called with the lock held. As a rule nobody has to wake."""
+        if due < self._looks_at:
+            self.changed.notify_all()
 
     def start(self) -> None:
         """Begin to start processes."""
@@ -241,10 +247,13 @@ class Supervisor(ABC, Generic[P]):
             with self.changed:
                 if self._closing:
                     return
-                due = self._act(time.monotonic())
+                now = time.monotonic()
+                due = self._act(now)
+                # No later than it was to: what begins before then is due later still, and need not wake this thread.
+                self._looks_at = min(due, self._looks_at) if self._looks_at > now else due
                 news = self._news()
                 if news is None:
-                    self.changed.wait(min(max(due - time.monotonic(), 0.0), threading.TIMEOUT_MAX))
+                    self.changed.wait(min(max(self._looks_at - time.monotonic(), 0.0), threading.TIMEOUT_MAX))
             if news is not None:
                 news()
 

@@ -29,6 +29,10 @@ class _Journal:
     def event(self, event: Event) -> None:
         self._on_event(self._job_id, event)
 
+    def conclude(self, *events: Event) -> None:
+        for event in events:
+            self.event(event)
+
     def reuse(self, key: str) -> None:
         pass
 
@@ -36,8 +40,7 @@ class _Journal:
         return {}
 
     def save(self, _key: str, _transcript: Transcript, *events: Event) -> None:
-        for event in events:
-            self.event(event)
+        self.conclude(*events)
 
 
 def transcribe(

@@ -11,13 +11,16 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple, cast
 
 from redis import Redis
+from redis.exceptions import NoScriptError, RedisError
 
-from asrq_jobs import keys, rq, scripts
+from asrq_jobs import keys, performing, rq, scripts
 from asrq_jobs.request import Audio, BlobAudio
 from asrq_jobs.scripts import ScriptName
+from asrq_jobs.steps import Command
 from asrq_jobs.webhook import Delivery
 from asrq_worker.job.ending import Ending
 
@@ -40,10 +43,41 @@ class _BeginAnswer(NamedTuple):
     kept: bool
 
 
-def begin(redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float) -> _BeginAnswer:
-    """Start an execution of a job that was dequeued, and take its lease."""
+def dequeue(redis: Redis, lane: str, *, within_s: float) -> tuple[bytes | None, dict[bytes, bytes] | None]:
+    """Dequeue an id as RQ does, waiting for one so long; returns it, and what is stored of its job, or None twice.
+
+    The latter is asked for in the same round trip, and None also where others dequeue at the same time.
+    """
+    move: Command = ("BLMOVE", keys.queue(lane), keys.intermediate(lane), "LEFT", "RIGHT", str(within_s))
+    job_id, newest = performing.together(redis, [move, scripts.known("newest", _document(lane=lane))])
+    if isinstance(job_id, RedisError):
+        raise job_id
+    if isinstance(newest, NoScriptError):
+        with suppress(RedisError):  # what was dequeued is not to be lost
+            redis.script_load(scripts.source("newest"))
+    if isinstance(newest, RedisError):
+        return job_id, None
+    for found, fields in newest:
+        if found == job_id:
+            return job_id, dict(zip(fields[::2], fields[1::2], strict=True))
+    return job_id, None
+
+
+def begin(
+    redis: Redis, job_id: str, execution: str, lane: str, worker: str, *, lease_s: float, first: Sequence[Command] = ()
+) -> _BeginAnswer:
+    """Start an execution of a job that was dequeued, and take its lease; send `first`, in the same round trip,
+    commands whose answers do not matter."""
     answer = _call(
-        redis, "begin", id=job_id, execution=execution, lane=lane, worker=worker, lease_s=lease_s, horizon_s=_HORIZON_S
+        redis,
+        "begin",
+        first=first,
+        id=job_id,
+        execution=execution,
+        lane=lane,
+        worker=worker,
+        lease_s=lease_s,
+        horizon_s=_HORIZON_S,
     )
     verdict, attempts, canceled, earlier, now, kept = cast(
         "tuple[bytes, Sequence[bytes], int, int, bytes, int]", answer
@@ -62,6 +96,7 @@ def end(
     *,
     audio: Audio,
     blob_ttl_s: int,
+    events: Sequence[str],
     lapsed_by: float | None,
 ) -> Literal["ended", "fenced", "to be canceled"]:
     """Close the job of an execution, or give it back."""
@@ -75,6 +110,7 @@ def end(
         lapsed_by=lapsed_by,
         outcome=ending.verdict,
         attempt=ending.attempt.model_dump_json() if ending.attempt else None,
+        events=events,
         delay_s=ending.delay_s,
         entry=rq.result_entry(ending.result, worker, execution),
         **_written(ending, audio, blob_ttl_s),
@@ -209,13 +245,24 @@ def settle_webhook(
     wait_s: float,
 ) -> bool:
     """Write down how a try went: it is over and counted, or to be tried again; False if that was done before."""
-    named = {"claimed": _text(claimed), "counter": counter, "tried": tried.model_dump_json(), "wait_s": wait_s}
-    return bool(_call(redis, "settle_webhook", **named))
+    answer = _call(
+        redis,
+        "settle_webhook",
+        claimed=_text(claimed),
+        counter=counter,
+        tried=tried.model_dump_json(),
+        wait_s=wait_s,
+    )
+    return bool(answer)
 
 
-def _call(redis: Redis, name: ScriptName, **given: Any) -> Any:
+def _call(redis: Redis, name: ScriptName, *, first: Sequence[Command] = (), **given: Any) -> Any:
+    return performing.run(redis, name, _document(**given), first=first)
+
+
+def _document(**given: Any) -> str:
     named = {key: value for key, value in given.items() if value is not None}
-    return scripts.load(redis, name)([], [json.dumps(named, ensure_ascii=False, separators=(",", ":"))])
+    return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(raw: bytes) -> str:

@@ -15,6 +15,7 @@ from asrq_jobs.calls import erasing
 from asrq_jobs.errors import CanceledError, MalformedJobError
 from asrq_jobs.request import Audio
 from asrq_jobs.result import Attempt
+from asrq_jobs.steps import Command
 from asrq_worker.job.ending import Ending
 from asrq_worker.queue import calls, clock
 from asrq_worker.queue.calls import BeginVerdict
@@ -59,19 +60,28 @@ class Execution:
         lane, job_id, execution_id = lease.split("/")
         return cls(job_id, execution_id, lane, worker)
 
-    def begin(self, redis: Redis, *, lease_s: float) -> Begun:
-        """Start the job, if it still waits, and take its lease.
+    def begin(self, redis: Redis, *, lease_s: float, first: Sequence[Command] = ()) -> Begun:
+        """Start the job, if it still waits, and take its lease; send commands `first` (see `calls.begin`).
 
         Raises:
             MalformedJobError: it has begun, and its history was written by hand.
         """
-        answer = calls.begin(redis, self.job_id, self.execution_id, self.lane, self.worker, lease_s=lease_s)
+        answer = calls.begin(
+            redis, self.job_id, self.execution_id, self.lane, self.worker, lease_s=lease_s, first=first
+        )
         history = _history(self.job_id, answer.attempts)
         now = clock.from_then_on(answer.now)
         return Begun(answer.verdict, history, answer.canceled, answer.earlier, now, answer.kept)
 
     def end(
-        self, redis: Redis, ending: Ending, *, audio: Audio, blob_ttl_s: int, lapsed_by: float | None = None
+        self,
+        redis: Redis,
+        ending: Ending,
+        *,
+        audio: Audio,
+        blob_ttl_s: int,
+        events: Sequence[str] = (),
+        lapsed_by: float | None = None,
     ) -> bool:
         """Close the job, or give it back; False if the fence refused: another execution has the job, or it has ended.
 
@@ -80,6 +90,7 @@ class Execution:
             ending: what is to be written; it has a verdict.
             audio: what the job names; an upload is kept longer if the job may run again.
             blob_ttl_s: how much longer, at least.
+            events: JSON of those that come before that of the end.
             lapsed_by: None for the holder of the lease; of the reaper the time, by Redis, by which it must have lapsed.
 
         Raises:
@@ -94,6 +105,7 @@ class Execution:
             ending,
             audio=audio,
             blob_ttl_s=blob_ttl_s,
+            events=events,
             lapsed_by=lapsed_by,
         )
         if kept == "to be canceled":

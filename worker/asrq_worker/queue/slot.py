@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import cast
 
@@ -12,7 +13,6 @@ from redis import Redis
 from redis.client import Pipeline as RedisPipeline
 from redis.exceptions import RedisError, ResponseError
 from rq import Queue, SimpleWorker
-from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
 from rq.utils import now
@@ -28,8 +28,8 @@ from asrq_worker.job.attempt import Task, log_end
 from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
-from asrq_worker.queue import clock, faults, guard, quarantine
-from asrq_worker.queue.execution import Execution, erase, give_back
+from asrq_worker.queue import calls, clock, faults, guard, quarantine
+from asrq_worker.queue.execution import Begun, Execution, erase, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -50,8 +50,9 @@ _WORKER_TTL_S = 60  # RQ forgets a worker a minute after this without heartbeat
 class Slot(SimpleWorker):
     """Takes jobs from one lane and runs them, one at a time, until stopped.
 
-    RQ gives registration, heartbeats, suspension and the atomic dequeue (one queue: BLMOVE into the intermediate
-    list). Beginning and ending an execution are our scripts, each one step: see docs/explanation/decisions.
+    RQ gives registration, heartbeats and suspension. The dequeue is its own command (one queue: BLMOVE into the
+    intermediate list), with what is stored of the job in the same round trip. Beginning and ending an execution are our
+    scripts, each one step: see docs/explanation/decisions.
     """
 
     def __init__(
@@ -132,8 +133,9 @@ class Slot(SimpleWorker):
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute(raise_on_error=False)  # only for display, and written again with each heartbeat
 
-    def _take(self) -> str | None:
-        """Dequeue an id; None if none came in time, or none is to be taken."""
+    def _take(self) -> tuple[str, dict[bytes, bytes] | None] | None:
+        """Dequeue an id, and read what is stored of its job if that takes no more time; None if none came in time, or
+        none is to be taken."""
         if self._blocked():
             self._stopping.wait(_PAUSE_S)
             return None
@@ -143,11 +145,10 @@ class Slot(SimpleWorker):
             return None
         if self.get_state() != WorkerStatus.IDLE:
             self.set_state(WorkerStatus.IDLE)
-        raw_id = self._router.dequeue_apart(self.lane)
+        raw_id, raw = self._router.dequeue_apart(self.lane), None
         if raw_id is None:
-            try:
-                _, raw_id = cast("tuple[str, bytes]", Queue.lmove(self._redis, keys.queue(self.lane), self._block_s))  # type: ignore[arg-type]  # Redis takes parts of a second
-            except DequeueTimeout:
+            raw_id, raw = calls.dequeue(self._redis, self.lane, within_s=self._block_s)
+            if raw_id is None:
                 return None
         self.loop.busy = True  # first, so that a stop either sees it or is seen below
         try:
@@ -159,23 +160,26 @@ class Slot(SimpleWorker):
         if self._stopping.is_set():  # it came while the last BLMOVE was still waiting
             give_back(self._redis, job_id, self.lane)
             return None
-        return job_id
+        return job_id, raw
 
     def _serve_one(self) -> None:
-        job_id = self._take()
-        if job_id is None:
+        taken = self._take()
+        if taken is None:
             return
+        job_id, found = taken
         execution = Execution(job_id, uuid.uuid4().hex, self.lane, self.name)
         raw: dict[bytes, bytes] = {}
         try:
-            raw = self._read(job_id)
+            raw = found or self._read(job_id)
             if not raw:
                 give_back(self._redis, job_id, self.lane)  # or drop it, unless it was submitted in this moment
                 return
             request = guard.admit(job_id, self.lane, raw, self._redis)
             if self._leave(request, raw):
                 return
-            begun = execution.begin(self._redis, lease_s=self._settings.lease_s)
+            self._state = WorkerStatus.BUSY  # as RQ's `set_state`, without a round trip of its own
+            busy = ("HSET", self.key, "state", WorkerStatus.BUSY.value)
+            begun = execution.begin(self._redis, lease_s=self._settings.lease_s, first=[busy])
         except RequestError as error:
             self._refuse(execution, raw, error)
             return
@@ -189,7 +193,11 @@ class Slot(SimpleWorker):
         faults.reach("begun")
         job = JobHash.read(raw)
         context = JobContext(request, begun.attempts, begun.earlier, job.created_at, job.enqueued_at, begun.now)
-        control = JobControl(patience_s=_PATIENCE_S)
+        with ExitStack() as tidying:
+            self._serve(execution, context, begun, JobControl(patience_s=_PATIENCE_S, afterwards=tidying.callback))
+
+    def _serve(self, execution: Execution, context: JobContext, begun: Begun, control: JobControl) -> None:
+        """Make an attempt at a job that has begun."""
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))
         wanted = self._keeper.hold(execution, control)
@@ -199,10 +207,10 @@ class Slot(SimpleWorker):
             journal = RedisJournal(self._redis, execution, self._settings, begun.now, kept=begun.kept)
             ending = self._task.run(context, control, journal)
             try:
-                kept = self._end(execution, request, ending, control)
+                kept = self._end(execution, context.request, ending, control, journal)
             except CanceledError as error:
                 ending = self._task.canceled(context, error)
-                kept = self._end(execution, request, ending, control)
+                kept = self._end(execution, context.request, ending, control, journal)
             if not kept:
                 ending = replace(ending, verdict=None)
         finally:
@@ -215,14 +223,7 @@ class Slot(SimpleWorker):
         pipe.execute(raise_on_error=False)  # a counter of the wrong type must not look like an outage
 
     def _read(self, job_id: str) -> dict[bytes, bytes]:
-        """Return what is stored of a job, and tell RQ's tools that this worker is busy."""
-        pipe = self._redis.pipeline(transaction=False)
-        self.set_state(WorkerStatus.BUSY, pipeline=pipe)
-        pipe.hgetall(keys.job(job_id))
-        *_, answer = pipe.execute(raise_on_error=False)
-        if isinstance(answer, Exception):
-            raise answer
-        return cast("dict[bytes, bytes]", answer)
+        return cast("dict[bytes, bytes]", self._redis.hgetall(keys.job(job_id)))
 
     def _leave(self, request: Request, raw: dict[bytes, bytes]) -> bool:
         """Whether a job that was dequeued does not begin here: it has waited for too long, or is for another worker."""
@@ -258,7 +259,9 @@ class Slot(SimpleWorker):
         quarantine.refuse_wrong_type(self._redis, execution.job_id, self.lane, self._settings, lapsed=execution)
         return True
 
-    def _end(self, execution: Execution, request: Request, ending: Ending, control: JobControl) -> bool:
+    def _end(
+        self, execution: Execution, request: Request, ending: Ending, control: JobControl, journal: RedisJournal
+    ) -> bool:
         """Write the end; False if another execution has the job, or it has ended.
 
         While Redis is away, keep trying until told to hurry: the work is done.
@@ -269,11 +272,15 @@ class Slot(SimpleWorker):
         if ending.verdict is None:
             return False
         faults.reach(f"ending.{ending.verdict}")
+        # After any other end, what they tell of is to be heard, and told, again.
+        events = journal.concluding() if ending.verdict == "completed" else []
         waited = False
         while True:
             control.moved()  # however long Redis is away
             try:
-                kept = execution.end(self._redis, ending, audio=request.audio, blob_ttl_s=self._settings.blob_ttl_s)
+                kept = execution.end(
+                    self._redis, ending, audio=request.audio, blob_ttl_s=self._settings.blob_ttl_s, events=events
+                )
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and self._refuse_wrong_type(execution, error):
                     return False
