@@ -170,6 +170,30 @@ def test_to_warm_up_is_one_hearing(load: LoadBackend, monkeypatch: pytest.Monkey
     assert asked == [Encode, Decode]
 
 
+@pytest.mark.parametrize("seconds", [6, 10, 30])
+def test_what_a_window_is_encoded_to_does_not_depend_on_what_else_is_heard(
+    load: LoadBackend, english: Samples, seconds: int
+) -> None:
+    model = load("tiny.en")._model
+    features = np.resize(model.features(english), (80, seconds * 100))
+    with model.hearing():
+        [alone] = model.serve([Encode(features)])
+        with model.hearing():
+            [beside] = model.serve([Encode(features)])
+    assert np.array_equal(alone, beside)
+
+
+def test_a_batch_is_heard_until_it_is_answered(
+    load: LoadBackend, english: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, heard = load("tiny.en"), []
+    encoder, serve = backend._model._encoder, backend._model.serve
+    monkeypatch.setattr(backend._model, "serve", lambda asked: heard.append(encoder._heard) or serve(asked))
+    backend.transcribe_batch([Chunk(english, ENGLISH)])
+    assert set(heard) == {1}
+    assert encoder._heard == 0
+
+
 @pytest.mark.parametrize(("clip", "language"), [("en/jfk.flac", "en"), ("ru/nsh_ru_0143.flac", "ru")])
 def test_the_language_is_detected(base: Backend, speech: Path, clip: str, language: str) -> None:
     samples = read(speech / clip)

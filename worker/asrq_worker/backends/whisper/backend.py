@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asrq_jobs import extras
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 SHORTEST_S = 0.1
 BATCH = 16
 """Chunks in a batch."""
+_COPIED_BYTES = 500 << 20  # `small`
+_LONE_THREADS = 4
 _ENGLISH = "en"
 _SIZES = ("tiny", "base", "small", "medium", "large")
 
@@ -90,6 +93,9 @@ class WhisperBackend(Backend):
             refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
         parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
         spare = 1 if device == "cpu" else 0
+        lone_threads = 0
+        if device == "cpu" and compute_type.startswith("int8"):
+            lone_threads = _lone_threads(found.path / models.WEIGHTS, self.config.cpu_threads * parallel)
         try:
             self._model = Model(
                 str(found.path),
@@ -97,6 +103,7 @@ class WhisperBackend(Backend):
                 compute_type=compute_type,
                 cpu_threads=self.config.cpu_threads,
                 parallel=parallel + spare,
+                lone_threads=lone_threads,
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
             if failures.is_out_of_memory(error):
@@ -130,7 +137,8 @@ class WhisperBackend(Backend):
                 return self._model.serve(requests)
             return [CanceledError("Nobody waits for it.")] * len(requests)
 
-        found = steps.together([self._transcribe(chunk) for chunk in chunks], serve)
+        with self._model.hearing():
+            found = steps.together([self._transcribe(chunk) for chunk in chunks], serve)
         return [
             failures.explain(outcome, chunk.seconds)
             if isinstance(outcome, Exception) and not isinstance(outcome, AsrqError)
@@ -154,6 +162,16 @@ class WhisperBackend(Backend):
         margins_s = self._margins_s[:1] if part.options.draft else self._margins_s
         search = self._search if part is chunk else self._search or WIDE
         return hear(part, self._model, search, margins_s)
+
+
+def _lone_threads(weights: Path, threads: int) -> int:
+    """Return with how many of `threads` a lone window is encoded, which takes a second copy of the weights; 0: none.
+
+    For the integers of an int8 model only: a sum of those does not depend on how threads share it.
+    """
+    if weights.stat().st_size > _COPIED_BYTES or loading_mb([weights] * 2) > free_memory_mb():
+        return 0
+    return min(threads, _LONE_THREADS)
 
 
 def _smaller(model: str) -> str:

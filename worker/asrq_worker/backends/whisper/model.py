@@ -17,6 +17,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_compression_ratio, get_suppressed_tokens
 
 from asrq_worker.backends.base import Samples
+from asrq_worker.backends.whisper.encoder import Encoder
 from asrq_worker.backends.whisper.mel import MelFilters
 from asrq_worker.backends.whisper.segments import TIMES_PER_SECOND
 from asrq_worker.backends.whisper.steps import (
@@ -39,7 +40,10 @@ _LATEST_START_S = 1.0  # of the first segment in a window, as OpenAI has it
 class Model:
     """A loaded Whisper. Thread-safe: as many calls run side by side as `parallel` says."""
 
-    def __init__(self, path: str, *, device: str, compute_type: str, cpu_threads: int, parallel: int) -> None:
+    def __init__(
+        self, path: str, *, device: str, compute_type: str, cpu_threads: int, parallel: int, lone_threads: int = 0
+    ) -> None:
+        """Load it; `lone_threads`: with how many windows are encoded while nothing else is heard, if more."""
         loaded = WhisperModel(
             path,
             device=device,
@@ -49,6 +53,11 @@ class Model:
             local_files_only=True,
         )
         self._network: ctranslate2.models.Whisper = loaded.model
+        wide = None
+        if lone_threads > cpu_threads:
+            wide = ctranslate2.models.Whisper(path, compute_type=compute_type, intra_threads=lone_threads)
+        self._encoder = Encoder(self._network, wide)
+        self.hearing = self._encoder.hearing
         self._vocabulary = loaded.hf_tokenizer
         self._extractor = loaded.feature_extractor
         self._extractor.mel_filters = MelFilters(self._extractor.mel_filters)
@@ -90,8 +99,7 @@ class Model:
         return max(CPU_GROUP_FRAMES // longest, 1) if self._on_cpu else len(requests)
 
     def _encode(self, requests: Sequence[Encode]) -> list[Encoded]:
-        stacked = ctranslate2.StorageView.from_array(np.stack([one.features for one in requests]))
-        encoded = np.array(self._network.encode(stacked, to_cpu=True))
+        encoded = self._encoder.encode(np.stack([one.features for one in requests]))
         return list(encoded[:, np.newaxis])
 
     def _detect(self, requests: Sequence[Detect]) -> list[list[tuple[str, float]]]:
