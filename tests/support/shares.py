@@ -16,6 +16,8 @@ _VARIANT = re.compile(r"(tests/conformance/test_backend\.py)::\w+\[(fake|whisper
 """A file that is repeated for each backend: the tests of one share a model."""
 _QWEN = re.compile(r"tests/(conformance/test_qwen\.py|integration/qwen/|conformance/test_backend\.py::\w+\[qwen)")
 """Tests that import torch and what is around it: that takes as long as many of them together."""
+_LIVE = re.compile(r"tests/acceptance/test_(with_a_worker|backend_commands)\.py")
+"""Tests that share the one worker with a real model."""
 _LONG = (
     *("tests/conformance/", "qwen", "tests/acceptance/", "tests/chaos/", "tests/integration/bench/"),
     *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/"),
@@ -40,6 +42,8 @@ def share(nodeid: str) -> str:
         return nodeid
     if _QWEN.match(nodeid):
         return "qwen"
+    if _LIVE.match(nodeid):
+        return "tests/acceptance/ live"
     if variant := _VARIANT.match(nodeid):
         return ":".join(variant.groups())
     return nodeid.partition("::")[0]

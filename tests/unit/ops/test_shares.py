@@ -20,6 +20,8 @@ from support import shares
         ("tests/conformance/test_backend.py::test_real_exports[whisper]", "tests/conformance/test_backend.py:whisper"),
         ("tests/conformance/test_backend.py::test_a[qwen-en]", "qwen"),
         ("tests/integration/qwen/test_load.py::test_a", "qwen"),
+        ("tests/acceptance/test_with_a_worker.py::test_a", "tests/acceptance/ live"),
+        ("tests/acceptance/test_backend_commands.py::test_a[x]", "tests/acceptance/ live"),
         ("tests/conformance/test_client.py::test_a[sync]", "tests/conformance/test_client.py"),
     ],
 )
