@@ -463,7 +463,7 @@ def test_closing_does_not_wait_for_an_engine_that_takes_no_batch(make_scheduler:
     psutil.Process(scheduler._engine.pid).suspend()
     stuck = submit(scheduler, "job", "x" * 10**6)
     began = time.monotonic()
-    until(lambda: not scheduler._queue)  # the dispatcher holds it
+    until(lambda: not scheduler._backlog)  # the engine has it
     scheduler.close()
     assert time.monotonic() - began < 10
     assert isinstance(stuck.exception(1), ShutdownError)

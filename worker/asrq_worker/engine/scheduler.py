@@ -25,8 +25,9 @@ from asrq_jobs.errors import (
     ShutdownError,
     StorageError,
 )
-from asrq_worker.backends.base import SAMPLE_RATE, WARM_UP_S, Transcript
-from asrq_worker.engine.batching import BatchLimits, admitted, next_batch
+from asrq_worker.backends.base import WARM_UP_S, Transcript
+from asrq_worker.engine.backlog import Backlog
+from asrq_worker.engine.batching import BatchLimits
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, QueuedChunk, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
@@ -34,7 +35,6 @@ from asrq_worker.engine.out_of_memory import Allowance, Step, next_step
 from asrq_worker.engine.pace import Pace
 from asrq_worker.engine.process import BatchDone, EngineProcess
 from asrq_worker.engine.state import EngineState
-from asrq_worker.engine.turns import Turns, WaitingChunk
 from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
@@ -53,14 +53,11 @@ class Scheduler:
         self._max_kills = max_kills
         self._unavailable_after_s = unavailable_after_s
         self._changed = threading.Condition()
-        self._queue: dict[int, QueuedChunk] = {}
-        self._running: dict[int, Running] = {}
+        self._backlog = Backlog()
         self._batch_allowance = Allowance()
         self._parallel_allowance = Allowance()
         self.steps: Counter[Step] = Counter()
         """How often each step was taken because memory ran out."""
-        self._turns = Turns()
-        self._number = 0
         self._closing = False
         engine.listeners.append(self._wake)
         self._thread = Supervised("scheduler", self._dispatch)
@@ -73,17 +70,13 @@ class Scheduler:
         EngineUnavailableError, SetupError (no engine can start) or ShutdownError. After OutOfMemoryError, a chunk
         that can be split is to be submitted again in parts; any other does not fit.
         """
-        futures: list[Future[ChunkDone]] = [Future() for _ in tasks]
         settle: list[Tell] = []
         with self._changed:
             for flow in {task.flow for task in tasks}:
-                settle += self._drop_idle(flow)
-            for task, future in zip(tasks, futures, strict=True):
-                future.set_running_or_notify_cancel()  # only `cancel` takes it back
-                if self._closing:
-                    settle.append(functools.partial(future.set_exception, ShutdownError("The worker is stopping.")))
-                else:
-                    self._put(task, future, idle=False)
+                settle += self._drop(self._backlog.in_the_way(flow), CanceledError("There is other work."))
+            futures = [self._backlog.put(task, idle=False) for task in tasks]
+            if self._closing:
+                settle += self._backlog.fail_waiting(ShutdownError("The worker is stopping."))
         _call(settle)
         while self._go_on():
             pass
@@ -99,49 +92,28 @@ class Scheduler:
             if (
                 self._closing
                 or self._engine.state is not EngineState.READY
-                or not all(item.idle for item in self._items())
+                or not all(item.idle for item in self._backlog.items())
             ):
                 return None
-            future: Future[ChunkDone] = Future()
-            future.set_running_or_notify_cancel()
-            self._put(task, future, idle=True)
+            future = self._backlog.put(task, idle=True)
             self._changed.notify_all()
         return future
 
     def want(self, future: Future[ChunkDone]) -> bool:
         """Have an offered chunk heard as one that was submitted; False: it was dropped, or has failed."""
         with self._changed:
-            item = next((item for item in self._items() if item.future is future and not item.settled), None)
+            items = self._backlog.items()
+            item = next((item for item in items if item.future is future and not item.settled), None)
             if item is None:
                 return future.done() and future.exception() is None
-            if item.idle:
-                item.waiting = replace(item.waiting, idle=False)
-                self._turns.join(item.task.flow, item.task.lane)
-                self._changed.notify_all()
+            self._backlog.want(item)
+            self._changed.notify_all()
         return True
-
-    def _put(self, task: ChunkTask, future: Future[ChunkDone], *, idle: bool) -> None:
-        self._number += 1
-        seconds = (task.stop - task.start) / SAMPLE_RATE
-        waiting = WaitingChunk(self._number, task.flow, task.lane, seconds, task.options, idle=idle)
-        self._queue[self._number] = QueuedChunk(waiting, task, future, time.monotonic())
-        if not idle:
-            self._turns.join(task.flow, task.lane)
-
-    def _drop_idle(self, flow: str) -> list[Tell]:
-        """Take back what waits and nobody waits for, and what runs of that and can be of no use any more: drafts, and
-        what was taken for a piece of the job that now has another."""
-        waits = [item for item in self._queue.values() if item.idle]
-        runs = [item for running in self._running.values() for item in running.items if item.idle]
-        useless = [item for item in runs if item.task.options.draft or item.task.flow == flow]
-        return self._drop([*waits, *useless], CanceledError("There is other work."))
 
     def _drop(self, items: Sequence[QueuedChunk], error: CanceledError) -> list[Tell]:
         """Fail chunks, and have the engine leave batches of which none is left."""
-        settle = [item.fail(error) for item in items]
-        for item in items:
-            self._queue.pop(item.waiting.number, None)
-        return [*settle, *(tell for running in self._running.values() for tell in self._left(running))]
+        settle = self._backlog.fail(items, error)
+        return [*settle, *(tell for running in self._backlog.running.values() for tell in self._left(running))]
 
     def _left(self, running: Running) -> list[Tell]:
         """Return what tells the engine that nobody waits for a batch; nothing if somebody does."""
@@ -152,15 +124,14 @@ class Scheduler:
     def cancel(self, flow: str) -> None:
         """Drop a job's chunks: their futures fail with CanceledError, and what already runs is of no use."""
         with self._changed:
-            dropped = [item for item in self._items() if item.task.flow == flow]
-            settle = self._drop(dropped, CanceledError("The job was canceled."))
-            self._forget_flows()
+            settle = self._drop(self._backlog.of(flow), CanceledError("The job was canceled."))
+            self._backlog.forget_flows()
         _call(settle)
 
     def alive(self, flow: str) -> bool:
         """Whether the job has chunks here, and the engine is within the limits of what it is doing."""
         with self._changed:
-            here = any(item.task.flow == flow and not item.settled for item in self._items())
+            here = any(not item.settled for item in self._backlog.of(flow))
         return here and self._thread.alive and self._engine.within_limits()
 
     def close(self) -> None:
@@ -168,13 +139,9 @@ class Scheduler:
         with self._changed:
             self._closing = True
             self._thread.stop()
-            settle = [item.fail(ShutdownError("The worker is stopping.")) for item in self._items()]
-            self._queue.clear()
+            settle = self._backlog.fail(self._backlog.items(), ShutdownError("The worker is stopping."))
             self._changed.notify_all()
         _call(settle)
-
-    def _items(self) -> list[QueuedChunk]:
-        return [*self._queue.values(), *(item for running in self._running.values() for item in running.items)]
 
     def _wake(self, _state: EngineState) -> None:
         with self._changed:
@@ -197,13 +164,13 @@ class Scheduler:
             if self._closing:
                 return False
             if not settle and not chosen:
-                down = bool(self._queue) and self._engine.state is not EngineState.READY
+                down = bool(self._backlog) and self._engine.state is not EngineState.READY
                 if waits:
                     self._changed.wait(_DOWN_POLL_S if down else None)
                 elif down:  # the thread that waits does so for as long as it takes
                     self._changed.notify_all()
                 return waits
-            number = self._begin(chosen) if chosen else 0
+            number = self._backlog.begin(chosen) if chosen else 0
         _call(settle)
         if chosen:
             refs = [ChunkRef(i.task.path, i.task.start, i.task.stop, i.task.options) for i in chosen]
@@ -225,30 +192,11 @@ class Scheduler:
             audio_s=functools.partial(self._pace.audio_s, self._batch_s, unknown=loaded.warm_s / WARM_UP_S),
             similar=can.pads,
         )
-        running = [running.items[0].waiting for running in self._running.values()]
-        if any(item.idle for item in self._queue.values()):  # then there is nothing else
-            return [] if running else [next(iter(self._queue.values()))]
-        waiting, limits = admitted([item.waiting for item in self._queue.values()], running, limits)
-        chosen = next_batch(waiting, running, self._turns, limits)
-        return [self._queue[chunk.number] for chunk in chosen]
-
-    def _begin(self, items: list[QueuedChunk]) -> int:
-        now = time.monotonic()
-        together = len(self._running) + 1
-        for other in self._running.values():
-            other.together = max(other.together, together)
-        for item in items:
-            del self._queue[item.waiting.number]
-            item.dispatched = now
-        if not items[0].idle:
-            self._turns.give([item.waiting for item in items], [item.waiting for item in self._queue.values()])
-        self._number += 1
-        self._running[self._number] = Running(items, together)
-        return self._number
+        return self._backlog.choose(limits)
 
     def _sent(self, number: int, outcome: Future[BatchDone]) -> list[Tell]:
         with self._changed:
-            running = self._running[number]
+            running = self._backlog.running[number]
             running.outcome = outcome
             return self._left(running)
 
@@ -263,16 +211,14 @@ class Scheduler:
             )
         else:
             return []
-        settle = [item.fail(error) for item in self._queue.values()]
-        self._queue.clear()
-        return settle
+        return self._backlog.fail_waiting(error)
 
     # The engine's threads
 
     def _end(self, number: int, outcome: Future[BatchDone]) -> None:
         error = outcome.exception()
         with self._changed:
-            running = self._running.pop(number)
+            running = self._backlog.running.pop(number)
             if error is None:
                 settle = self._done(running, outcome.result())
             elif isinstance(error, EngineUnavailableError):  # it never began
@@ -281,8 +227,8 @@ class Scheduler:
                 settle = [item.fail(error) for item in running.items]
             else:
                 settle = self._killed(running, error)
-            self._forget_flows()
-            if self._queue:
+            self._backlog.forget_flows()
+            if self._backlog:
                 self._changed.notify_all()
         _call(settle)
 
@@ -322,7 +268,7 @@ class Scheduler:
             self._parallel_allowance.halve(running.together)
         item.waiting = replace(item.waiting, most=max(size // 2, 1), suspect=size == 1)
         item.retries += 1
-        self._requeue(item)
+        self._backlog.again(item)
         return [tell]
 
     def _killed(self, running: Running, error: BaseException) -> list[Tell]:
@@ -341,15 +287,8 @@ class Scheduler:
         """Queue a chunk once more, unless nobody waits for it."""
         if item.idle:
             return [item.fail(error)]
-        self._requeue(item)
+        self._backlog.again(item)
         return []
-
-    def _requeue(self, item: QueuedChunk) -> None:
-        if not item.settled:
-            self._queue[item.waiting.number] = item
-
-    def _forget_flows(self) -> None:
-        self._turns.keep({item.task.flow for item in self._items()})
 
 
 def _call(settle: list[Tell]) -> None:
