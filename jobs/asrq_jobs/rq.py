@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -198,3 +200,29 @@ def result_entry(result: Result | None, worker: str | None = None, execution: st
 def texts(values: Sequence[bytes | None]) -> list[str | None]:
     """Return fields that were read one by one as text; None where there is none."""
     return [None if value is None else value.decode(errors="replace") for value in values]
+
+
+_SUBMITTED: Final = frozenset(
+    field.encode() for field in (STATUS, ORIGIN, CREATED_AT, ENQUEUED_AT, DATA, DESCRIPTION, META, GROUP, "timeout")
+)
+_TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_COUNT: Final = re.compile(rb"\d{1,9}")
+
+
+def is_as_submitted(raw: Mapping[bytes, bytes]) -> bool:
+    """Whether a job's hash is what submit.lua writes, as nearly all are: RQ can read such a one."""
+    if not (
+        raw.keys() <= _SUBMITTED
+        and raw.get(STATUS.encode()) == QUEUED.encode()
+        and _COUNT.fullmatch(raw.get(b"timeout", b"0"))
+    ):
+        return False
+    try:
+        for field in (CREATED_AT.encode(), ENQUEUED_AT.encode()):
+            if not _TIME.fullmatch(raw[field]):
+                return False
+            datetime.fromisoformat(raw[field].decode())
+        raw[DESCRIPTION.encode()].decode()
+        return isinstance(json.loads(raw[META.encode()]), dict)
+    except (KeyError, ValueError):
+        return False

@@ -23,7 +23,8 @@ from asrq_worker.engine.fleet import Fleet, Member
 from asrq_worker.http.deltas import Deltas
 from asrq_worker.job import checkpoints, inference
 from asrq_worker.job.control import JobControl
-from asrq_worker.job.hearing import InferenceJob
+from asrq_worker.job.hearing import Hearing, InferenceJob
+from asrq_worker.job.progress import Progress
 from asrq_worker.job.transcription import Transcription
 
 SPANS = [(0.5, 9.0), (9.4, 19.0), (19.6, 26.0), (40.0, 44.0)]  # seconds; the silence at 26 s separates two chunks
@@ -198,6 +199,28 @@ def test_what_fits_in_no_way_fails_with_the_code(member: Member, decoded: Decode
     told = {event.step for event in notes.events if event.step}  # the last may be of another chunk of the batch
     assert {"chunk_split", "engine_restarted", "given_up"} <= told
     assert hear(member, decoded, Notes()).chunks, "the engine serves the next job"
+
+
+@pytest.mark.parametrize("prompt", [None, "oom-over:12"])
+def test_what_was_heard_early_and_is_no_piece_after_all_is_not_heard_twice(
+    member: Member, decoded: DecodedAudio, prompt: str | None
+) -> None:
+    """Where the level of a recording changes, its speech is found anew: one piece may hold another, or overlap it."""
+    request = Request.build(id="job", audio=PathAudio(path="/a.wav"), language="en", prompt=prompt)
+    options = ChunkOptions(language="en", prompt=prompt)
+    job, loaded = InferenceJob(request, JobControl(), Notes()), member.engine.wait_ready(120)
+    hearing = Hearing(job, decoded, member, loaded, options, flow="flow", progress=Progress())
+    places = [(0.5, 9.0), (0.5, 19.0), (19.6, 26.0)]
+    first, whole, rest = (Piece(round(start * SAMPLE_RATE), round(stop * SAMPLE_RATE)) for start, stop in places)
+    hearing.begin_early([first, whole])
+    inference._hear_out([hearing], job, member, stand_in=False)
+    hearing.begin_early([first, whole, Piece(whole.start, rest.stop)])
+    hearing.begin([whole, rest])
+    inference._hear_out([hearing], job, member, stand_in=False)
+    covered = sorted((piece.start, piece.stop) for piece in hearing.done)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(covered))
+    assert (covered[0][0], covered[-1][1]) == (whole.start, rest.stop)
+    assert (covered == [(whole.start, whole.stop), (rest.start, rest.stop)]) == (prompt is None)
 
 
 def test_channels_are_heard_together_and_told_apart(member: Member, decoded: DecodedAudio, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+import numpy as np
 import pytest
 from integration.job.journals import Notes
 from support.speaking import RATE, spoken
@@ -157,3 +158,32 @@ def test_what_was_heard_in_a_pause_is_not_heard_again_when_the_pause_has_lasted(
     assert [(task.start, task.stop, task.options.draft) for task in offered] == [(piece.start, piece.stop, False)]
     assert len(submitted) == dropped
     assert len(found.chunks) == len(found.work) == 1
+
+
+def test_what_is_found_anew_as_the_microphone_overdrives_is_told_once(hear: Hear) -> None:
+    """Such a level is judged with another gain, which moves the speech that was heard before by a little."""
+    submitted: list[ChunkTask] = []
+    seen: list[Notes] = []
+
+    def watch(scheduler: Scheduler, notes: Notes) -> None:
+        submit = scheduler.submit
+
+        def submits(tasks: Sequence[ChunkTask]) -> list[Future[ChunkDone]]:
+            submitted.extend(tasks)
+            return submit(tasks)
+
+        scheduler.submit = submits  # type: ignore[method-assign]  # the real one serves
+        seen.append(notes)
+
+    def told() -> bool:
+        return any(event.type == "chunk" for event in seen[0].events)
+
+    sentence = np.frombuffer(SENTENCE, np.int16)
+    fading = (sentence * np.linspace(0.1, 0, len(sentence))).astype(np.int16).tobytes()
+    overdriven = np.clip(sentence * 40.0, -32768, 32767).astype(np.int16).tobytes()
+    feed = Steps((lambda: True, fading + bytes(RATE * 8)), (told, overdriven + bytes(RATE * 8)))
+    found, _, pieces = hear(feed, watch)
+    assert {(task.start, task.stop) for task in submitted} > {(piece.start, piece.stop) for piece in pieces}
+    assert [(round(chunk.start * RATE), round(chunk.end * RATE)) for chunk in found.chunks] == [
+        (piece.start, piece.stop) for piece in pieces
+    ]

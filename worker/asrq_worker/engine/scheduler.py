@@ -59,6 +59,7 @@ class Scheduler:
         self.steps: Counter[Step] = Counter()
         """How often each step was taken because memory ran out."""
         self._closing = False
+        self._defect: BaseException | None = None
         engine.listeners.append(self._wake)
         self._thread = Supervised("scheduler", self._dispatch)
         self._thread.start()
@@ -78,8 +79,13 @@ class Scheduler:
             if self._closing:
                 settle += self._backlog.fail_waiting(ShutdownError("The worker is stopping."))
         _call(settle)
-        while self._go_on():
-            pass
+        try:
+            while self._go_on():
+                pass
+        except BaseException as defect:  # noqa: BLE001  # the scheduler's own thread ends of it, and the process with it
+            with self._changed:
+                self._defect = defect
+                self._changed.notify_all()
         return futures
 
     def offer(self, task: ChunkTask) -> Future[ChunkDone] | None:
@@ -159,6 +165,8 @@ class Scheduler:
         `waits`: then wait for something to change, and return False only at the end.
         """
         with self._changed:
+            if self._defect is not None:
+                raise self._defect
             settle = self._fail_if_down()
             chosen = self._choose()
             if self._closing:

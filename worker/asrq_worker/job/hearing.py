@@ -100,7 +100,7 @@ class Hearing:
         Where no language is asked for, a piece is heard in the one that the model finds there. So in a recording in one
         language each is heard once; only those that were taken for another, or may hold two, are heard again.
         """
-        self._begin((piece for piece in pieces if piece not in self._early), self._options)
+        self._begin(self._without_early(pieces), self._options)
         self._foresees = self._options.language is None and bool(self._known)
         yield
         self._foresees = False
@@ -142,6 +142,18 @@ class Hearing:
         """Have the stretch after them heard as it is now, unless something else is to be heard."""
         if not self.pending:
             self._unfinished.look(len(self._early), pieces, self.done, paused=paused)
+
+    def _without_early(self, pieces: Iterable[Piece]) -> list[Piece]:
+        """Forget what was begun early and is none of the pieces after all, as the level of the sound changed later (see
+        `audio.listening`); return those that were not begun."""
+        pieces = list(pieces)
+        kept, strays = self._early.keys() & set(pieces), self._early.keys() - set(pieces)
+        if strays:
+            if "chunk_split" in self.warnings:  # who knows of which a part is
+                kept = set()
+            self.done = {piece: heard for piece, heard in self.done.items() if piece in kept}
+            self.pending = {future: begun for future, begun in self.pending.items() if begun[0] in kept}
+        return [piece for piece in pieces if piece not in kept]
 
     def _begin(self, pieces: Iterable[Piece], options: ChunkOptions) -> None:
         """Have pieces transcribed, but for those that an earlier attempt finished."""

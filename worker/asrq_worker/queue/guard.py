@@ -7,9 +7,7 @@ webhook that it names, and stop on a malformed timestamp; here only our function
 from __future__ import annotations
 
 import json
-import re
 import zlib
-from datetime import datetime
 from typing import Any
 
 from redis import Redis
@@ -22,11 +20,6 @@ from asrq_jobs.keys import FUNCTION
 from asrq_jobs.request import Request
 
 _LARGEST_DATA = 1 << 20
-_SUBMITTED = frozenset({
-    b"created_at", b"enqueued_at", b"data", b"description", b"origin", b"status", b"meta", b"timeout", b"group",
-})  # fmt: skip
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_COUNT = re.compile(rb"\d{1,9}")
 
 
 def admit(job_id: str, lane: str, raw: dict[bytes, bytes], redis: Redis) -> Request:
@@ -73,26 +66,9 @@ def _call(job_id: str, data: bytes) -> list[Any]:
 
 def _check_rq_can_read(job_id: str, raw: dict[bytes, bytes], redis: Redis) -> None:
     """RQ's tools and dashboard read the same hash, and stop on one field that does not parse."""
-    if _is_as_submitted(raw):
+    if rq.is_as_submitted(raw):  # and RQ's own way of reading one takes its time
         return
     try:
         Job(job_id, connection=redis, serializer=JSONSerializer).restore(raw)
     except Exception as error:  # noqa: BLE001  # if RQ cannot read it, the hash is malformed
         raise MalformedJobError(f"RQ cannot read the job {job_id}: {type(error).__name__}.") from None
-
-
-def _is_as_submitted(raw: dict[bytes, bytes]) -> bool:
-    """Whether a hash is what submit.lua writes: nearly all are, and RQ's own way of reading one takes its time."""
-    if not (
-        raw.keys() <= _SUBMITTED and raw.get(b"status") == b"queued" and _COUNT.fullmatch(raw.get(b"timeout", b"0"))
-    ):
-        return False
-    try:
-        for field in (b"created_at", b"enqueued_at"):
-            if not _TIME.fullmatch(raw[field]):
-                return False
-            datetime.fromisoformat(raw[field].decode())
-        raw[b"description"].decode()
-        return isinstance(json.loads(raw[b"meta"]), dict)
-    except (KeyError, ValueError):
-        return False
