@@ -14,7 +14,7 @@
 --
 -- Returns JSON text: {"last": <number of the last frame that is kept>}, with "error" as in submit.lua where it was refused:
 -- code invalid_request, job_not_found, job_state (the job has ended, its recording has, or it is not live), audio_too_long, or
--- too_fast: more than ten seconds of sound, or a hundred frames, for each second since the submission, and a minute's worth.
+-- too_fast: more than ten seconds of sound, or a hundred frames, for each second since a minute before the submission.
 
 local id, kind, frame = ARGV[1], ARGV[3], ARGV[4]
 local last, to, at, ended = 0, 0, 0, false
