@@ -179,7 +179,8 @@ def test_what_is_found_anew_as_the_microphone_overdrives_is_told_once(hear: Hear
         return any(event.type == "chunk" for event in seen[0].events)
 
     sentence = np.frombuffer(SENTENCE, np.int16)
-    fading = (sentence * np.linspace(0.1, 0, len(sentence))).astype(np.int16).tobytes()
+    fade = 0.5 * np.exp(-20 * np.clip(np.linspace(-0.4, 0.6, len(sentence)), 0, None))
+    fading = (sentence * fade).astype(np.int16).tobytes()
     overdriven = np.clip(sentence * 40.0, -32768, 32767).astype(np.int16).tobytes()
     feed = Steps((lambda: True, fading + bytes(RATE * 8)), (told, overdriven + bytes(RATE * 8)))
     found, _, pieces = hear(feed, watch)
