@@ -457,12 +457,12 @@ def test_an_engine_that_cannot_start_fails_chunks_with_the_reason(make_engine: M
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_closing_does_not_wait_for_an_engine_that_takes_no_batch(make_scheduler: MakeScheduler, submit: Submit) -> None:
+def test_nobody_waits_for_an_engine_that_takes_no_batch(make_scheduler: MakeScheduler, submit: Submit) -> None:
     """A stopped process reads nothing, and a batch with many hotwords is more than fits into a pipe."""
     scheduler = make_scheduler()
     psutil.Process(scheduler._engine.pid).suspend()
-    stuck = submit(scheduler, "job", "x" * 10**6)
     began = time.monotonic()
+    stuck = submit(scheduler, "job", "x" * 10**6)  # which does not wait either
     until(lambda: not scheduler._backlog)  # the engine has it
     scheduler.close()
     assert time.monotonic() - began < 10

@@ -73,6 +73,11 @@ class QueuedChunk:
         """Whether nobody waits for it."""
         return self.waiting.idle
 
+    @property
+    def hints(self) -> int:
+        """How many characters its prompt and hotwords have."""
+        return sum(map(len, (self.task.options.prompt or "", *self.task.options.hotwords)))
+
     def fail(self, error: BaseException) -> Tell:
         """Return what tells the future, to be called without locks; nothing if it was told before."""
         return self._settle(functools.partial(self.future.set_exception, error))

@@ -38,6 +38,7 @@ from asrq_worker.engine.state import EngineState
 from asrq_worker.process.supervision import Supervised
 
 _DOWN_POLL_S = 0.5
+_SHORT = 4096  # characters of prompts and hotwords: such batches fit into a pipe, though the engine may not read it
 
 
 class Scheduler:
@@ -178,6 +179,9 @@ class Scheduler:
                 elif down:  # the thread that waits does so for as long as it takes
                     self._changed.notify_all()
                 return waits
+            if not waits and sum(item.hints for item in chosen) > _SHORT:  # who submits is not to be held up
+                self._changed.notify_all()
+                return False
             number = self._backlog.begin(chosen) if chosen else 0
         _call(settle)
         if chosen:
