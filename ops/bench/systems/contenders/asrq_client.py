@@ -7,6 +7,7 @@ from functools import cache
 
 from asrq_jobs import Client
 from asrq_jobs.errors import AudioError
+from asrq_jobs.languages import AUTO
 from systems.contenders.hearing import Job, answer
 
 
@@ -19,7 +20,7 @@ def submit(job: Job) -> None:
     """Submit a job, and answer it when it ends."""
     lane = "interactive" if job["urgent"] else "batch"
     try:
-        submitted = _client().submit_file(job["path"], lane=lane, language=job["language"])
+        submitted = _client().submit_file(job["path"], lane=lane, language=job["language"] or AUTO)
     except AudioError:  # a file without a byte is not even sent
         answer(job, None)
         return
