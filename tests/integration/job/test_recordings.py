@@ -96,6 +96,17 @@ def hear(tmp_path: Path) -> Iterator[Hear]:
     spool.close()
 
 
+def noted(scheduler: Scheduler, submitted: list[ChunkTask]) -> None:
+    """Have a scheduler note what is submitted."""
+    submit = scheduler.submit
+
+    def submits(tasks: Sequence[ChunkTask]) -> list[Future[ChunkDone]]:
+        submitted.extend(tasks)
+        return submit(tasks)
+
+    scheduler.submit = submits  # type: ignore[method-assign]  # the real one serves
+
+
 def test_silence_is_no_text_and_no_work(hear: Hear) -> None:
     found, notes, pieces = hear(Tape(bytes(60 * RATE * 2), 5))
     assert found.chunks == found.work == ()
@@ -128,17 +139,14 @@ def test_what_was_heard_in_a_pause_is_not_heard_again_when_the_pause_has_lasted(
     waits: Future[ChunkDone] = Future()
 
     def watch(scheduler: Scheduler, notes: Notes) -> None:
-        submit, offer = scheduler.submit, scheduler.offer
-
-        def submits(tasks: Sequence[ChunkTask]) -> list[Future[ChunkDone]]:
-            submitted.extend(tasks)
-            return submit(tasks)
+        offer = scheduler.offer
 
         def offers(task: ChunkTask) -> Future[ChunkDone] | None:
             offered.append(task)
             return waits if dropped else offer(task)
 
-        scheduler.submit, scheduler.offer = submits, offers  # type: ignore[method-assign]  # the real ones serve
+        scheduler.offer = offers  # type: ignore[method-assign]  # the real one serves
+        noted(scheduler, submitted)
         seen.append(notes)
 
     def drop() -> bool:
@@ -166,13 +174,7 @@ def test_what_is_found_anew_as_the_microphone_overdrives_is_told_once(hear: Hear
     seen: list[Notes] = []
 
     def watch(scheduler: Scheduler, notes: Notes) -> None:
-        submit = scheduler.submit
-
-        def submits(tasks: Sequence[ChunkTask]) -> list[Future[ChunkDone]]:
-            submitted.extend(tasks)
-            return submit(tasks)
-
-        scheduler.submit = submits  # type: ignore[method-assign]  # the real one serves
+        noted(scheduler, submitted)
         seen.append(notes)
 
     def told() -> bool:

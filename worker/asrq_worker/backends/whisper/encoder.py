@@ -1,7 +1,7 @@
 """With how many threads windows are encoded: where nothing else is being heard, with those of all decodes.
 
-With two threads the encoder takes six tenths of the time of one, and the decoder, whose steps are small, up to a third
-more. CTranslate2 fixes the threads of a model when it is loaded, so there are two models of the same weights.
+More threads make the encoder faster, and the decoder, whose steps are small, slower. CTranslate2 fixes the threads of a
+model when it is loaded, so there are two models of the same weights.
 """
 
 from __future__ import annotations
