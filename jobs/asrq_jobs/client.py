@@ -17,7 +17,7 @@ from asrq_jobs.dead import DeadLetter
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.events import Entry, Event
 from asrq_jobs.groups import Group
-from asrq_jobs.live import Frames, Kind, Live, append
+from asrq_jobs.live import FrameKind, Frames, Live, append
 from asrq_jobs.request import Audio, BlobAudio, Encoding, Lane, Request, UrlAudio
 from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
@@ -120,7 +120,7 @@ class Client:
             live.resume()
         return live
 
-    def append(self, job_id: str, number: int, kind: Kind, frame: bytes) -> int:
+    def append(self, job_id: str, number: int, kind: FrameKind, frame: bytes) -> int:
         """Append a frame to a live job under a number of the caller's own, as one that hands on sound for others.
 
         Returns the number of the last one that is there; 0 asks for it. One that was there already changes nothing. It

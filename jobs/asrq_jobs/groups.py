@@ -19,7 +19,7 @@ from asrq_jobs.errors import JobNotFoundError, WaitTimeoutError
 from asrq_jobs.settings import Settings
 from asrq_jobs.steps import Calls, Command, Done, Step, Together, advance
 
-Outcome = Literal["open", "completed", "failed", "canceled"]
+JobOutcome = Literal["open", "completed", "failed", "canceled"]
 """What became of a job of a group so far; one that was erased before it had ended counts as canceled."""
 
 
@@ -61,7 +61,7 @@ class GroupEvent(_Counts):
     type: Literal["progress", "ended"]
     at: float
     job: str
-    status: Outcome
+    status: JobOutcome
 
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class Group:
         """
         return self._run(state(self.id))
 
-    def jobs(self) -> dict[str, Outcome]:
+    def jobs(self) -> dict[str, JobOutcome]:
         """Return what became of each of its jobs so far, by id.
 
         Raises:
@@ -142,7 +142,7 @@ class AsyncGroup:
         """Return how far the group is."""
         return await self._run(state(self.id))
 
-    async def jobs(self) -> dict[str, Outcome]:
+    async def jobs(self) -> dict[str, JobOutcome]:
         """Return what became of each of its jobs so far, by id."""
         return await self._run(jobs(self.id))
 
@@ -175,13 +175,13 @@ def state(group_id: str) -> Calls[GroupState]:
     return _read(group_id, (yield _state_of(group_id)))
 
 
-def jobs(group_id: str) -> Calls[dict[str, Outcome]]:
+def jobs(group_id: str) -> Calls[dict[str, JobOutcome]]:
     """Get what became of each job that was submitted; `JobNotFoundError` if there is no such group."""
     raw: dict[bytes, bytes] = yield ("HGETALL", keys.group(group_id))
     if not raw:
         raise missing(group_id)
     found = {name.decode(): outcome.decode() for name, outcome in raw.items() if not name.startswith(b":")}
-    return cast("dict[str, Outcome]", found)
+    return cast("dict[str, JobOutcome]", found)
 
 
 def follow(

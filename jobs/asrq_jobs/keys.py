@@ -37,8 +37,8 @@ Jobs of a lane that a worker could not serve wait in lists of their own, `rq:que
     asrq:outcomes:<backend>    list    none, 500 entries       the worker: how jobs ended, for automatic rollback
     asrq:shadow                stream  none, 1000 entries      the worker: comparisons of a shadow with what served
     asrq:webhooks              zset    none                    end_execution, tell_group, the courier; score: due
-    asrq:spoilt:<key>          any     a week                  the reaper: a shared key's value of the wrong type
-                                                       and was of another type
+    asrq:damaged:<key>         any     a week                  the reaper: the value that a shared key had, when
+                                                       it was of the wrong type
     asrq:command:<id>          string  60 s                    `asrq models`: what workers are to load or unload
     asrq:http:pending:<key>    set     none                    `asrq http`: jobs, of who has a limit, not counted yet
     asrq:http:audio:<key>:<d>  string  two days                `asrq http`: seconds of audio of its jobs on that day
@@ -231,4 +231,4 @@ def outcomes(backend: str) -> str:
 
 def aside(key: str) -> str:
     """Where a value of the wrong type is moved that was found under a key."""
-    return f"asrq:spoilt:{key}"
+    return f"asrq:damaged:{key}"

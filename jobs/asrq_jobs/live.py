@@ -35,7 +35,7 @@ _SLOWER_S = 1.0
 _HELD = 1 << 21
 """Bytes of sound that are held after Redis has taken them, in case it loses them: a minute at 16 kHz and 16 bits."""
 
-Kind = Literal["audio", "end", "interrupted"]
+FrameKind = Literal["audio", "end", "interrupted"]
 
 
 class Frames:
@@ -48,8 +48,8 @@ class Frames:
         self._most = _FRAME // width * width
         self._width = width
         self._rest = b""
-        self._waiting: deque[tuple[Kind, bytes]] = deque()
-        self._held: deque[tuple[Kind, bytes]] = deque()
+        self._waiting: deque[tuple[FrameKind, bytes]] = deque()
+        self._held: deque[tuple[FrameKind, bytes]] = deque()
         self._closed = False
 
     @classmethod
@@ -76,7 +76,7 @@ class Frames:
         """Bytes that do not make up a sample yet; after the end they are left out."""
         return len(self._rest)
 
-    def close(self, kind: Kind = "end") -> None:
+    def close(self, kind: FrameKind = "end") -> None:
         """Add the end mark, once."""
         if not self._closed:
             self._waiting.append((kind, b""))
@@ -138,7 +138,7 @@ class Frames:
             return
         self._take_back(max(self.last - kept, 0))
 
-    def _hold(self, sent: tuple[Kind, bytes]) -> None:
+    def _hold(self, sent: tuple[FrameKind, bytes]) -> None:
         self._held.append(sent)
         while sum(len(frame) for _, frame in self._held) > _HELD:
             self._held.popleft()
@@ -155,7 +155,7 @@ class Frames:
         self.last -= count
 
 
-def append(job_id: str, number: int, kind: Kind, frame: bytes, retry_s: float) -> Calls[int]:
+def append(job_id: str, number: int, kind: FrameKind, frame: bytes, retry_s: float) -> Calls[int]:
     """Append a frame and return the number of the last one that is there: a greater one if it was there before, and a
     smaller one, nothing having been appended, if one before it is missing."""
     named = [keys.live(job_id), keys.job(job_id), keys.result(job_id), keys.LIMITS]

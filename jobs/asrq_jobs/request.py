@@ -111,7 +111,7 @@ Stored = BlobAudio | PathAudio | UrlAudio
 Audio = Annotated[BlobAudio | PathAudio | UrlAudio | LiveAudio, Field(discriminator="kind")]
 
 
-class Group(_Document):
+class GroupMembership(_Document):
     """Jobs that belong together. All of them name their group in the same words."""
 
     id: str = Field(pattern=JOB_ID_PATTERN)
@@ -207,7 +207,7 @@ class Request(_Document):
         default=(), max_length=20, description="Words to find the job by; they come back like metadata."
     )
 
-    group: Group | None = Field(default=None, description="Jobs that belong together, of which this is one.")
+    group: GroupMembership | None = Field(default=None, description="Jobs that belong together, of which this is one.")
     keep: Keep = Field(
         default="result", description="nothing: all of the job is erased once its result was fetched or delivered."
     )

@@ -37,7 +37,7 @@ from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.speakers import clusters
 from asrq_worker.speakers.clusters import Number, Span, Turn, Vectors
 from asrq_worker.speakers.enrolled import SIZE
-from asrq_worker.speakers.voices import Voices
+from asrq_worker.speakers.voices import VoiceNetwork
 
 _FRAME = SAMPLE_RATE // 100
 _UNSURE = {"golos-unknown", "pocketsphinx-numbers", "pocketsphinx-something", "pocketsphinx-goforward"}
@@ -142,7 +142,7 @@ class Made:
         return *confused(self.wanted, frames(turns, self.seconds * SAMPLE_RATE)), len({turn.speaker for turn in turns})
 
 
-def made(of: dict[Key, list[Samples]], seed: int, voices: Voices) -> Made:
+def made(of: dict[Key, list[Samples]], seed: int, voices: VoiceNetwork) -> Made:
     """Make a dialogue, and listen to it."""
     sound, wanted, count = dialogue(of, seed)
     sound = sound[: len(sound) // SAMPLE_RATE * SAMPLE_RATE]
@@ -167,7 +167,7 @@ class Said:
     apart: NDArray[np.bool_]
 
 
-def said(of: list[Samples], voices: Voices) -> Said:
+def said(of: list[Samples], voices: VoiceNetwork) -> Said:
     """Listen to somebody: clips are joined to 5 s to be enrolled, and tried as they are, or in parts of 5 s."""
     enrolled: list[tuple[Vectors, set[int]]] = []
     tried: list[tuple[Vectors, int]] = []
@@ -186,7 +186,7 @@ def said(of: list[Samples], voices: Voices) -> Said:
     )
 
 
-def _voice(part: Samples, voices: Voices) -> Vectors:
+def _voice(part: Samples, voices: VoiceNetwork) -> Vectors:
     listened = clusters.windows([(0, len(part))])
     vectors = voices.vectors(partial(_piece, part), len(part), listened, _untold)
     mean: Vectors = clusters.means(vectors, listened, np.zeros(len(listened), dtype=np.int64))[0]
@@ -204,7 +204,7 @@ def errors(of: dict[Key, Said], same: float) -> tuple[float, float]:
     return float(np.mean(again)), float(np.mean(others))
 
 
-def held_out(of: dict[Key, list[Samples]], dialogues: int, voices: Voices) -> None:
+def held_out(of: dict[Key, list[Samples]], dialogues: int, voices: VoiceNetwork) -> None:
     """Print both thresholds' errors for each half of the people."""
     people = sorted(of, key=lambda who: (-sum(map(len, of[who])), who))
     halves = [{who: of[who] for who in people[first::2]} for first in (0, 1)]
@@ -232,7 +232,7 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=30)
     parser.add_argument("--held-out", action="store_true")
     given = parser.parse_args()
-    of, voices = clips(given.folder), Voices()
+    of, voices = clips(given.folder), VoiceNetwork()
     if given.held_out:
         held_out(of, given.dialogues, voices)
         return

@@ -37,7 +37,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Kind:
+class Candidate:
     """A backend with a model."""
 
     name: str
@@ -162,23 +162,23 @@ def _nothing() -> dict[str, Spoken]:
     return {}
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind("fake", "fake", _plain("fake"), _nothing),
-    Kind("whisper-tiny.en", "whisper", _plain("tiny.en"), _greetings(en=0.7)),
-    Kind("whisper-base", "whisper", _plain("base"), _greetings(en=0.7, ru=0.5)),
-    Kind("qwen", "qwen", _qwen, _sentences),
+KINDS: tuple[Candidate, ...] = (
+    Candidate("fake", "fake", _plain("fake"), _nothing),
+    Candidate("whisper-tiny.en", "whisper", _plain("tiny.en"), _greetings(en=0.7)),
+    Candidate("whisper-base", "whisper", _plain("base"), _greetings(en=0.7, ru=0.5)),
+    Candidate("qwen", "qwen", _qwen, _sentences),
     # Real speech over a server is in test_server; the text of "fake" tells all samples apart, and costs nothing.
-    Kind("server", "server", _over_http("fake", "fake"), _nothing),
-    Kind("server-chat", "server", _over_http("fake", "fake", api="chat"), _nothing, tells_language=False),
-    Kind("onnx-whisper-tones", "onnx", _onnx_of_tones("whisper"), _tones(en="one", de="eins"), False),
-    Kind("onnx-gigaam-tones", "onnx", _onnx_of_tones("gigaam-v2-ctc"), _tones(ru="а")),
+    Candidate("server", "server", _over_http("fake", "fake"), _nothing),
+    Candidate("server-chat", "server", _over_http("fake", "fake", api="chat"), _nothing, tells_language=False),
+    Candidate("onnx-whisper-tones", "onnx", _onnx_of_tones("whisper"), _tones(en="one", de="eins"), False),
+    Candidate("onnx-gigaam-tones", "onnx", _onnx_of_tones("gigaam-v2-ctc"), _tones(ru="а")),
 )
 
 EXPORT_OF = {"whisper": "ONNX_WHISPER", "gigaam": "ONNX_GIGAAM"}
 """Variables that name the folder of a real export, by family; those that are set become kinds of their own."""
 _SAID = {"whisper": _greetings(en=0.5, ru=0.5), "gigaam": _greetings(ru=0.5)}
 KINDS += tuple(
-    Kind(f"onnx-{family}", "onnx", _onnx_of_speech(family), _SAID[family], tells_language=family != "whisper")
+    Candidate(f"onnx-{family}", "onnx", _onnx_of_speech(family), _SAID[family], tells_language=family != "whisper")
     for family, variable in EXPORT_OF.items()
     if os.environ.get(variable)
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.kinds import EXPORT_OF, KINDS, ONE_OF_EACH, Kind, Spoken, load, release
+from conformance.kinds import EXPORT_OF, KINDS, ONE_OF_EACH, Candidate, Spoken, load, release
 from support.hearing import alike, assert_same, check, heard, one
 
 from asrq_jobs.errors import CanceledError, ShutdownError, UnsupportedOptionError
@@ -27,8 +27,8 @@ whatever_is_spoken = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.param
+def kind(request: pytest.FixtureRequest) -> Candidate:
+    found: Candidate = request.param
     return found
 
 
@@ -39,20 +39,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def config(kind: Kind, request: pytest.FixtureRequest, folder: Path) -> Iterator[BackendConfig]:
+def config(kind: Candidate, request: pytest.FixtureRequest, folder: Path) -> Iterator[BackendConfig]:
     with kind.configure(request, folder) as given:
         yield given
 
 
 @pytest.fixture(scope="module")
-def backend(kind: Kind, config: BackendConfig) -> Iterator[Backend]:
+def backend(kind: Candidate, config: BackendConfig) -> Iterator[Backend]:
     loaded = load(kind.backend, config)
     yield loaded
     release(loaded)
 
 
 @pytest.fixture(scope="module")
-def speech(kind: Kind, config: BackendConfig) -> dict[str, Spoken]:
+def speech(kind: Candidate, config: BackendConfig) -> dict[str, Spoken]:
     return kind.speech()
 
 
@@ -78,7 +78,7 @@ def test_real_exports_are_among_the_kinds(family: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
-def test_speech_is_recognised(kind: Kind, backend: Backend, speech: dict[str, Spoken], language: str) -> None:
+def test_speech_is_recognised(kind: Candidate, backend: Backend, speech: dict[str, Spoken], language: str) -> None:
     can = backend.capabilities()
     if language not in speech:
         if can.languages and language not in can.languages:
@@ -227,7 +227,7 @@ def test_the_same_samples_give_the_same_text_side_by_side(
 
 @whatever_is_spoken
 def test_it_loads_twice_in_one_process(
-    kind: Kind, config: BackendConfig, backend: Backend, sound: Samples, options: ChunkOptions
+    kind: Candidate, config: BackendConfig, backend: Backend, sound: Samples, options: ChunkOptions
 ) -> None:
     before = backend.transcribe_batch([Chunk(sound, options)])
     other = load(kind.backend, config)
@@ -271,7 +271,7 @@ class Held:
 
 @whatever_is_spoken
 def test_a_canceled_chunk_is_dropped_and_its_batch_mates_go_on(
-    kind: Kind,
+    kind: Candidate,
     config: BackendConfig,
     backend: Backend,
     sound: Samples,

@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 from asrq_jobs import __version__
 from asrq_jobs.cli import exit_codes, interruption, streams
 from asrq_jobs.cli.commands import COMMANDS, SECTIONS
-from asrq_jobs.cli.group import Group
+from asrq_jobs.cli.group import CommandGroup
 
 _EPILOG = f"""\b
 Examples:
@@ -35,7 +35,7 @@ Settings come from ASRQ_* in the environment, .env and asrq.toml; `asrq config` 
 """
 
 
-class _Program(Group):
+class _Program(CommandGroup):
     """A group whose commands are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature

@@ -8,7 +8,7 @@ import click
 
 from asrq_jobs import configuration, policy, serving
 from asrq_jobs.cli import options, printing
-from asrq_jobs.cli.group import Group
+from asrq_jobs.cli.group import CommandGroup
 from asrq_jobs.client import Client
 from asrq_jobs.connection import queue_errors
 from asrq_jobs.errors import JobStateError, UsageError
@@ -16,7 +16,7 @@ from asrq_jobs.policy import Policy, Share
 
 
 @click.group(
-    cls=Group,
+    cls=CommandGroup,
     epilog="\b\nExamples:\n  asrq backend show\n  asrq backend canary qwen 5%\n"
     "  asrq backend set qwen\n  asrq backend rollback",
 )

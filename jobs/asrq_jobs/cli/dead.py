@@ -9,7 +9,7 @@ import click
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.bulk import for_each
-from asrq_jobs.cli.group import Group, hidden
+from asrq_jobs.cli.group import CommandGroup, hidden
 from asrq_jobs.cli.jobs import change, retry
 from asrq_jobs.cli.selection import chosen, failure_options, lane_option, selection
 from asrq_jobs.client import Client
@@ -19,7 +19,7 @@ _COLUMNS = ("id", "lane", "code", "failed", "attempts", "backend", "description"
 
 
 @click.group(
-    cls=Group,
+    cls=CommandGroup,
     epilog="\b\nExamples:\n  asrq dead show 3f2a…\n  asrq dead purge --all --older-than 3d",
 )
 def dead() -> None:

@@ -8,7 +8,7 @@ import difflib
 import click
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that shows its help when no command is given, has the command `help`, and names the nearest command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

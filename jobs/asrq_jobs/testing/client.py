@@ -21,7 +21,7 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.states import STATUSES, JobState, Status, Submitted
 from asrq_jobs.steps import Command, Script, Step, Together
 from asrq_jobs.testing.groups import FakeGroup
-from asrq_jobs.testing.memory import Job, Memory
+from asrq_jobs.testing.memory import KeptJob, Memory
 from asrq_jobs.testing.worker import Answer, Worker
 
 _PATIENCE_S = 10.0
@@ -226,7 +226,7 @@ class FakeClient(Client):
         self.dead_letter(job_id)
         self._memory.remove(job_id, upload=False)
 
-    def _all(self) -> list[Job]:
+    def _all(self) -> list[KeptJob]:
         return [job for lane in LANES for status in STATUSES for job in self._memory.of(status, lane)]
 
     def _perform(self, step: Step | Entry) -> Any:
@@ -250,7 +250,7 @@ def place(after: str) -> int:
     return int(after.partition("-")[0])
 
 
-def _letter(job: Job) -> DeadLetter:
+def _letter(job: KeptJob) -> DeadLetter:
     return DeadLetter(
         id=job.request.id,
         lane=job.request.lane,

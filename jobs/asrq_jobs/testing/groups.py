@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from asrq_jobs import keys, request
+from asrq_jobs import keys
 from asrq_jobs.errors import JobConflictError
-from asrq_jobs.groups import AsyncGroup, Group, GroupEvent, Outcome
+from asrq_jobs.groups import AsyncGroup, Group, GroupEvent, JobOutcome
+from asrq_jobs.request import GroupMembership
 from asrq_jobs.steps import Command
 
 _PATIENCE_S = 10.0
@@ -20,8 +21,8 @@ _PATIENCE_S = 10.0
 class _Counted:
     """A group: what its jobs name, what became of each, and its events."""
 
-    group: request.Group
-    jobs: dict[str, Outcome] = field(default_factory=dict)
+    group: GroupMembership
+    jobs: dict[str, JobOutcome] = field(default_factory=dict)
     events: list[GroupEvent] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -40,7 +41,7 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[str, _Counted] = {}
 
-    def join(self, job_id: str, group: request.Group | None) -> None:
+    def join(self, job_id: str, group: GroupMembership | None) -> None:
         """Count a job as open.
 
         Raises:
@@ -55,7 +56,7 @@ class Groups:
             raise JobConflictError(f"The group {group.id} has all of its {group.size} jobs.")
         known.jobs[job_id] = "open"
 
-    def settle(self, job_id: str, group: request.Group | None, outcome: Outcome) -> None:
+    def settle(self, job_id: str, group: GroupMembership | None, outcome: JobOutcome) -> None:
         """Count a job as ended that is open."""
         known = self._groups.get(keys.group(group.id)) if group else None
         if known is None or known.jobs[job_id] != "open":

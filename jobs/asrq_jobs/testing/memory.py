@@ -26,7 +26,7 @@ from asrq_jobs.timestamp import iso
 
 
 @dataclass
-class Job:
+class KeptJob:
     """What is known of one job; `moved` grows with each change of status of any job."""
 
     request: Request
@@ -61,10 +61,10 @@ class Memory:
         self.worker = _MemoryWorker(self)
         self.groups = Groups()
         self._answer = answer
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, KeptJob] = {}
         self._moves = 0
 
-    def find(self, job_id: str) -> Job:
+    def find(self, job_id: str) -> KeptJob:
         """Return a job.
 
         Raises:
@@ -91,7 +91,7 @@ class Memory:
             if isinstance(request.audio, BlobAudio) and request.audio.sha256 not in self.uploads:
                 raise BlobMissingError("The uploaded audio is not there (never uploaded, or expired).")
             self.groups.join(request.id, request.group)
-            job = self._jobs[request.id] = Job(request)
+            job = self._jobs[request.id] = KeptJob(request)
             depth = self._queue(job)
         self._answer_if_whole(job)
         return Submitted(id=request.id, status="queued", created=True, depth=depth)
@@ -116,7 +116,7 @@ class Memory:
                 tags=job.request.tags,
             )
 
-    def of(self, status: Status, lane: Lane) -> Iterator[Job]:
+    def of(self, status: Status, lane: Lane) -> Iterator[KeptJob]:
         """Yield the jobs of a lane and status: those that wait in their order, others the newest first."""
         found = [job for job in self._jobs.values() if (job.status, job.request.lane) == (status, lane)]
         yield from sorted(found, key=lambda job: job.moved if status == "queued" else -job.moved)
@@ -174,11 +174,11 @@ class Memory:
         self._answer_if_whole(job)
         return number
 
-    def _answer_if_whole(self, job: Job) -> None:
+    def _answer_if_whole(self, job: KeptJob) -> None:
         if self._answer is not None and (job.recorded or not isinstance(job.request.audio, LiveAudio)):
             self.worker.answer(self.worker.begin(job), self._answer)
 
-    def _queue(self, job: Job) -> int:
+    def _queue(self, job: KeptJob) -> int:
         at, lane = time.time(), job.request.lane
         self.move(job, "queued")
         job.enqueued_at = iso(at)
@@ -186,13 +186,13 @@ class Memory:
         job.tell(Event(type="queued", at=at, lane=lane, depth=depth))
         return depth
 
-    def move(self, job: Job, status: Status) -> None:
+    def move(self, job: KeptJob, status: Status) -> None:
         """Change the status of a job."""
         self._moves += 1
         job.status, job.moved = status, self._moves
         self.changed.notify_all()
 
-    def _end(self, job: Job, event: Event, result: Result) -> None:
+    def _end(self, job: KeptJob, event: Event, result: Result) -> None:
         job.result, job.ended_at, job.execution_id = result, result.completed_at, None
         if result.attempts:
             job.attempts = result.attempts
@@ -214,7 +214,7 @@ class _MemoryWorker(Worker):
                 return None
             return self.begin(next(self._memory.of("queued", lane)))
 
-    def begin(self, job: Job) -> Execution:
+    def begin(self, job: KeptJob) -> Execution:
         """Begin this job."""
         with self._memory.changed:
             at = time.time()
@@ -235,7 +235,7 @@ class _MemoryWorker(Worker):
         with self._memory.changed:
             self._memory._end(self._held(execution), event, result)
 
-    def _held(self, execution: Execution) -> Job:
+    def _held(self, execution: Execution) -> KeptJob:
         try:
             job = self._memory.find(execution.job_id)
         except JobNotFoundError:

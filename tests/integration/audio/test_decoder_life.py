@@ -28,7 +28,8 @@ from asrq_worker.audio.decode_process import DecodeProcess
 from asrq_worker.audio.decoder import DecoderPool
 from asrq_worker.audio.sound import DecodedAudio
 from asrq_worker.backends.base import SAMPLE_RATE
-from asrq_worker.process.child import Child, Message
+from asrq_worker.process.child import Child
+from asrq_worker.process.stdio import Message
 
 from .conftest import Encode, Signal, decode_file, nothing
 

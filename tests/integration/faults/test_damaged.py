@@ -38,7 +38,7 @@ def code_of(client: Client, job_id: str) -> str | None:
     return result.error.code if result.error else None
 
 
-def spoil(redis: Redis, *names: str) -> None:
+def damage(redis: Redis, *names: str) -> None:
     for name in names:
         redis.delete(name)
         redis.set(name, "damaged")
@@ -77,12 +77,12 @@ def test_a_key_of_another_type_ends_its_job_alone(
 ) -> None:
     def work(request: Request, control: JobControl, journal: Journal) -> Result:
         if request.id == "runs":
-            spoil(redis, key("runs"))
+            damage(redis, key("runs"))
         return transcribed(request)
 
     for job_id in ("waits", "runs", "good"):
         client.submit(AUDIO, id=job_id)
-    spoil(redis, key("waits"))
+    damage(redis, key("waits"))
     with serving(redis, settings, work):
         found = [code_of(client, job_id) for job_id in ("good", "waits", "runs")]
     assert found == [None, "malformed_job", "malformed_job"]
@@ -102,7 +102,7 @@ def test_a_result_that_cannot_be_read_is_replaced(
 
 def test_what_all_jobs_share_costs_no_job_its_end(client: Client, redis: Redis, settings: Settings) -> None:
     client.submit(AUDIO, id="canceled")
-    spoil(redis, *SHARED)
+    damage(redis, *SHARED)
     assert client.cancel("canceled") == "canceled"
     client.submit(AUDIO, id="late", queue_ttl_s=1, webhook="https://app.example/")
     redis.hset(keys.job("late"), "enqueued_at", "2020-01-01T00:00:00.000000Z")
@@ -125,7 +125,7 @@ def test_what_all_jobs_share_costs_no_job_its_end(client: Client, redis: Redis, 
 
 def test_no_job_ends_for_a_key_that_all_share(client: Client, redis: Redis, settings: Settings) -> None:
     client.submit(AUDIO, id="job")
-    spoil(redis, keys.LEASES)
+    damage(redis, keys.LEASES)
     keeper = LeaseKeeper(redis, lease_s=3)
     slot = Slot("batch", "host.fake.batch.1", redis, cast("Task", None), keeper, takes_all(redis), settings)
     with pytest.raises(ResponseError, match="WRONGTYPE"):
@@ -141,7 +141,7 @@ def test_neither_a_policy_nor_a_registry_keeps_the_reaper_from_its_jobs(
     client: Client, redis: Redis, settings: Settings
 ) -> None:
     redis.hset(keys.POLICY, "damaged", "1")
-    spoil(redis, keys.registry("finished", "interactive"))
+    damage(redis, keys.registry("finished", "interactive"))
     client.submit(AUDIO, id="job")
     redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     execution = Execution("job", "first", "batch", "host.fake.batch.1")
@@ -156,7 +156,7 @@ def test_neither_a_policy_nor_a_registry_keeps_the_reaper_from_its_jobs(
 def test_a_key_that_is_no_job_is_told_in_plain_words(
     client: Client, redis: Redis, what: Callable[[Client, str], object]
 ) -> None:
-    spoil(redis, keys.job("job"))
+    damage(redis, keys.job("job"))
     with pytest.raises(QueueUnusableError, match=r"holds what is none of asrq's\.$") as caught:
         what(client, "job")
     assert "rq:job:ID" in (caught.value.hint or "")

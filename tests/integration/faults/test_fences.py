@@ -26,7 +26,7 @@ from asrq_worker.job.attempt import Task
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
 from asrq_worker.job.journal import Journal
-from asrq_worker.queue.execution import Begun, Execution, attempts_of, give_back
+from asrq_worker.queue.execution import Beginning, Execution, attempts_of, give_back
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.slot import Slot
@@ -238,7 +238,7 @@ def test_a_cancel_is_heeded_whenever_it_comes(
 ) -> None:
     begin = Execution.begin
 
-    def begin_and_cancel(self: Execution, redis: Redis, **named: Any) -> Begun:
+    def begin_and_cancel(self: Execution, redis: Redis, **named: Any) -> Beginning:
         begun = begin(self, redis, **named)
         if self.job_id == "as-it-began":
             assert client.cancel(self.job_id) == "requested"
@@ -300,7 +300,7 @@ def test_an_outage_right_after_the_start_of_a_job_costs_no_attempt_and_no_cancel
             raise RedisConnectionError("away")
         keep(self)
 
-    def begin_and_lose_the_connection(self: Execution, redis: Redis, **named: Any) -> Begun:
+    def begin_and_lose_the_connection(self: Execution, redis: Redis, **named: Any) -> Beginning:
         begun = begin(self, redis, **named)
         assert client.cancel(self.job_id) == "requested"
         assert not host.keeper.wanted(self.job_id)

@@ -141,11 +141,11 @@ def _failure_of(attempt: Callable[[], None]) -> RedisError:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "told"),
     [(_fill, "full"), (_want_replicas, "NOREPLICAS"), (_demote, "read only replica"), (_fail_to_save, "MISCONF")],
 )
 def test_what_a_server_cannot_do_now_is_waited_for(
-    binary: str, tmp_path: Path, spoil: Callable[[Redis, Path], None], told: str
+    binary: str, tmp_path: Path, damage: Callable[[Redis, Path], None], told: str
 ) -> None:
     server = Server(binary, tmp_path / "server")
     with server as url, connect(Settings(redis_url=url), retry_s=0) as redis, Redis.from_url(url) as operator:
@@ -157,7 +157,7 @@ def test_what_a_server_cannot_do_now_is_waited_for(
             finally:
                 tried.set()
 
-        spoil(operator, tmp_path / "server")
+        damage(operator, tmp_path / "server")
         error = explain(_failure_of(write), Settings(redis_url=url))
         assert (error.code, told in error.message, bool(error.hint)) == ("queue_refused", True, True)
         tried.clear()

@@ -14,7 +14,8 @@ from support.waiting import until
 from asrq_jobs.errors import AsrqError, InternalError, ShutdownError
 from asrq_worker.process import supervisor
 from asrq_worker.process.backoff import Backoff
-from asrq_worker.process.child import Message, describe_exit
+from asrq_worker.process.child import describe_exit
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 
 _SOUND = "import sys; print('{}', flush=True); sys.stdin.read()"

@@ -402,7 +402,7 @@ def test_whatever_becomes_of_its_list_the_job_is_served_once(client: Client, fle
             look(client, whole=True, times=3)
     assert host.scripted.runs == ["job"]
     assert contradictions(client, "job") == []
-    left = [name for name in leftovers(client.redis) if "asrq:spoilt" not in name]
+    left = [name for name in leftovers(client.redis) if "asrq:damaged" not in name]
     assert left == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from integration.security.damaging import reaping, spoil
+from integration.security.damaging import damage, reaping
 from redis import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
 from support.host import serving, transcribed
@@ -44,7 +44,7 @@ def test_nobody_leads_for_good_without_looking(redis: Redis, client: Client, lef
 def test_a_reaper_moves_a_wrong_type_and_a_dry_run_only_says_so(redis: Redis, client: Client) -> None:
     redis.set(keys.LEADER, "another", px=10_000)
     for key in (keys.LEASES, keys.queue("batch"), keys.RQ_WORKERS, keys.WORKERS):
-        spoil(redis, key)
+        damage(redis, key)
     damaged = (keys.LEASES, keys.WORKERS, keys.RQ_WORKERS, keys.queue("batch"))
     reaper = Reaper(redis, client.settings)
     assert reaper.run_once(dry_run=True) == Round(True, damaged=damaged)
@@ -59,7 +59,7 @@ def test_a_wrong_type_during_a_round_does_not_end_it(
 ) -> None:
     for key in shared_keys.TYPES:
         if key not in {keys.LEADER, keys.queue("interactive")}:
-            spoil(redis, key)
+            damage(redis, key)
     redis.rpush(keys.queue("interactive"), "ghost")
     monkeypatch.setattr(shared_keys, "set_aside", lambda _redis, _types: ())
     now = [time.time()]
@@ -116,7 +116,7 @@ def test_a_job_that_goes_on_and_finds_no_place_comes_back(redis: Redis, client: 
     redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     execution = Execution("job", "first", "batch", "host.batch.1")
     assert execution.begin(redis, lease_s=3).verdict == "started"
-    spoil(redis, damaged)
+    damage(redis, damaged)
     event = Event(type="retrying", at=time.time(), attempt=1, delay_s=0.0)
     assert execution.end(redis, Ending(verdict, event), audio=AUDIO, blob_ttl_s=60)
     with (
@@ -141,7 +141,7 @@ def test_limits_that_are_none_are_the_usual_ones(redis: Redis, client: Client) -
 
 def test_a_host_starts_where_all_types_are_wrong_and_serves_when_there_is_room(redis: Redis, client: Client) -> None:
     for key in shared_keys.TYPES:
-        spoil(redis, key)
+        damage(redis, key)
     settings = client.settings.model_copy(update={"lease_s": 3.0})
     with serving(redis, settings, lambda request, control, journal: transcribed(request)) as host:
         until(lambda: redis.exists(keys.rq_worker(host.slots[0].name)))
@@ -160,7 +160,7 @@ def test_a_cancel_reaches_a_job_though_the_leases_have_the_wrong_type(redis: Red
     assert execution.begin(redis, lease_s=3).verdict == "started"
     keeper, control = LeaseKeeper(redis, lease_s=3), JobControl()
     keeper.hold(execution, control)
-    spoil(redis, keys.LEASES)
+    damage(redis, keys.LEASES)
     keeper.keep()
     control.check()  # nothing says that the lease is lost
     redis.set(keys.cancel("job"), 1)
@@ -186,7 +186,7 @@ def test_the_doctor_names_a_wrong_type_and_what_was_moved(redis: Redis, client: 
         return check
 
     assert found().status == "ok"
-    spoil(redis, keys.LEASES)
+    damage(redis, keys.LEASES)
     check = found()
     assert check.status == "fail"
     assert f"{keys.LEASES} (a string, not a zset)" in check.message

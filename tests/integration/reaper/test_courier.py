@@ -201,7 +201,7 @@ def test_labels_of_a_later_job_under_the_same_id_are_not_told(client: Client, re
     assert labels(json.loads(receiver.got[0][0])) == {}
 
 
-def test_a_job_that_is_spoilt_is_announced_without_labels(redis: Redis, receiver: Receiver) -> None:
+def test_a_damaged_job_is_reported_without_labels(redis: Redis, receiver: Receiver) -> None:
     redis.set(keys.job("a"), "damaged")
     assert labels(delivered(redis, receiver)) == {}
 

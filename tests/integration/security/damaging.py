@@ -23,7 +23,7 @@ def reaping(redis: Redis, settings: Settings) -> Iterator[None]:
         reaper.close()
 
 
-def spoil(redis: Redis, key: str) -> None:
+def damage(redis: Redis, key: str) -> None:
     redis.delete(key)
     if shared_keys.TYPES.get(key) == "string":
         redis.rpush(key, "rubbish")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.security.damaging import reaping, spoil
+from integration.security.damaging import damage, reaping
 from redis import Redis
 from support.ledger import contradictions
 from support.waiting import until
@@ -50,7 +50,7 @@ def test_one_key_of_the_wrong_type_costs_no_job(
     client.submit(blob, id="runs", lane=lane, prompt=f"touch:{begun} until:{gate}")
     until(begun.exists)
     client.submit(blob, id="waits", lane=lane)
-    spoil(client.redis, key)
+    damage(client.redis, key)
     client.submit(blob, id="other", lane=other)
     service._keeper.keep()
     gate.touch()
@@ -120,8 +120,8 @@ def test_absurd_members_of_all_of_them_cost_no_job(
 def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
     redis: Redis, client: Client, service: WorkerProcess, blob: BlobAudio
 ) -> None:
-    spoil(redis, keys.queue("batch"))
-    spoil(redis, keys.registry("canceled", "batch"))
+    damage(redis, keys.queue("batch"))
+    damage(redis, keys.registry("canceled", "batch"))
     redis.hset(keys.job("lost"), mapping={"status": "queued", "origin": "asrq-batch"})
     assert client.cancel("lost") == "canceled", "it is on no list, and nobody can begin it any more"
     redis.delete(keys.queue("batch"))
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
     client.submit(blob, id="job")
     assert client.cancel("job") == "canceled"
     assert contradictions(client, "job") == []
-    spoil(redis, keys.queue("batch"))
+    damage(redis, keys.queue("batch"))
     client.retry("job")
     redis.delete("rq:suspended")
     with reaping(redis, client.settings):
@@ -138,7 +138,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
 
 
 def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: WorkerProcess) -> None:
-    spoil(redis, keys.LIMITS)
+    damage(redis, keys.LIMITS)
     service._publish()
     usual = redis.hgetall(keys.LIMITS)
     assert usual.keys() >= {b"depth:batch", b"depth:interactive", b"blob_ttl"}
@@ -156,6 +156,6 @@ def test_the_registration_of_a_slot_of_the_wrong_type_keeps_it_from_nothing(
     client: Client, service: WorkerProcess, blob: BlobAudio
 ) -> None:
     for slot in service._slots:
-        spoil(client.redis, slot.key)
+        damage(client.redis, slot.key)
     jobs = [client.submit(blob, lane=lane) for lane in LANES for _ in range(2)]
     assert [client.wait(job.id, timeout_s=50).status for job in jobs] == ["completed"] * 4

@@ -12,7 +12,7 @@ import pytest
 from asrq_jobs import Client
 from asrq_jobs.settings import Settings
 from asrq_worker.audio.decode_process import DecodeProcess
-from asrq_worker.process.child import Message
+from asrq_worker.process.stdio import Message
 from asrq_worker.programs.worker import WorkerProcess
 from asrq_worker.reaper.reaper import Reaper
 

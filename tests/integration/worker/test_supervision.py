@@ -113,7 +113,7 @@ def test_one_shot_ends_too(tmp_path: Path, data: Path) -> None:
     broken.touch()
     command = ("transcribe", "--backend", "fake", "--model", "m", "--json", str(data / "hello-en.flac"))
     done = subprocess.run(
-        [sys.executable, "-c", BREAKING, "asrq_worker.engine.backlog", "Backlog", "begin", *command],
+        [sys.executable, "-c", BREAKING, "asrq_worker.engine.pending", "PendingChunks", "begin", *command],
         env={**os.environ, "BROKEN": str(broken)},
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from typing import Any
 from asrq_jobs.errors import AudioUnreadableError
 from asrq_jobs.events import Event
 from asrq_jobs.result import Result
-from asrq_worker.http.items import Items, Turns, Whole
+from asrq_worker.http.items import Items, TurnItems, WholeItem
 
 
 def partial(start: float, text: str) -> Event:
@@ -30,7 +30,7 @@ def told(items: Items, *events: Event) -> list[tuple[str, str, Any]]:
 
 
 def test_each_stretch_is_an_item() -> None:
-    turns = Turns("job", "before")
+    turns = TurnItems("job", "before")
     first = told(turns, partial(2, "One"), partial(2, "One two"), chunk(2, "One two.", until=3.5))
     assert first == [
         ("speech_started", "job-1", 2000), ("partial", "job-1", "One"), ("partial", "job-1", "One two"),
@@ -45,7 +45,7 @@ def test_each_stretch_is_an_item() -> None:
 
 
 def test_turns_come_in_the_order_in_which_they_were_said() -> None:
-    turns = Turns("job", None)
+    turns = TurnItems("job", None)
     assert told(turns, chunk(8, "Two.", until=2)) == []
     both = told(turns, chunk(2, "One.", until=9.5))
     assert [text for kind, _, text in both if kind == "completed"] == ["One.", "Two."]
@@ -56,7 +56,7 @@ def test_turns_come_in_the_order_in_which_they_were_said() -> None:
 
 
 def test_noise_is_no_turn_but_one_that_has_begun_ends() -> None:
-    turns = Turns("job", None)
+    turns = TurnItems("job", None)
     assert told(turns, chunk(0, "", until=1.5)) == []
     assert [kind for kind, *_ in told(turns, partial(4, "Hm"), chunk(4, "", until=5.5))] == [
         "speech_started", "partial", "speech_stopped", "committed", "added", "completed",
@@ -64,12 +64,12 @@ def test_noise_is_no_turn_but_one_that_has_begun_ends() -> None:
 
 
 def test_a_recording_is_one_item() -> None:
-    whole = Whole("job")
+    whole = WholeItem("job")
     found = told(whole, partial(0, "One"), chunk(0, "One.", until=1.5), chunk(4, "Two.", until=5.5))
     assert found == [("partial", "job", "One"), ("delta", "job", "One."), ("delta", "job", " Two.")]
     ended = list(whole.end(Result(id="job", status="completed", text="One. Two. Three.", duration=7.0)))
     assert [(each["item_id"], each.get("delta", each.get("transcript"))) for each in ended] == [
         ("job", " Three."), ("job", "One. Two. Three."),
     ]  # fmt: skip
-    [nothing] = Whole("job").end(Result(id="job", status="completed", text=None, duration=None))
+    [nothing] = WholeItem("job").end(Result(id="job", status="completed", text=None, duration=None))
     assert (nothing["transcript"], nothing["usage"]["seconds"]) == ("", 0.0)

@@ -27,7 +27,7 @@ _X32 = 0x40000000  # x86-64 knows every call by a second number, which begins he
 
 
 @dataclass(frozen=True)
-class _Machine:
+class _Architecture:
     """Its name in filters, the number of seccomp itself, and the numbers of what is refused."""
 
     architecture: int
@@ -39,9 +39,9 @@ class _Machine:
 _NEWER = (425, 428, 437, 438)
 # socket, connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, openat, open_by_handle_at, and on the
 # older of the two open, creat
-_MACHINES = {
-    "x86_64": _Machine(0xC000003E, 317, (41, 42, 59, 322, 101, 310, 311, 257, 304, 2, 85, *_NEWER)),
-    "aarch64": _Machine(0xC00000B7, 277, (198, 203, 221, 281, 117, 270, 271, 56, 265, *_NEWER)),
+_ARCHITECTURES = {
+    "x86_64": _Architecture(0xC000003E, 317, (41, 42, 59, 322, 101, 310, 311, 257, 304, 2, 85, *_NEWER)),
+    "aarch64": _Architecture(0xC00000B7, 277, (198, 203, 221, 281, 117, 270, 271, 56, 265, *_NEWER)),
 }
 
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446
@@ -95,7 +95,7 @@ def _handled(version: int) -> bytes:
 
 
 def _seccomp(libc: ctypes.CDLL) -> bool:
-    machine = _MACHINES.get(platform.machine())
+    machine = _ARCHITECTURES.get(platform.machine())
     if machine is None or sys.maxsize < 2**32:
         return False
     instructions = _filter(machine)
@@ -103,7 +103,7 @@ def _seccomp(libc: ctypes.CDLL) -> bool:
     return bool(libc.syscall(machine.seccomp, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program)) == 0)
 
 
-def _filter(machine: _Machine) -> bytes:
+def _filter(machine: _Architecture) -> bytes:
     """Return the filter in the kernel's form: instructions of operation, two distances to jump, and an operand."""
     end = len(machine.refused) + 1  # from the first comparison of numbers to the refusal
     steps = [

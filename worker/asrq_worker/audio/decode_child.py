@@ -46,7 +46,8 @@ from asrq_worker.audio.confinement import confine
 from asrq_worker.audio.work import Work
 from asrq_worker.backends.base import SAMPLE_RATE, Samples
 from asrq_worker.process.handover import taken
-from asrq_worker.process.serve import Message, serve
+from asrq_worker.process.serve import serve
+from asrq_worker.process.stdio import Message
 from asrq_worker.storage.disk import write_all, writing
 
 if TYPE_CHECKING:  # at run time the packages it needs may be missing
@@ -81,7 +82,7 @@ def make_handler(send: Send) -> Handle:
         processor = _Processor(message["cpu_s"], message["cpu_share"])
         progress = _Progress(send, lambda: processor.allow(work.seconds))
 
-        def hear(choose: tracks.Choose) -> _Heard:
+        def hear(choose: tracks.Choose) -> _Decoded:
             _empty(outs)
             channels = Apart([partial(_write, out) for out in outs])
             decoded = media.decode(
@@ -99,7 +100,7 @@ def make_handler(send: Send) -> Handle:
             with writing():
                 find = partial(speech.find, samples=decoded.samples, on_block=progress.tick)
                 spans = [find(out) if at in heard else [] for at, out in enumerate(outs)]
-            return _Heard(decoded, spans, heard, time.perf_counter() - began)
+            return _Decoded(decoded, spans, heard, time.perf_counter() - began)
 
         heard, others = tracks.listen(message["track"], hear)
         done = {"op": "done", "spans": heard.each, "heard": heard.channels, "vad_s": heard.vad_s} | asdict(heard.media)
@@ -135,7 +136,7 @@ def make_handler(send: Send) -> Handle:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Decoded:
     """What was decoded, the spans of speech in each output, in samples, which of these are to be heard, and how long it
     took to find the speech."""
 

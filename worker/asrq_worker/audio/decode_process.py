@@ -17,8 +17,9 @@ from asrq_jobs.errors import (
     ErrorInfo,
     from_info,
 )
-from asrq_worker.process.child import Message, describe_exit
+from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import computing_on, handed_on
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 
 _MODULE = "asrq_worker.audio.decode_child"

@@ -18,7 +18,7 @@ from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.part import MOST_WITHOUT_SOUND, Content, Part
 from asrq_worker.audio.mono import Mono
 from asrq_worker.audio.output import Output
-from asrq_worker.audio.packets import Packets, Piece, View
+from asrq_worker.audio.packets import DecodedPacket, Packets, View
 from asrq_worker.audio.stated import stated_s
 from asrq_worker.audio.timeline import Clock, Timeline, clock
 from asrq_worker.audio.tracks import Choose, Track, by_preference
@@ -182,8 +182,8 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, co
     before = output.samples
     sound = _Sound(output, clock(media.container, start_s=start_s, stated_s=_micro(container.duration)))
     packets = Packets(container, stream, content, part, work)
-    for piece in packets:
-        sound.take(piece)
+    for packet in packets:
+        sound.take(packet)
     sound.end()
     decoded_s = (output.samples - before) / SAMPLE_RATE
     short = falls_short(content, part, media.container, stated_s=length_s, decoded_s=decoded_s)
@@ -206,7 +206,7 @@ def _decode_track(container: Any, choose: Choose, work: Work, output: Output, co
 
 
 class _Sound:
-    """Puts pieces where they belong. `heard`: there was a frame; `holes`: damage is before or between
+    """Puts what was decoded where it belongs. `heard`: there was a frame; `holes`: damage is before or between
     frames; `damaged`: what came since the last one is; `gaps`: time stamps jumped."""
 
     def __init__(self, output: Output, clock: Clock) -> None:
@@ -221,19 +221,19 @@ class _Sound:
         self._silent_until_s: float | None = None
         self._silent_s = 0.0
 
-    def take(self, piece: Piece) -> None:
-        if piece.frame is None:
-            self.damaged = self.damaged or piece.damaged
-            if piece.time_s is not None:
-                self._silent_until_s = piece.time_s + piece.length_s
-            self._silent_s += piece.length_s
+    def take(self, packet: DecodedPacket) -> None:
+        if packet.frame is None:
+            self.damaged = self.damaged or packet.damaged
+            if packet.time_s is not None:
+                self._silent_until_s = packet.time_s + packet.length_s
+            self._silent_s += packet.length_s
             self._output.expect(self._silent_s)
             self._output.progress()
             return
         self.holes = self.holes or self.damaged
         self.heard, self.damaged, self._silent_until_s, self._silent_s = True, False, None, 0.0
-        self._place(piece.time_s, piece.length_s)
-        self._output.put(self._mono.feed(piece.frame))
+        self._place(packet.time_s, packet.length_s)
+        self._output.put(self._mono.feed(packet.frame))
 
     def end(self) -> None:
         self._place(self._silent_until_s, 0.0)

@@ -50,7 +50,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Piece:
+class DecodedPacket:
     """A frame with its time stamp and length in seconds, or, without a frame, a packet that gave no sound."""
 
     frame: Any
@@ -75,15 +75,15 @@ class Packets:
         if self._codec in _WITH_CHECKSUMS:
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[DecodedPacket]:
         last: Any = None
         for packet in self._packets():
             if packet is None:
-                yield Piece(None, damaged=self._behind(last))
+                yield DecodedPacket(None, damaged=self._behind(last))
                 continue
             self._work.packet()
             last = packet if packet.size else last
-            yield from self._pieces(packet)
+            yield from self._decoded(packet)
         length = stated_bytes(self._codec, bytes(last)[:8]) if last else None
         self.short = None if length is None else last.size < length
         self.left_over = last is not None and not self._part.known and last.pos is not None and self._behind(last)
@@ -111,7 +111,7 @@ class Packets:
                 packets = self._container.demux(self._stream)  # a generator that raised is over; the file goes on
                 yield None
 
-    def _pieces(self, packet: Any) -> Iterator[Piece]:
+    def _decoded(self, packet: Any) -> Iterator[DecodedPacket]:
         try:
             # For FFmpeg a packet without bytes is the end: only that of the demuxer, which has no time, may be.
             frames = packet.decode() if packet.size or packet.dts is None else []
@@ -121,7 +121,7 @@ class Packets:
             frames = []
             length_s = _seconds(packet.duration, packet.time_base) or 0.0
             self._work.silence(length_s)
-            yield Piece(
+            yield DecodedPacket(
                 None,
                 _seconds(packet.pts, packet.time_base),
                 length_s,
@@ -129,7 +129,7 @@ class Packets:
             )
         for frame in frames:
             self._work.frame(frame.samples, channels=frame.layout.nb_channels, rate=frame.sample_rate)
-            yield Piece(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
+            yield DecodedPacket(frame, _seconds(frame.pts, frame.time_base), frame.samples / frame.sample_rate)
 
     def _is_table(self, packet: Any) -> bool:
         """Return whether a frame of MP3 is none, but tells of those that follow: a file was joined to another."""

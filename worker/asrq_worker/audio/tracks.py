@@ -24,12 +24,12 @@ class Track:
 Choose = Callable[[Sequence[Track]], int]
 
 
-class _Heard(Protocol):
+class _WithSpans(Protocol):
     @property
     def spans(self) -> Sequence[object]: ...
 
 
-Heard = TypeVar("Heard", bound=_Heard)
+T = TypeVar("T", bound=_WithSpans)
 
 
 def by_preference(tracks: Sequence[Track]) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def by_preference(tracks: Sequence[Track]) -> tuple[int, ...]:
     return tuple(track.number for track in sorted(tracks, key=lambda t: (not t.known, not t.default, t.number)))
 
 
-def listen(wanted: int | None, hear: Callable[[Choose], Heard]) -> tuple[Heard, bool]:
+def listen(wanted: int | None, hear: Callable[[Choose], T]) -> tuple[T, bool]:
     """Return what was heard of the track `wanted`, or of the best in which somebody speaks; and whether there are
     others that were not heard, though nobody said that they need not be.
 

@@ -46,7 +46,7 @@ Send = Callable[[Message], None]
 _LOOK_S = 1.0
 
 
-class _Job:
+class _InFlight:
     """A job in flight. `stop` may come from any thread at any time, between two attempts too."""
 
     def __init__(self, request: Request, upload: Path | None) -> None:
@@ -128,8 +128,8 @@ class Jobs:
         self._worker = WorkerInfo(name=settings.worker_name or host, host=host, pid=os.getpid(), version=__version__)
         self._task = Task(pipeline, settings, self._worker)
         self._changed = threading.Condition()
-        self._in_flight: dict[str, _Job] = {}
-        self._waiting: dict[str, deque[_Job]] = {lane: deque() for lane, slots in settings.slots.items() if slots}
+        self._in_flight: dict[str, _InFlight] = {}
+        self._waiting: dict[str, deque[_InFlight]] = {lane: deque() for lane, slots in settings.slots.items() if slots}
         self._unsent = 0  # jobs whose result has not been written
         self._ending = False
 
@@ -169,7 +169,7 @@ class Jobs:
         Raises:
             ShutdownError: `stop_all` was called.
         """
-        job = _Job(request, upload)
+        job = _InFlight(request, upload)
         with self._changed:
             if self._ending:
                 raise ShutdownError("The bridge is ending.")
@@ -241,7 +241,7 @@ class Jobs:
                 job.taken = True
             self._end(job, self._run(job))
 
-    def _run(self, job: _Job) -> Result:
+    def _run(self, job: _InFlight) -> Result:
         journal = _Journal(job.request.id, self._send)
         request, enqueued_at = job.for_pipeline(), job.accepted_at
         attempts: list[Attempt] = []
@@ -265,7 +265,7 @@ class Jobs:
                     pass
             enqueued_at = iso(time.time())
 
-    def _end(self, job: _Job, result: Result) -> None:
+    def _end(self, job: _InFlight, result: Result) -> None:
         if job.upload is not None:
             discard(job.upload)
         self._dictations.forget(job.request.id)

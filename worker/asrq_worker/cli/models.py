@@ -8,11 +8,13 @@ import click
 
 from asrq_jobs import configuration, serving
 from asrq_jobs.cli import options, printing
-from asrq_jobs.cli.group import Group
+from asrq_jobs.cli.group import CommandGroup
 from asrq_jobs.client import Client
 
 
-@click.group(cls=Group, epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b")
+@click.group(
+    cls=CommandGroup, epilog="\b\nExamples:\n  asrq models list\n  asrq models fetch base\n  asrq models fetch 1.7b"
+)
 def models() -> None:
     """List and fetch models, and have workers load and unload them."""
 

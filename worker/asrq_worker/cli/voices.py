@@ -8,13 +8,13 @@ import click
 
 from asrq_jobs import configuration
 from asrq_jobs.cli import failure, options, printing
-from asrq_jobs.cli.group import Group
+from asrq_jobs.cli.group import CommandGroup
 from asrq_jobs.errors import SettingsError, UsageError
 from asrq_jobs.settings import Settings
 
 
 @click.group(
-    cls=Group,
+    cls=CommandGroup,
     epilog="\b\nExamples:\n  asrq voices add Anna anna.wav\n  asrq voices list\n  asrq voices remove Anna",
 )
 def voices() -> None:

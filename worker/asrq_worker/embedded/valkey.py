@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asrq_jobs.errors import AsrqError, ErrorInfo, QueueUnreachableError, from_info
 from asrq_worker.embedded import failure
-from asrq_worker.process.child import Message
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import RESTARTS, ChildProcess, Supervisor
 from asrq_worker.storage import disk
 from asrq_worker.telemetry.logs import Log

@@ -17,9 +17,10 @@ from asrq_worker.backends.base import Backend, Chunk
 from asrq_worker.backends.registry import backend_class
 from asrq_worker.engine import messages
 from asrq_worker.engine.fingerprint import fingerprint
-from asrq_worker.engine.messages import ChunkRef, Message
+from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.process import heap
 from asrq_worker.process.serve import serve
+from asrq_worker.process.stdio import Message
 from asrq_worker.storage.disk import refusal
 
 log = logging.getLogger("asrq_worker.engine.child")  # not __main__

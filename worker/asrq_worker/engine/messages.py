@@ -19,14 +19,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from asrq_jobs.errors import AsrqError, ErrorInfo, MalformedOutputError, from_info
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Capabilities, ChunkOptions, Identity, Transcript
-
-Message = dict[str, Any]
+from asrq_worker.process.stdio import Message
 
 
 @dataclass(frozen=True)

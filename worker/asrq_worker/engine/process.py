@@ -14,10 +14,11 @@ import psutil
 from asrq_jobs.errors import AsrqError, EngineCrashedError, EngineTimeoutError
 from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
-from asrq_worker.engine.messages import ChunkRef, Loaded, Message
+from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.process import heap
 from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 from asrq_worker.telemetry import reports
 

@@ -26,13 +26,13 @@ from asrq_jobs.errors import (
     StorageError,
 )
 from asrq_worker.backends.base import WARM_UP_S, Transcript
-from asrq_worker.engine.backlog import Backlog
 from asrq_worker.engine.batching import BatchLimits
 from asrq_worker.engine.chunks import ChunkDone, ChunkTask, QueuedChunk, Running, Tell
 from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef
 from asrq_worker.engine.out_of_memory import Allowance, Step, next_step
 from asrq_worker.engine.pace import Pace
+from asrq_worker.engine.pending import PendingChunks
 from asrq_worker.engine.process import BatchDone, EngineProcess
 from asrq_worker.engine.state import EngineState
 from asrq_worker.process.supervision import Supervised
@@ -54,7 +54,7 @@ class Scheduler:
         self._max_kills = max_kills
         self._unavailable_after_s = unavailable_after_s
         self._changed = threading.Condition()
-        self._backlog = Backlog()
+        self._pending = PendingChunks()
         self._batch_allowance = Allowance()
         self._parallel_allowance = Allowance()
         self.steps: Counter[Step] = Counter()
@@ -75,10 +75,10 @@ class Scheduler:
         settle: list[Tell] = []
         with self._changed:
             for flow in {task.flow for task in tasks}:
-                settle += self._drop(self._backlog.in_the_way(flow), CanceledError("There is other work."))
-            futures = [self._backlog.put(task, idle=False) for task in tasks]
+                settle += self._drop(self._pending.in_the_way(flow), CanceledError("There is other work."))
+            futures = [self._pending.put(task, idle=False) for task in tasks]
             if self._closing:
-                settle += self._backlog.fail_waiting(ShutdownError("The worker is stopping."))
+                settle += self._pending.fail_waiting(ShutdownError("The worker is stopping."))
         _call(settle)
         try:
             while self._go_on():
@@ -99,28 +99,28 @@ class Scheduler:
             if (
                 self._closing
                 or self._engine.state is not EngineState.READY
-                or not all(item.idle for item in self._backlog.items())
+                or not all(item.idle for item in self._pending.items())
             ):
                 return None
-            future = self._backlog.put(task, idle=True)
+            future = self._pending.put(task, idle=True)
             self._changed.notify_all()
         return future
 
     def want(self, future: Future[ChunkDone]) -> bool:
         """Have an offered chunk heard as one that was submitted; False: it was dropped, or has failed."""
         with self._changed:
-            items = self._backlog.items()
+            items = self._pending.items()
             item = next((item for item in items if item.future is future and not item.settled), None)
             if item is None:
                 return future.done() and future.exception() is None
-            self._backlog.want(item)
+            self._pending.want(item)
             self._changed.notify_all()
         return True
 
     def _drop(self, items: Sequence[QueuedChunk], error: CanceledError) -> list[Tell]:
         """Fail chunks, and have the engine leave batches of which none is left."""
-        settle = self._backlog.fail(items, error)
-        return [*settle, *(tell for running in self._backlog.running.values() for tell in self._left(running))]
+        settle = self._pending.fail(items, error)
+        return [*settle, *(tell for running in self._pending.running.values() for tell in self._left(running))]
 
     def _left(self, running: Running) -> list[Tell]:
         """Return what tells the engine that nobody waits for a batch; nothing if somebody does."""
@@ -131,14 +131,14 @@ class Scheduler:
     def cancel(self, flow: str) -> None:
         """Drop a job's chunks: their futures fail with CanceledError, and what already runs is of no use."""
         with self._changed:
-            settle = self._drop(self._backlog.of(flow), CanceledError("The job was canceled."))
-            self._backlog.forget_flows()
+            settle = self._drop(self._pending.of(flow), CanceledError("The job was canceled."))
+            self._pending.forget_flows()
         _call(settle)
 
     def alive(self, flow: str) -> bool:
         """Whether the job has chunks here, and the engine is within the limits of what it is doing."""
         with self._changed:
-            here = any(not item.settled for item in self._backlog.of(flow))
+            here = any(not item.settled for item in self._pending.of(flow))
         return here and self._thread.alive and self._engine.within_limits()
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Scheduler:
         with self._changed:
             self._closing = True
             self._thread.stop()
-            settle = self._backlog.fail(self._backlog.items(), ShutdownError("The worker is stopping."))
+            settle = self._pending.fail(self._pending.items(), ShutdownError("The worker is stopping."))
             self._changed.notify_all()
         _call(settle)
 
@@ -173,7 +173,7 @@ class Scheduler:
             if self._closing:
                 return False
             if not settle and not chosen:
-                down = bool(self._backlog) and self._engine.state is not EngineState.READY
+                down = bool(self._pending) and self._engine.state is not EngineState.READY
                 if waits:
                     self._changed.wait(_DOWN_POLL_S if down else None)
                 elif down:  # the thread that waits does so for as long as it takes
@@ -182,7 +182,7 @@ class Scheduler:
             if not waits and sum(item.hints for item in chosen) > _SHORT:  # who submits is not to be held up
                 self._changed.notify_all()
                 return False
-            number = self._backlog.begin(chosen) if chosen else 0
+            number = self._pending.begin(chosen) if chosen else 0
         _call(settle)
         if chosen:
             refs = [ChunkRef(i.task.path, i.task.start, i.task.stop, i.task.options) for i in chosen]
@@ -204,11 +204,11 @@ class Scheduler:
             audio_s=functools.partial(self._pace.audio_s, self._batch_s, unknown=loaded.warm_s / WARM_UP_S),
             similar=can.pads,
         )
-        return self._backlog.choose(limits)
+        return self._pending.choose(limits)
 
     def _sent(self, number: int, outcome: Future[BatchDone]) -> list[Tell]:
         with self._changed:
-            running = self._backlog.running[number]
+            running = self._pending.running[number]
             running.outcome = outcome
             return self._left(running)
 
@@ -223,14 +223,14 @@ class Scheduler:
             )
         else:
             return []
-        return self._backlog.fail_waiting(error)
+        return self._pending.fail_waiting(error)
 
     # The engine's threads
 
     def _end(self, number: int, outcome: Future[BatchDone]) -> None:
         error = outcome.exception()
         with self._changed:
-            running = self._backlog.running.pop(number)
+            running = self._pending.running.pop(number)
             if error is None:
                 settle = self._done(running, outcome.result())
             elif isinstance(error, EngineUnavailableError):  # it never began
@@ -239,8 +239,8 @@ class Scheduler:
                 settle = [item.fail(error) for item in running.items]
             else:
                 settle = self._killed(running, error)
-            self._backlog.forget_flows()
-            if self._backlog:
+            self._pending.forget_flows()
+            if self._pending:
                 self._changed.notify_all()
         _call(settle)
 
@@ -280,7 +280,7 @@ class Scheduler:
             self._parallel_allowance.halve(running.together)
         item.waiting = replace(item.waiting, most=max(size // 2, 1), suspect=size == 1)
         item.retries += 1
-        self._backlog.again(item)
+        self._pending.again(item)
         return [tell]
 
     def _killed(self, running: Running, error: BaseException) -> list[Tell]:
@@ -299,7 +299,7 @@ class Scheduler:
         """Queue a chunk once more, unless nobody waits for it."""
         if item.idle:
             return [item.fail(error)]
-        self._backlog.again(item)
+        self._pending.again(item)
         return []
 
 

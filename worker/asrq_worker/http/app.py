@@ -23,7 +23,7 @@ from asrq_worker.telemetry.logs import Log
 _log = Log("asrq.http")
 
 
-class Health(BaseModel):
+class Alive(BaseModel):
     """That it answers."""
 
     ok: bool = True
@@ -61,15 +61,15 @@ def create_app(settings: Settings, metrics: Metrics) -> FastAPI:
     app.include_router(page.router)
 
     @app.get("/healthz")
-    async def alive() -> Health:
+    async def alive() -> Alive:
         """Say that the gateway runs."""
-        return Health()
+        return Alive()
 
     @app.get("/readyz", responses=problems.RESPONSES)
-    async def ready(gateway: OurGateway) -> Health:
+    async def ready(gateway: OurGateway) -> Alive:
         """Say that the queue answers."""
         await gateway.client.reaper()
-        return Health()
+        return Alive()
 
     @app.exception_handler(AsrqError)
     async def ours(_request: Request, error: AsrqError) -> Response:

@@ -21,13 +21,13 @@ from asrq_jobs.errors import (
     TooFastError,
     UnknownLanguageError,
 )
-from asrq_jobs.live import Kind
+from asrq_jobs.live import FrameKind
 from asrq_jobs.request import JOB_ID_PATTERN
 from asrq_jobs.states import missing
 from asrq_worker.http import access, realtime
 from asrq_worker.http.access import Holder
 from asrq_worker.http.gateway import Gateway
-from asrq_worker.http.items import Items, Turns, Whole
+from asrq_worker.http.items import Items, TurnItems, WholeItem
 from asrq_worker.http.openai import succeeded
 from asrq_worker.http.realtime import Append, Clear, Commit, Event, LostError, Said, SessionOptions, Update
 
@@ -193,7 +193,7 @@ class _Dictation:
         self._socket.scope["state"]["job"] = self._job_id
         await self._follow()
 
-    async def _put(self, number: int, kind: Kind, sound: bytes) -> None:
+    async def _put(self, number: int, kind: FrameKind, sound: bytes) -> None:
         while True:
             try:
                 kept = await self._gateway.client.append(self._job_id, number, kind, sound)
@@ -225,7 +225,7 @@ class _Dictation:
 
     async def _follow(self) -> None:
         self._turns = self._asked.turns
-        items: Items = Turns(self._job_id, self._previous) if self._turns else Whole(self._job_id)
+        items: Items = TurnItems(self._job_id, self._previous) if self._turns else WholeItem(self._job_id)
         if not self._turns:
             await self._send(realtime.added(self._job_id, self._previous))
         task = asyncio.ensure_future(self._tell(self._job_id, items))

@@ -25,7 +25,7 @@ class Items(Protocol):
         """Return what tells why there is no text."""
 
 
-class Whole:
+class WholeItem:
     """The recording is one item, whose id is that of the job."""
 
     def __init__(self, job_id: str) -> None:
@@ -50,7 +50,7 @@ class Whole:
         return realtime.failed(self._job_id, error)
 
 
-class Turns:
+class TurnItems:
     """Each chunk is an item, whose id is that of the job with a number. What was told of one stays."""
 
     def __init__(self, job_id: str, previous: str | None) -> None:

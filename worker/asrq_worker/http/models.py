@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from asrq_jobs.errors import NotServedError
 
 
-class Model(BaseModel):
+class ServedModel(BaseModel):
     """A name that transcriptions can be asked for, as OpenAI's API lists models."""
 
     id: str
@@ -23,7 +23,7 @@ class Models(BaseModel):
     """All of them."""
 
     object: str = "list"
-    data: list[Model]
+    data: list[ServedModel]
 
 
 def offered(workers: Mapping[str, Any]) -> dict[str, str]:
@@ -54,9 +54,13 @@ def listing(names: Mapping[str, str], workers: Mapping[str, Any]) -> Models:
     `names` has the model of each name of the operator's, or nothing for whatever the workers serve.
     """
     here = offered(workers)
-    ours = [Model(id=name, owned_by="asrq") for name, model in names.items() if (model in here if model else here)]
+    ours = [
+        ServedModel(id=name, owned_by="asrq") for name, model in names.items() if (model in here if model else here)
+    ]
     named = {model.id for model in ours}
-    return Models(data=[*ours, *(Model(id=id_, owned_by=by) for id_, by in here.items() if id_ not in {"", *named})])
+    return Models(
+        data=[*ours, *(ServedModel(id=id_, owned_by=by) for id_, by in here.items() if id_ not in {"", *named})]
+    )
 
 
 def chosen(name: str, names: Mapping[str, str], workers: Mapping[str, Any]) -> str | None:

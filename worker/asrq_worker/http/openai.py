@@ -188,7 +188,7 @@ async def list_models(gateway: OurGateway) -> models.Models:
 
 
 @router.get("/models/{model:path}")
-async def get_model(gateway: OurGateway, model: str) -> models.Model:
+async def get_model(gateway: OurGateway, model: str) -> models.ServedModel:
     """Return one of them."""
     listed = (await list_models(gateway)).data
     for each in listed:

@@ -12,7 +12,7 @@ from asrq_worker.audio.source import LocalAudio
 from asrq_worker.job.doubtful import doubtful
 from asrq_worker.job.merge import merge
 from asrq_worker.job.transcription import Transcription
-from asrq_worker.job.voices import Heard, attributed
+from asrq_worker.job.voices import Attribution, attributed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def completed(
     decoded: DecodedAudio,
     served: Served,
     *,
-    voices: Heard | None = None,
+    voices: Attribution | None = None,
     fetch_s: float | None,
     decode_s: float | None,
     total_s: float,
@@ -41,7 +41,7 @@ def completed(
     warnings = [*decoded.warnings, *merged.warnings, *heard.warnings]
     if not heard.chunks:
         warnings.append("no_speech")
-    voices = voices or Heard()
+    voices = voices or Attribution()
     if voices.warning:
         warnings.append(voices.warning)
     if served.because:

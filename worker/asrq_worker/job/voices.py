@@ -24,7 +24,7 @@ Said = TypeVar("Said", Segment, Word)
 
 
 @dataclass(frozen=True)
-class Heard:
+class Attribution:
     """Who speaks when, as far as it was asked for and could be told.
 
     `warning`: `no_speakers` with a code, as telling them apart failed, or `voices_unread`, as names may be missing.
@@ -35,22 +35,22 @@ class Heard:
     warning: str | None = None
 
 
-def tell_apart(job: InferenceJob, sound: Sound, voices: Path | None) -> Heard:
+def tell_apart(job: InferenceJob, sound: Sound, voices: Path | None) -> Attribution:
     """Tell the speakers of a job apart if it asks for that; where that fails, its text is worth having without."""
     request = job.request
     if not request.diarize:
-        return Heard()
+        return Attribution()
     if not sound.spans:
-        return Heard(())
+        return Attribution(())
     number = Number(request.speakers or request.min_speakers or 1, request.speakers or request.max_speakers)
     try:
         told = listener.tell_apart(sound, number, job.control.check, voices=voices)
     except (EngineError, SetupError) as error:
         _log.warning("job.no_speakers", id=request.id, code=error.code, reason=error.message)
-        return Heard(warning=f"no_speakers:{error.code}")
+        return Attribution(warning=f"no_speakers:{error.code}")
     if told.unread:
         _log.warning("job.voices_unread", id=request.id, reason=told.unread)
-    return Heard(speakers(told), told.turns, "voices_unread" if told.unread else None)
+    return Attribution(speakers(told), told.turns, "voices_unread" if told.unread else None)
 
 
 def fingerprint(request: Request, voices: Path | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 Whose = Literal["worker", "reaper", "gateway", "both"]
 
 
@@ -18,7 +18,7 @@ class Metric:
     """One metric. `buckets` are the upper bounds of a histogram's, without the last (+Inf)."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     whose: Whose
     help: str
     labels: tuple[str, ...] = ()

@@ -16,15 +16,13 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from asrq_worker.process.environment import handed_on
 from asrq_worker.process.handover import Handover
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervision import Supervised
 
 log = logging.getLogger(__name__)
-
-Message = dict[str, Any]
 
 # Linux sends a child's parent-death signal when the *thread* that started it ends (prctl(2)), so all children are
 # started by one thread that lives as long as the process.

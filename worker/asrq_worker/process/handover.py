@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-Message = dict[str, Any]
+from asrq_worker.process.stdio import Message
 
 if sys.platform == "win32":
     import _winapi

@@ -14,9 +14,6 @@ from typing import NoReturn
 from asrq_worker.process.stdio import Message, Stdio
 from asrq_worker.process.tied import die_with
 
-__all__ = ["Message", "serve"]
-
-
 Handle = Callable[[Message], None]
 
 

@@ -18,7 +18,8 @@ from typing import Any, Generic, TypeVar
 
 from asrq_jobs.errors import AsrqError, ShutdownError
 from asrq_worker.process.backoff import Backoff
-from asrq_worker.process.child import Child, Message
+from asrq_worker.process.child import Child
+from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervision import Supervised
 
 RESTARTS = Backoff(1.0, 30.0)

@@ -22,7 +22,7 @@ from asrq_worker.queue.calls import BeginVerdict
 
 
 @dataclass(frozen=True)
-class Begun:
+class Beginning:
     """How `Execution.begin` went. `attempts` ends with the one begun; `earlier` of them do not count against the limit.
 
     `now` tells the time of Redis while the job runs, Unix s. `kept`: earlier attempts have finished chunks.
@@ -60,7 +60,7 @@ class Execution:
         lane, job_id, execution_id = lease.split("/")
         return cls(job_id, execution_id, lane, worker)
 
-    def begin(self, redis: Redis, *, lease_s: float, first: Sequence[Command] = ()) -> Begun:
+    def begin(self, redis: Redis, *, lease_s: float, first: Sequence[Command] = ()) -> Beginning:
         """Start the job, if it still waits, and take its lease; send commands `first` (see `calls.begin`).
 
         Raises:
@@ -71,7 +71,7 @@ class Execution:
         )
         history = _history(self.job_id, answer.attempts)
         now = clock.from_then_on(answer.now)
-        return Begun(answer.verdict, history, answer.canceled, answer.earlier, now, answer.kept)
+        return Beginning(answer.verdict, history, answer.canceled, answer.earlier, now, answer.kept)
 
     def end(
         self,

@@ -29,7 +29,7 @@ from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
 from asrq_worker.queue import calls, clock, faults, guard, quarantine
-from asrq_worker.queue.execution import Begun, Execution, erase, give_back
+from asrq_worker.queue.execution import Beginning, Execution, erase, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -196,7 +196,7 @@ class Slot(SimpleWorker):
         with ExitStack() as tidying:
             self._serve(execution, context, begun, JobControl(patience_s=_PATIENCE_S, afterwards=tidying.callback))
 
-    def _serve(self, execution: Execution, context: JobContext, begun: Begun, control: JobControl) -> None:
+    def _serve(self, execution: Execution, context: JobContext, begun: Beginning, control: JobControl) -> None:
         """Make an attempt at a job that has begun."""
         if begun.canceled:
             control.stop(CanceledError("Canceled before it ran."))

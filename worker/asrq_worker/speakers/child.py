@@ -23,7 +23,8 @@ import numpy as np
 from asrq_jobs import extras
 from asrq_jobs.errors import AsrqError, ExtraMissingError, StorageError
 from asrq_worker.backends.base import Samples
-from asrq_worker.process.serve import Message, serve
+from asrq_worker.process.serve import serve
+from asrq_worker.process.stdio import Message
 from asrq_worker.speakers import clusters, enrolled, names
 from asrq_worker.speakers.clusters import Span, Vectors
 
@@ -51,7 +52,7 @@ def make_handler(send: Callable[[Message], None]) -> Callable[[Message], None]:
 
 def _vectors(message: Message, listened: list[Span], on_some: Callable[[int], None]) -> Vectors:
     try:
-        from asrq_worker.speakers.voices import Voices
+        from asrq_worker.speakers.voices import VoiceNetwork
     except ImportError as error:
         missing = f"Telling speakers apart needs the package {error.name}."
         raise ExtraMissingError(missing, hint=extras.hint("speakers")) from error
@@ -59,7 +60,7 @@ def _vectors(message: Message, listened: list[Span], on_some: Callable[[int], No
     def read(start: int, stop: int) -> Samples:
         return np.fromfile(message["path"], dtype="<f4", count=stop - start, offset=start * 4)
 
-    return Voices().vectors(read, message["samples"], listened, on_some)
+    return VoiceNetwork().vectors(read, message["samples"], listened, on_some)
 
 
 def _enrolled(vectors: Vectors, listened: list[Span]) -> Message:

@@ -42,7 +42,7 @@ class Voice(BaseModel):
 
 
 @dataclass(frozen=True)
-class Voices:
+class EnrolledVoices:
     """What a folder holds: voices by name, and the files that cannot be used."""
 
     voices: tuple[Voice, ...]
@@ -72,7 +72,7 @@ def checked(name: str) -> str:
     return kept
 
 
-def read(folder: Path) -> Voices:
+def read(folder: Path) -> EnrolledVoices:
     """Return what a folder holds, in the order of the names.
 
     Raises:
@@ -95,7 +95,7 @@ def read(folder: Path) -> Voices:
                 continue
             except (OSError, ValidationError):
                 damaged.append(path)
-    return Voices(tuple(sorted(found, key=lambda voice: voice.name)), tuple(damaged))
+    return EnrolledVoices(tuple(sorted(found, key=lambda voice: voice.name)), tuple(damaged))
 
 
 def put(folder: Path, voice: Voice) -> bool:

@@ -30,7 +30,7 @@ _SHORTEST = SAMPLE_RATE // 2  # a shorter window is heard with what is around it
 _AT_ONCE = 16
 
 
-class Voices:
+class VoiceNetwork:
     """The network."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ _Prepared = tuple[Request, bytes]
 
 
 @dataclass
-class _Job:
+class _Submission:
     bytes: int
     items: list[Item]
 
@@ -79,7 +79,7 @@ class Run:
         self._following = Following(client)
         self._waiting = deque[Item]()
         self._tries: dict[str, int] = {}
-        self._running: dict[str, _Job] = {}
+        self._running: dict[str, _Submission] = {}
         self._ended = deque(report.last)  # to be erased: a former run may have been killed before it did so
         self._condition = Condition()
         self._held: _Prepared | None = None  # of the first that waits, until there is room for it
@@ -153,7 +153,7 @@ class Run:
         self._held = None
         return True
 
-    def _submitted(self, item: Item, request: Request, content: bytes) -> _Job | None:
+    def _submitted(self, item: Item, request: Request, content: bytes) -> _Submission | None:
         """Submit the job of a file, unless there is no room for it."""
         size = len(content) if isinstance(request.audio, BlobAudio) else 0
         if self._running and size + sum(job.bytes for job in self._running.values()) > _ALL_BYTES:
@@ -166,7 +166,7 @@ class Run:
         except QueueFullError:
             return None
         self._following.add(request.id, known=True)
-        return self._running.setdefault(request.id, _Job(size, []))
+        return self._running.setdefault(request.id, _Submission(size, []))
 
     def _prepared(self, item: Item) -> _Prepared:
         """Return the request for a file, and its bytes if it is here."""

@@ -16,7 +16,7 @@ from asrq_worker.audio.containers.tags import after_id3, without_tags
 _MOST = 10_000  # songs in a chain of a radio, for a month
 
 
-class _Kind(Protocol):
+class _Container(Protocol):
     @property
     def begins(self) -> Callable[[bytes], bool]: ...
 
@@ -24,7 +24,7 @@ class _Kind(Protocol):
     def part(self) -> Callable[[Content, int], Part]: ...
 
 
-_KINDS: tuple[_Kind, ...] = (wave, ebml, ogg, *ROWS, unsized)
+_CONTAINERS: tuple[_Container, ...] = (wave, ebml, ogg, *ROWS, unsized)
 
 
 def parts(file: BinaryIO) -> list[Part]:
@@ -53,6 +53,6 @@ def parts(file: BinaryIO) -> list[Part]:
 def _part(content: Content, start: int) -> Part | None:
     first = after_id3(content, start)
     head = content.read(first, HEAD)
-    if kind := next((kind for kind in _KINDS if kind.begins(head)), None):
+    if kind := next((kind for kind in _CONTAINERS if kind.begins(head)), None):
         return replace(kind.part(content, first), start=start)
     return transport.part(content, start) or streams.part(content, start, first)

@@ -67,12 +67,12 @@ class _Transcription(_Answer):
     words: tuple[_Word, ...] | None = None
 
 
-class _Message(_Answer):
+class _ChatMessage(_Answer):
     content: str
 
 
 class _Choice(_Answer):
-    message: _Message
+    message: _ChatMessage
     finish_reason: str | None = None
 
 
@@ -88,7 +88,7 @@ class _Models(_Answer):
     data: tuple[_Model, ...]
 
 
-_Kind = TypeVar("_Kind", bound=BaseModel)
+_Parsed = TypeVar("_Parsed", bound=BaseModel)
 
 # Qwen3-ASR writes `language English<asr_text>` before its text, `language None` where it hears no speech.
 _TAG = re.compile(r"(</?asr_text>)")
@@ -215,7 +215,7 @@ def _code(name: str | None) -> str | None:
     return None
 
 
-def _parse(kind: type[_Kind], body: bytes) -> _Kind:
+def _parse(kind: type[_Parsed], body: bytes) -> _Parsed:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from asrq_worker.engine.chunks import ChunkDone, ChunkTask, QueuedChunk, Running
 from asrq_worker.engine.turns import Turns, WaitingChunk
 
 
-class Backlog:
+class PendingChunks:
     """Not thread-safe."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which ends of jobs are announced, however they end."""
+"""Which jobs have a webhook delivered, however they end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def settings(valkey_url: str) -> Settings:
     return Settings(redis_url=valkey_url, webhook_secret="s", lease_s=3, max_attempts=1)  # noqa: S106  # of this test
 
 
-def announced(redis: Redis) -> list[tuple[str, str, str | None]]:
+def webhooks(redis: Redis) -> list[tuple[str, str, str | None]]:
     lying = redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
     assert all(-5 < redis.time()[0] - due < 60 for _, due in lying)  # due when its job ended: none overtakes another
     found = [Delivery.model_validate_json(raw) for raw, _ in lying]
@@ -47,36 +47,36 @@ def work(request: Request, control: JobControl, journal: Journal) -> Result:
     return transcribed(request)
 
 
-def test_completed_and_failed_jobs_are_announced_once_and_others_not(client: Client, settings: Settings) -> None:
+def test_completed_and_failed_jobs_have_one_delivery_each_and_others_none(client: Client, settings: Settings) -> None:
     with serving(client.redis, settings, work):
         client.submit(AUDIO, id="good", webhook=URL)
         client.submit(AUDIO, id="bad", webhook=URL)
         client.submit(AUDIO, id="quiet")
         for job_id in ("good", "bad", "quiet"):
             client.wait(job_id, timeout_s=50)
-    assert sorted(announced(client.redis)) == [("bad", "failed", "audio_unreadable"), ("good", "completed", None)]
+    assert sorted(webhooks(client.redis)) == [("bad", "failed", "audio_unreadable"), ("good", "completed", None)]
 
 
-def test_a_canceled_job_is_not_announced(client: Client) -> None:
+def test_a_canceled_job_has_no_delivery(client: Client) -> None:
     client.submit(AUDIO, id="job", webhook=URL)
     client.cancel("job")
-    assert announced(client.redis) == []
+    assert webhooks(client.redis) == []
 
 
 def test_without_a_secret_nothing_is_left_behind(client: Client, valkey_url: str) -> None:
     with serving(client.redis, Settings(redis_url=valkey_url), work):
         client.submit(AUDIO, id="good", webhook=URL)
         client.wait("good", timeout_s=50)
-    assert announced(client.redis) == []
+    assert webhooks(client.redis) == []
 
 
-def test_the_reaper_announces_what_it_ends(client: Client, settings: Settings) -> None:
+def test_jobs_that_the_reaper_ends_have_deliveries(client: Client, settings: Settings) -> None:
     client.submit(AUDIO, id="lost", webhook=URL)
     client.redis.lmove(keys.queue("batch"), keys.intermediate("batch"))
     assert Execution("lost", "one", "batch", "w").begin(client.redis, lease_s=3).verdict == "started"
     client.submit(AUDIO, id="late", webhook=URL, queue_ttl_s=1)
     Reaper(client.redis, settings, clock=lambda: time.time() + 10).run_once(whole=True)
-    assert sorted(announced(client.redis)) == [("late", "failed", "expired"), ("lost", "failed", WorkerLostError.code)]
+    assert sorted(webhooks(client.redis)) == [("late", "failed", "expired"), ("lost", "failed", WorkerLostError.code)]
 
 
 def test_the_doctor_finds_what_nobody_delivers(client: Client, settings: Settings) -> None:
@@ -104,10 +104,10 @@ def test_what_nobody_delivers_is_dropped_when_failed_jobs_are(client: Client, se
     now = time.time() + settings.failure_ttl_s - 60
     reaper = Reaper(client.redis, settings, clock=lambda: now)
     reaper.run_once()
-    assert announced(client.redis) == [("good", "completed", None)]
+    assert webhooks(client.redis) == [("good", "completed", None)]
     now += 120
     reaper.run_once()
-    assert announced(client.redis) == []
+    assert webhooks(client.redis) == []
 
 
 @pytest.mark.parametrize("named", [{"webhook": URL}, {"group": {"id": "night", "size": 1, "webhook": URL}}])
