@@ -36,7 +36,7 @@ _CANNOT_SERVE = (
     redis.exceptions.TryAgainError,
 )
 _CANNOT_SERVE_CODES = "BUSY|MISCONF|NOREPLICAS|OOM|READONLY"
-_ANY_NUMBER = 2**31  # of connections: who waits for a job keeps one, and redis-py 7 and later stop at 100
+_ANY_NUMBER = 2**31  # of connections: each wait for a job keeps one, and redis-py 7 and later stop at 100
 _UNTRUSTED = (
     "Name the authority with ?ssl_ca_certs=, and the host as its certificate does: docs/how-to/secure-redis.md."
 )

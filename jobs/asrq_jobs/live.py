@@ -55,7 +55,7 @@ class Frames:
     @classmethod
     def of(cls, request: Request) -> Frames:
         """Those of a request for a live job."""
-        assert isinstance(request.audio, LiveAudio)  # noqa: S101  # who asks has just made it
+        assert isinstance(request.audio, LiveAudio)  # noqa: S101  # the caller has just made it
         return cls(request.id, request.audio.width)
 
     def add(self, sound: bytes) -> None:

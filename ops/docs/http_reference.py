@@ -13,7 +13,7 @@ from asrq_worker.http.app import create_app
 from asrq_worker.monitor.registry import Metrics
 
 _INTRODUCTION = """\
-What `asrq http` answers. It describes itself at `/openapi.json`, of which this page is made. How to use it:
+The routes of `asrq http` and their answers, from its own description at `/openapi.json`. How to use it:
 [from OpenAI clients](../how-to/use-openai-clients.md) and [as jobs](../how-to/serve-http.md#jobs). Where
 [keys](../how-to/give-out-keys.md) are asked for, every route below `/v1/` needs `Authorization: Bearer KEY`.
 Dictation goes over a WebSocket, which that description cannot hold: [its events](../how-to/dictate.md#over-http).

@@ -12,7 +12,7 @@ from asrq_jobs.request import LANES
 from asrq_jobs.result import Result
 
 # One key each, or bounded: settings, counters, the registries that the reaper tidies.
-_FOR_EVER = (
+_WITHOUT_TTL = (
     keys.LIMITS, keys.CANCELED, keys.STATS, keys.WORKERS, keys.POLICY, keys.outcomes(""), keys.RQ_QUEUES,
     keys.RQ_WORKERS, "rq:finished:", "rq:failed:", "rq:canceled:",
 )  # fmt: skip
@@ -73,7 +73,7 @@ def leftovers(redis: Redis) -> list[str]:
         if result is None or Result.from_json(cast("bytes", result)).status == "completed":
             found.append(name)
     for name in [*_names(redis, "asrq:*"), *_names(redis, "rq:*")]:
-        if not name.startswith(_FOR_EVER) and redis.ttl(name) == -1:
+        if not name.startswith(_WITHOUT_TTL) and redis.ttl(name) == -1:
             found.append(f"{name} never expires")
     return sorted(set(found))
 

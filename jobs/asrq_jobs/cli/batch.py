@@ -37,8 +37,8 @@ Examples:
   asrq batch --manifest list.csv --output transcripts
 
 \b
-The same command goes on where it was stopped, also on another machine that has both folders: what is done, by content
-and options, is skipped. What became of each file is in report.jsonl in the folder of the transcripts.
+The same command goes on where it was stopped, also on another machine that has both folders: files whose content
+and options are done are skipped. report.jsonl in the folder of the transcripts says how each file ended.
 """
 
 _WATCH_EPILOG = """\b
@@ -46,7 +46,7 @@ Example:
   asrq watch inbox --output transcripts
 
 \b
-What is done, by content and options, is not done again. What became of each file is in report.jsonl in the folder of
+A file with the same content and options is not done again. How each file ended is in report.jsonl in the folder of
 the transcripts.
 """
 _LOOK_S = 1.0

@@ -21,7 +21,7 @@ from asrq_jobs.states import JobState, without_result
 
 _LOOK_S = 1.0
 _LOOKS_AT = 20  # jobs whose state is read at one look, in turn: enough for a screen, little for a thousand jobs
-_WORKERS_AFTER_S = 2.0  # who is served at once need not know
+_WORKERS_AFTER_S = 2.0  # a user whose job starts at once need not know
 _WORKERS_EVERY_S = 5.0
 _PAUSE_S = 0.5
 _MOST_NAMED = 100

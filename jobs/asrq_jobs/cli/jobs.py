@@ -40,7 +40,7 @@ _HOPELESS = frozenset(
         InvalidRequestError, MalformedJobError, NoAudioStreamError, UnknownLanguageError,
     )
 )  # fmt: skip
-"""Codes of failures that lie in the request or in the recording itself, so that no operator can help."""
+"""Codes of failures whose cause is the request or the recording itself, so that no operator can help."""
 _COLUMNS = ("id", "status", "lane", "position", "attempt", "since", "description", "error", "waits for")
 
 
@@ -54,8 +54,8 @@ def status(job_ids: tuple[str, ...], group: str | None, as_json: bool) -> None:
     """Show the state of jobs, or of a group of jobs.
 
     Without a terminal, prints a line per job with tabs between id, status, lane, position, attempt, time of the
-    last change, description, error code, and what it waits for if only some workers can serve it. Of a group, a line
-    with its id, its size, and how many jobs are open, completed, failed and canceled; then a line per job that failed.
+    last change, description, error code, and what it waits for if only some workers can serve it. For a group, prints
+    a line with its id, its size, and how many jobs are open, completed, failed and canceled; then one per failed job.
     """
     if bool(job_ids) == (group is not None):
         raise UsageError("Name jobs, or a group.", hint="Give ids, or --group NAME.")

@@ -64,7 +64,7 @@ def _finish_loading(stage: Stage) -> None:
     stage.server.wait_ready()
 
 
-def _run_for_ever(stage: Stage) -> None:
+def _run_endlessly(stage: Stage) -> None:
     stage.operator.config_set("busy-reply-threshold", "10")
     stage.operator.connection_pool.get_connection().send_command("EVAL", "while true do end", 0)
 
@@ -83,7 +83,7 @@ FAULTS = {
     "refused": Fault(lambda stage: stage.relay.down(), lambda stage: stage.relay.up(), QueueUnreachableError),
     "restarted": Fault(lambda stage: stage.server.kill(), lambda stage: stage.server.start(), QueueUnreachableError),
     "LOADING": Fault(_load, _finish_loading, QueueRefusedError),
-    "BUSY": Fault(_run_for_ever, _kill_script, QueueRefusedError),
+    "BUSY": Fault(_run_endlessly, _kill_script, QueueRefusedError),
     "READONLY": Fault(
         lambda stage: stage.operator.replicaof("127.0.0.1", 1),
         lambda stage: stage.operator.replicaof("NO", "ONE"),

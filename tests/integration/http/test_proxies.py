@@ -44,7 +44,7 @@ def gateway(settings: Settings, tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for `localhost`; its key lies beside it."""
+    """A certificate for `localhost`; its key is in the same folder."""
     openssl = shutil.which("openssl") or missing("openssl")
     path = tmp_path / "cert.pem"
     command = [

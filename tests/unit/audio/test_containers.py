@@ -475,7 +475,7 @@ def test_files_made_of_very_many_pieces_are_not_followed_to_their_end(
     ],
     ids=["before samples", "behind them", "boxes", "chunks"],
 )
-def test_chunks_without_sound_are_not_followed_for_ever(
+def test_chunks_without_sound_are_not_followed_without_end(
     module: ModuleType, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not told(content)[0].crowded

@@ -82,7 +82,7 @@ def test_a_new_job_gets_nothing_for_the_time_before_it_came() -> None:
     assert 9 <= order.count("new") <= 11
 
 
-def test_a_job_that_was_overtaken_is_not_overtaken_for_ever_by_newer_ones() -> None:
+def test_a_job_that_was_overtaken_is_not_overtaken_without_end_by_newer_ones() -> None:
     turns = Turns()
     assert served_in_order([chunk(1, "long", seconds=28)], turns) == [1]
     left, order = [chunk(2, "long", seconds=28)], []

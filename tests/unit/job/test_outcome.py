@@ -68,7 +68,7 @@ def test_a_cancel_is_a_cancel() -> None:
     limit=st.integers(1, 21),
     jitter=st.floats(0, 1, exclude_max=True),
 )
-def test_no_error_is_retried_for_ever_or_at_once_in_a_loop(
+def test_no_error_is_retried_without_end_or_at_once_in_a_loop(
     kind: type[AsrqError], attempts: int, limit: int, jitter: float
 ) -> None:
     outcome = decide(kind("x"), attempts=attempts, max_attempts=limit, retry_delay_s=2.0, jitter=jitter)

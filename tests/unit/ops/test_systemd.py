@@ -38,7 +38,7 @@ def test_commands_and_settings_exist(unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_crash_is_followed_by_a_start_for_ever(unit: str) -> None:
+def test_a_crash_is_followed_by_a_start_however_often(unit: str) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read(FOLDER / unit, encoding="utf-8")
     assert parser["Service"]["Restart"] == "always"

@@ -261,7 +261,7 @@ def test_every_execution_that_cannot_commit_is_found(seen: Snapshot) -> None:
 
 
 @given(SNAPSHOTS)
-def test_an_upload_is_kept_while_a_job_may_need_it_and_never_for_ever(seen: Snapshot) -> None:
+def test_an_upload_is_kept_while_a_job_may_need_it_and_not_longer(seen: Snapshot) -> None:
     renewed = {found.subject for found in _found(seen) if found.kind == "renewed"}
     wanted = {job.blob for job in seen.jobs.values() if job.status in {"queued", "scheduled", "started", "failed"}}
     for sha256, left_s in seen.blobs.items():

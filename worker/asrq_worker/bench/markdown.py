@@ -16,7 +16,7 @@ and Valkey."""
 
 
 def render(report: Benchmark) -> str:
-    """Return the report as Markdown; its charts lie beside it."""
+    """Return the report as Markdown; its charts are files in the same folder."""
     languages = list(dict.fromkeys(language for target in report.targets for language in target.accuracy))
     parts = [
         "# Benchmark",

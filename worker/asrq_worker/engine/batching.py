@@ -1,4 +1,4 @@
-"""Which chunks form the next batch: a pure decision over what waits, what runs and what was given before."""
+"""Which chunks form the next batch: a pure decision over the chunks that wait, that run and that ran before."""
 
 from __future__ import annotations
 

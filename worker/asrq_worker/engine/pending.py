@@ -54,8 +54,8 @@ class PendingChunks:
         return [item for item in self.items() if item.task.flow == flow]
 
     def in_the_way(self, flow: str) -> list[QueuedChunk]:
-        """Return what nobody waits for and has to go when a job of this flow has more: all that waits, and what runs of
-        that and can be of no use any more, which is drafts, and what was taken for a piece of the job."""
+        """Return the idle chunks that have to go when a job of this flow has more: all that wait, and of those that run
+        the ones without further use, which are drafts, and chunks that were taken for a piece of the job."""
         waits = [item for item in self._waiting.values() if item.idle]
         runs = [item for running in self.running.values() for item in running.items if item.idle]
         return [*waits, *(item for item in runs if item.task.options.draft or item.task.flow == flow)]

@@ -179,7 +179,7 @@ class Scheduler:
                 elif down:  # the thread that waits does so for as long as it takes
                     self._changed.notify_all()
                 return waits
-            if not waits and sum(item.hints for item in chosen) > _SHORT:  # who submits is not to be held up
+            if not waits and sum(item.hints for item in chosen) > _SHORT:  # the submitting thread must not be held up
                 self._changed.notify_all()
                 return False
             number = self._pending.begin(chosen) if chosen else 0

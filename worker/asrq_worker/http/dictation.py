@@ -248,5 +248,5 @@ class _Dictation:
 
     async def _send(self, event: Event) -> None:
         if self._socket.application_state is WebSocketState.CONNECTED:
-            with suppress(WebSocketDisconnect):  # whoever receives hears of it
+            with suppress(WebSocketDisconnect):  # the receiving task hears of it
                 await self._socket.send_json(event)

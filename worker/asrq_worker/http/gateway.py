@@ -93,7 +93,7 @@ class Gateway:
     async def submit(
         self, audio: UploadFile | UrlAudio, model: str | None, manner: Manner, whose: Holder | None, **options: Any
     ) -> Submitted:
-        """Make a job of audio for who holds a key; `options` are fields of `asrq.request/1`. No model: any will do.
+        """Make a job of audio for the holder of a key; `options` are fields of `asrq.request/1`. No model: any will do.
 
         Raises:
             RequestError, AudioError: something does not fit.
@@ -181,7 +181,7 @@ class Gateway:
             raise
 
     async def retry(self, job_id: str, whose: Holder | None) -> None:
-        """Put a failed or canceled job back into its lane, and count it anew for who holds a key.
+        """Put a failed or canceled job back into its lane, and count it anew for the holder of a key.
 
         Raises:
             JobNotFoundError, JobStateError: there is none, or it is another one.

@@ -22,7 +22,7 @@ class Quota:
         self._client = client
 
     async def check(self, whose: Holder) -> None:
-        """Count some of what has ended since the last look, and refuse more to who has used up the day's audio.
+        """Count some of the jobs that ended since the last look; refuse a holder whose day is used up.
 
         More are counted than can be submitted meanwhile, however many are still to be done.
 
@@ -64,7 +64,7 @@ class Quota:
         if result is None and await self._is_there(job_id):
             return
         if await self._ask("SREM", keys.http_pending(whose.name), job_id) and result and result.duration:
-            await self._ask("INCRBYFLOAT", today, result.duration)  # only who removed it counts it
+            await self._ask("INCRBYFLOAT", today, result.duration)  # only the caller that removed it counts it
             await self._ask("EXPIRE", today, _TTL_S)
 
     async def _is_there(self, job_id: str) -> bool:

@@ -39,7 +39,7 @@ _MOST_NEEDS = 50  # of which jobs that wait are told apart: there are few, unles
 
 @dataclass(frozen=True)
 class _Lanes:
-    """How all lanes stood at the last look of the leader: values by labels."""
+    """The state of all lanes at the last look of the leader: values by labels."""
 
     jobs: _Values = field(default_factory=dict)
     apart: _Values = field(default_factory=dict)

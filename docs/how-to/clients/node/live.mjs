@@ -68,7 +68,7 @@ export class Live {
   /** One call after the other, however many are made at once. */
   #flush() {
     const sent = this.#sending.then(() => this.#drain());
-    this.#sending = sent.catch(() => {}); // who called hears of it
+    this.#sending = sent.catch(() => {}); // the caller hears of it
     return sent;
   }
 

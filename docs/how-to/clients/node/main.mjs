@@ -57,7 +57,7 @@ async function transcribe(client, { file, lang, track, lane, wait }) {
 async function dictate(client, { id, lang, lane, wait }) {
   const live = await client.live({ id, language: lang, lane: /** @type {import("./asrq.mjs").Lane} */ (lane) });
   const stop = new AbortController();
-  // Of a job that has ended, who follows it hears.
+  // If the job has ended, `follow` says so.
   const recorded = record(live).catch((error) => ENDED.has(error.code) || stop.abort(error));
   try {
     return await client.text(live.id, { limit_ms: Number(wait) * 1000, signal: stop.signal, on_event });

@@ -228,7 +228,7 @@ def _parse(kind: type[_Parsed], body: bytes) -> _Parsed:
 
 
 def _timed(answer: _Transcription, text: str, seconds: float) -> tuple[TimedSegment, ...]:
-    """Return the segments in order; words that stand beside them are given to the segment they fall into."""
+    """Return the segments in order; words listed apart from them go to the segment they fall into."""
     segments = sorted(answer.segments or (), key=lambda segment: segment.start)
     beside = sorted(answer.words or (), key=lambda word: word.start)
     if not segments:

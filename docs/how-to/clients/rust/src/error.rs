@@ -22,7 +22,7 @@ impl Error {
         Error { code: code.into(), message: message.into(), hint: None, retryable }
     }
 
-    /// From the form in which errors stand in answers, events and results.
+    /// From the form that errors have in answers, events and results.
     pub fn from_json(error: &Json) -> Error {
         Error {
             code: error.get("code").text().unwrap_or("error").to_string(),
