@@ -104,12 +104,16 @@ class Declared(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto takes CUDA where it works.")
     compute_type: str = Field(default="auto", description="Number type; auto is int8 on a CPU and float16 on CUDA.")
     cpu_threads: int = Field(
-        default=1, ge=1, description="Threads of one decode on a CPU; more decodes in parallel do better."
+        default=0,
+        ge=0,
+        description="Threads of one decode on a CPU; 0: 1, or what Whisper is measured to be fastest with, if "
+        "`ASRQ_PARALLEL` is 0, too.",
     )
     parallel: int = Field(
         default=0,
         ge=0,
-        description="Decodes in flight in the engine; 0: one per core that it may use on a CPU, 1 on CUDA.",
+        description="Decodes in flight in the engine; 0: one per core that it may use on a CPU, or what Whisper is "
+        "measured to be fastest with, 1 on CUDA.",
     )
     batch_s: Seconds = Field(
         default=2.0,

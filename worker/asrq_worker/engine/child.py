@@ -69,7 +69,9 @@ class _EngineChild:
             os._exit(1)  # native threads that a half-loaded model left behind must not hold the process
         self._pool = ThreadPoolExecutor(capabilities.parallel + capabilities.spare, thread_name_prefix="batch")
         decides = fingerprint(identity, order.config, self._backend.packages, self._backend.folders)
-        self._send(messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s, decides)))
+        self._send(
+            messages.loaded(messages.Loaded(identity, capabilities, load_s, warm_s, decides, self._backend.tuned))
+        )
 
     def _transcribe(self, number: int, refs: tuple[ChunkRef, ...]) -> None:
         assert self._backend is not None  # noqa: S101  # loaded before the pool exists

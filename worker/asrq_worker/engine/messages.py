@@ -6,7 +6,7 @@ To the child:
     {"op": "drop", "id": n}                                     nobody waits for that batch; it is answered all the same
 From the child:
     {"op": "loaded", "identity": Identity, "capabilities": Capabilities, "load_s": s, "warm_s": s,
-     "fingerprint": text}
+     "fingerprint": text, "tuned": text}
     {"op": "failed", "error": ErrorInfo}                        it could not load; the child ends
     {"op": "done", "id": n, "items": [item, …], "inference_s": s, "idle_s": s}
     {"op": "log", "level": n, "logger": name, "message": text}
@@ -60,6 +60,8 @@ class Loaded:
     warm_s: float
     fingerprint: str = ""
     """Differs where the same samples and options may get another text; see `engine.fingerprint`."""
+    tuned: str = ""
+    """See `Backend.tuned`."""
 
 
 _load = TypeAdapter(Load)

@@ -139,7 +139,7 @@ def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float
     """Build the engine of a backend from settings; `room_mb` says how much memory a second process of it may take."""
     return Engine(
         backend,
-        _backend_config(settings, backend),
+        backend_config(settings, backend),
         start_timeout_s=settings.engine_start_s,
         stall_s=settings.engine_stall_s,
         slowness=settings.engine_slowness,
@@ -148,14 +148,15 @@ def make_engine(settings: Settings, backend: str, *, room_mb: Callable[[], float
     )
 
 
-def _backend_config(settings: Settings, backend: str) -> BackendConfig:
+def backend_config(settings: Settings, backend: str) -> BackendConfig:
     """Return what the backend needs to know of the settings."""
     return BackendConfig(
         model=settings.model_of(backend),
         device=settings.device,
         compute_type=settings.compute_type,
-        cpu_threads=settings.cpu_threads,
+        cpu_threads=settings.cpu_threads or 1,
         parallel=settings.parallel,
+        tune=not (settings.cpu_threads or settings.parallel),
         download=settings.model_download,
         model_dir=settings.model_dir,
         options={name: _plain(value) for name, value in settings.options_of(backend).items()},

@@ -73,14 +73,26 @@ def test_without_a_second_model_that_computes_the_same_one_encodes_all(wide: Net
 
 
 @pytest.mark.parametrize(
-    ("size_mb", "free_mb", "threads", "expected"),
-    [(145, 2000, 2, 2), (145, 2000, 16, 4), (145, 2000, 1, 1), (145, 500, 2, 0), (3000, 99_000, 2, 0)],
+    ("size_mb", "free_mb", "device", "compute_type", "expected"),
+    [
+        (145, 2000, "cpu", "int8", True),
+        (145, 2000, "cpu", "int8_float32", True),
+        (145, 2000, "cpu", "float32", False),
+        (145, 2000, "cuda", "int8", False),
+        (145, 500, "cpu", "int8", False),
+        (3000, 99_000, "cpu", "int8", False),
+    ],
 )
-def test_a_second_copy_is_for_small_models_and_hosts_with_memory(
-    size_mb: int, free_mb: float, threads: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_second_copy_is_for_small_integers_on_a_cpu_and_hosts_with_memory(
+    size_mb: int,
+    free_mb: float,
+    device: str,
+    compute_type: str,
+    expected: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(backend, "free_memory_mb", lambda: free_mb)
-    weights = tmp_path / "model.bin"
-    with weights.open("wb") as file:
+    with (tmp_path / "model.bin").open("wb") as file:
         file.truncate(size_mb << 20)
-    assert backend._lone_threads(weights, threads) == expected
+    assert backend._may_be_copied(tmp_path, device, compute_type) == expected

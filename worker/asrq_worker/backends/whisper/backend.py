@@ -20,7 +20,7 @@ from asrq_jobs.errors import (
     OutOfMemoryError,
 )
 from asrq_jobs.languages import NAMES
-from asrq_worker.backends import failures, guards, options
+from asrq_worker.backends import failures, guards, measured, options
 from asrq_worker.backends.base import (
     Backend,
     BackendConfig,
@@ -36,6 +36,7 @@ from asrq_worker.backends.whisper import confidence, models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WIDE, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
+from asrq_worker.backends.whisper.split import MOST_S, Split, Trials, compare_whisper
 from asrq_worker.backends.whisper.steps import Search, Steps
 from asrq_worker.backends.whisper.windows import WHOLE_S
 
@@ -91,18 +92,18 @@ class WhisperBackend(Backend):
         if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
             needed_mb = loading_mb([found.path / models.WEIGHTS])
             refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
-        parallel = self.config.parallel or (usable_cores() if device == "cpu" else 1)
+        split = self._split(found.path, device, compute_type)
         spare = 1 if device == "cpu" else 0
         lone_threads = 0
-        if device == "cpu" and compute_type.startswith("int8"):
-            lone_threads = _lone_threads(found.path / models.WEIGHTS, self.config.cpu_threads * parallel)
+        if _may_be_copied(found.path, device, compute_type):
+            lone_threads = min(split.decodes * split.threads, _LONE_THREADS)
         try:
             self._model = Model(
                 str(found.path),
                 device=device,
                 compute_type=compute_type,
-                cpu_threads=self.config.cpu_threads,
-                parallel=parallel + spare,
+                cpu_threads=split.threads,
+                parallel=split.decodes + spare,
                 lone_threads=lone_threads,
             )
         except Exception as error:  # noqa: BLE001  # the tokenizer library raises nothing narrower
@@ -114,7 +115,7 @@ class WhisperBackend(Backend):
         self._name = found.name
         # A GPU gains more from a full batch than from short windows: all are of one length there.
         self._margins_s = MARGINS_S if device == "cpu" else (WHOLE_S,)
-        self._capabilities = _capabilities(self._model, found.name, parallel, spare)
+        self._capabilities = _capabilities(self._model, found.name, split.decodes, spare)
         self.folders = () if found.revision else (found.path,)
         return Identity(
             backend=self.name,
@@ -123,6 +124,31 @@ class WhisperBackend(Backend):
             model_revision=found.revision,
             device=device,
             compute_type=compute_type,
+        )
+
+    def _split(self, folder: Path, device: str, compute_type: str) -> Split:
+        """Return into what the cores are shared: as set, or as measured here; `tuned` says why."""
+        cores = usable_cores() if device == "cpu" else 1
+        split, why = Split(self.config.parallel or cores, self.config.cpu_threads), "as set"
+        if self.config.tune:
+            trials = Trials({})
+            if cores > 1 and _may_be_copied(folder, device, compute_type):
+                trials = self._trials(folder, compute_type, cores) or trials
+            split, why = trials.fastest(cores), str(trials)
+        self.tuned = f"Decodes in flight: {split} ({why})."
+        return split
+
+    def _trials(self, folder: Path, compute_type: str, cores: int) -> Trials | None:
+        weights = (folder / models.WEIGHTS).stat()
+        of = {
+            "processor": measured.processor(),
+            "cores": cores,
+            "weights": f"{weights.st_size} bytes of {weights.st_mtime_ns}",
+            "compute_type": compute_type,
+            **{package: importlib.metadata.version(package) for package in ("asrq", "ctranslate2")},
+        }
+        return measured.once(
+            self.config.model_dir, of, Trials, lambda: compare_whisper(folder, compute_type, cores), wait_s=2 * MOST_S
         )
 
     def capabilities(self) -> Capabilities:
@@ -164,14 +190,15 @@ class WhisperBackend(Backend):
         return hear(part, self._model, search, margins_s)
 
 
-def _lone_threads(weights: Path, threads: int) -> int:
-    """Return with how many of `threads` a lone window is encoded, which takes a second copy of the weights; 0: none.
+def _may_be_copied(folder: Path, device: str, compute_type: str) -> bool:
+    """Whether a second copy of the weights, with other threads, is worth its memory and computes the same.
 
     For the integers of an int8 model only: a sum of those does not depend on how threads share it.
     """
-    if weights.stat().st_size > _COPIED_BYTES or loading_mb([weights] * 2) > free_memory_mb():
-        return 0
-    return min(threads, _LONE_THREADS)
+    if device != "cpu" or not compute_type.startswith("int8"):
+        return False
+    weights = folder / models.WEIGHTS
+    return weights.stat().st_size <= _COPIED_BYTES and loading_mb([weights] * 2) <= free_memory_mb()
 
 
 def _smaller(model: str) -> str:
