@@ -25,12 +25,10 @@ from asrq_jobs.result import Result
 from asrq_jobs.rq import FROM_RQ, JobHash, Labels
 from asrq_jobs.settings import Settings
 from asrq_jobs.states import JobState, missing, without_result
-from asrq_jobs.steps import Calls, Command, Following, Pause, Script, Together, answered, server_time
+from asrq_jobs.steps import Calls, Command, Following, Script, Together, riding_out, server_time
 from asrq_jobs.timestamp import iso
 
 _BLOCK_S = 2.0
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 2.0
 _NEAR = 1000  # places from either end of a list that are told exactly: a longer search would take Redis milliseconds
 
 
@@ -123,26 +121,6 @@ def fetched(found: Result, settings: Settings) -> Calls[None]:
         except QueueError as error:
             if not error.retryable:
                 raise
-
-
-def riding_out(
-    step: Command | Script | Together,
-    retry_s: float,
-    *,
-    deadline: float = inf,
-    now: Callable[[], float] = time.monotonic,
-) -> Calls[Any]:
-    """Do what may be repeated, again and again while Redis is away: for `retry_s`, and not beyond the deadline."""
-    give_up, pause = now() + retry_s, _FIRST_PAUSE_S
-    while True:
-        try:
-            answer = yield step
-            return answered(answer) if isinstance(step, Together) else answer
-        except QueueError as error:
-            if not error.retryable or now() + pause > min(give_up, deadline):
-                raise
-        yield Pause(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def follow(

@@ -16,7 +16,7 @@ from pydantic_settings import (
 )
 
 from asrq_jobs import plugins, queue_url
-from asrq_jobs.request import LANES
+from asrq_jobs.lanes import parse_lanes
 
 PREFIX = plugins.PREFIX
 TOML_FILE = "asrq.toml"
@@ -289,20 +289,3 @@ class Declared(BaseSettings):
         """Order of precedence: flags, environment, `.env`, `asrq.toml`."""
         del file_secret_settings
         return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def parse_lanes(text: str) -> dict[str, int]:
-    """Parse `interactive:2,batch:6`.
-
-    Raises:
-        ValueError: not of that form, an unknown lane, or no slot at all.
-    """
-    slots: dict[str, int] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        lane, _, count = part.partition(":")
-        if lane not in LANES or not count.isdecimal():
-            raise ValueError(f"{part!r} is not lane:slots; write for example interactive:2,batch:6")
-        slots[lane] = int(count)
-    if not sum(slots.values()):
-        raise ValueError("at least one lane needs a slot; write for example interactive:2,batch:6")
-    return slots

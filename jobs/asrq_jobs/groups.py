@@ -14,10 +14,9 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from asrq_jobs import events, keys
-from asrq_jobs.calls import riding_out
 from asrq_jobs.errors import JobNotFoundError, WaitTimeoutError
 from asrq_jobs.settings import Settings
-from asrq_jobs.steps import Calls, Command, Done, Step, Together, advance
+from asrq_jobs.steps import Calls, Command, Done, Step, Together, advance, riding_out
 
 JobOutcome = Literal["open", "completed", "failed", "canceled"]
 """What became of a job of a group so far; one that was erased before it had ended counts as canceled."""

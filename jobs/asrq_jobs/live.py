@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from asrq_jobs import calls, keys
+from asrq_jobs import keys
 from asrq_jobs.errors import (
     AudioTooLongError,
     BlobMissingError,
@@ -23,7 +23,7 @@ from asrq_jobs.errors import (
 from asrq_jobs.events import Event
 from asrq_jobs.request import LiveAudio, Request
 from asrq_jobs.result import Result
-from asrq_jobs.steps import Calls, Pause, Script
+from asrq_jobs.steps import Calls, Pause, Script, riding_out
 
 if TYPE_CHECKING:  # they make what is here
     from asrq_jobs.aio import AsyncClient
@@ -160,7 +160,7 @@ def append(job_id: str, number: int, kind: FrameKind, frame: bytes, retry_s: flo
     smaller one, nothing having been appended, if one before it is missing."""
     named = [keys.live(job_id), keys.job(job_id), keys.result(job_id), keys.LIMITS]
     script = Script("append", named, [job_id, number, kind, frame])
-    answer = json.loads((yield from calls.riding_out(script, retry_s)))
+    answer = json.loads((yield from riding_out(script, retry_s)))
     if "error" in answer:
         error = from_info(ErrorInfo.model_validate(answer["error"]))
         if not isinstance(error, InvalidRequestError) or answer["last"] >= number - 1:

@@ -50,6 +50,7 @@ Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=_TAG)]
 """A word to find jobs by; without commas, which separate tags in forms, and control characters."""
 _METADATA_BYTES = 4096
 _HTTP = r"^https?://"
+_Webhook = Annotated[str, Field(max_length=2048, pattern=_HTTP)]
 _ADDRESS = r"^[A-Za-z][A-Za-z0-9+.-]*://"
 _MISFITS = {
     JOB_ID_PATTERN: "it may hold A to Z, a to z, 0 to 9, - and _, and has 1 to 64 of them",
@@ -116,10 +117,8 @@ class GroupMembership(_Document):
 
     id: str = Field(pattern=JOB_ID_PATTERN)
     size: Whole = Field(ge=1, le=100_000, description="How many jobs it has: it has ended when so many have.")
-    webhook: str | None = Field(
+    webhook: _Webhook | None = Field(
         default=None,
-        max_length=2048,
-        pattern=_HTTP,
         description="URL that is told by a POST when all jobs of the group have ended, where the operator allows it.",
     )
 
@@ -144,9 +143,7 @@ class Request(_Document):
         default=None, max_length=64, description="null: any; else only a worker that serves it takes the job."
     )
     model: str | None = Field(
-        default=None,
-        max_length=512,
-        description="null: any; else only a worker that serves it takes the job.",
+        default=None, max_length=512, description="null: any; else only a worker that serves it takes the job."
     )
     track: Whole | None = Field(
         default=None,
@@ -179,10 +176,8 @@ class Request(_Document):
         le=2_592_000,
         description="Longest it may wait in its lane each time it is put there, in seconds; null: no limit.",
     )
-    webhook: str | None = Field(
+    webhook: _Webhook | None = Field(
         default=None,
-        max_length=2048,
-        pattern=_HTTP,
         description="URL that is told by a POST when the job has completed or failed, where the operator allows it.",
     )
     deliver: str | None = Field(

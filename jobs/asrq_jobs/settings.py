@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import PrivateAttr, model_validator
 
 from asrq_jobs import plugins
-from asrq_jobs.declarations import DOTENV_FILE, PREFIX, TOML_FILE, Declared, expanded, parse_lanes
+from asrq_jobs.declarations import DOTENV_FILE, PREFIX, TOML_FILE, Declared, expanded
+from asrq_jobs.lanes import parse_lanes
 
-__all__ = ["DOTENV_FILE", "FIRST", "PREFIX", "TOML_FILE", "Settings", "expanded", "groups", "parse_lanes"]
+__all__ = ["DOTENV_FILE", "FIRST", "PREFIX", "TOML_FILE", "Settings", "expanded", "groups"]
 
 FIRST = (
     "redis_url", "backend", "model", "model_download", "device", "lanes", "audio_roots", "result_ttl_s", "metrics_port",

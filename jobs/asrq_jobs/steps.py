@@ -7,8 +7,10 @@ awaiting; neither knows more of the protocol than that.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from asrq_jobs.errors import QueueError, StorageError
@@ -16,6 +18,8 @@ from asrq_jobs.events import Entry
 from asrq_jobs.scripts import ScriptName
 
 _PART_BYTES = 1 << 20
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -145,3 +149,23 @@ def server_time() -> Calls[float]:
     """Get the time by the clock of Redis, Unix s: that of a client may be wrong, and a job's waiting counts from it."""
     answer: tuple[int, int] = yield ("TIME",)
     return answer[0] + answer[1] / 1e6
+
+
+def riding_out(
+    step: Command | Script | Together,
+    retry_s: float,
+    *,
+    deadline: float = inf,
+    now: Callable[[], float] = time.monotonic,
+) -> Calls[Any]:
+    """Do what may be repeated, again and again while Redis is away: for `retry_s`, and not beyond the deadline."""
+    give_up, pause = now() + retry_s, _FIRST_PAUSE_S
+    while True:
+        try:
+            answer = yield step
+            return answered(answer) if isinstance(step, Together) else answer
+        except QueueError as error:
+            if not error.retryable or now() + pause > min(give_up, deadline):
+                raise
+        yield Pause(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)

@@ -463,7 +463,7 @@ def test_nobody_waits_for_an_engine_that_takes_no_batch(make_scheduler: MakeSche
     psutil.Process(scheduler._engine.pid).suspend()
     began = time.monotonic()
     stuck = submit(scheduler, "job", "x" * 10**6)  # which does not wait either
-    until(lambda: not scheduler._backlog)  # the engine has it
+    until(lambda: not scheduler._pending)  # the engine has it
     scheduler.close()
     assert time.monotonic() - began < 10
     assert isinstance(stuck.exception(1), ShutdownError)

@@ -16,7 +16,7 @@ from asrq_jobs import Client, keys
 from asrq_jobs.request import LANES, BlobAudio, Lane
 from asrq_jobs.settings import Settings
 from asrq_worker.programs.worker import WorkerProcess
-from asrq_worker.queue import shared_keys
+from asrq_worker.queue import limits, shared_keys
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
 
 def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: WorkerProcess) -> None:
     damage(redis, keys.LIMITS)
-    service._publish()
+    limits.publish(redis, service._settings)
     usual = redis.hgetall(keys.LIMITS)
     assert usual.keys() >= {b"depth:batch", b"depth:interactive", b"blob_ttl"}
     redis.hset(keys.LIMITS, "depth:batch", 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -114,6 +115,18 @@ class Running:
     """What becomes of it, once it has been sent."""
 
     @property
+    def audio_s(self) -> float:
+        """Seconds of audio that it counts as."""
+        return sum(item.waiting.weight for item in self.items)
+
+    @property
     def alone(self) -> bool:
         """One chunk, and never anything else in flight: what happens to the engine, this chunk did."""
         return self.together == len(self.items) == 1
+
+    def succeed(self, item: QueuedChunk, transcript: Transcript, done: BatchDone) -> Tell:
+        """Return what tells a chunk of it its transcript, with its share of the engine's time."""
+        size = len(self.items)
+        share = done.inference_s * item.waiting.weight / self.audio_s
+        idle_s = min(done.idle_s, max(0.0, time.monotonic() - item.submitted - done.inference_s))
+        return item.succeed(transcript, inference_s=share, batch_size=size, idle_s=idle_s / size)

@@ -49,6 +49,10 @@ class PendingChunks:
         """Return all chunks, those that wait first."""
         return [*self._waiting.values(), *(item for running in self.running.values() for item in running.items)]
 
+    def find(self, future: Future[ChunkDone]) -> QueuedChunk | None:
+        """Return the chunk of a future, unless it is settled."""
+        return next((item for item in self.items() if item.future is future and not item.settled), None)
+
     def of(self, flow: str) -> list[QueuedChunk]:
         """Return those of a job."""
         return [item for item in self.items() if item.task.flow == flow]

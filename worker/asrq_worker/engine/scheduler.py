@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import math
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -96,11 +95,8 @@ class Scheduler:
         draft, and one of the job that submits, also after that, and the engine leaves it unfinished if it can.
         """
         with self._changed:
-            if (
-                self._closing
-                or self._engine.state is not EngineState.READY
-                or not all(item.idle for item in self._pending.items())
-            ):
+            stopped = self._closing or self._engine.state is not EngineState.READY
+            if stopped or not all(item.idle for item in self._pending.items()):
                 return None
             future = self._pending.put(task, idle=True)
             self._changed.notify_all()
@@ -109,8 +105,7 @@ class Scheduler:
     def want(self, future: Future[ChunkDone]) -> bool:
         """Have an offered chunk heard as one that was submitted; False: it was dropped, or has failed."""
         with self._changed:
-            items = self._pending.items()
-            item = next((item for item in items if item.future is future and not item.settled), None)
+            item = self._pending.find(future)
             if item is None:
                 return future.done() and future.exception() is None
             self._pending.want(item)
@@ -246,18 +241,15 @@ class Scheduler:
 
     def _done(self, running: Running, done: BatchDone) -> list[Tell]:
         settle: list[Tell] = []
-        size, total = len(running.items), sum(item.waiting.weight for item in running.items)
         if all(isinstance(outcome, Transcript) for outcome in done.items):
-            self._pace.note(running.items[0].waiting.batch_key, audio_s=total, took_s=done.inference_s)
+            self._pace.note(running.items[0].waiting.batch_key, audio_s=running.audio_s, took_s=done.inference_s)
         for item, outcome in zip(running.items, done.items, strict=True):
             if isinstance(outcome, OutOfMemoryError) and not item.idle:
                 settle += self._step_down(item, running, outcome, done.process)
             elif isinstance(outcome, AsrqError):
                 settle.append(item.fail(outcome))
             else:
-                share = done.inference_s * item.waiting.weight / total
-                idle_s = min(done.idle_s, max(0.0, time.monotonic() - item.submitted - done.inference_s))
-                settle.append(item.succeed(outcome, inference_s=share, batch_size=size, idle_s=idle_s / size))
+                settle.append(running.succeed(item, outcome, done))
         return settle
 
     def _step_down(

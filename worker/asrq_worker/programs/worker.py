@@ -13,10 +13,8 @@ from functools import partial
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
-from redis.typing import EncodableT, FieldT
 
 from asrq_jobs import __version__, keys
-from asrq_jobs.calls import canceled
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import ShutdownError, StorageError
 from asrq_jobs.presence import STOPPED
@@ -34,7 +32,7 @@ from asrq_worker.monitor.worker import WorkerMonitor
 from asrq_worker.process.flag import Flag
 from asrq_worker.process.shutdown import StopSignals
 from asrq_worker.process.supervision import wait_while_busy, within
-from asrq_worker.queue import clock, functions, shared_keys
+from asrq_worker.queue import clock, functions, limits
 from asrq_worker.queue.commands import CommandListener
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.live import LiveFeed
@@ -210,26 +208,13 @@ class WorkerProcess:
         """Put what clients need into Redis: the functions that they call, and what these read."""
         if not functions.publish(self._redis, replace=True):
             _log.info("functions.unavailable", reason="Redis is older than 7, or does not let this user load them")
-        shared_keys.set_aside(self._redis, {keys.LIMITS: shared_keys.TYPES[keys.LIMITS]})
-        self._redis.hset(keys.LIMITS, mapping=self._limits())
-        self._redis.set(keys.CANCELED, canceled().to_json())
-
-    def _limits(self) -> dict[FieldT, EncodableT]:
-        depths = {f"depth:{lane}": self._settings.lane_depth for lane in self._settings.slots}
-        own = {
-            "blob_ttl": self._settings.blob_ttl_s,
-            "live_bytes": self._settings.max_audio_mb << 20,
-            "live_s": self._settings.max_audio_s,
-        }
-        return {name: str(value) for name, value in (depths | own).items()}
+        limits.publish(self._redis, self._settings)
 
     def _beat(self, pipe: Pipeline) -> None:
         for slot in self._slots:
             slot.beat(pipe)
         pipe.hset(keys.WORKERS, self.name, self._status())
-        for name, value in self._limits().items():  # those of the last worker to start stay; lost ones come back
-            pipe.hsetnx(keys.LIMITS, name, value)
-        pipe.set(keys.CANCELED, canceled().to_json(), nx=True)
+        limits.restore(pipe, self._settings)
 
     def _observe(self, backend: str, outcome: BackendOutcome) -> None:
         self.monitor.served(backend, outcome)

@@ -10,14 +10,9 @@ from dataclasses import replace
 from typing import cast
 
 from redis import Redis
-from redis.client import Pipeline as RedisPipeline
 from redis.exceptions import RedisError, ResponseError
-from rq import Queue, SimpleWorker
-from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
-from rq.utils import now
 from rq.worker.base import WorkerStatus
-from rq.worker_registration import register
 
 from asrq_jobs import keys
 from asrq_jobs.errors import AsrqError, CanceledError, MalformedJobError, RequestError
@@ -35,6 +30,7 @@ from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
 from asrq_worker.queue.loop import Loop
 from asrq_worker.queue.router import Router, pass_on
+from asrq_worker.queue.rq_worker import RqWorker
 from asrq_worker.telemetry.logs import Log
 
 Observe = Callable[[JobContext, Ending], None]
@@ -44,15 +40,14 @@ _log = Log("asrq.slot")
 _BLOCK_S = 1.0  # how long one BLMOVE waits at most, and so how soon a stop is noticed
 _PAUSE_S = 1.0
 _PATIENCE_S = 60.0  # a job's thread looks at its control some times a second; more only if something hangs it up
-_WORKER_TTL_S = 60  # RQ forgets a worker a minute after this without heartbeat
 
 
-class Slot(SimpleWorker):
+class Slot(RqWorker):
     """Takes jobs from one lane and runs them, one at a time, until stopped.
 
-    RQ gives registration, heartbeats and suspension. The dequeue is its own command (one queue: BLMOVE into the
-    intermediate list), with what is stored of the job in the same round trip. Beginning and ending an execution are our
-    scripts, each one step: see docs/explanation/decisions.
+    RQ gives registration, heartbeats and suspension (`RqWorker`). The dequeue is its own command (one queue: BLMOVE
+    into the intermediate list), with what is stored of the job in the same round trip. Beginning and ending an
+    execution are our scripts, each one step: see docs/explanation/decisions.
     """
 
     def __init__(
@@ -68,15 +63,7 @@ class Slot(SimpleWorker):
         blocked: Callable[[], object] = lambda: None,
     ) -> None:
         """`observe` is told of each attempt that has ended, after that is written; `blocked` says why to take none."""
-        super().__init__(
-            [Queue(keys.queue_name(lane), connection=redis, serializer=JSONSerializer)],
-            name=name,
-            connection=redis,
-            serializer=JSONSerializer,
-            worker_ttl=max(_WORKER_TTL_S, int(settings.lease_s)),
-        )
-        self.lane = lane
-        self._redis = redis
+        super().__init__(lane, name, redis, lease_s=settings.lease_s)
         self._task = task
         self._keeper = keeper
         self._router = router
@@ -85,53 +72,22 @@ class Slot(SimpleWorker):
         self._blocked = blocked
         self._block_s = min(_BLOCK_S, settings.redis_timeout_s / 2)  # what waits is not to look like an outage
         self._hurrying = threading.Event()
-        self._registered = False
-        self.loop = Loop(name, self._step, keeper.outage, _log, kind="slot", finish=self._deregister)
+        self.loop = Loop(name, self._step, keeper.outage, _log, kind="slot", finish=self.deregister)
         self._stopping = self.loop.stopping
-
-    def _set_connection(self, connection: Redis) -> Redis:
-        return connection  # RQ would raise the socket timeout of the pool; ours is above the longest blocking call
-
-    def _set_ip_address(self, connection: Redis) -> None:
-        del connection
-        self.ip_address = "unknown"  # RQ would ask Redis, which may not be up yet, and name a connection that all share
 
     def hurry(self) -> None:
         """Wait for an outage no longer: what Redis does not take at once is left for others to do again."""
         self._hurrying.set()
 
-    def beat(self, pipe: RedisPipeline) -> None:
-        """Queue RQ's heartbeat of this worker on a pipeline, while it is registered.
-
-        It registers anew: Redis forgets a host that was suspended, and may itself have lost its data.
-        """
-        if self._registered:
-            register(self, pipe)
-            pipe.hset(self.key, mapping=self.serialize())
-            self.heartbeat(pipeline=pipe)
-
     def _step(self) -> float:
         try:
-            if not self._registered:
-                self._register()
+            if not self.registered:
+                self.register()
             self._serve_one()
         finally:
             self.loop.busy = False
         self._keeper.outage.over()
         return 0.0
-
-    def _deregister(self) -> None:
-        self._registered = False
-        self.register_death()
-
-    def _register(self) -> None:
-        """Tell RQ's tools of this worker. RQ's own way, if it fails halfway, takes what it has left for a namesake."""
-        self.birth_date = self.last_heartbeat = now()
-        self._registered = True
-        pipe = self._redis.pipeline(transaction=False)
-        self.beat(pipe)
-        self.set_state(WorkerStatus.IDLE, pipeline=pipe)
-        pipe.execute(raise_on_error=False)  # only for display, and written again with each heartbeat
 
     def _take(self) -> tuple[str, dict[bytes, bytes] | None] | None:
         """Dequeue an id, and read what is stored of its job if that takes no more time; None if none came in time, or
@@ -218,7 +174,7 @@ class Slot(SimpleWorker):
         log_end(context, ending)
         self._observe(context, ending)
         pipe = self._redis.pipeline(transaction=False)
-        self._count(pipe, ending)
+        self.count_attempt(pipe, ending)
         self.set_state(WorkerStatus.IDLE, pipeline=pipe)
         pipe.execute(raise_on_error=False)  # a counter of the wrong type must not look like an outage
 
@@ -302,13 +258,3 @@ class Slot(SimpleWorker):
             erase(self._redis, execution, ending)
         except (RedisError, OSError) as error:  # it expires soon, and an upload in its time
             _log.warning("job.not_erased", id=execution.job_id, reason=type(error).__name__)
-
-    def _count(self, pipe: RedisPipeline, ending: Ending) -> None:
-        if ending.verdict == "completed" and ending.result is not None:
-            self.increment_successful_job_count(pipeline=pipe)
-            pipe.hincrby(keys.STATS, keys.completed_of(self.lane))
-            pipe.hincrbyfloat(keys.STATS, keys.audio_of(self.lane), ending.result.duration or 0.0)
-        elif ending.verdict is not None:
-            self.increment_failed_job_count(pipeline=pipe)
-        if ending.result is not None:
-            pipe.hincrbyfloat(self.key, "total_working_time", ending.result.timings.total_s or 0.0)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from asrq_jobs import languages
 from asrq_jobs.errors import AsrqError, ErrorInfo, NotServedError, RequestError, from_info
+from asrq_jobs.lanes import parse_lanes
 from asrq_jobs.request import PathAudio, Request, Task
-from asrq_jobs.settings import parse_lanes
 from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.routing.admission import admit
 
