@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from io import BytesIO
 
 from redis.exceptions import RedisError
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -13,9 +14,11 @@ from simulation.connection import client
 from simulation.dictation import Speaker
 from simulation.hosts import Scene
 from simulation.scenario import Step
+from simulation.uploads import sent
 
-from asrq_jobs import Client
+from asrq_jobs import Client, keys
 from asrq_jobs.errors import AsrqError, JobStateError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.request import BlobAudio
 
 _TRIES = 5
 _AGAIN_S = 2.0
@@ -60,6 +63,8 @@ class Caller:
                     self._client.purge(job_id)
                 case "erase":
                     self._client.erase(job_id)
+                case "upload":
+                    self._upload()
                 case "wait":
                     said = self._client.wait(job_id, timeout_s=_PATIENCE_S).status
                 case "dictate" | "dictate half" | "hesitate" | "stray":
@@ -74,15 +79,24 @@ class Caller:
 
     def _submit(self) -> str:
         ledger = self._scene.ledger
+        request, audio = ledger.requests[self._job_id], ledger.requests[self._job_id].audio
         for _ in range(_TRIES):
             try:
-                self._client.submit_request(ledger.requests[self._job_id])
+                self._client.submit_request(
+                    request, audio=BytesIO(sent(audio)) if isinstance(audio, BlobAudio) else None
+                )
             except (QueueUnreachableError, QueueRefusedError):
                 self._scene.scheduler.pause(seconds=_AGAIN_S)
             else:
                 ledger.accepted.add(self._job_id)
                 return "accepted"
         return "given up"
+
+    def _upload(self) -> None:
+        """As a client does whose submission is refused then."""
+        audio = self._scene.ledger.requests[self._job_id].audio
+        assert isinstance(audio, BlobAudio)
+        self._redis.set(keys.blob(audio.sha256), sent(audio), ex=self._scene.settings.blob_ttl_s)
 
     def _tool(self, what: str) -> str:
         """As RQ's dashboard does."""

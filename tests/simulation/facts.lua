@@ -1,9 +1,9 @@
--- What stands in Redis of the jobs ARGV, and of the group `group`, in one look: JSON text, see facts.py.
+-- What is in Redis of the jobs ARGV, the uploads KEYS (sha256) and the group `group`, in one look: JSON text, see facts.py.
 local function life(key)
   return math.min(redis.call('TTL', key), 0)
 end
 
-local out = {jobs = {}}
+local out = {jobs = {}, uploads = {}}
 for _, id in ipairs(ARGV) do
   local h = redis.call('HMGET', 'rq:job:' .. id, 'status', 'attempts_before', 'waits_for', 'enqueued_at')
   local last = redis.call('XREVRANGE', 'asrq:events:' .. id, '+', '-', 'COUNT', 1)
@@ -17,6 +17,13 @@ for _, id in ipairs(ARGV) do
     ttls = {
       life('rq:job:' .. id), life('asrq:events:' .. id), life('asrq:attempts:' .. id), life('asrq:chunks:' .. id),
     },
+  }
+end
+for _, sha256 in ipairs(KEYS) do
+  local made = redis.call('GET', 'asrq:cache:' .. string.sub(sha256, 1, 32))
+  out.uploads[sha256] = {
+    ttls = {life('asrq:blob:' .. sha256), life('asrq:uses:' .. sha256)}, users = redis.call('HKEYS', 'asrq:uses:' .. sha256),
+    made_by = made and string.match(made, '/(.*)/') or '',
   }
 end
 local lists, apart = {}, redis.call('SMEMBERS', 'rq:queues')

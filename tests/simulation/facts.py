@@ -1,9 +1,9 @@
-"""What stands in Redis of the jobs of a run, read in one step beside all actors."""
+"""What is in Redis of the jobs of a run, read in one step beside all actors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,6 +55,21 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class UploadFacts:
+    """An upload. `ttls` are its own and that of `users`, the jobs that may need it, as of jobs; `made_by`: the job that
+    others look to for its text."""
+
+    ttls: tuple[int, ...]
+    users: frozenset[str]
+    made_by: str
+
+    @property
+    def there(self) -> bool:
+        """Whether it is."""
+        return self.ttls[0] != -2
+
+
+@dataclass(frozen=True)
 class GroupFacts:
     """The group of all jobs that are in one. `fields` is its hash, `untold`: its end waits to be told; `ttls` are those
     of its hash and its events, as of jobs."""
@@ -92,6 +107,7 @@ class Facts:
     leases: dict[str, float]
     webhooks: int
     """What is still to be told."""
+    uploads: dict[str, UploadFacts]
     group: GroupFacts | None = None
 
     def leases_of(self, job_id: str) -> list[str]:
@@ -103,9 +119,9 @@ class Facts:
         return [name for name, ids in self.lists.items() for each in ids if each == job_id]
 
 
-def asking(redis: Redis, ids: Iterable[str]) -> tuple[str | int, ...]:
-    """Return the command that reads the facts."""
-    return ("EVALSHA", str(redis.script_load(_SCRIPT)), 0, *ids)
+def asking(redis: Redis, ids: Iterable[str], uploads: Collection[str]) -> tuple[str | int, ...]:
+    """Return the command that reads the facts of jobs, and of uploads by their sha256."""
+    return ("EVALSHA", str(redis.script_load(_SCRIPT)), len(uploads), *uploads, *ids)
 
 
 def facts(answer: str | bytes) -> Facts:
@@ -122,6 +138,10 @@ def facts(answer: str | bytes) -> Facts:
         started=frozenset(read["started"] or ()),
         leases=dict(read["leases"] or {}),
         webhooks=read["webhooks"],
+        uploads={
+            sha256: UploadFacts(tuple(upload["ttls"]), frozenset(upload["users"] or ()), upload["made_by"])
+            for sha256, upload in dict(read["uploads"] or {}).items()
+        },
         group=GroupFacts(**(group | {"ttls": tuple(group["ttls"])})) if (group := read.get("group")) else None,
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from redis import Redis
-from simulation import groups
+from simulation import groups, uploads
 from simulation.facts import ENDED, GROUP, Facts, JobFacts
 
 from asrq_jobs import keys
@@ -21,7 +21,7 @@ BACK = frozenset({"submit.lua", "retry.lua", "enqueue_due.lua"})
 """Scripts that put a job at the one end of its lane or the other."""
 SIMULATED = "simulation:"
 """What the names of keys begin with that are not the program's."""
-_FOR_EVER = (
+_KEPT = (
     keys.LIMITS, keys.STATS, keys.WORKERS, keys.RQ_QUEUES, keys.RQ_WORKERS,
     "rq:finished:", "rq:failed:", "rq:canceled:",
 )  # fmt: skip
@@ -84,6 +84,7 @@ def after_step(
     if before is not None:
         yield from _of_order(ledger, before, after, script)
     yield from groups.after_step(ledger.group_ends, after, ledger.requests, ledger.tampered, script=script)
+    yield from uploads.after_step(before, after, ledger.requests, ledger.tampered, ledger.erased, script=script)
 
 
 def _left(ledger: Ledger, job_id: str, job: JobFacts, facts: Facts) -> Iterator[str]:
@@ -230,6 +231,7 @@ def at_rest(ledger: Ledger, facts: Facts, redis: Redis, told: list[dict[str, Any
     for notice in told:
         if notice["id"] != GROUP and (notice["id"], notice["status"]) not in ledger.ended and not ledger.tampered:
             yield f"{notice['id']}: its webhook was told that it has {notice['status']}, and it has not"
+    yield from uploads.at_rest(facts, ledger.tampered, ledger.erased)
     yield from _leftovers(redis)
 
 
@@ -241,5 +243,5 @@ def _leftovers(redis: Redis) -> Iterator[str]:
         busy = busy or kind[1] in {"wip", "scheduled", "execution", "executions"} or name.endswith(":executions")
         if busy:
             yield f"{name} is left over"
-        elif not name.startswith((*_FOR_EVER, SIMULATED)) and redis.ttl(name) == -1:
+        elif not name.startswith((*_KEPT, SIMULATED)) and redis.ttl(name) == -1:
             yield f"{name} never expires"

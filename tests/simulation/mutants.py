@@ -14,7 +14,7 @@ from asrq_jobs import keys
 from asrq_worker.job import outcome
 from asrq_worker.queue import clock, execution, leases
 from asrq_worker.queue.live import LiveFeed
-from asrq_worker.reaper import findings, recovery
+from asrq_worker.reaper import findings, recovery, repairs
 from asrq_worker.reaper import reaper as reaping
 
 _REPEATED = "if seq <= last and not (ended and seq == last and kind == 'audio') then"
@@ -30,8 +30,6 @@ class Mutant:
     new: str = ""
     kind: str | None = None
     """Kind of the scenarios in which it shows, where it shows in few."""
-    first: int = 1
-    """Seed that the search begins with: one of few in which it shows is near."""
     patches: tuple[tuple[Any, str, Any], ...] = ()
 
     def change(self, name: str, text: str) -> str:
@@ -75,6 +73,10 @@ def _inspect_without(*kinds: str) -> Any:
         return [finding for finding in findings.inspect(seen, **known) if finding.kind not in kinds]
 
     return inspect
+
+
+def _renew_the_upload_only(redis: Any, sha256: str, ttl_s: int) -> bool:
+    return bool(redis.expire(keys.blob(sha256), ttl_s))
 
 
 def _at_once(seen: Any, now_there: Any, **_known: Any) -> Any:
@@ -292,6 +294,39 @@ MUTANTS: tuple[Mutant, ...] = (
         kind="touched",
         patches=((reaping, "inspect", _inspect_without("counted")),),
     ),
+    # uploads and their texts
+    Mutant(
+        "end keeps an upload forever",
+        "end_execution",
+        "redis.call('EXPIRE', given.blob, given.blob_ttl_s)",
+        "redis.call('PERSIST', given.blob)",
+        kind="uploaded",
+    ),
+    Mutant("end leaves who has an upload", "end_execution", "redis.pcall('HDEL', uses, id)", "", kind="uploaded"),
+    Mutant("submit does not say who has an upload", "submit", "redis.pcall('HSET', uses, id, '')", "", kind="uploaded"),
+    Mutant("erase takes an upload from others", "erase", "if sha256 and used then", "if false then", kind="uploaded"),
+    Mutant("erase leaves the upload", "erase", "redis.call('DEL', 'asrq:blob:' .. sha256, uses)", "", kind="uploaded"),
+    Mutant(
+        "erase leaves a text to look for", "erase", "redis.call('DEL', 'asrq:cache:' .. cached)", "", kind="uploaded"
+    ),
+    Mutant(
+        "who was erased makes a text for others",
+        "reuse",
+        "if not redis.call('ZSCORE', asrq.leases, given.lease) then",
+        "if false then",
+        kind="erased",
+    ),
+    Mutant(
+        "who made a text is waited for forever",
+        "reuse",
+        "return {'ended', other}",
+        "return {'busy', other}",
+        kind="uploaded",
+    ),
+    Mutant("the reaper renews no upload", kind="kept", patches=((reaping, "inspect", _inspect_without("renewed")),)),
+    Mutant(
+        "the reaper renews not who has an upload", kind="kept", patches=((repairs, "_renew", _renew_the_upload_only),)
+    ),
     # append
     Mutant(
         "append numbers again what is repeated",
@@ -302,7 +337,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("append takes its end mark for a frame", "append", _REPEATED, "if seq <= last then", kind="hesitating"),
     Mutant("append leaves frames out", "append", "if seq > last + 1 then", "if false then", kind="dictated"),
-    Mutant("append goes on after the end", "append", "if ended then", "if false then", kind="dictated", first=190),
+    Mutant("append goes on after the end", "append", "if ended then", "if false then", kind="talked over"),
     Mutant(
         "append takes sound for a job that has ended",
         "append",

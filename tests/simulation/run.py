@@ -27,9 +27,10 @@ from simulation.sounds import Sounds
 from simulation.standins import simulated
 
 from asrq_jobs import keys
-from asrq_jobs.request import LiveAudio
+from asrq_jobs.request import BlobAudio, LiveAudio
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import Capabilities
+from asrq_worker.job import cache
 from asrq_worker.queue import slot
 from asrq_worker.reaper import courier
 from asrq_worker.routing.offers import Offer
@@ -70,8 +71,9 @@ class _Listener(logging.Handler):
         if said == "commit.fenced" and actor is not None:
             self._run.fenced(actor.host, str(fields["id"]))
         lives = actor is None or actor.host.alive
-        if lives and (said.endswith(".defect") or said == "thread.ended"):
-            self._run.wrong.append(f"{said}: {record.exc_info and record.exc_info[1]!r}")
+        refused = fields.get("reason") == "ResponseError"  # outages are of other types
+        if lives and (said.endswith(".defect") or said == "thread.ended" or refused):
+            self._run.wrong.append(f"{said}: {record.exc_info and record.exc_info[1]!r} {fields}")
 
 
 class Run:
@@ -92,6 +94,8 @@ class Run:
             redis_timeout_s=10.0,
             webhook_secret="secret",
             live_idle_s=6.0,
+            blob_ttl_s=scenario.blob_ttl_s,
+            cache_ttl_s=3600,
         )
         self.scheduler = Scheduler(chooser)
         self.world = World(redis)
@@ -123,7 +127,8 @@ class Run:
             stack.enter_context(simulated(self.scheduler, self._source))
             receiver = Receiver(self._scene, fails=self._scenario.receiver_fails)
             stack.enter_context(patch.object(courier, "web", receiver))
-            for module, pause in ((slot, "_BLOCK_S"), (courier, "_POLL_S")):  # idle steps only cost time
+            idle = ((slot, "_BLOCK_S"), (courier, "_POLL_S"), (cache, "_POLL_S"))
+            for module, pause in idle:  # idle steps only cost time
                 assert hasattr(module, pause)
                 stack.enter_context(patch.object(module, pause, _IDLE_S))
             stack.callback(logger.removeHandler, listener)
@@ -154,7 +159,9 @@ class Run:
     def _play(self) -> None:
         scenario, scheduler = self._scenario, self.scheduler
         self._scene.ledger.requests = {request.id: request for request in scenario.requests}
-        SERVER.look = asking(self._redis, self._scene.ledger.requests)
+        named = [request.audio.sha256 for request in scenario.requests if isinstance(request.audio, BlobAudio)]
+        SERVER.look = asking(self._redis, self._scene.ledger.requests, sorted(set(named)))
+        self._redis.hset(keys.LIMITS, "blob_ttl", scenario.blob_ttl_s)  # as workers do when they start
         self._scene.ledger.texts = {
             request.id: scenario.scripts[request.id].text
             for request in scenario.requests

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulation import uploads
 from simulation.dictation import AUDIO
 from simulation.facts import GROUP
 from simulation.hosts import Script
@@ -52,6 +53,8 @@ class Scenario:
     receiver_fails: int = 0
     lengths_s: tuple[float, ...] = field(default=(2.0, 8.0, 20.0, 40.0))
     """How long standstills last."""
+    blob_ttl_s: int = 86_400
+    """How long an upload is kept that nobody renews."""
 
 
 def job(number: int, *, lane: str = "batch", language: str = "en", **options: object) -> Request:
@@ -79,6 +82,8 @@ def _mixed(source: random.Random) -> Scenario:
             options["queue_ttl_s"] = source.choice([3, 10, 30])
         if special and source.random() < 0.5:
             options["language"] = "ru"
+        if source.random() < 0.3:
+            options["audio"] = uploads.AUDIO[number % len(uploads.AUDIO)]
         request = job(number, **options)
         requests.append(request)
         scripts[request.id] = _script(source)
@@ -104,11 +109,12 @@ def _mixed(source: random.Random) -> Scenario:
 
 
 def _small(
-    source: random.Random, chunks: Sequence[float], ends: Sequence[str], steps: Sequence[Step], **more: Any
-) -> Scenario:
+    source: random.Random, chunks: Sequence[float], ends: Sequence[str], steps: Sequence[Step], *,
+    audio: Mapping[str, object] | None = None, **more: Any,
+) -> Scenario:  # fmt: skip
     """One job, two workers."""
     options = {"webhook": "http://receiver/"} if source.random() < 0.3 else {}
-    request = job(0, **options)
+    request = job(0, **options, **(_audio(source) if audio is None else audio))
     clients = [(request.id, (Step(0.0, "submit"), *steps))]
     defaults: dict[str, Any] = {"reapers": source.choice([1, 2]), "most_faults": source.choice([1, 2, 3])}
     return Scenario((request,), {request.id: Script(tuple(chunks), tuple(ends))}, tuple(clients), **(defaults | more))
@@ -170,7 +176,7 @@ def _at(source: random.Random) -> tuple[str, ...]:
 
 def _canceled(source: random.Random) -> Scenario:
     """Canceled, retried and submitted again, by several at once, while answers are lost."""
-    request = job(0)
+    request = job(0, **_audio(source))
     steps = ("cancel", "cancel", "retry", "retry", "submit", "purge")
     clients = [(request.id, (Step(0.0, "submit"),))]
     for _ in range(source.choice([1, 2, 3])):
@@ -191,6 +197,8 @@ def _erased(source: random.Random) -> Scenario:
     chunks = source.choice([(0.1,), (1.0, 1.0), (20.0,)])
     ends = source.choice([(), ("bad",), ("again",)])
     faults = source.choice([(), ("still",), ("still",), ("unheard",), CRASHES])
+    if source.random() < 0.3:
+        return _small(source, chunks, ends, steps, audio={"audio": uploads.AUDIO[0]}, faults=("still",), at=("reuse",))
     return _small(source, chunks, ends, steps, faults=faults, at=_at(source))
 
 
@@ -281,6 +289,18 @@ def _dictated(source: random.Random) -> Scenario:
     )  # fmt: skip
 
 
+def _talked_over(source: random.Random) -> Scenario:
+    """A recording has ended and is still to be heard, and somebody sends more of it."""
+    request = job(0, audio=AUDIO)
+    strays = tuple(Step(source.choice([1.0, 3.0, 8.0]), "stray") for _ in range(5))
+    faults = source.choice([(), ("still",), ("crashed",), ANSWERS])
+    return Scenario(
+        (request,), {request.id: Script((20.0,), source.choice([(), ("again",)]))},
+        ((request.id, (Step(0.0, "dictate"),)), (request.id, strays)),
+        reapers=1, faults=faults, at=("append", "note"), most_faults=1,
+    )  # fmt: skip
+
+
 def _hesitating(source: random.Random) -> Scenario:
     """Somebody is silent for about as long as one may."""
     request = job(0, audio=AUDIO)
@@ -289,6 +309,52 @@ def _hesitating(source: random.Random) -> Scenario:
         (request,), {request.id: Script(())}, ((request.id, (Step(0.0, "hesitate"),)),), reapers=1, faults=faults,
         at=("append",), most_faults=1, lengths_s=(2.0, 8.0),
     )  # fmt: skip
+
+
+def _uploaded(source: random.Random) -> Scenario:
+    """Several jobs of one upload: some end while others still need it, or look for its text."""
+    count = source.choice([2, 2, 3])
+    requests = tuple(job(number, audio=uploads.AUDIO[0]) for number in range(count))
+    chunks = source.choice([(0.1,), (1.0, 1.0), (6.0,), (20.0,)])
+    scripts = {
+        request.id: Script(chunks, source.choice([(), (), ("bad",), ("again",), ("again", "bad")]))
+        for request in requests
+    }
+    steps = ("erase", "erase", "erase", "cancel", "retry", "purge", "upload", "submit")
+    clients = [
+        (
+            request.id,
+            (
+                Step(source.choice([0.0, 0.0, 3.0, 10.0]), "submit"),
+                *(Step(_wait(source), source.choice(steps)) for _ in range(source.choice([0, 1, 1, 2]))),
+            ),
+        )
+        for request in requests
+    ]
+    faults = source.choice([(), (), ANSWERS, ("unheard",), CRASHES, ("crashed",), ("still",), LOSSES])
+    return Scenario(
+        requests, scripts, tuple(clients), reapers=1, faults=faults,
+        at=source.choice([(), (), ("end_execution",), ("reuse",), ("erase", "submit")]),
+        most_faults=source.choice([1, 2, 3]),
+    )  # fmt: skip
+
+
+def _kept(source: random.Random) -> Scenario:
+    """A job takes longer, or waits for longer, than an upload is kept that nobody renews."""
+    count = source.choice([1, 2])
+    requests = tuple(job(number, audio=uploads.AUDIO[number]) for number in range(count))
+    scripts = {request.id: Script((100.0,), source.choice([(), ("again",)])) for request in requests}
+    again = tuple(Step(source.choice([30.0, 45.0]), "upload") for _ in range(source.choice([0, 0, 1, 2, 3])))
+    clients = tuple((request.id, (Step(0.0, "submit"), *again)) for request in requests)
+    faults = source.choice([(), ("crashed",), CRASHES, ("unheard",), ("still",)])
+    return Scenario(
+        requests, scripts, clients, workers=(("batch",),), special=(False,), reapers=source.choice([1, 2]),
+        faults=faults, at=("EXPIRE", "MULTI"), most_faults=1, lengths_s=(2.0, 8.0), blob_ttl_s=80,
+    )  # fmt: skip
+
+
+def _audio(source: random.Random) -> dict[str, object]:
+    return {"audio": uploads.AUDIO[0]} if source.random() < 0.4 else {}
 
 
 def _script(source: random.Random) -> Script:
@@ -320,7 +386,10 @@ KINDS: Mapping[str, Callable[[random.Random], Scenario]] = {
     "crowded": _crowded,
     "grouped": _grouped,
     "touched": _touched,
+    "uploaded": _uploaded,
+    "kept": _kept,
     "dictated": _dictated,
+    "talked over": _talked_over,
     "hesitating": _hesitating,
 }
 """Kinds of scenarios."""

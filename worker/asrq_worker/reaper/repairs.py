@@ -46,8 +46,7 @@ def _repair(redis: Redis, finding: Finding, settings: Settings, now: float) -> o
         case "returned":
             done = _return(redis, keys.waiting(lane, subject), keys.queue(lane))
         case "renewed":
-            done = redis.expire(keys.blob(subject), settings.blob_ttl_s)
-            redis.expire(keys.uses(subject), settings.blob_ttl_s)
+            done = _renew(redis, subject, settings.blob_ttl_s)
         case "forgotten":
             done = _forget_execution(redis, subject)
         case "workers":
@@ -66,6 +65,14 @@ def _return(redis: Redis, apart: str, lane: str) -> bool:
     pipe = redis.pipeline(transaction=False)
     for _ in range(min(redis.llen(apart), _MOST)):
         pipe.lmove(apart, lane, "LEFT", "RIGHT")
+    return any(pipe.execute())
+
+
+def _renew(redis: Redis, sha256: str, ttl_s: int) -> bool:
+    """Keep an upload, and the list of jobs that may need it: in one step, as they are to live equally long."""
+    pipe = redis.pipeline(transaction=True)
+    pipe.expire(keys.blob(sha256), ttl_s)
+    pipe.expire(keys.uses(sha256), ttl_s)
     return any(pipe.execute())
 
 

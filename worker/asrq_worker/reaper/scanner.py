@@ -103,7 +103,7 @@ class Scanner:
             leases={_text(lease): expiry for lease, expiry in leases},
             jobs=jobs,
             lost=self._walk.lost(jobs, passed),
-            blobs=self._each(sorted(blobs), lambda pipe, sha256: pipe.ttl(keys.blob(sha256))),
+            blobs=self._uploads(sorted(blobs)),
             workers={_text(name): _text(registration) for name, registration in dict(workers).items()},
             slots={
                 key.removeprefix(keys.rq_worker("")): bool(there)
@@ -112,6 +112,18 @@ class Scanner:
             ended=tuple(sorted({*map(_text, ended), *self._untold(sorted(groups))})),
             uncounted=self._uncounted(sorted(groups), whole=whole),
         )
+
+    def _uploads(self, blobs: Sequence[str]) -> dict[str, int]:
+        """Ask how long uploads are kept, or the lists of who may need them if that is less: a client that uploads the
+        same again keeps only the upload."""
+        left_s = self._each(blobs, lambda pipe, sha256: pipe.ttl(keys.blob(sha256)))
+        listed_s = self._each(blobs, lambda pipe, sha256: pipe.ttl(keys.uses(sha256)))
+        return {
+            sha256: left_s[sha256]
+            if _GONE in (left_s[sha256], listed_s[sha256])
+            else min(left_s[sha256], listed_s[sha256])
+            for sha256 in blobs
+        }
 
     def _untold(self, groups: Sequence[str]) -> Iterator[str]:
         """Find groups that never expire though no job of them is open: they wait to be told, and may be on no list."""
