@@ -110,16 +110,18 @@ def test_a_job_whose_result_is_there_is_done(server: Server, registry: str | Non
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_leases_are_renewed(server: Server, damaged: bool) -> None:
-    """Of what moves; one that is gone is not made anew."""
+    """Of what moves; one that is gone is not made anew, nor one that lapsed before its job was canceled."""
+    leases = dict.fromkeys(("batch/moves/1", "batch/hangs/1", "batch/ended/1", "batch/other/1"), 1)
     server.put(
-        {"asrq:leases": "damaged" if damaged else {"batch/moves/1": 1, "batch/hangs/1": 1, "batch/other/1": 1}}
-        | {"asrq:cancel:gone": "1", "asrq:cancel:hangs": "1", "asrq:cancel:moves": ["no mark"]}
+        {"asrq:leases": "damaged" if damaged else leases | {"batch/canceled/1": 4e9}}
+        | {f"asrq:cancel:{job_id}": "1" for job_id in ("gone", "hangs", "ended", "canceled")}
+        | {"asrq:cancel:moves": ["no mark"]}
     )
-    given = {"moves": True, "hangs": False, "gone": True}
+    given = {"moves": True, "hangs": False, "ended": True, "canceled": True, "gone": True}
     held = [{"id": job_id, "lease": f"batch/{job_id}/1", "moving": moving} for job_id, moving in given.items()]
     answer = server.call("renew", leases=held, lease_s=30)
-    assert answer == [[1, 0], [1, 1], [int(damaged), 1]]
-    renewed = {"asrq:leases": {"batch/moves/1": from_now(30), "batch/hangs/1": 1, "batch/other/1": 1}}
+    assert answer == [[1, 0], [1, 1], [1, 1], [1, 1], [int(damaged), 1]]
+    renewed = {"asrq:leases": leases | {"batch/moves/1": from_now(30), "batch/canceled/1": from_now(30)}}
     assert server.changed() == ({} if damaged else renewed)
 
 

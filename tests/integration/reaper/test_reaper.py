@@ -210,6 +210,9 @@ def test_an_upload_outlives_the_wait_for_it(client: Client, redis: Redis, rounds
     assert redis.ttl(keys.blob(lonely.sha256)) <= 400
     assert 0 < redis.ttl(keys.blob("0" * 64)) <= 1000
     assert rounds.look() == Round(leading=True)
+    redis.expire(keys.uses(waited_for.sha256), 400)  # a client that uploads the same again keeps only the upload
+    assert rounds.look().renewed == (waited_for.sha256,)
+    assert redis.ttl(keys.uses(waited_for.sha256)) > 900
 
 
 @pytest.mark.parametrize("status", ["started", "scheduled", "failed"])
