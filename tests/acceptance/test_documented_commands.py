@@ -40,7 +40,7 @@ NOT_HERE = {
     r"asrq voices add\b": "it needs an extra and more speech; tests/integration/job/test_speakers.py has both",
     r"asrq backend (shadow|canary|set) qwen": "it has no worker that could load Qwen",
     r"asrq dictate( --device\b.*)?$": "it needs a microphone; tests/unit/jobs/test_microphone.py gives it one",
-    r"arecord\b": "it listens until stopped; tests/integration/worker/test_dictate.py gives the sound another way",
+    r"arecord\b": "it listens until stopped; tests/integration/programs/test_dictate.py gives the sound another way",
     r"python3? ops/": "its own tests run it",
     r"cp ops/": "nothing is to appear in the checkout",
 }

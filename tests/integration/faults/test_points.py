@@ -296,9 +296,9 @@ def test_an_execution_that_lost_its_job_leaves_the_next_one_on_the_same_host_alo
         first = slots.submit(rescuer.transcriber.pipeline.run, request, late, Nowhere())
         until(begun.exists)
         scheduler = rescuer.transcriber.fleet.enlist("fake").scheduler
-        alone = len(scheduler._backlog)
+        alone = len(scheduler._pending)
         second = slots.submit(rescuer.transcriber.pipeline.run, request, JobControl(), Nowhere())
-        until(lambda: len(scheduler._backlog) > alone)
+        until(lambda: len(scheduler._pending) > alone)
         late.stop(LeaseLostError("Another execution has the job."))
         assert isinstance(first.exception(20), LeaseLostError)
         go.touch()

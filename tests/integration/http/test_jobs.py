@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from integration.http.test_requests import FILES, error
+from integration.http.asking import FILES, error
 from redis import Redis
 from support.waiting import until
 

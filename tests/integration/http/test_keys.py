@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from integration.http.test_requests import FILES, FORM, URL, error
+from integration.http.asking import FILES, FORM, URL, error
 from redis import Redis
 from support.waiting import until
 

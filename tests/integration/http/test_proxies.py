@@ -18,8 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import REPO, free_port
-from integration.http.test_requests import error
-from integration.http.test_streams import chunk
+from integration.http.asking import chunk, error
 from redis import Redis
 from support.needs import missing
 from support.waiting import until

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import free_port
+from integration.http.asking import FILES, FORM, URL, error
 from redis import Redis
 from support.waiting import until
 
@@ -20,17 +21,6 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.http.service import serving
 from asrq_worker.monitor.registry import Metrics
-
-URL = "/v1/audio/transcriptions"
-FORM = {"model": "whisper-1"}
-FILES = {"file": ("talk.mp3", b"stands for audio")}
-
-
-def error(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    found: dict[str, Any] = answer.json()["error"]
-    assert found["message"].endswith(".")
-    return found
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import cast
 
 import httpx
 import pytest
-from integration.http.test_requests import error
+from integration.http.asking import error
 from redis import Redis
 
 from asrq_jobs import Client, keys

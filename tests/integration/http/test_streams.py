@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from integration.http.test_requests import FILES, FORM, URL, error
+from integration.http.asking import FILES, FORM, URL, chunk, error
 from redis import Redis
 from support.waiting import until
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     import openai
 
 AUDIO = PathAudio(path="/talk.mp3")
-
-
-def chunk(start: float, text: str, *, until: float) -> Event:
-    return Event(type="chunk", at=time.time(), start=start, end=start + 1, text=text, until=until)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from integration.http.test_requests import error
+from integration.http.asking import error
 from redis import Redis
 
 from asrq_jobs import keys

@@ -123,7 +123,7 @@ from asrq_worker.audio import confinement
 open("own", "w").write("mine")
 given = open("own")
 version = confinement.ctypes.CDLL(None).syscall(444, None, confinement.ctypes.c_size_t(0), 1)
-confinement._MACHINES = {}
+confinement._ARCHITECTURES = {}
 print(*confinement.confine() or ["none"])
 attempts = [
     lambda: open("secret"), lambda: open("own", "w"), lambda: open("new", "x"), lambda: os.listdir("."),
@@ -165,7 +165,7 @@ def test_where_the_kernel_has_neither_nothing_fails(tmp_path: Path) -> None:
     program = """
 from asrq_worker.audio import confinement
 
-confinement._CREATE_RULESET, confinement._MACHINES = 1 << 20, {}
+confinement._CREATE_RULESET, confinement._ARCHITECTURES = 1 << 20, {}
 print(confinement.confine(), open("file").read())
 """
     (tmp_path / "file").write_text("is read")

@@ -119,7 +119,7 @@ class Host:
     def settled(self) -> bool:
         with self.scheduler._changed:
             self.engine.handed.clear()
-            return len(self.scheduler._backlog.running) == len(self.engine.running) and not self.scheduler._choose()
+            return len(self.scheduler._pending.running) == len(self.engine.running) and not self.scheduler._choose()
 
 
 @pytest.fixture

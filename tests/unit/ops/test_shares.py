@@ -19,7 +19,7 @@ from support import shares
         ("tests/conformance/test_backend.py::test_a[server-chat]", "tests/conformance/test_backend.py:server"),
         ("tests/conformance/test_backend.py::test_real_exports[whisper]", "tests/conformance/test_backend.py:whisper"),
         ("tests/conformance/test_backend.py::test_a[qwen-en]", "qwen"),
-        ("tests/integration/qwen/test_load.py::test_a", "qwen"),
+        ("tests/integration/backends/qwen/test_load.py::test_a", "qwen"),
         ("tests/acceptance/test_with_a_worker.py::test_a", "tests/acceptance/ live"),
         ("tests/acceptance/test_backend_commands.py::test_a[x]", "tests/acceptance/ live"),
         ("tests/conformance/test_client.py::test_a[sync]", "tests/conformance/test_client.py"),
@@ -47,7 +47,7 @@ def test_what_takes_long_begins_first() -> None:
     tests = [
         *("tests/unit/test_a.py::test_1", "tests/unit/test_b.py::test_1", "tests/unit/test_b.py::test_2"),
         *("tests/chaos/test_c.py::test_1", "tests/chaos/test_c.py::test_2", "tests/acceptance/test_d.py::test_1"),
-        *("tests/integration/qwen/test_e.py::test_1", "tests/conformance/test_qwen.py::test_1"),
+        *("tests/integration/backends/qwen/test_e.py::test_1", "tests/conformance/test_qwen.py::test_1"),
     ]
     config: Any = SimpleNamespace(getvalue=lambda _: ["popen"], option=SimpleNamespace(loadscopereorder=True))
     scheduler, node = shares.Shares(config, None), cast("Any", Node())

@@ -35,3 +35,23 @@ def test_no_suite_imports_another() -> None:
         if (suite := name.partition(".")[0]) in SUITES and suite != path.parts[0]
     }
     assert wrong == set()
+
+
+def test_no_test_module_is_support_for_another() -> None:
+    wrong = [
+        (str(path.relative_to(TESTS)), name)
+        for suite in SUITES
+        for path in (TESTS / suite).rglob("*.py")
+        for name in imported(path)
+        if name.partition(".")[0] in SUITES and name.rpartition(".")[2].startswith("test_")
+    ]
+    assert wrong == []
+
+
+def test_folders_of_tests_are_named_after_rooms() -> None:
+    rooms = {path.name for path in (TESTS.parent / "worker" / "asrq_worker").iterdir() if path.is_dir()}
+    rooms |= {"jobs", "testing", "ops", "clients", "protocol"}  # what is no room of the worker
+    across = {"faults", "security"}  # of all rooms
+    for suite in ("unit", "integration"):
+        folders = {path.name for path in (TESTS / suite).iterdir() if any(path.rglob("test_*.py"))}
+        assert folders - across <= rooms
