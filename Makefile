@@ -30,7 +30,7 @@ demo: .venv/.run
 
 # Thousands of processes start: each would compile asrq again where this is set, as in many images.
 test unit: export PYTHONDONTWRITEBYTECODE =
-test: .venv/.dev
+test: .venv/.dev .venv/native/.made
 	$(BIN)/pytest -n auto --lua-coverage
 
 unit: .venv/.dev
@@ -91,3 +91,11 @@ clean:
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
 	$(BIN)/python -m pip install --quiet --editable '.[$(ALL_EXTRAS)]' --group dev
 	@touch $@ .venv/.run
+
+# Transformers 5 beside the one that qwen-asr pins: an environment that takes all else from the one around it.
+.venv/native/.made: .venv/.dev
+	$(BIN)/python -m venv --without-pip .venv/native
+	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' >.venv/native/around.pth
+	mv .venv/native/around.pth .venv/native/lib/python3*/site-packages/
+	$(BIN)/python -m pip --python .venv/native/bin/python install --quiet --no-warn-conflicts --editable '.[qwen-native]'
+	@touch $@

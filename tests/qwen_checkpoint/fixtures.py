@@ -1,8 +1,12 @@
-"""Fixtures with the tiny checkpoint; a test module names this module in `pytest_plugins`."""
+"""Fixtures with the tiny checkpoint; a test module names this module in `pytest_plugins`.
+
+Where `TINY_CHECKPOINTS` names a folder with both, converted, tests run against what it holds (`native.py`).
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -14,16 +18,20 @@ from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Samples
 from asrq_worker.backends.qwen import japanese
 from asrq_worker.backends.qwen.backend import QwenBackend
 
+CONVERTED = "TINY_CHECKPOINTS"
+
 
 @pytest.fixture(scope="session")
 def _qwen_asr() -> None:
-    if importlib.util.find_spec("qwen_asr") is None:
+    if CONVERTED not in os.environ and importlib.util.find_spec("qwen_asr") is None:
         missing("the package qwen-asr (pip install '.[qwen]')")
 
 
 @pytest.fixture(scope="session")
 def tiny_qwen(_qwen_asr: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint's folder; not to be changed."""
+    if converted := os.environ.get(CONVERTED):
+        return Path(converted, "recogniser")
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny-qwen3-asr"
     unpack(folder)
     return folder
@@ -32,6 +40,8 @@ def tiny_qwen(_qwen_asr: None, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def tiny_aligner(_qwen_asr: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a forced aligner with random weights."""
+    if converted := os.environ.get(CONVERTED):
+        return Path(converted, "aligner")
     japanese.put_off()
     from qwen_checkpoint import aligner
 

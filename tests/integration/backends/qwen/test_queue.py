@@ -28,7 +28,7 @@ def test_every_sentence_through_the_queue(client: Client, serving: Process, tiny
     results = [client.wait(job.id, timeout_s=120) for job in jobs]
     for sentence, result in zip(SENTENCES * 2, results, strict=True):
         assert (result.status, result.text, result.language) == ("completed", sentence.text, sentence.language)
-        assert (result.backend, result.backend_version, result.model) == ("qwen", "0.0.6", str(tiny_qwen))
+        assert (result.backend, result.backend_version, result.model) == ("qwen", "qwen-asr/0.0.6", str(tiny_qwen))
         assert (result.language_probability, result.warnings, result.truncated) == (None, (), False)
         assert [segment.text for segment in result.segments] == [sentence.text]
         assert result.timings is not None

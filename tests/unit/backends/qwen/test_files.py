@@ -17,6 +17,7 @@ CONFIG: dict[str, Any] = {
     "architectures": ["Qwen3ASRForConditionalGeneration"],
     "thinker_config": {"model_type": "qwen3_asr_thinker"},
 }
+NATIVE: dict[str, Any] = {"model_type": "qwen3_asr", "architectures": ["Qwen3ASRForConditionalGeneration"]}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -130,6 +131,30 @@ def test_a_model_of_another_kind(
     (checkpoint / "config.json").write_text(json.dumps(CONFIG | changes))
     with pytest.raises(ModelInvalidError, match=said):
         found(checkpoint, tmp_path, kind)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [("Qwen3ASRForConditionalGeneration", "recogniser"), ("Qwen3ASRForTokenClassification", "aligner")],
+)
+def test_a_checkpoint_of_transformers_itself(checkpoint: Path, tmp_path: Path, architecture: str, kind: Kind) -> None:
+    assert not found(checkpoint, tmp_path).native
+    (checkpoint / "config.json").write_text(json.dumps(NATIVE | {"architectures": [architecture]}))
+    with pytest.raises(ModelInvalidError, match="lacks processor_config"):
+        found(checkpoint, tmp_path, kind)
+    (checkpoint / "processor_config.json").write_text("{}")
+    assert found(checkpoint, tmp_path, kind).native
+    with pytest.raises(ModelInvalidError, match=f"is {kind}, not"):
+        found(checkpoint, tmp_path, "aligner" if kind == "recogniser" else "recogniser")
+    (checkpoint / "config.json").write_text(json.dumps(NATIVE | {"architectures": ["Other"]}))
+    with pytest.raises(ModelInvalidError, match=r"of type 'qwen3_asr' \(Other\)"):
+        found(checkpoint, tmp_path, kind)
+
+
+def test_a_short_name_is_that_of_the_format(hub_cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError) as caught:
+        find("0.6b", "recogniser", model_dir=tmp_path, download=False, native=True)
+    assert caught.value.hint == "Run: asrq models fetch Qwen/Qwen3-ASR-0.6B-hf."
 
 
 @pytest.mark.parametrize("name", ["0.6b", "0.6B", "Qwen/Qwen3-ASR-0.6B"])

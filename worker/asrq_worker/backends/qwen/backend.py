@@ -1,16 +1,13 @@
-"""The Qwen3-ASR backend: the package `qwen-asr` with Transformers, on a CPU or CUDA."""
+"""The Qwen3-ASR backend, by the package `qwen-asr` or by Transformers itself, on a CPU or CUDA."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from asrq_jobs import extras
 from asrq_jobs.errors import (
     AsrqError,
     ExtraMissingError,
@@ -32,7 +29,7 @@ from asrq_worker.backends.base import (
 from asrq_worker.backends.device import choose_device, free_memory_mb, refuse_too_large
 from asrq_worker.backends.failures import first_line, is_out_of_memory
 from asrq_worker.backends.options import read
-from asrq_worker.backends.qwen import files, japanese
+from asrq_worker.backends.qwen import files, implementation
 from asrq_worker.backends.qwen.dtype import BYTES, choose_dtype
 from asrq_worker.backends.qwen.files import Checkpoint
 from asrq_worker.backends.qwen.listener import Listener
@@ -45,15 +42,14 @@ if TYPE_CHECKING:
 
 MAX_BATCH = {"cpu": 16, "cuda": 32}
 RUNTIME_MB = 800
-"""What torch and the package take before any weights (measured: 770 MiB on Linux)."""
+"""What torch and the packages take before any weights (measured: 770 MiB with `qwen-asr` on Linux)."""
 
-_PACKAGES = ("torch", "qwen_asr")
 _SMALLER = "Free memory, or choose a smaller model (0.6b) or compute type (bfloat16)."
 _ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2")
 
 
 class QwenBackend(Backend):
-    """Options: see `options.Options`. One batch at a time: the package is not thread-safe."""
+    """Options: see `options.Options`. One batch at a time: `qwen-asr` is not thread-safe."""
 
     name: ClassVar[str] = "qwen"
     packages: ClassVar[tuple[str, ...]] = ("qwen-asr", "torch", "transformers")
@@ -79,21 +75,15 @@ class QwenBackend(Backend):
                 f"There is no attention implementation {options.attention!r}.",
                 hint=f"Use one of: {', '.join(filter(None, _ATTENTIONS))}.",
             )
-        _require_packages()
+        implementation.require_packages()
         recogniser = self._find(config.model, "recogniser")
         aligner = self._find(options.aligner, "aligner") if options.aligner else None
         # Read when torch loads: else threads that wait burn the cores that the other engine or the decoders need.
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
         disk.temporary()  # torch wants one, and says so otherwise
-        japanese.put_off()
-        try:
-            import torch
+        model_class = implementation.model_class()
+        import torch
 
-            from asrq_worker.backends.qwen.model import QwenModel
-        except ImportError as error:
-            raise ExtraMissingError(
-                f"The Qwen backend cannot be imported ({error}).", hint=extras.hint("qwen")
-            ) from None
         device = choose_device(
             config.device,
             cuda=torch.cuda.is_available(),
@@ -108,7 +98,7 @@ class QwenBackend(Backend):
         refuse_too_large(recogniser.name, needed_mb, free_mb, device, hint=_SMALLER)
         torch.set_num_threads(config.cpu_threads)
         try:
-            self._model = QwenModel(
+            self._model = model_class(
                 recogniser,
                 aligner,
                 device=device,
@@ -137,8 +127,7 @@ class QwenBackend(Backend):
             pads=True,
         )
         self.folders = tuple(found.folder for found in (recogniser, aligner) if found and not found.revision)
-        version = importlib.metadata.version("qwen-asr")
-        return Identity(self.name, version, recogniser.name, recogniser.revision, device, dtype)
+        return Identity(self.name, implementation.version(), recogniser.name, recogniser.revision, device, dtype)
 
     def capabilities(self) -> Capabilities:
         """Return what the loaded model can do."""
@@ -162,7 +151,10 @@ class QwenBackend(Backend):
         return [outcomes[number] for number in range(len(chunks))]
 
     def _find(self, model: str, kind: files.Kind) -> Checkpoint:
-        return files.find(model, kind, model_dir=self.config.model_dir, download=self.config.download)
+        config, native = self.config, implementation.is_native()
+        found = files.find(model, kind, model_dir=config.model_dir, download=config.download, native=native)
+        implementation.refuse_foreign(found)
+        return found
 
     def _refusal(self, options: ChunkOptions) -> UnsupportedOptionError | None:
         refused = unsupported(options, self._capabilities, backend=self.name, model=self.config.model)
@@ -171,12 +163,4 @@ class QwenBackend(Backend):
             return refused
         return UnsupportedOptionError(
             f"The forced aligner does not know {options.language!r}.", hint=f"It knows: {', '.join(sorted(timed))}."
-        )
-
-
-def _require_packages() -> None:
-    absent = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-    if absent:
-        raise ExtraMissingError(
-            f"The Qwen backend needs packages that are not installed ({', '.join(absent)}).", hint=extras.hint("qwen")
         )

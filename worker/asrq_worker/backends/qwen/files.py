@@ -1,7 +1,8 @@
 """Qwen3-ASR's checkpoints on disk: where they are, and whether they are what they should be. Loads nothing heavy.
 
 A checkpoint is a folder in the Transformers format: `config.json`, the tokenizer's and feature extractor's files, and
-weights in safetensors files (https://huggingface.co/docs/safetensors/index#format).
+weights in safetensors files (https://huggingface.co/docs/safetensors/index#format). Names in it differ between the
+package `qwen-asr` and Transformers itself, whose checkpoints are called native here and end in `-hf` on the hub.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ Kind = Literal["recogniser", "aligner"]
 
 _MODEL_TYPE = "qwen3_asr"
 _ARCHITECTURE = "Qwen3ASRForConditionalGeneration"
+_NATIVE_KINDS: dict[str, Kind] = {_ARCHITECTURE: "recogniser", "Qwen3ASRForTokenClassification": "aligner"}
 _ALIGNER_TYPE = "qwen3_forced_aligner"
 _CONFIG = "config.json"
+_PROCESSOR = {False: "preprocessor_config.json", True: "processor_config.json"}  # by whether it is native
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TOKENIZERS = ("tokenizer.json", "vocab.json")
@@ -50,6 +53,8 @@ class Checkpoint:
     folder: Path
     revision: str | None
     """Commit of the hub; None for a plain folder."""
+    native: bool
+    """Whether it is in the format of Transformers itself, not that of `qwen-asr`."""
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
@@ -66,8 +71,10 @@ def kind_of(name: str) -> Kind | None:
     return "aligner" if "ForcedAligner" in repository else "recogniser"
 
 
-def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoint:
+def find(model: str, kind: Kind, *, model_dir: Path, download: bool, native: bool = False) -> Checkpoint:
     """Find and check a checkpoint, by folder, hub id (`organisation/name`) or short name (`0.6b`, `1.7b`, `aligner`).
+
+    A short name stands for the native one if `native`; a folder or hub id is what it is.
 
     Raises:
         ModelMissingError: it is not here (and `download` is false), or nothing of that name is known.
@@ -76,13 +83,16 @@ def find(model: str, kind: Kind, *, model_dir: Path, download: bool) -> Checkpoi
         ExtraMissingError: the hub's client is not installed.
         StorageError: it cannot be put into `model_dir`, or this user cannot see what is there.
     """
-    folder, revision = _locate(model, model_dir, download=download)
-    return Checkpoint(model, folder, revision, _checked_shapes(folder, kind))
+    folder, revision = _locate(model, model_dir, download=download, native=native)
+    is_native = _check(folder, kind)
+    return Checkpoint(model, folder, revision, is_native, _shapes(folder))
 
 
-def _locate(model: str, model_dir: Path, *, download: bool) -> tuple[Path, str | None]:
+def _locate(model: str, model_dir: Path, *, download: bool, native: bool) -> tuple[Path, str | None]:
     repository = REPOSITORIES.get(model.lower())
-    if repository is None:
+    if repository is not None and native:
+        repository += "-hf"
+    elif repository is None:
         folder = expanded(model)
         with disk.reading(folder, what="A model", instead="name another folder"):
             if folder.is_dir():
@@ -103,9 +113,11 @@ def _locate(model: str, model_dir: Path, *, download: bool) -> tuple[Path, str |
     return snapshot, snapshot.name
 
 
-def _checked_shapes(folder: Path, kind: Kind) -> dict[str, tuple[int, ...]]:
-    """Read the configuration and the headers of the weight files: all that can be told without loading."""
-    missing = [name for name in (_CONFIG, "preprocessor_config.json") if not (folder / name).is_file()]
+def _check(folder: Path, kind: Kind) -> bool:
+    """Raise unless a folder has all files of a model of the kind; return whether it is native."""
+    config = json_object(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
+    native = config.get("model_type") == _MODEL_TYPE and "thinker_config" not in config
+    missing = [name for name in (_CONFIG, _PROCESSOR[native]) if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         missing.append(_TOKENIZERS[0])
     if not _has_weights(folder):
@@ -115,21 +127,22 @@ def _checked_shapes(folder: Path, kind: Kind) -> dict[str, tuple[int, ...]]:
             f"The folder {folder} lacks {', '.join(missing)}.",
             hint="A Qwen3-ASR model is a folder in the Transformers format, as on the hub.",
         )
-    found = _kind(_object(folder / _CONFIG))
+    found = _kind(config, native=native)
     if found != kind:
         raise ModelInvalidError(
             f"The model in {folder} is {found}, not a Qwen3-ASR {kind}.",
             hint="Name a folder or hub id such as Qwen/Qwen3-ASR-0.6B (the aligner: Qwen/Qwen3-ForcedAligner-0.6B).",
         )
-    return _shapes(folder)
+    return native
 
 
-def _kind(config: Mapping[str, Any]) -> str:
-    model_type, architectures = config.get("model_type"), config.get("architectures") or ["unknown"]
-    if model_type != _MODEL_TYPE or _ARCHITECTURE not in architectures:
-        return f"of type {model_type!r} ({architectures[0]})"
-    thinker = config.get("thinker_config") or {}
-    return "aligner" if thinker.get("model_type") == _ALIGNER_TYPE else "recogniser"
+def _kind(config: Mapping[str, Any], *, native: bool) -> str:
+    model_type, architecture = config.get("model_type"), (config.get("architectures") or ["unknown"])[0]
+    if native and architecture in _NATIVE_KINDS:
+        return _NATIVE_KINDS[architecture]
+    if native or model_type != _MODEL_TYPE or architecture != _ARCHITECTURE:
+        return f"of type {model_type!r} ({architecture})"
+    return "aligner" if config["thinker_config"].get("model_type") == _ALIGNER_TYPE else "recogniser"
 
 
 def _has_weights(folder: Path) -> bool:
@@ -139,7 +152,7 @@ def _has_weights(folder: Path) -> bool:
 def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     if not (folder / _INDEX).is_file():
         return _header(folder / _WEIGHTS)
-    where = _object(folder / _INDEX).get("weight_map")
+    where = json_object(folder / _INDEX).get("weight_map")
     if not isinstance(where, dict):
         raise ModelInvalidError(f"The file {folder / _INDEX} has no weight_map.", hint=_DAMAGED)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -172,7 +185,12 @@ def _header(file: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _object(file: Path) -> dict[str, Any]:
+def json_object(file: Path) -> dict[str, Any]:
+    """Read a file with a JSON object.
+
+    Raises:
+        ModelInvalidError: it is none.
+    """
     try:
         content = json.loads(file.read_text("utf-8"))
     except ValueError:
