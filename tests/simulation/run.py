@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 import random
 from collections.abc import Callable
@@ -62,9 +63,9 @@ class _Listener(logging.Handler):
         self._run = run
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        if SERVER.scheduler is None:
+        if self._run.scheduler.closed:
             return
+        said = record.getMessage()
         fields = {name: value for name, value in getattr(record, "asrq_fields", {}).items() if value is not None}
         self._run.scheduler.note(f"  says {said} {fields}")
         actor = self._run.scheduler.actor
@@ -76,6 +77,23 @@ class _Listener(logging.Handler):
             self._run.wrong.append(f"{said}: {record.exc_info and record.exc_info[1]!r} {fields}")
 
 
+@functools.cache  # reading and checking them takes as long as a twentieth of a run
+def _settings(url: str, blob_ttl_s: int) -> Settings:
+    """Leases are renewed and looked at in time also where the actors take turns slowly."""
+    return Settings(
+        redis_url=url,
+        lease_s=15.0,
+        reaper_interval_s=4.0,
+        retry_delay_s=1.0,
+        grace_s=5.0,
+        redis_timeout_s=10.0,
+        webhook_secret="secret",
+        live_idle_s=6.0,
+        blob_ttl_s=blob_ttl_s,
+        cache_ttl_s=3600,
+    )
+
+
 class Run:
     """Lets a scenario happen once."""
 
@@ -84,19 +102,7 @@ class Run:
         self._scenario = scenario
         self._chooser = chooser
         self._source = random.Random(seed)
-        # Renewed and looked at in time also where the actors take turns slowly.
-        self.settings = Settings(
-            redis_url=url,
-            lease_s=15.0,
-            reaper_interval_s=4.0,
-            retry_delay_s=1.0,
-            grace_s=5.0,
-            redis_timeout_s=10.0,
-            webhook_secret="secret",
-            live_idle_s=6.0,
-            blob_ttl_s=scenario.blob_ttl_s,
-            cache_ttl_s=3600,
-        )
+        self.settings = _settings(url, scenario.blob_ttl_s)
         self.scheduler = Scheduler(chooser)
         self.world = World(redis)
         self.wrong: list[str] = []
@@ -112,7 +118,9 @@ class Run:
             frozenset(each.id for each in scenario.requests if isinstance(each.audio, LiveAudio)),
             self.settings.live_idle_s,
         )
+        self._answer: str | bytes = b""
         self._facts: Facts | None = None
+        """What the last answer to `look` says."""
         self._steps = 0
 
     # The run
@@ -123,7 +131,7 @@ class Run:
         listener, level = _Listener(self), logger.level
         with ExitStack() as stack:
             self.world.begin()
-            stack.enter_context(changed(self._redis, *([change] if change else [])))
+            stack.enter_context(changed(self._redis, self.settings.redis_url, change))
             stack.enter_context(simulated(self.scheduler, self._source))
             receiver = Receiver(self._scene, fails=self._scenario.receiver_fails)
             stack.enter_context(patch.object(courier, "web", receiver))
@@ -153,8 +161,8 @@ class Run:
         )
 
     def _forget(self) -> None:
+        self.scheduler.close()  # while nothing is sent any more: connections stay for the next run
         SERVER.scheduler = None
-        self.scheduler.close()
 
     def _play(self) -> None:
         scenario, scheduler = self._scenario, self.scheduler
@@ -219,10 +227,9 @@ class Run:
 
     def _done(self, actor: Actor, unit: Unit, seen: Any) -> None:
         self._steps += 1
-        if not unit.matters:
+        if not unit.matters or seen == self._answer:
             return
-        before, after = self._facts, facts(seen)
-        self._facts = after
+        before, after = self._facts, self._take(seen)
         if after == before:
             return
         now, told = self.scheduler.now, SERVER.told(unit)
@@ -241,7 +248,11 @@ class Run:
 
     def _look(self) -> None:
         self.world.flush()
-        self._facts = facts(self._redis.execute_command(*SERVER.look))  # type: ignore[no-untyped-call]  # redis-py's gap
+        self._take(self._redis.execute_command(*SERVER.look))  # type: ignore[no-untyped-call]  # redis-py's gap
+
+    def _take(self, answer: str | bytes) -> Facts:
+        self._answer, self._facts = answer, facts(answer)
+        return self._facts
 
     def _waits(self, name: str) -> bool:
         return self._facts is not None and bool(self._facts.lists.get(name))

@@ -92,6 +92,7 @@ class Scheduler:
         self.between: Callable[[], None] = lambda: None
         """Called before anybody goes on."""
         self.trace: list[str] = []
+        self.closed = False
         self.nobody = Host("nobody")
         """The host of threads that no actor has started."""
         self._current: Actor | None = None
@@ -156,6 +157,7 @@ class Scheduler:
 
     def close(self) -> None:
         """End all actors."""
+        self.closed = True
         for actor in self.actors:
             actor.host.alive = False
         self._bury()
@@ -170,7 +172,6 @@ class Scheduler:
 
     def _step(self, end: float) -> None:
         self.between()
-        self.actors = [actor for actor in self.actors if not actor.over]
         able = [actor for actor in self.actors if self._able(actor)]
         if not able:
             self._advance(end)
@@ -199,6 +200,8 @@ class Scheduler:
     def _resume(self, actor: Actor) -> None:
         self._current, actor.started, actor.since = actor, True, inf
         actor.light.switch()
+        if actor.over:
+            self.actors.remove(actor)
 
     def _tick(self, able: Sequence[Actor]) -> None:
         self._pass(min([_TICK_S, *(actor.since + _PROMPT_S - self.now for actor in able)]))

@@ -99,19 +99,28 @@ class World:
 
 
 @cache
-def _read(name: ScriptName | Literal["prelude"]) -> str:
-    return resources.files("asrq_jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def _texts(change: Change | None) -> Callable[[ScriptName | Literal["prelude"]], str]:
+    @cache
+    def text(name: ScriptName | Literal["prelude"]) -> str:
+        # As in the file: not marked, as support/lua_coverage.py would have it.
+        plain = resources.files("asrq_jobs").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+        made = plain if change is None or name == "prelude" else change(name, plain)
+        return made.replace("redis.call('TIME')", _NOW)
+
+    return text
+
+
+_loaded: dict[str, Callable[[ScriptName | Literal["prelude"]], str]] = {}
+"""The scripts that each server has, by its address: they stay from run to run."""
 
 
 @contextmanager
-def changed(redis: Redis, change: Change = lambda _name, text: text) -> Iterator[None]:
+def changed(redis: Redis, url: str, change: Change | None) -> Iterator[None]:
     """Have all scripts read the simulated clock, and be changed as a mutant wants, while this lasts."""
-
-    def text(name: ScriptName | Literal["prelude"]) -> str:
-        plain = _read(name)  # not marked, as support/lua_coverage.py would have it
-        return (plain if name == "prelude" else change(name, plain)).replace("redis.call('TIME')", _NOW)
-
+    text = _texts(change)
     with patch.object(scripts, "text", text):
-        redis.function_load(scripts.library(), replace=True)
-        SERVER.scripts = {str(redis.script_load(scripts.source(name))): name for name in get_args(ScriptName)}
+        if _loaded.get(url) is not text:
+            redis.function_load(scripts.library(), replace=True)
+            SERVER.scripts |= {str(redis.script_load(scripts.source(name))): name for name in get_args(ScriptName)}
+            _loaded[url] = text
         yield
