@@ -28,8 +28,6 @@ help:
 demo: .venv/.run
 	@$(BIN)/asrq demo $(if $(AUDIO),"$(AUDIO)")
 
-# Thousands of processes start: each would compile asrq again where this is set, as in many images.
-test unit: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.dev .venv/native/.made
 	$(BIN)/pytest -n auto --lua-coverage
 

@@ -24,6 +24,10 @@ from asrq_jobs.settings import PREFIX, Settings
 
 REPO = Path(__file__).resolve().parent.parent
 
+# Many images set this: each of thousands of processes would compile asrq again, and each of pytest's all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # How long an example takes, and to make one, is the machine's affair.
 hypothesis.settings.register_profile("asrq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("asrq"), max_examples=20)  # make unit

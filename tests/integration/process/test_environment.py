@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,3 +34,14 @@ def test_those_that_compute_have_one_setting_for_threads(tmp_path: Path, monkeyp
         decoders.close()
     assert {computing[name] for name in THREADS} == {"2"}
     assert {decoding[name] for name in THREADS} == {"1"}
+    assert computing["OPENBLAS_THREAD_TIMEOUT"] == "4"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a test can count the threads of a process so")
+def test_a_command_starts_no_threads_to_compute_with() -> None:
+    """It would be one for each core, in each worker and for each `asrq transcribe`."""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    program = "import asrq_worker.cli.worker, numpy, os; print(len(os.listdir('/proc/self/task')))"
+    run = [sys.executable, "-c", program]
+    told = subprocess.run(run, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "1\n"

@@ -17,7 +17,7 @@ from asrq_worker.engine import messages
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.process import heap
 from asrq_worker.process.child import describe_exit
-from asrq_worker.process.environment import TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
+from asrq_worker.process.environment import RESTING, TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
 from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 from asrq_worker.telemetry import reports
@@ -90,7 +90,7 @@ class EngineProcess(ChildProcess):
         self.batches_done = 0
         self.fresh_mb = 0
         others = TO_REACH_OTHERS if config.download or backend == "server" else ()
-        env = heap.KEPT | handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
+        env = heap.KEPT | RESTING | handed_on(*TO_COMPUTE, *others) | computing_on(config.cpu_threads)
         if not config.download:
             env["HF_HUB_OFFLINE"] = "1"
         try:

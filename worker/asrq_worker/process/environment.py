@@ -31,6 +31,9 @@ TO_REACH_OTHERS = (
     "CURL_CA_BUNDLE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
 )  # fmt: skip
 """Those that an engine needs that downloads its model or has it run by a server."""
+RESTING = {"OPENBLAS_THREAD_TIMEOUT": "4"}
+"""Has the threads of OpenBLAS sleep when they have nothing to do. They would spin for some 30 ms first, as numpy is
+imported and after each product, on cores that others compute on."""
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
