@@ -15,14 +15,16 @@ import socket
 import statistics
 import sys
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from redis import Redis
-from redis.client import Pipeline
 
 from asrq_jobs import keys
 from asrq_jobs.request import Request
+
+if TYPE_CHECKING:  # whoever transcribes without a queue has a policy, and need not import a client of Redis
+    from redis import Redis
+    from redis.client import Pipeline
 
 BackendName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 NONE = "none"

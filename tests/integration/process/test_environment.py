@@ -37,6 +37,13 @@ def test_those_that_compute_have_one_setting_for_threads(tmp_path: Path, monkeyp
     assert computing["OPENBLAS_THREAD_TIMEOUT"] == "4"
 
 
+def test_who_transcribes_without_a_queue_imports_no_client_of_redis() -> None:
+    """That takes a fifth of the time in which the program begins."""
+    program = "import asrq_worker.cli.transcribe, asrq_worker.programs.one_shot, sys; print('redis' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "False\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a test can count the threads of a process so")
 def test_a_command_starts_no_threads_to_compute_with() -> None:
     """It would be one for each core, in each worker and for each `asrq transcribe`."""
