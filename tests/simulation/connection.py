@@ -163,7 +163,7 @@ class _Stepwise(UnixDomainSocketConnection):
             at = words.index("BLOCK")
             plain = (*unit.first[:at], *unit.first[at + 2 :])
             return [self._wait(scheduler, unit, plain, float(unit.first[at + 1]) / 1000, actor)]
-        scheduler.pause()
+        scheduler.pause(about=SERVER.told(unit) if unit.matters else "")
         if self._cut != cut:
             raise redis.exceptions.ConnectionError("It was closed.")
         if unit.verb == "TIME":
@@ -182,7 +182,7 @@ class _Stepwise(UnixDomainSocketConnection):
             return self._cut != cut or (SERVER.waits(key) if pops else SERVER.news(key) != seen)
 
         while True:
-            scheduler.pause(ready=ready, seconds=until - scheduler.now)
+            scheduler.pause(ready=ready, seconds=until - scheduler.now, about=SERVER.told(Unit((plain,))))
             seen = SERVER.news(key)
             if self._cut != cut:
                 raise redis.exceptions.ConnectionError("It was closed.")

@@ -1,4 +1,4 @@
-"""What must hold of leases: who works has one, who has one works, and nobody takes one that has not lapsed."""
+"""What must hold of leases: a worker has one of each job it works on and of no other, and none is taken before it lapses."""
 
 from __future__ import annotations
 

@@ -302,22 +302,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "redis.call('PERSIST', given.blob)",
         kind="uploaded",
     ),
-    Mutant("end leaves who has an upload", "end_execution", "redis.pcall('HDEL', uses, id)", "", kind="uploaded"),
-    Mutant("submit does not say who has an upload", "submit", "redis.pcall('HSET', uses, id, '')", "", kind="uploaded"),
+    Mutant(
+        "end keeps an upload for a job that is done",
+        "end_execution",
+        "redis.pcall('HDEL', uses, id)",
+        "",
+        kind="uploaded",
+    ),
+    Mutant("submit keeps an upload for nobody", "submit", "redis.pcall('HSET', uses, id, '')", "", kind="uploaded"),
     Mutant("erase takes an upload from others", "erase", "if sha256 and used then", "if false then", kind="uploaded"),
     Mutant("erase leaves the upload", "erase", "redis.call('DEL', 'asrq:blob:' .. sha256, uses)", "", kind="uploaded"),
     Mutant(
         "erase leaves a text to look for", "erase", "redis.call('DEL', 'asrq:cache:' .. cached)", "", kind="uploaded"
     ),
     Mutant(
-        "who was erased makes a text for others",
+        "an erased job makes a text for others",
         "reuse",
         "if not redis.call('ZSCORE', asrq.leases, given.lease) then",
         "if false then",
         kind="erased",
     ),
     Mutant(
-        "who made a text is waited for forever",
+        "a text that has been made is waited for forever",
         "reuse",
         "return {'ended', other}",
         "return {'busy', other}",
@@ -325,7 +331,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("the reaper renews no upload", kind="kept", patches=((reaping, "inspect", _inspect_without("renewed")),)),
     Mutant(
-        "the reaper renews not who has an upload", kind="kept", patches=((repairs, "_renew", _renew_the_upload_only),)
+        "the reaper renews an upload without the list of its jobs",
+        kind="kept",
+        patches=((repairs, "_renew", _renew_the_upload_only),),
     ),
     # append
     Mutant(
@@ -348,7 +356,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("end keeps the sound", "end_execution", "redis.call('DEL', asrq.live(id))", "", kind="dictated"),
     # decisions
     Mutant(
-        "who speaks again is interrupted",
+        "a recording that goes on is interrupted",
         kind="hesitating",
         patches=((LiveFeed, "interrupt", _interrupt_whatever_has_come),),
     ),

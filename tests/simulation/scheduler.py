@@ -55,7 +55,8 @@ class Host:
 
 @dataclass(eq=False)
 class Actor:
-    """A thread of a host. It can go on when `ready` says so or its `deadline` has come; `since` then."""
+    """A thread of a host. It can go on when `ready` says so or its `deadline` has come, `since` then, with what it is
+    `about` to do."""
 
     name: str
     host: Host
@@ -64,6 +65,7 @@ class Actor:
     deadline: float = inf
     since: float = inf
     started: bool = False
+    about: str = ""
     light: greenlet = field(default_factory=greenlet)
 
     def begin_under(self, main: greenlet) -> None:
@@ -114,16 +116,16 @@ class Scheduler:
         self.actors.append(actor)
         return actor
 
-    def pause(self, *, ready: Callable[[], bool] | None = None, seconds: float = 0.0) -> None:
-        """Hand over; come back when `ready` holds, or after so many seconds."""
+    def pause(self, *, ready: Callable[[], bool] | None = None, seconds: float = 0.0, about: str = "") -> None:
+        """Hand over; come back when `ready` holds, or after so many seconds. `about`: what is to be done then."""
         actor = self.actor
         if actor is None:
             return
         if not actor.host.alive:
             raise GreenletExit
-        actor.ready, actor.deadline = ready, self.now + seconds
+        actor.ready, actor.deadline, actor.about = ready, self.now + seconds, about
         self._main.switch()
-        actor.ready, actor.deadline = None, inf
+        actor.ready, actor.deadline, actor.about = None, inf, ""
         if not actor.host.alive:
             raise GreenletExit
 

@@ -1,4 +1,4 @@
-"""Schedules, at random and all of a small world: nothing may break, and what is broken on purpose is found."""
+"""Schedules, at random and those of a small world: nothing may break, and what is broken on purpose is found."""
 
 from __future__ import annotations
 
@@ -32,20 +32,25 @@ def test_no_schedule_breaks_anything(server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "faults", "most"),
+    ("steps", "faults", "most", "turns"),
     [
-        ((), ("crashed", "unheard", "still"), 2),
-        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("crash", "crashed"), 2),
-        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("unheard", "unsent", "still"), 1),
-        ((Step(0.0, "cancel"), Step(0.0, "retry")), ("unheard", "still"), 2),
+        ((), ("crashed", "unheard", "still"), 2, 0),
+        ((), (), 0, 2),
+        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("crash", "crashed"), 2, 0),
+        ((Step(0.5, "cancel"), Step(1.0, "retry")), ("unheard", "unsent", "still"), 1, 0),
+        ((Step(1.0, "cancel"), Step(0.0, "retry")), (), 0, 2),  # as the job ends
+        ((Step(1.0, "cancel"), Step(0.0, "retry")), ("unheard",), 1, 1),
+        ((Step(0.0, "cancel"), Step(0.0, "retry")), ("unheard", "still"), 2, 0),
+        ((Step(0.0, "cancel"), Step(0.0, "retry")), ("crashed",), 1, 1),
     ],
 )
 @pytest.mark.timeout(600)  # a busy machine needs long for all of them
 def test_no_schedule_of_a_small_world_breaks_anything(
-    valkey: str, steps: tuple[Step, ...], faults: tuple[str, ...], most: int
+    valkey: str, steps: tuple[Step, ...], faults: tuple[str, ...], most: int, turns: int
 ) -> None:
     with Redis.from_url(valkey) as redis:
-        for outcome in schedules(redis, valkey, small(chunks=(1.0,), steps=steps, faults=faults, most=most)):
+        world = small(chunks=(1.0,), steps=steps, faults=faults, most=most)
+        for outcome in schedules(redis, valkey, world, turns=turns):
             assert outcome.wrong is None, "\n".join(outcome.trace)
 
 
