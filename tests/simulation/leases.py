@@ -1,4 +1,4 @@
-"""What must hold of leases: a worker has one of each job it works on and of no other, taken by nobody before it lapses."""
+"""What must hold of leases: a worker has one of each job it works on, of no other, and until it lapses."""
 
 from __future__ import annotations
 
