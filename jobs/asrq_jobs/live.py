@@ -155,12 +155,16 @@ class Frames:
         self.last -= count
 
 
+def appending(job_id: str, number: int, kind: FrameKind, frame: bytes | str) -> Script:
+    """Return the step that appends a frame, or an end mark; append.lua says what `frame` is then."""
+    named = [keys.live(job_id), keys.job(job_id), keys.result(job_id), keys.LIMITS]
+    return Script("append", named, [job_id, number, kind, frame])
+
+
 def append(job_id: str, number: int, kind: FrameKind, frame: bytes, retry_s: float) -> Calls[int]:
     """Append a frame and return the number of the last one that is there: a greater one if it was there before, and a
     smaller one, nothing having been appended, if one before it is missing."""
-    named = [keys.live(job_id), keys.job(job_id), keys.result(job_id), keys.LIMITS]
-    script = Script("append", named, [job_id, number, kind, frame])
-    answer = json.loads((yield from riding_out(script, retry_s)))
+    answer = json.loads((yield from riding_out(appending(job_id, number, kind, frame), retry_s)))
     if "error" in answer:
         error = from_info(ErrorInfo.model_validate(answer["error"]))
         if not isinstance(error, InvalidRequestError) or answer["last"] >= number - 1:

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from redis import Redis
 
-from asrq_jobs import keys, rq, scripts
+from asrq_jobs import executing, keys, rq, scripts
 from asrq_jobs.errors import JobStateError
 from asrq_jobs.events import Event
-from asrq_jobs.request import BlobAudio, Lane, Request
+from asrq_jobs.request import Lane, Request
 from asrq_jobs.result import Attempt, Result
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.testing.worker import NAME, Execution, Worker
@@ -41,8 +41,8 @@ class ScriptedWorker(Worker):
             if time.monotonic() >= give_up_at:
                 return None
         job_id, execution_id = raw.decode(), uuid.uuid4().hex
-        named = {"id": job_id, "execution": execution_id, "lane": lane, "worker": NAME}
-        answer = cast("list[Any]", self._call("begin", **named, lease_s=_LEASE_S, horizon_s=_HORIZON_S))
+        given = executing.begin(job_id, execution_id, lane, NAME, lease_s=_LEASE_S, horizon_s=_HORIZON_S)
+        answer = cast("list[Any]", self._call("begin", given))
         verdict, attempts = answer[0].decode(), answer[1]
         if verdict != "started":
             raise JobStateError(f"Job {job_id} cannot be begun ({verdict}).")
@@ -55,30 +55,25 @@ class ScriptedWorker(Worker):
     def event(self, execution: Execution, event: Event) -> None:
         """Tell something of a job, such as a `progress` or a `chunk`."""
         lease = f"{execution.lane}/{execution.job_id}/{execution.execution_id}"
-        if not self._call("note", id=execution.job_id, lease=lease, events=[event.to_json()], ttl_s=_KEPT_S):
+        if not self._call("note", executing.note(execution.job_id, lease, [event.to_json()], ttl_s=_KEPT_S)):
             raise _over(execution)
 
     def end(self, execution: Execution, event: Event, result: Result) -> None:
         """Write the end of a job."""
-        audio = execution.request.audio
-        entry = rq.result_entry(result, NAME, execution.execution_id)
-        kept = self._call(
-            "end_execution",
-            id=execution.job_id,
-            execution=execution.execution_id,
-            lane=execution.lane,
-            worker=NAME,
-            outcome=result.status,
-            event=event.to_json(),
-            attempt=result.attempts[-1].model_dump_json(),
-            result=result.to_json(),
-            delay_s=0,
+        given = executing.end(
+            execution.job_id,
+            execution.lane,
+            result.status,
+            event.to_json(),
+            result=result,
             ttl_s=_KEPT_S,
-            blob=keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+            audio=execution.request.audio,
             blob_ttl_s=_KEPT_S,
-            **({} if entry is None else {"entry": entry}),
+            execution=execution.execution_id,
+            worker=NAME,
+            attempt=result.attempts[-1],
         )
-        if kept != 1:
+        if self._call("end_execution", given) != 1:
             raise _over(execution)
 
     def _dequeue(self, lane: Lane, within_s: float) -> bytes | None:
@@ -86,8 +81,8 @@ class ScriptedWorker(Worker):
         found = self._redis.blmove(*places, within_s, "LEFT", "RIGHT")  # type: ignore[arg-type]  # Redis takes parts of a second
         return cast("bytes | None", found)
 
-    def _call(self, name: ScriptName, **given: Any) -> Any:
-        return scripts.load(self._redis, name)([], [json.dumps(given, ensure_ascii=False)])
+    def _call(self, name: ScriptName, given: executing.Given) -> Any:
+        return scripts.load(self._redis, name)([], [executing.document(given)])
 
 
 def _over(execution: Execution) -> JobStateError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import threading
-import time
 import unicodedata
 from collections.abc import Callable
 
@@ -32,11 +31,11 @@ _END_S = 5.0  # it may be waiting for Redis
 
 class Comparison(BaseModel):
     """One job on two backends. `wer` is the word error rate of the shadow against what was served, from 0; `time_ratio`
-    its engine time over that of the one that served; `code` says why there is neither."""
+    its engine time over that of the one that served; `code` says why there is neither. The id of its entry in Redis has
+    the time."""
 
     model_config = ConfigDict(frozen=True)
 
-    at: float
     id: str
     served: str
     shadow: str
@@ -104,7 +103,7 @@ class Shadow:
                 self._control = None
 
     def _compare(self, job: InferenceJob, decoded: DecodedAudio, served: Transcription, backend: str) -> Comparison:
-        said = {"at": time.time(), "id": job.request.id, "served": served.loaded.identity.backend, "shadow": backend}
+        said = {"id": job.request.id, "served": served.loaded.identity.backend, "shadow": backend}
         job.control.limit(600.0 + 20.0 * decoded.seconds)
         try:
             with self._fleet.at_work(backend) as member:

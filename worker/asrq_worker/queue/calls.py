@@ -1,7 +1,8 @@
 """The scripts of workers, each as one function: what it is given, by name, and what it answers.
 
 Arguments travel as one JSON document, which `prelude.lua`, the beginning of each script, reads. What they mean is in
-the header of the script. Scripts of clients get their arguments by position, as the protocol says.
+the header of the script. Scripts of clients get their arguments by position, as the protocol says: `asrq_jobs` has a
+function for each of those, which makes the step.
 
 All raise `redis.exceptions.RedisError` where Redis does not answer, or refuses.
 """
@@ -17,8 +18,11 @@ from typing import Any, Literal, NamedTuple, cast
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from asrq_jobs import keys, performing, rq, scripts
-from asrq_jobs.request import Audio, BlobAudio
+from asrq_jobs import executing, keys, performing, scripts
+from asrq_jobs.calls import erasing
+from asrq_jobs.errors import InvalidRequestError
+from asrq_jobs.live import appending
+from asrq_jobs.request import Audio
 from asrq_jobs.scripts import ScriptName
 from asrq_jobs.steps import Command
 from asrq_jobs.webhook import Delivery
@@ -49,7 +53,7 @@ def dequeue(redis: Redis, lane: str, *, within_s: float) -> tuple[bytes | None, 
     The latter is asked for in the same round trip, and None also where others dequeue at the same time.
     """
     move: Command = ("BLMOVE", keys.queue(lane), keys.intermediate(lane), "LEFT", "RIGHT", str(within_s))
-    job_id, newest = performing.together(redis, [move, scripts.known("newest", _document(lane=lane))])
+    job_id, newest = performing.together(redis, [move, scripts.known("newest", executing.document({"lane": lane}))])
     if isinstance(job_id, RedisError):
         raise job_id
     if isinstance(newest, NoScriptError):
@@ -68,17 +72,8 @@ def begin(
 ) -> _BeginAnswer:
     """Start an execution of a job that was dequeued, and take its lease; send `first`, in the same round trip,
     commands whose answers do not matter."""
-    answer = _call(
-        redis,
-        "begin",
-        first=first,
-        id=job_id,
-        execution=execution,
-        lane=lane,
-        worker=worker,
-        lease_s=lease_s,
-        horizon_s=_HORIZON_S,
-    )
+    given = executing.begin(job_id, execution, lane, worker, lease_s=lease_s, horizon_s=_HORIZON_S)
+    answer = _call(redis, "begin", first=first, **given)
     verdict, attempts, canceled, earlier, now, kept = cast(
         "tuple[bytes, Sequence[bytes], int, int, bytes, int]", answer
     )
@@ -100,46 +95,36 @@ def end(
     lapsed_by: float | None,
 ) -> Literal["ended", "fenced", "to be canceled"]:
     """Close the job of an execution, or give it back."""
-    answer: int = _call(
-        redis,
-        "end_execution",
-        id=job_id,
+    assert ending.verdict is not None  # noqa: S101  # one that is another's is not ended
+    given = executing.end(
+        job_id,
+        lane,
+        ending.verdict,
         execution=execution,
-        lane=lane,
         worker=worker,
         lapsed_by=lapsed_by,
-        outcome=ending.verdict,
-        attempt=ending.attempt.model_dump_json() if ending.attempt else None,
+        attempt=ending.attempt,
         events=events,
         delay_s=ending.delay_s,
-        entry=rq.result_entry(ending.result, worker, execution),
         **_written(ending, audio, blob_ttl_s),
     )
+    answer: int = _call(redis, "end_execution", **given)
     return "to be canceled" if answer < 0 else "ended" if answer else "fenced"
 
 
 def expire(redis: Redis, job_id: str, lane: str, ending: Ending, *, before: str, audio: Audio, blob_ttl_s: int) -> bool:
     """Close a job that still waits and was enqueued `before` (ISO 8601 as RQ writes it); False if it does not."""
-    answer = _call(
-        redis,
-        "end_execution",
-        id=job_id,
-        lane=lane,
-        outcome="expired",
-        before=before,
-        entry=rq.result_entry(ending.result),
-        **_written(ending, audio, blob_ttl_s),
-    )
-    return bool(answer)
+    given = executing.end(job_id, lane, "expired", before=before, **_written(ending, audio, blob_ttl_s))
+    return bool(_call(redis, "end_execution", **given))
 
 
 def _written(ending: Ending, audio: Audio, blob_ttl_s: int) -> dict[str, Any]:
     return {
         "event": ending.event.to_json(),
-        "result": ending.result.to_json() if ending.result else None,
+        "result": ending.result,
         "delivery": ending.delivery.model_dump_json() if ending.delivery else None,
         "ttl_s": ending.ttl_s,
-        "blob": keys.blob(audio.sha256 if isinstance(audio, BlobAudio) else "none"),
+        "audio": audio,
         "blob_ttl_s": max(ending.ttl_s, blob_ttl_s),
     }
 
@@ -159,18 +144,29 @@ def note(
 
     Returns the id of the last event; None if the execution does not hold the job.
     """
-    answer = _call(
-        redis,
-        "note",
-        id=job_id,
-        lease=lease,
-        events=events,
-        chunk=chunk,
-        transcript=transcript,
-        ttl_s=ttl_s,
-        instead_of=instead_of,
+    given = executing.note(
+        job_id, lease, events, ttl_s=ttl_s, chunk=chunk, transcript=transcript, instead_of=instead_of
     )
+    answer = _call(redis, "note", **given)
     return None if answer is None else cast("bytes", answer).decode()
+
+
+def erase(redis: Redis, job_id: str, lane: str, ending: Ending) -> None:
+    """Remove all that is stored of a job that has just ended, but for the result of its end."""
+    assert ending.result is not None  # noqa: S101  # a job that has ended has one
+    step = erasing(job_id, lane)
+    pipe = redis.pipeline(transaction=True)
+    pipe.eval(scripts.source(step.name), len(step.keys), *step.keys, *step.args)  # by digest, redis-py asks too much
+    pipe.set(keys.result(job_id), ending.result.to_json(), ex=ending.ttl_s)
+    pipe.execute()
+
+
+def interrupt(redis: Redis, job_id: str, number: int, *, silent_s: float) -> bool:
+    """Append an end mark to the sound of a live job, as the frame of that number, if the last frame came so long
+    ago; False if frames before it are missing."""
+    step = appending(job_id, number, "interrupted", str(silent_s))
+    answer = json.loads(scripts.load(redis, step.name)(step.keys, step.args))
+    return bool(answer.get("error", {}).get("code") != InvalidRequestError.code)
 
 
 def renew(redis: Redis, held: Iterable[tuple[str, str, bool]], *, lease_s: float) -> list[tuple[bool, bool]]:
@@ -257,12 +253,7 @@ def settle_webhook(
 
 
 def _call(redis: Redis, name: ScriptName, *, first: Sequence[Command] = (), **given: Any) -> Any:
-    return performing.run(redis, name, _document(**given), first=first)
-
-
-def _document(**given: Any) -> str:
-    named = {key: value for key, value in given.items() if value is not None}
-    return json.dumps(named, ensure_ascii=False, separators=(",", ":"))
+    return performing.run(redis, name, executing.document(given), first=first)
 
 
 def _text(raw: bytes) -> str:

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
 
-from asrq_jobs import keys, scripts
-from asrq_jobs.calls import erasing
+from asrq_jobs import keys
 from asrq_jobs.errors import CanceledError, MalformedJobError
 from asrq_jobs.request import Audio
 from asrq_jobs.result import Attempt
@@ -111,16 +110,6 @@ class Execution:
         if kept == "to be canceled":
             raise CanceledError("Canceled before its next attempt.")
         return kept == "ended"
-
-
-def erase(redis: Redis, execution: Execution, ending: Ending) -> None:
-    """Remove all that is stored of a job that has just ended, but for the result of its end."""
-    assert ending.result is not None  # noqa: S101  # a job that has ended has one
-    step = erasing(execution.job_id, execution.lane)
-    pipe = redis.pipeline(transaction=True)
-    pipe.eval(scripts.source(step.name), len(step.keys), *step.keys, *step.args)  # by digest, redis-py asks too much
-    pipe.set(keys.result(execution.job_id), ending.result.to_json(), ex=ending.ttl_s)
-    pipe.execute()
 
 
 def forget(pipe: Pipeline, execution: Execution) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from asrq_jobs import keys, scripts
-from asrq_jobs.errors import BlobMissingError, FetchError, InvalidRequestError
+from asrq_jobs import keys
+from asrq_jobs.errors import BlobMissingError, FetchError
 from asrq_worker.audio.live import Arrived, End
+from asrq_worker.queue import calls
 from asrq_worker.telemetry.logs import Log
 
 _log = Log("asrq.live")
@@ -57,13 +57,12 @@ class LiveFeed:
 
     def interrupt(self, silent_s: float) -> None:
         """Append an end mark, unless another frame has come, or one that was lost has come again; see `Feed`."""
-        named = [keys.live(self._job_id), keys.job(self._job_id), keys.result(self._job_id), keys.LIMITS]
         try:
-            answer = scripts.load(self._redis, "append")(named, [self._job_id, self._last + 1, "interrupted", silent_s])
+            complete = calls.interrupt(self._redis, self._job_id, self._last + 1, silent_s=silent_s)
         except (RedisError, OSError) as error:
             _log.warning("live.waiting", id=self._job_id, reason=type(error).__name__)
             return
-        if json.loads(answer).get("error", {}).get("code") == InvalidRequestError.code:  # frames before it are missing
+        if not complete:
             raise FetchError(_LOST)
 
     def _look_back(self) -> None:

@@ -24,7 +24,7 @@ from asrq_worker.job.context import JobContext
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.ending import Ending
 from asrq_worker.queue import calls, clock, faults, guard, quarantine
-from asrq_worker.queue.execution import Beginning, Execution, erase, give_back
+from asrq_worker.queue.execution import Beginning, Execution, give_back
 from asrq_worker.queue.expiry import expire
 from asrq_worker.queue.journal import RedisJournal
 from asrq_worker.queue.leases import LeaseKeeper
@@ -255,6 +255,6 @@ class Slot(RqWorker):
 
     def _erase(self, execution: Execution, ending: Ending) -> None:
         try:
-            erase(self._redis, execution, ending)
+            calls.erase(self._redis, execution.job_id, execution.lane, ending)
         except (RedisError, OSError) as error:  # it expires soon, and an upload in its time
             _log.warning("job.not_erased", id=execution.job_id, reason=type(error).__name__)
