@@ -89,7 +89,7 @@ def _atoms(word: str, offset: int, longest: int, *, spaced: bool) -> Iterator[At
     cuts = [0, *(at for at in range(1, len(word)) if _may_cut(word, at)), len(word)]
     for first, last in pairwise(cuts):
         part = word[first:last]
-        if columns(part) <= longest:
+        if _columns(part) <= longest:
             yield _atom(part, offset + first, _WITHIN_UNSPACED if first else 0.0, spaced=first == 0 and spaced)
             continue
         at = 0
@@ -100,7 +100,7 @@ def _atoms(word: str, offset: int, longest: int, *, spaced: bool) -> Iterator[At
 
 
 def _atom(text: str, start: int, glue: float, *, spaced: bool) -> Atom:
-    return Atom(text, start, start + len(text), columns(text), spaced, glue, _ends(text))
+    return Atom(text, start, start + len(text), _columns(text), spaced, glue, _ends(text))
 
 
 def _ends(text: str) -> Ends:
@@ -110,7 +110,7 @@ def _ends(text: str) -> Ends:
     return "clause" if bare.endswith(tuple(_CLAUSE_ENDS)) else "other"
 
 
-def columns(text: str) -> int:
+def _columns(text: str) -> int:
     """Return how wide a text is: one for each character, two for each wide one."""
     return len(text) if text.isascii() else sum(2 if _is_wide(character) else 1 for character in text)
 

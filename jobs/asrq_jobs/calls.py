@@ -104,11 +104,11 @@ def fetch(job_id: str, settings: Settings) -> Calls[Result | None]:
     """Get the result document, None while there is none; and erase the job if it is to keep nothing."""
     found = yield from result(job_id)
     if found:
-        yield from fetched(found, settings)
+        yield from _fetched(found, settings)
     return found
 
 
-def fetched(found: Result, settings: Settings) -> Calls[None]:
+def _fetched(found: Result, settings: Settings) -> Calls[None]:
     """Erase a job whose result a client now has, if it is to keep nothing. One whose text could not be delivered stays.
 
     An outage of up to `redis_retry_s` is ridden out. After that the job stays until it expires: to raise an error would
@@ -175,7 +175,7 @@ def follow(
 def wait(job_id: str, settings: Settings, *, timeout_s: float | None = None) -> Following[Result]:
     """Follow a job until it has ended, and fetch its result."""
     found = yield from follow(job_id, settings, timeout_s=timeout_s)
-    yield from fetched(found, settings)
+    yield from _fetched(found, settings)
     return found
 
 

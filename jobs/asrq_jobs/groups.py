@@ -87,7 +87,7 @@ class Group:
         Raises:
             JobNotFoundError: no job of it was submitted, or it has expired.
         """
-        return self._run(state(self.id))
+        return self._run(_state(self.id))
 
     def jobs(self) -> dict[str, JobOutcome]:
         """Return what became of each of its jobs so far, by id.
@@ -95,7 +95,7 @@ class Group:
         Raises:
             JobNotFoundError: as `state`.
         """
-        return self._run(jobs(self.id))
+        return self._run(_jobs(self.id))
 
     def events(self, *, timeout_s: float | None = None) -> Iterator[GroupEvent]:
         """Yield an event for each of its jobs that has ended, waiting for more until all have; rides out outages.
@@ -106,7 +106,7 @@ class Group:
             JobNotFoundError: as `state`.
             WaitTimeoutError: `timeout_s` seconds have passed.
         """
-        following = follow(self.id, self._settings, timeout_s=timeout_s)
+        following = _follow(self.id, self._settings, timeout_s=timeout_s)
         step = advance(following)
         while not isinstance(step, Done):
             if isinstance(step, GroupEvent):
@@ -139,15 +139,15 @@ class AsyncGroup:
 
     async def state(self) -> GroupState:
         """Return how far the group is."""
-        return await self._run(state(self.id))
+        return await self._run(_state(self.id))
 
     async def jobs(self) -> dict[str, JobOutcome]:
         """Return what became of each of its jobs so far, by id."""
-        return await self._run(jobs(self.id))
+        return await self._run(_jobs(self.id))
 
     async def events(self, *, timeout_s: float | None = None) -> AsyncIterator[GroupEvent]:
         """Yield an event for each of its jobs that has ended, waiting for more until all have; rides out outages."""
-        following = follow(self.id, self._settings, timeout_s=timeout_s)
+        following = _follow(self.id, self._settings, timeout_s=timeout_s)
         step = advance(following)
         while not isinstance(step, Done):
             if isinstance(step, GroupEvent):
@@ -169,21 +169,21 @@ class AsyncGroup:
         return step.value
 
 
-def state(group_id: str) -> Calls[GroupState]:
+def _state(group_id: str) -> Calls[GroupState]:
     """Get how far a group is; `JobNotFoundError` if there is none."""
     return _read(group_id, (yield _state_of(group_id)))
 
 
-def jobs(group_id: str) -> Calls[dict[str, JobOutcome]]:
+def _jobs(group_id: str) -> Calls[dict[str, JobOutcome]]:
     """Get what became of each job that was submitted; `JobNotFoundError` if there is no such group."""
     raw: dict[bytes, bytes] = yield ("HGETALL", keys.group(group_id))
     if not raw:
-        raise missing(group_id)
+        raise _missing(group_id)
     found = {name.decode(): outcome.decode() for name, outcome in raw.items() if not name.startswith(b":")}
     return cast("dict[str, JobOutcome]", found)
 
 
-def follow(
+def _follow(
     group_id: str,
     settings: Settings,
     *,
@@ -210,7 +210,7 @@ def follow(
             return known
 
 
-def missing(group_id: str) -> JobNotFoundError:
+def _missing(group_id: str) -> JobNotFoundError:
     """Return the error for a group that is not there."""
     return JobNotFoundError(
         f"No group {group_id}: no job of it was submitted here, or its time to live has passed.",
@@ -225,7 +225,7 @@ def _state_of(group_id: str) -> Command:
 def _read(group_id: str, raw: list[bytes | None]) -> GroupState:
     size, open_, completed, failed, canceled, at = raw
     if size is None:
-        raise missing(group_id)
+        raise _missing(group_id)
     return GroupState(
         id=group_id,
         size=int(size),

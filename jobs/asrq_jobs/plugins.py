@@ -63,7 +63,7 @@ def declared(backend: str) -> dict[str, FieldInfo]:
     That is so for the backends of others, and where only the client was installed.
     """
     options = _class(backend)
-    return {setting_name(backend, name): field for name, field in fields(options).items()} if options else {}
+    return {setting_name(backend, name): field for name, field in _fields(options).items()} if options else {}
 
 
 @cache
@@ -75,7 +75,7 @@ def _class(backend: str) -> type[DataclassInstance] | None:
     return found if backend in OURS else None
 
 
-def fields(options: type[DataclassInstance]) -> dict[str, FieldInfo]:
+def _fields(options: type[DataclassInstance]) -> dict[str, FieldInfo]:
     """Return what a dataclass of options says of each: type, limits, default and meaning."""
     hints = get_type_hints(options, include_extras=True)
     return {
@@ -107,7 +107,7 @@ def read(options: type[Options], given: Mapping[str, Any], *, backend: str) -> O
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         option = str(first["loc"][0]) if first["loc"] else ""
-        field = fields(options).get(option)
+        field = _fields(options).get(option)
         name = setting_name(backend, option) if option else f"of the backend {backend}"
         said = first["msg"].removeprefix("Value error, ")
         hint = f"{PREFIX}{name.upper()}: {field.description}" if field and field.description else None

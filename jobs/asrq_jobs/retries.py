@@ -34,7 +34,7 @@ def until(over: Callable[[], bool]) -> Iterator[None]:
         _over.reset(token)
 
 
-class Tries:
+class _Tries:
     """The tries of one call: whether there is to be another one after a failure, and after which pause."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Retry(_Retry):
         with_failure_count: bool = False,
     ) -> T:
         """Do it; after each failure call `fail` with the error, and the number of failures if wanted."""
-        tries = Tries(self._within_s, self._backoff)
+        tries = _Tries(self._within_s, self._backoff)
         with tries.outermost():
             while True:
                 try:
@@ -112,7 +112,7 @@ class AsyncRetry(_AsyncRetry):
         with_failure_count: bool = False,
     ) -> T:
         """Do it; after each failure call `fail` with the error, and the number of failures if wanted."""
-        tries = Tries(self._within_s, self._backoff)
+        tries = _Tries(self._within_s, self._backoff)
         with tries.outermost():
             while True:
                 try:

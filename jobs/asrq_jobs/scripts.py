@@ -82,7 +82,7 @@ def ways(name: ScriptName, keys: Sequence[str], args: Sequence[Arg]) -> Iterator
     yield ("EVAL", source(name), *given)
 
 
-def refused(errors: Sequence[ResponseError]) -> None:
+def _refused(errors: Sequence[ResponseError]) -> None:
     """Look at what was answered so far to the `ways` of running a script; returns if the next may do.
 
     Raises:
@@ -117,7 +117,7 @@ def ways_of_all(tried: Sequence[Sequence[tuple[Arg, ...]]]) -> Generator[list[tu
             if isinstance(answer, ResponseError) and len(tried[index]) > 1:
                 errors[index].append(answer)
                 try:
-                    refused(errors[index])
+                    _refused(errors[index])
                 except (ResponseError, QueueRefusedError) as error:
                     answers[index] = error
                 else:

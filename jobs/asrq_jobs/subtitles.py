@@ -75,13 +75,13 @@ class _Timed:
 def cues(segments: Iterable[Segment], duration_s: float | None, norms: Norms = NORMS) -> list[Cue]:
     """Return the cues of segments in order of time; None: nobody knows how long the audio is."""
     limit_ms = _ms(duration_s) if duration_s else None
-    said = timed(segments, limit_ms, norms)
+    said = _timed(segments, limit_ms, norms)
     groups = [said[first:last] for first, last in pairwise(_Cutter(said, limit_ms, norms).cuts())]
-    times = shown([(group[0].start_ms, group[-1].end_ms, _width(group)) for group in groups], limit_ms, norms)
+    times = _shown([(group[0].start_ms, group[-1].end_ms, _width(group)) for group in groups], limit_ms, norms)
     return [Cue(start, end, _lines(group, norms)) for group, (start, end) in zip(groups, times, strict=True)]
 
 
-def timed(segments: Iterable[Segment], limit_ms: int | None, norms: Norms = NORMS) -> list[_Timed]:
+def _timed(segments: Iterable[Segment], limit_ms: int | None, norms: Norms = NORMS) -> list[_Timed]:
     """Return all atoms in order, none of them before another that it follows, or after the end."""
     found: list[_Timed] = []
     reached = 0
@@ -217,7 +217,7 @@ class _Filling:
         return True
 
 
-def shown(spoken: Sequence[tuple[int, int, int]], limit_ms: int | None, norms: Norms = NORMS) -> list[tuple[int, int]]:
+def _shown(spoken: Sequence[tuple[int, int, int]], limit_ms: int | None, norms: Norms = NORMS) -> list[tuple[int, int]]:
     """Return when cues are shown that are said from, to (milliseconds), and have so many characters.
 
     A cue that is too short to read takes the silence after it, then that before it; what speech leaves no room for is

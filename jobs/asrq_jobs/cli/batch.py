@@ -55,7 +55,7 @@ _GOES_ON = "what is in the queue goes on. The same command goes on from here."
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def archive_options(command: Decorated) -> Decorated:
+def _archive_options(command: Decorated) -> Decorated:
     """Add the options of both commands."""
     for option in (
         options.json_option,
@@ -106,7 +106,7 @@ def archive_options(command: Decorated) -> Decorated:
     metavar="FILE",
     help="Take what a file names: lines of JSON, or a table with the ending .csv; may be repeated. Default: none.",
 )
-@archive_options
+@_archive_options
 def batch(
     given: tuple[str, ...],
     manifests: tuple[Path, ...],
@@ -124,8 +124,8 @@ def batch(
     such as s3://, a URL that ends with a slash is a folder, and patterns work as well.
     """
     items = gather(given, manifests, tell=failure.note)
-    shown, into = chosen(forms, norms), folders.opened(folder)
-    with running(into, shown, options.given(fields), most=most, by_path=by_path) as run:
+    shown, into = _chosen(forms, norms), folders.opened(folder)
+    with _running(into, shown, options.given(fields), most=most, by_path=by_path) as run:
         run.add(items)
         while not run.idle:
             run.step()
@@ -144,7 +144,7 @@ def batch(
     metavar="SECONDS",
     help="Take a file once it has not changed for so long.",
 )
-@archive_options
+@_archive_options
 def watch(
     source: Path,
     rest_s: float,
@@ -159,9 +159,9 @@ def watch(
     """Transcribe what arrives in a folder, and what is there, until Ctrl-C or SIGTERM."""
     if not source.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Name one that is there.")
-    shown, into = chosen(forms, norms), folders.opened(folder)
+    shown, into = _chosen(forms, norms), folders.opened(folder)
     arrivals = Arrivals(source, rest_s)
-    with running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
+    with _running(into, shown, options.given(fields), most=most, by_path=by_path) as run, suppress(KeyboardInterrupt):
         failure.note(f"watches {source}, until Ctrl-C.")
         while True:
             run.add(arrivals.look())
@@ -174,7 +174,7 @@ def watch(
     _tell(run.totals, into, as_json=as_json)
 
 
-def chosen(forms: Sequence[Format], norms: Norms) -> list[Form]:
+def _chosen(forms: Sequence[Format], norms: Norms) -> list[Form]:
     """Return how each transcript is written; `norms` are for the subtitles among the formats.
 
     Raises:
@@ -195,7 +195,9 @@ def chosen(forms: Sequence[Format], norms: Norms) -> list[Form]:
 
 
 @contextmanager
-def running(folder: Folder, forms: Sequence[Form], asked: dict[str, Any], *, most: int, by_path: bool) -> Iterator[Run]:
+def _running(
+    folder: Folder, forms: Sequence[Form], asked: dict[str, Any], *, most: int, by_path: bool
+) -> Iterator[Run]:
     """Make a run on the queue of the settings, which is shown while the block goes on."""
     totals = Totals()
     bars = ArchiveBars(totals) if sys.stderr.isatty() else Lines()

@@ -234,7 +234,7 @@ def _told_row(state: JobState, *, now: datetime) -> tuple[str, ...]:
         state.status,
         f"{state.position or ''}{'+' if state.at_least else ''}",
         state.lane or "",
-        short(_since(state), now=now),
+        _short(_since(state), now=now),
         ": ".join(filter(None, (_note(state), state.description))),
     )
 
@@ -250,7 +250,7 @@ def _since(state: JobState) -> str | None:
     return state.ended_at or state.started_at or state.enqueued_at
 
 
-def short(moment: str | None, *, now: datetime) -> str:
+def _short(moment: str | None, *, now: datetime) -> str:
     """Return a time in local words: today only the time, this year the day with it, else the date."""
     try:
         local = datetime.fromisoformat(moment or "").astimezone(now.tzinfo)

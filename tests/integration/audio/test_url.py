@@ -148,10 +148,10 @@ def get(spool: Spool) -> Get:
 @pytest.fixture
 def only_first_address_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let 127.0.0.1, where the test's server is, pass for a public address; the rules stand for all others."""
-    monkeypatch.setattr(address, "is_public", lambda text: text == "127.0.0.1" or _is_public(text))
+    monkeypatch.setattr(address, "_is_public", lambda text: text == "127.0.0.1" or _is_public(text))
 
 
-_is_public = address.is_public
+_is_public = address._is_public
 
 
 def test_content_is_stored_in_the_spool(site: Site, get: Get, spool: Spool) -> None:
@@ -236,7 +236,7 @@ def test_a_name_is_looked_up_once_and_its_address_used(site: Site, get: Get, mon
         looked_up.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
-    monkeypatch.setattr(address, "is_public", lambda text: text == "127.0.0.1")
+    monkeypatch.setattr(address, "_is_public", lambda text: text == "127.0.0.1")
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     reached: list[object] = []
 

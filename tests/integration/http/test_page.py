@@ -104,5 +104,5 @@ def test_what_all_backends_can_and_what_one_can(
     offers = [{"backend": f"b{number}", "model": "m", "capabilities": each} for number, each in enumerate(capabilities)]
     on_request = {"backend": "x", "model": "x", "on_request": True, "capabilities": {"languages": ["fr"]}}
     broken = {"backend": "y", "model": "y", "error": {"code": "model_missing"}}
-    found = queue.abilities({"w": {"serves": [*offers, on_request, broken]}})
+    found = queue._abilities({"w": {"serves": [*offers, on_request, broken]}})
     assert (list(found.languages), found.detects_language, found.translate, found.word_timestamps) == able

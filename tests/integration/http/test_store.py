@@ -25,7 +25,7 @@ from asrq_jobs.testing import ScriptedWorker
 from asrq_worker.audio.source import Fetcher
 from asrq_worker.http import gateway, store
 from asrq_worker.http.service import serving
-from asrq_worker.http.store import Store, sweep
+from asrq_worker.http.store import Store, _sweep
 from asrq_worker.http.uploads import Incoming
 from asrq_worker.queue import guard
 from asrq_worker.storage.spool import Spool
@@ -81,7 +81,7 @@ def _audio(redis: Redis, job_id: str) -> PathAudio | UrlAudio:
 def _swept(settings: Settings) -> int:
     async def act() -> int:
         async with AsyncClient(settings) as client:
-            return await sweep(Store(settings.http_store or ""), client)
+            return await _sweep(Store(settings.http_store or ""), client)
 
     return asyncio.run(act())
 

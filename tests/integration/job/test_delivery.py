@@ -232,4 +232,4 @@ def test_a_cancel_ends_it_though_the_receiver_hangs(client: Client, settings: Se
     ],
 )
 def test_the_ending_says_in_which_format(address: str, form: str) -> None:
-    assert delivery.form_of(address) == form
+    assert delivery._form_of(address) == form

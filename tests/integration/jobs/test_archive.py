@@ -22,7 +22,7 @@ from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run
 from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.archive.view import Lines
-from asrq_jobs.cli.batch import batch, chosen
+from asrq_jobs.cli.batch import _chosen, batch
 from asrq_jobs.errors import AudioUnreadableError, InferenceError, UsageError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
@@ -62,7 +62,7 @@ class Worker:
 
 def begun(client: Client, out: Path, *, most: int, form: Any = "txt", **options: Any) -> tuple[Run, Report]:
     folder = opened(str(out))
-    report, forms = Report(folder), chosen(form.split(","), NORMS)
+    report, forms = Report(folder), _chosen(form.split(","), NORMS)
     run = Run(client, report, folder, forms, Totals(), options=options, by_path=False, most=most, shown=Lines())
     return run, report
 
@@ -163,8 +163,8 @@ def test_formats_with_one_ending_and_norms_of_none_are_refused() -> None:
     narrow = replace(NORMS, line_chars=30)
     for forms, norms in ((["json", "verbose_json"], NORMS), (["txt", "json"], narrow)):
         with pytest.raises(UsageError):
-            chosen(forms, norms)
-    assert [form.norms for form in chosen(["txt", "srt", "srt"], narrow)] == [NORMS, narrow]
+            _chosen(forms, norms)
+    assert [form.norms for form in _chosen(["txt", "srt", "srt"], narrow)] == [NORMS, narrow]
 
 
 def test_no_more_are_in_the_queue_than_was_said(client: Client, archive: Path, out: Path) -> None:

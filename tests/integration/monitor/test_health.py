@@ -17,7 +17,7 @@ from support.waiting import until
 from asrq_jobs import BlobAudio, Client, keys
 from asrq_jobs.settings import Settings
 from asrq_worker.embedded.valkey import EmbeddedValkey
-from asrq_worker.monitor.check import reaper_problem, worker_problem, worker_problem_in
+from asrq_worker.monitor.check import _worker_problem_in, reaper_problem, worker_problem
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ class TestCheckThroughRedis:
 
     def test_worker(self, redis: Redis) -> None:
         def problem() -> str | None:
-            return worker_problem_in(redis, "box")
+            return _worker_problem_in(redis, "box")
 
         assert problem() == "No worker of box has announced itself."
         redis.hset(keys.WORKERS, "box-1a2b3c", json.dumps({"state": "loading"}))

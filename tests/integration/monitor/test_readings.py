@@ -9,7 +9,7 @@ import pytest
 from support.series import series
 
 from asrq_worker.monitor import readings
-from asrq_worker.monitor.readings import Devices, read_devices
+from asrq_worker.monitor.readings import _Devices, read_devices
 from asrq_worker.monitor.registry import Metrics
 
 GIB = 1 << 30
@@ -36,9 +36,9 @@ def test_devices_are_asked_for_through_nvidia_smi_and_not_too_often(
 def test_an_nvidia_smi_that_fails_or_hangs_costs_nothing_but_its_own_metrics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert Devices(str(tmp_path / "missing")).look() == {}
+    assert _Devices(str(tmp_path / "missing")).look() == {}
     monkeypatch.setattr(readings, "_SMI_TIMEOUT_S", 0.05)
     hanging = tmp_path / "nvidia-smi"
     hanging.write_text("#!/bin/sh\nexec sleep 60\n")
     hanging.chmod(0o755)
-    assert Devices(str(hanging)).look() == {}
+    assert _Devices(str(hanging)).look() == {}

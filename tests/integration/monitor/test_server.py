@@ -17,7 +17,7 @@ from asrq_jobs.settings import Settings
 from asrq_worker.monitor import catalogue, server
 from asrq_worker.monitor.health import Health, Requirement
 from asrq_worker.monitor.registry import Metrics
-from asrq_worker.monitor.server import MonitorServer, listening
+from asrq_worker.monitor.server import _MonitorServer, listening
 
 WELL = Health("ready", (Requirement("redis", True, "Redis answers."),))
 UNWELL = Health("loading", (Requirement("model", False, "Not loaded: fake."),))
@@ -45,13 +45,13 @@ def told() -> Told:
 
 
 @pytest.fixture
-def running(told: Told) -> Iterator[MonitorServer]:
-    serving = MonitorServer("127.0.0.1", 0, told)
+def running(told: Told) -> Iterator[_MonitorServer]:
+    serving = _MonitorServer("127.0.0.1", 0, told)
     yield serving
     serving.close()
 
 
-def get(running: MonitorServer, path: str, method: str = "GET") -> tuple[int, str, str]:
+def get(running: _MonitorServer, path: str, method: str = "GET") -> tuple[int, str, str]:
     """Ask; returns status, type and body."""
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)
     try:
@@ -62,7 +62,7 @@ def get(running: MonitorServer, path: str, method: str = "GET") -> tuple[int, st
         connection.close()
 
 
-def test_answers(running: MonitorServer) -> None:
+def test_answers(running: _MonitorServer) -> None:
     status, kind, body = get(running, "/metrics?whatever")
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert "\nasrq_reaper_leading 1.0\n" in body
@@ -74,7 +74,7 @@ def test_answers(running: MonitorServer) -> None:
     assert get(running, "/metrics", "POST")[0] == 501
 
 
-def test_a_defect_is_an_answer_too(running: MonitorServer, told: Told) -> None:
+def test_a_defect_is_an_answer_too(running: _MonitorServer, told: Told) -> None:
     def broken() -> Health:
         raise KeyError("broken")
 
@@ -84,7 +84,7 @@ def test_a_defect_is_an_answer_too(running: MonitorServer, told: Told) -> None:
 
 
 def test_clients_that_say_nothing_are_cut_off_and_keep_nobody_out_for_long(
-    running: MonitorServer, monkeypatch: pytest.MonkeyPatch
+    running: _MonitorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "_PATIENCE_S", 0.5)
     silent = [socket.create_connection(("127.0.0.1", running.port), timeout=30) for _ in range(20)]
@@ -103,14 +103,14 @@ def _ended(connection: socket.socket) -> bool:
         return True
 
 
-def _answers(running: MonitorServer) -> bool:
+def _answers(running: _MonitorServer) -> bool:
     try:
         return get(running, "/healthz")[0] == 200
     except (http.client.RemoteDisconnected, ConnectionError):  # turned away: all are still busy
         return False
 
 
-def test_a_client_that_does_not_read_holds_nothing_up(running: MonitorServer, told: Told) -> None:
+def test_a_client_that_does_not_read_holds_nothing_up(running: _MonitorServer, told: Told) -> None:
     told.metrics.read(catalogue.ENGINE_STATE, lambda: {("x" * 1000, str(n)): 1.0 for n in range(5000)})
     with socket.create_connection(("127.0.0.1", running.port)) as deaf:
         deaf.send(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -120,7 +120,7 @@ def test_a_client_that_does_not_read_holds_nothing_up(running: MonitorServer, to
         assert time.monotonic() - began < 5
 
 
-def test_close_does_not_wait_for_an_answer_in_the_making(running: MonitorServer, told: Told) -> None:
+def test_close_does_not_wait_for_an_answer_in_the_making(running: _MonitorServer, told: Told) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def slow() -> Health:
@@ -138,7 +138,7 @@ def test_close_does_not_wait_for_an_answer_in_the_making(running: MonitorServer,
     go_on.set()
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence(running: MonitorServer, told: Told) -> None:
+def test_a_port_that_is_taken_is_told_in_a_sentence(running: _MonitorServer, told: Told) -> None:
     taken = Settings(metrics_port=running.port)
     with (
         pytest.raises(InUseError, match=rf"Cannot listen on 127.0.0.1:{running.port}") as caught,

@@ -26,7 +26,7 @@ from asrq_jobs.result import Result
 from asrq_jobs.settings import Settings
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.journal import Journal
-from asrq_worker.programs.dashboard import create_app
+from asrq_worker.programs.dashboard import _create_app
 from asrq_worker.queue.router import pass_on
 from asrq_worker.routing.offers import Need
 
@@ -40,7 +40,7 @@ def settings(valkey_url: str) -> Settings:
 
 @pytest.fixture
 def browser(settings: Settings) -> Any:
-    return create_app(settings).test_client()
+    return _create_app(settings).test_client()
 
 
 def _work(request: Request, control: JobControl, journal: Journal) -> Result:
@@ -159,7 +159,7 @@ def test_jobs_cannot_be_deleted(client: Client, browser: Any) -> None:
 
 @pytest.fixture
 def guarded(settings: Settings) -> Any:
-    return create_app(settings.model_copy(update={"dashboard_password": SecretStr("pässword")})).test_client()
+    return _create_app(settings.model_copy(update={"dashboard_password": SecretStr("pässword")})).test_client()
 
 
 @pytest.mark.parametrize("path", ["/", "/0/data/queues.json", "/static/css/main.css"])
@@ -189,7 +189,7 @@ def test_a_job_that_is_not_there_and_a_queue_that_does_not_answer_are_said_in_a_
     missing = browser.get("/0/view/job/nobody")
     assert (missing.status_code, missing.text[:11]) == (404, "No such job")
     nowhere = Settings(redis_url=f"redis://user:secret@127.0.0.1:{free_port()}/0", redis_timeout_s=0.5)
-    away = create_app(nowhere).test_client().get("/0/data/queues.json")
+    away = _create_app(nowhere).test_client().get("/0/data/queues.json")
     assert away.status_code == 503
     assert "does not answer" in away.text
     assert "secret" not in away.text

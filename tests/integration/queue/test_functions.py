@@ -20,7 +20,9 @@ ALL = {f"asrq_{name}" for name in ("submit", "append", "cancel", "retry", "erase
 
 def _names(redis: Redis) -> set[str]:
     listed: Any = redis.function_list()
-    return {leaf.decode() for leaf in functions.leaves(listed) if isinstance(leaf, bytes) and leaf.startswith(b"asrq_")}
+    return {
+        leaf.decode() for leaf in functions._leaves(listed) if isinstance(leaf, bytes) and leaf.startswith(b"asrq_")
+    }
 
 
 def _called(redis: Redis, command: str) -> int:

@@ -23,7 +23,7 @@ from asrq_jobs.settings import Settings
 from asrq_jobs.webhook import SIGNATURE_HEADER, Delivery, Payload, verify
 from asrq_worker.queue import calls
 from asrq_worker.reaper import courier
-from asrq_worker.reaper.courier import MOST_TRIES, Courier, wait_s
+from asrq_worker.reaper.courier import MOST_TRIES, Courier, _wait_s
 
 SECRET = "the operator's"  # noqa: S105  # of this test
 
@@ -390,5 +390,5 @@ def test_without_a_secret_nothing_is_delivered(redis: Redis, receiver: Receiver)
 
 
 def test_waits_double_and_end() -> None:
-    waits = [wait_s(tries, jitter=0.5) for tries in range(1, MOST_TRIES + 1)]
+    waits = [_wait_s(tries, jitter=0.5) for tries in range(1, MOST_TRIES + 1)]
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, None]

@@ -197,7 +197,7 @@ def test_a_worker_may_erase_what_it_has_delivered(server: Server, denied: Callab
 
 def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], list[Denied]]) -> None:
     pytest.importorskip("rq_dashboard")
-    from asrq_worker.programs.dashboard import create_app
+    from asrq_worker.programs.dashboard import _create_app
 
     gate = Gate()
 
@@ -207,7 +207,7 @@ def test_the_dashboard_shows_and_retries(server: Server, denied: Callable[[], li
         return gate(request, control, journal)
 
     settings = Settings(redis_url=_url(server, "worker"))
-    app = create_app(Settings(redis_url=_url(server, "dashboard"))).test_client()
+    app = _create_app(Settings(redis_url=_url(server, "dashboard"))).test_client()
     with Client(Settings(redis_url=_url(server, "client"))) as client, connect(settings) as redis:
         client.submit(PathAudio(path="/bad.wav"), id="bad", lane="batch", group={"id": "night", "size": 2})
         with serving(redis, settings, work):

@@ -141,7 +141,7 @@ def test_an_event_holds_nothing_that_is_not_listed() -> None:
         "user": {"id": SAID}, "extra": {"text": SAID}, "breadcrumbs": {"values": [SAID]}, "server_name": SAID,
         "contexts": {"job": SAID}, "logentry": {"message": SAID},
     }  # fmt: skip
-    sent = reports.scrubbed(event, {})  # type: ignore[arg-type]  # a dictionary as the SDK gives it
+    sent = reports._scrubbed(event, {})  # type: ignore[arg-type]  # a dictionary as the SDK gives it
     assert SAID not in json.dumps(sent)
     assert sent["exception"]["values"][0]["stacktrace"]["frames"] == [{"function": "f", "filename": "x.py"}]
 

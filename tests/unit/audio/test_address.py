@@ -7,12 +7,12 @@ import socket
 import pytest
 
 from asrq_jobs.errors import FetchError, UrlNotAllowedError
-from asrq_worker.audio.address import is_public, resolve
+from asrq_worker.audio.address import _is_public, resolve
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::6810:84e5", "::ffff:8.8.8.8"])
 def test_public(address: str) -> None:
-    assert is_public(address)
+    assert _is_public(address)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_public(address: str) -> None:
     ],
 )
 def test_not_public(address: str) -> None:
-    assert not is_public(address)
+    assert not _is_public(address)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "::1"])

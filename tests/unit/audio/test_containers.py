@@ -14,7 +14,7 @@ from asrq_worker.audio.containers.files import parts
 from asrq_worker.audio.containers.frames import stated_bytes
 from asrq_worker.audio.containers.ogg import _checksum
 from asrq_worker.audio.containers.part import Part
-from asrq_worker.audio.containers.unsized import _crc8, is_frame
+from asrq_worker.audio.containers.unsized import _crc8, _is_frame
 from asrq_worker.audio.packets import View
 
 SOUND = bytes(range(1, 251)) * 40  # 10 000 bytes, none of them zero
@@ -304,8 +304,8 @@ def test_frames_of_silence_of_flac_are_no_row_of_adts() -> None:
     start = bytes.fromhex("fff8c90801")
     frame = start + bytes([_crc8(start)]) + bytes(6)
     assert stated_bytes("aac", frame) == len(frame)
-    assert is_frame(frame * 2)
-    assert not is_frame(start + bytes(9) + frame)
+    assert _is_frame(frame * 2)
+    assert not _is_frame(start + bytes(9) + frame)
     silence = b"fLaC\x80\0\0\x22" + bytes(34) + frame * 50
     assert told(silence) == [Part(0, len(silence), known=False)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from asrq_jobs.errors import PathNotAllowedError
 from asrq_worker.audio import roots
-from asrq_worker.audio.roots import Roots, is_called
+from asrq_worker.audio.roots import Roots, _is_called
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from asrq_worker.audio.roots import Roots, is_called
     ],
 )
 def test_a_file_is_told_by_the_name_that_windows_gives_it(path: str, name: str, same: bool) -> None:
-    assert is_called(cast("Path", PureWindowsPath(path)), name) is same
+    assert _is_called(cast("Path", PureWindowsPath(path)), name) is same
 
 
 def test_what_turns_out_to_lie_elsewhere_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

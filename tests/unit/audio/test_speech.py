@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("faster_whisper")
 
-from asrq_worker.audio.speech import Span, keep_edges, voiced
+from asrq_worker.audio.speech import Span, _voiced, keep_edges
 
 SECOND = 16_000
 
@@ -39,4 +39,4 @@ def test_only_what_is_near_is_kept(spans: list[Span], kept: list[Span]) -> None:
     ids=["nothing", "doubtful", "speech", "doubts within speech", "shorter than a pause", "a pause"],
 )
 def test_speech_goes_on_to_a_pause(probabilities: list[float], spans: list[Span]) -> None:
-    assert voiced(np.array(probabilities, np.float32)) == spans
+    assert _voiced(np.array(probabilities, np.float32)) == spans

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from asrq_worker.backends.guards import (
+    _compression_ratio,
+    _longest_loop,
     before_loop,
     clean,
-    compression_ratio,
     is_silent,
     judge,
-    longest_loop,
     without_runs,
 )
-from asrq_worker.backends.server.messages import strip_leaked
+from asrq_worker.backends.server.messages import _strip_leaked
 
 EN = "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
 RU = "Съешь же ещё этих мягких французских булок, да выпей чаю, сказал он и, не дожидаясь ответа, вышел в сад."
@@ -152,20 +152,20 @@ def test_findings_say_why() -> None:
 
 
 def test_languages_are_treated_alike() -> None:
-    assert abs(compression_ratio(EN) - compression_ratio(RU)) < 0.4
-    assert compression_ratio(EN) == compression_ratio(EN.swapcase().swapcase())
-    assert compression_ratio("") == 0
+    assert abs(_compression_ratio(EN) - _compression_ratio(RU)) < 0.4
+    assert _compression_ratio(EN) == _compression_ratio(EN.swapcase().swapcase())
+    assert _compression_ratio("") == 0
 
 
 def test_a_loop_is_found_wherever_it_stands() -> None:
-    assert longest_loop("one two. Three four! three Four; three four five") == ("three four", 3)
-    assert longest_loop("a b a b") == ("", 0)
+    assert _longest_loop("one two. Three four! three Four; three four five") == ("three four", 3)
+    assert _longest_loop("a b a b") == ("", 0)
     assert before_loop("One two. Three four! three Four; three four five") == "One two. Three four"
     assert before_loop("Ещё раз, и снова и снова, и снова") == "Ещё раз, и снова"
     assert before_loop("これは本当本当本当本当") == "これは本当"
     assert before_loop("another other other other") == "another"
     assert before_loop("a b a b") == before_loop("") == ""
-    assert longest_loop("") == ("", 0)
+    assert _longest_loop("") == ("", 0)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_what_is_judged_costs_time_in_proportion_to_its_length(make: Callable[[i
     def cost(text: str) -> float:
         began = time.thread_time()
         judge(text, language="ru", seconds=28.0)
-        strip_leaked(text)
+        _strip_leaked(text)
         without_runs(text)
         return time.thread_time() - began
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from asrq_worker.backends.base import SAMPLE_RATE, Chunk, ChunkOptions, TimedSegment, TimedWord, Transcript
-from asrq_worker.backends.halves import halves, joined, quietest_near_middle
+from asrq_worker.backends.halves import _quietest_near_middle, halves, joined
 
 
 def test_the_quietest_place_is_near_the_middle() -> None:
@@ -13,7 +13,7 @@ def test_the_quietest_place_is_near_the_middle() -> None:
     samples[: SAMPLE_RATE // 2] = 0  # quiet, but not near the middle
     pause = slice(int(2.5 * SAMPLE_RATE), int(2.6 * SAMPLE_RATE))
     samples[pause] = 0.01
-    assert pause.start <= quietest_near_middle(samples) < pause.stop
+    assert pause.start <= _quietest_near_middle(samples) < pause.stop
 
 
 def test_halves_are_the_chunk() -> None:

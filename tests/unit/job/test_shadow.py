@@ -22,7 +22,7 @@ from asrq_worker.engine.messages import Loaded
 from asrq_worker.job import transcription
 from asrq_worker.job.control import JobControl
 from asrq_worker.job.hearing import InferenceJob
-from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, word_error_rate
+from asrq_worker.job.shadow import Comparison, Shadow, _Nowhere, _word_error_rate
 from asrq_worker.job.transcription import Transcription
 
 
@@ -41,7 +41,7 @@ from asrq_worker.job.transcription import Transcription
     ],
 )
 def test_the_rate_counts_words(reference: str, hypothesis: str, rate: float) -> None:
-    assert word_error_rate(reference, hypothesis) == rate
+    assert _word_error_rate(reference, hypothesis) == rate
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=8))
@@ -53,7 +53,7 @@ def test_it_is_the_least_number_of_edits(left: list[str], right: list[str]) -> N
         return min(edits(i - 1, j) + 1, edits(i, j - 1) + 1, edits(i - 1, j - 1) + (left[i - 1] != right[j - 1]))
 
     expected = edits(len(left), len(right)) / len(left) if left else float(bool(right))
-    assert word_error_rate(" ".join(left), " ".join(right)) == expected
+    assert _word_error_rate(" ".join(left), " ".join(right)) == expected
 
 
 def _follows(shadow: Shadow, path: Path = Path("a.f32")) -> bool:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from asrq_jobs.settings import Settings
-from asrq_worker.job.transcriber import backend_config, batch_bound_s
+from asrq_worker.job.transcriber import _batch_bound_s, backend_config
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from asrq_worker.job.transcriber import backend_config, batch_bound_s
     ],
 )
 def test_batches_have_a_bound_where_somebody_may_dictate(lanes: str, queue: bool, bound_s: float) -> None:
-    assert batch_bound_s(Settings(lanes=lanes, batch_s=3.0), queue=queue) == bound_s
+    assert _batch_bound_s(Settings(lanes=lanes, batch_s=3.0), queue=queue) == bound_s
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from asrq_jobs.cli.archive import stores
 from asrq_jobs.cli.archive.items import Item, gather
-from asrq_jobs.cli.archive.run import request_of_address
+from asrq_jobs.cli.archive.run import _request_of_address
 from asrq_jobs.errors import ExtraMissingError, UsageError
 from asrq_jobs.sources import Source
 
@@ -45,7 +45,7 @@ def test_files_are_named_as_those_of_a_folder_and_asked_for_by_address(bucket: s
 
 def test_a_file_that_has_changed_is_another_job(bucket: str) -> None:
     def ids() -> list[str]:
-        return [request_of_address(item, {}).id for item in gather([bucket], (), tell=print)]
+        return [_request_of_address(item, {}).id for item in gather([bucket], (), tell=print)]
 
     before = ids()
     assert ids() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asrq_jobs.cli.archive.shown import Totals
-from asrq_jobs.cli.archive.view import ArchiveBars, Lines, summary
+from asrq_jobs.cli.archive.view import ArchiveBars, Lines, _summary
 from asrq_jobs.states import JobState
 
 
@@ -20,7 +20,7 @@ from asrq_jobs.states import JobState
     ],
 )  # fmt: skip
 def test_a_line_says_how_far_it_is(totals: Totals, said: str) -> None:
-    assert summary(totals) == said
+    assert _summary(totals) == said
 
 
 def test_without_a_terminal_it_is_said_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:

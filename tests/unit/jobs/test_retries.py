@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from asrq_jobs import retries
-from asrq_jobs.retries import AsyncRetry, Retry, Tries
+from asrq_jobs.retries import AsyncRetry, Retry, _Tries
 
 ERRORS = [RedisConnectionError]
 
@@ -52,14 +52,14 @@ class Server:
 
 def test_tries_until_the_time_is_over_and_once_more_in_any_case() -> None:
     clock = Clock()
-    tries = Tries(1.0, ConstantBackoff(0.25), clock=clock)
+    tries = _Tries(1.0, ConstantBackoff(0.25), clock=clock)
     assert [tries.failed(), tries.failed()] == [0.25, 0.25]
     clock.now += 1
     assert tries.failed() is None
-    slow = Tries(1.0, ConstantBackoff(0.25), clock=clock)
+    slow = _Tries(1.0, ConstantBackoff(0.25), clock=clock)
     clock.now += 5  # the first try has waited for its whole timeout
     assert [slow.failed(), slow.failed()] == [0.0, None]
-    assert Tries(0.0, ConstantBackoff(0.25), clock=clock).failed() is None
+    assert _Tries(0.0, ConstantBackoff(0.25), clock=clock).failed() is None
 
 
 def test_only_the_outermost_call_tries_again() -> None:

@@ -52,28 +52,28 @@ def test_scripts_of_workers_begin_with_what_they_share() -> None:
 
 @pytest.mark.parametrize("why", [*UNKNOWN, REFUSED])
 def test_where_there_is_no_function_the_script_is_sent(why: ResponseError) -> None:
-    scripts.refused([why])
-    scripts.refused([why, NoScriptError("No matching script. Please use EVAL.")])
+    scripts._refused([why])
+    scripts._refused([why, NoScriptError("No matching script. Please use EVAL.")])
 
 
 @pytest.mark.parametrize("before", [[], [UNKNOWN[0]], [UNKNOWN[0], NoScriptError("no")]])
 def test_what_the_script_itself_answers_is_the_answer(before: list[ResponseError]) -> None:
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        scripts.refused([*before, ResponseError("WRONGTYPE of a key")])
+        scripts._refused([*before, ResponseError("WRONGTYPE of a key")])
 
 
 @pytest.mark.parametrize("why", UNKNOWN)
 def test_who_may_do_neither_is_told_what_helps(why: ResponseError) -> None:
     with pytest.raises(QueueRefusedError, match="does not have the functions of asrq") as caught:
-        scripts.refused([why, NoPermissionError("no evalsha")])
+        scripts._refused([why, NoPermissionError("no evalsha")])
     assert caught.value.retryable
     assert caught.value.hint is not None
 
 
 def test_who_may_not_even_call_functions_is_told_of_the_right() -> None:
-    scripts.refused([REFUSED, NoPermissionError("no evalsha")])
+    scripts._refused([REFUSED, NoPermissionError("no evalsha")])
     with pytest.raises(NoPermissionError, match=r"no eval$"):
-        scripts.refused([REFUSED, NoPermissionError("no evalsha"), NoPermissionError("no eval")])
+        scripts._refused([REFUSED, NoPermissionError("no evalsha"), NoPermissionError("no eval")])
 
 
 def test_several_scripts_go_at_once_and_only_what_was_asked_in_the_wrong_way_goes_again() -> None:

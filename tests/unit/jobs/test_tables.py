@@ -92,12 +92,12 @@ def test_programs_get_everything_with_tabs(capsys: pytest.CaptureFixture[str]) -
 
 def test_times_are_as_short_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime(2026, 11, 22, 14, 0, tzinfo=timezone(timedelta(hours=3)))
-    assert jobs.short("2026-11-22T07:48:38.074899Z", now=now) == "10:48:38"
-    assert jobs.short("2026-11-21T22:48:38.074899Z", now=now) == "01:48:38", "it is the reader's day that counts"
-    assert jobs.short("2026-11-21T07:48:38.074899Z", now=now) == "Nov 21 10:48"
-    assert jobs.short("2025-12-31T07:48:38.074899Z", now=now) == "2025-12-31"
-    assert jobs.short(None, now=now) == jobs.short("soon", now=now) == ""
-    assert jobs.short("2026-11-22T07:48:38", now=datetime(2026, 11, 22, tzinfo=UTC))
+    assert jobs._short("2026-11-22T07:48:38.074899Z", now=now) == "10:48:38"
+    assert jobs._short("2026-11-21T22:48:38.074899Z", now=now) == "01:48:38", "it is the reader's day that counts"
+    assert jobs._short("2026-11-21T07:48:38.074899Z", now=now) == "Nov 21 10:48"
+    assert jobs._short("2025-12-31T07:48:38.074899Z", now=now) == "2025-12-31"
+    assert jobs._short(None, now=now) == jobs._short("soon", now=now) == ""
+    assert jobs._short("2026-11-22T07:48:38", now=datetime(2026, 11, 22, tzinfo=UTC))
 
 
 def test_a_place_in_the_middle_of_a_long_lane(

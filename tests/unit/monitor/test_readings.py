@@ -7,7 +7,7 @@ import pytest
 from support.series import series
 
 from asrq_worker.monitor import catalogue
-from asrq_worker.monitor.readings import DeviceMemory, parse_smi, read_devices, read_process
+from asrq_worker.monitor.readings import _DeviceMemory, _parse_smi, read_devices, read_process
 from asrq_worker.monitor.registry import Metrics
 
 GIB = 1 << 30
@@ -26,7 +26,7 @@ def test_this_process() -> None:
 
 def test_what_nvidia_smi_prints() -> None:
     text = "0, 1024, 24576\n1, [N/A], [N/A]\nNo devices were found\n"
-    assert parse_smi(text) == {"0": DeviceMemory(1 * GIB, 24 * GIB)}
+    assert _parse_smi(text) == {"0": _DeviceMemory(1 * GIB, 24 * GIB)}
 
 
 def test_a_machine_without_nvidia_smi_has_no_such_metrics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from asrq_jobs.rq import ENDED
 from asrq_jobs.settings import Settings
 from asrq_jobs.timestamp import iso
 from asrq_worker.queue.execution import Execution
-from asrq_worker.reaper.findings import DOUBTFUL, Finding, confirmed, gone, inspect, lapsed, lost
+from asrq_worker.reaper.findings import DOUBTFUL, Finding, _gone, confirmed, inspect, lapsed, lost
 from asrq_worker.reaper.snapshot import Places, SeenJob, Snapshot
 
 AFTER_S = 15.0
@@ -106,18 +106,18 @@ def test_a_host_is_dead_when_it_announced_itself_long_ago_and_has_no_slot(age_s:
     now = 1_000_000.0
     hosts = {"box.example.org-1a": json.dumps({"state": "ready", "at": now - age_s})}
     slots = {"box.example.org-1a.whisper.batch.2"} if registered else set()
-    assert bool(gone(hosts, slots | {"other.fake.batch.1"}, now=now)) == (
+    assert bool(_gone(hosts, slots | {"other.fake.batch.1"}, now=now)) == (
         not registered and now - (now - age_s) > 86_400
     )
     stopped = {name: json.dumps({"state": "stopped", "at": now - age_s}) for name in hosts}
-    assert bool(gone(stopped, slots, now=now)) == (not registered and now - (now - age_s) > 600)
+    assert bool(_gone(stopped, slots, now=now)) == (not registered and now - (now - age_s) > 600)
 
 
 @effort(max_examples=effort().max_examples * 2 // 5)
 @given(st.text())
 def test_whatever_a_host_announces_no_decision_fails(text: str) -> None:
-    assert gone({"h": text}, {"h.fake.batch.1"}, now=0) == set()
-    gone({"h": text}, set(), now=0)
+    assert _gone({"h": text}, {"h.fake.batch.1"}, now=0) == set()
+    _gone({"h": text}, set(), now=0)
 
 
 NOW = 1_000_000.0

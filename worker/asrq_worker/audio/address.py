@@ -27,7 +27,7 @@ def resolve(host: str, port: int, *, private_hosts: bool) -> list[str]:
         raise FetchError(f"The host {host} cannot be found: {error.strerror}.") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
-        if not (private_hosts or is_public(address)):
+        if not (private_hosts or _is_public(address)):
             raise UrlNotAllowedError(
                 f"The host {host} has the address {address}, which is not public.",
                 hint="Upload the audio, or ask the operator to set ASRQ_URL_PRIVATE_HOSTS.",
@@ -35,7 +35,7 @@ def resolve(host: str, port: int, *, private_hosts: bool) -> list[str]:
     return addresses
 
 
-def is_public(text: str) -> bool:
+def _is_public(text: str) -> bool:
     """Return whether an IP address, or the IPv4 address that an IPv6 one stands for, is reachable by everyone."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):

@@ -89,13 +89,13 @@ def _open(path: Path) -> int:
 def _open_and_look(path: Path) -> int:
     """Windows: open it, and ask what was opened."""
     descriptor = os.open(path, _FILE)
-    if not is_called(path, _name(descriptor)):
+    if not _is_called(path, _name(descriptor)):
         os.close(descriptor)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return descriptor
 
 
-def is_called(path: Path, name: str) -> bool:
+def _is_called(path: Path, name: str) -> bool:
     r"""Return whether Windows means this path by a name like `\\?\C:\…`, or `\\?\UNC\host\…` for `\\host\…`."""
     if name.upper().startswith("\\\\?\\UNC\\"):
         name = "\\" + name[len("\\\\?\\UNC") :]

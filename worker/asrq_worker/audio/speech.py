@@ -115,11 +115,11 @@ def gain_of(block: Samples, *, exactly: bool = True) -> float:
 
 def spans_of(judged: Sequence[NDArray[np.float32]], samples: int) -> list[Span]:
     """Return the speech in a block of so many samples, padded, by what `windows` made of it."""
-    spans = [(start * _FRAME, stop * _FRAME) for start, stop in voiced(np.concatenate(judged))]
+    spans = [(start * _FRAME, stop * _FRAME) for start, stop in _voiced(np.concatenate(judged))]
     return _padded(spans, samples)
 
 
-def voiced(probabilities: NDArray[np.float32]) -> list[Span]:
+def _voiced(probabilities: NDArray[np.float32]) -> list[Span]:
     """Return where speech is in probabilities of shape (n,), one a frame; in frames, and each but the last to a pause.
 
     Within speech, doubtful frames are speech.

@@ -105,7 +105,7 @@ def judge(text: str, *, language: str | None, seconds: float, truncated: bool = 
     return (*found, *(finding for finding in checks if finding))
 
 
-def compression_ratio(text: str) -> float:
+def _compression_ratio(text: str) -> float:
     """Return how much zlib shrinks the most repetitive stretch of a text, the same for any alphabet.
 
     As for Whisper (Radford et al. 2022, section 4.5), but each character is one byte, since UTF-8 alone would
@@ -118,7 +118,7 @@ def compression_ratio(text: str) -> float:
     return max((len(window) / len(zlib.compress(window)) for window in windows if window), default=0.0)
 
 
-def longest_loop(text: str) -> tuple[str, int]:
+def _longest_loop(text: str) -> tuple[str, int]:
     """Return the phrase that is said most often in a row, weighed by its length, and how often; ("", 0) if none is.
 
     The phrase is in `words`, with spaces between them.
@@ -154,17 +154,17 @@ def repetition(text: str) -> Suspicion | None:
     """Return a finding if a text goes round in circles."""
     if run := next(filter(_is_run, _RUN_OF_LETTERS.finditer(text)), None):
         return Suspicion("repetition", f"{run.group()[:_RUN_CHARACTERS]!r} in a row")
-    phrase, repeats = longest_loop(text)
+    phrase, repeats = _longest_loop(text)
     unit = phrase.split()
     if len(unit) * repeats >= _RUN_TOKENS and len("".join(unit)) * repeats >= _RUN_CHARACTERS:
         return Suspicion("repetition", f"{phrase!r} {repeats} times in a row")
-    ratio = compression_ratio(text)
+    ratio = _compression_ratio(text)
     return Suspicion("repetition", f"compression ratio {ratio:.1f}") if ratio > _RATIO else None
 
 
 def before_loop(text: str) -> str:
     """Return a text up to where the same words come again and again, with them once; "" where none do."""
-    phrase, repeats = longest_loop(text)
+    phrase, repeats = _longest_loop(text)
     once = r"\W*".join(map(re.escape, phrase.split()))
     found = re.search(rf"({once})(?:\W*{once}){{{repeats - 1}}}", text, re.IGNORECASE) if phrase else None
     return text[: found.end(1)] if found else ""

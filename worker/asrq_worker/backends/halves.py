@@ -22,7 +22,7 @@ _QUIET = 5  # frames: a cut keeps clear of the sounds on either side
 
 def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
     """Cut a chunk at a quiet place."""
-    at = quietest_near_middle(chunk.samples)
+    at = _quietest_near_middle(chunk.samples)
     return replace(chunk, samples=chunk.samples[:at]), replace(chunk, samples=chunk.samples[at:])
 
 
@@ -44,7 +44,7 @@ def joined(left: Transcript, right: Transcript, at: float, *warnings: str) -> Tr
     )
 
 
-def quietest_near_middle(samples: Samples) -> int:
+def _quietest_near_middle(samples: Samples) -> int:
     """Return the middle of the quietest 0.1 s in the middle third of samples of shape (n,), as an index."""
     third = len(samples) // 3
     frames = samples[third : third + third // _FRAME * _FRAME].reshape(-1, _FRAME)

@@ -39,7 +39,7 @@ def measure(
     Raises:
         AsrqError: the worker does not start, or does not live through it.
     """
-    waiting = [clip for clip in clips if clip.language not in records.refused and not served(clip, records)]
+    waiting = [clip for clip in clips if clip.language not in records.refused and not _served(clip, records)]
     done = _for_rush(clips, records)
     if not waiting and (not done or records.rush(done)):
         return
@@ -55,14 +55,14 @@ def measure(
             )
 
 
-def served(clip: Clip, records: Records) -> bool:
+def _served(clip: Clip, records: Records) -> bool:
     """Whether the clip has been transcribed."""
     heard = records.heard(clip)
     return heard is not None and heard.result.status == "completed"
 
 
 def _for_rush(clips: Sequence[Clip], records: Records) -> list[Clip]:
-    return [clip for clip in clips if served(clip, records)]
+    return [clip for clip in clips if _served(clip, records)]
 
 
 def _one_at_a_time(instance: Instance, target: Target, clips: Sequence[Clip], records: Records, tell: Tell) -> None:

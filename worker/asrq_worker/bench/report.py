@@ -18,7 +18,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Accuracy(_Part):
+class _Accuracy(_Part):
     """Errors in one language; `wer` and `cer` in percent. In a clip that failed, nothing counts as heard.
 
     Of the word errors, `invented` stand for nothing that was said, and nothing was heard for `lost`.
@@ -33,7 +33,7 @@ class Accuracy(_Part):
     cer: float | None
 
 
-class Latency(_Part):
+class _Latency(_Part):
     """From handing over a file to having its result, one at a time, in seconds."""
 
     clips: int
@@ -42,7 +42,7 @@ class Latency(_Part):
     p99_s: float
 
 
-class Throughput(_Part):
+class _Throughput(_Part):
     """All clips at once. `changed`: how many of them got another text than alone."""
 
     audio_s: float
@@ -73,9 +73,9 @@ class TargetReport(_Part):
     model_revision: str | None
     device: str | None
     compute_type: str | None
-    accuracy: dict[str, Accuracy]
-    latency: Latency | None
-    throughput: Throughput | None
+    accuracy: dict[str, _Accuracy]
+    latency: _Latency | None
+    throughput: _Throughput | None
     cold_start_s: float | None
     model_load_s: float | None
     peak_memory_mb: int | None
@@ -138,7 +138,7 @@ def _errors(clip: Clip, heard: Transcribed) -> Errors:
     return compare(normalise(reference, clip.language), normalise(text, clip.language))
 
 
-def _accuracy(pairs: Sequence[tuple[Clip, Transcribed]]) -> dict[str, Accuracy]:
+def _accuracy(pairs: Sequence[tuple[Clip, Transcribed]]) -> dict[str, _Accuracy]:
     errors: dict[str, list[Errors]] = {}
     for clip, heard in pairs:
         if clip.text is not None:
@@ -146,9 +146,9 @@ def _accuracy(pairs: Sequence[tuple[Clip, Transcribed]]) -> dict[str, Accuracy]:
     return {language: _sum_up(found) for language, found in errors.items()}
 
 
-def _sum_up(errors: Sequence[Errors]) -> Accuracy:
+def _sum_up(errors: Sequence[Errors]) -> _Accuracy:
     whole = total(errors)
-    return Accuracy(
+    return _Accuracy(
         clips=len(errors),
         words=whole.words,
         word_errors=whole.word_errors,
@@ -159,21 +159,21 @@ def _sum_up(errors: Sequence[Errors]) -> Accuracy:
     )
 
 
-def _latency(seconds: Sequence[float]) -> Latency | None:
+def _latency(seconds: Sequence[float]) -> _Latency | None:
     if not seconds:
         return None
     p50, p95, p99 = (round(percentile(seconds, percent), 3) for percent in (50, 95, 99))
-    return Latency(clips=len(seconds), p50_s=p50, p95_s=p95, p99_s=p99)
+    return _Latency(clips=len(seconds), p50_s=p50, p95_s=p95, p99_s=p99)
 
 
-def _throughput(clips: Sequence[Clip], records: Records) -> Throughput | None:
+def _throughput(clips: Sequence[Clip], records: Records) -> _Throughput | None:
     rush = records.rush(list(clips))
     if not clips or rush is None:
         return None
     changed = sum(
         rush.texts[clip.sha256] != heard.result.text for clip in clips if (heard := records.heard(clip)) is not None
     )
-    return Throughput(
+    return _Throughput(
         audio_s=rush.audio_s, wall_s=rush.wall_s, rtfx=round(rush.audio_s / rush.wall_s, 2), changed=changed
     )
 

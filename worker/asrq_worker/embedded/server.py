@@ -38,7 +38,7 @@ _SAY_S = 5.0
 _PORT_TRIES = 3  # a free one may be taken before we listen on it
 
 
-class Server:
+class _Server:
     """A Valkey on loopback. Linux ends it with the thread that started it, which is to live as long as this process."""
 
     def __init__(self, data: Path, port: int, *, passing: bool) -> None:
@@ -193,10 +193,10 @@ def _refuse(error: AsrqError) -> None:
     _say(error=error.info().model_dump())
 
 
-def _first(wanted: dict[str, Any], stopping: threading.Event) -> Server | None:
+def _first(wanted: dict[str, Any], stopping: threading.Event) -> _Server | None:
     """Return a server that serves, or None if `stopping` was set first."""
     data, passing, port = Path(wanted["data"]), wanted["passing"], wanted["port"]
-    server = Server(data, port or _free_port(), passing=passing)
+    server = _Server(data, port or _free_port(), passing=passing)
     for tries_left in reversed(range(1 if port else _PORT_TRIES)):
         try:
             return server if server.start(stopping) else None

@@ -20,10 +20,10 @@ _SILENT_S = 60.0  # twice what the keeper gives a server
 _STOP_S = 10.0
 
 
-class Keeper(ChildProcess):
+class _Keeper(ChildProcess):
     """The process that keeps the server: `port` is where that listens, once the keeper is ready."""
 
-    def __init__(self, supervisor: Supervisor[Keeper], wanted: Message) -> None:
+    def __init__(self, supervisor: Supervisor[_Keeper], wanted: Message) -> None:
         """Start it, and with it a server as `wanted` says (see `embedded.server.main`).
 
         Raises:
@@ -72,7 +72,7 @@ class Keeper(ChildProcess):
         self._child.close(_STOP_S)
 
 
-class EmbeddedValkey(Supervisor[Keeper]):
+class EmbeddedValkey(Supervisor[_Keeper]):
     """Keeps a Valkey server running on loopback; a context manager that gives its URL.
 
     It comes back with its data if it, or the process that keeps it, dies. With a data folder, everything acknowledged
@@ -117,18 +117,18 @@ class EmbeddedValkey(Supervisor[Keeper]):
         if self._passing is not None:
             self._passing.cleanup()
 
-    def launch(self) -> Keeper:
+    def launch(self) -> _Keeper:
         """Start a keeper: the first one, or another, on the same port and with the same data."""
         folder = self._passing.name if self._passing else str(self._data)
-        return Keeper(self, {"data": folder, "passing": self._passing is not None, "port": self._port})
+        return _Keeper(self, {"data": folder, "passing": self._passing is not None, "port": self._port})
 
-    def on_ready(self, process: Keeper) -> None:
+    def on_ready(self, process: _Keeper) -> None:
         """Note that the server serves."""
         if self._serves:
             _log.error("valkey.revived")
         self._port, self._serves = process.port, True
 
-    def failed(self, reason: AsrqError, process: Keeper | None) -> float:
+    def failed(self, reason: AsrqError, process: _Keeper | None) -> float:
         """Note that the server died, or was not started; one that never served is not tried again."""
         if not self._serves:
             return math.inf

@@ -267,10 +267,10 @@ async def gateway(request: HttpRequest) -> Gateway:
     return cast("Gateway", request.app.state.gateway)
 
 
-async def key_holder(request: HttpRequest) -> Holder | None:
+async def _key_holder(request: HttpRequest) -> Holder | None:
     """Return who holds the key of a request; None where no keys are asked for."""
     return cast("Holder | None", request.state.holder)
 
 
-KeyHolder = Annotated[Holder | None, Depends(key_holder)]
+KeyHolder = Annotated[Holder | None, Depends(_key_holder)]
 OurGateway = Annotated[Gateway, Depends(gateway)]

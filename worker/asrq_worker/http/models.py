@@ -26,7 +26,7 @@ class Models(BaseModel):
     data: list[ServedModel]
 
 
-def offered(workers: Mapping[str, Any]) -> dict[str, str]:
+def _offered(workers: Mapping[str, Any]) -> dict[str, str]:
     """Return the models that workers say they serve, each with its backend; `workers` as a client gets them.
 
     The model of a backend that has only one may have no name, which nobody can ask for.
@@ -53,7 +53,7 @@ def listing(names: Mapping[str, str], workers: Mapping[str, Any]) -> Models:
 
     `names` has the model of each name of the operator's, or nothing for whatever the workers serve.
     """
-    here = offered(workers)
+    here = _offered(workers)
     ours = [
         ServedModel(id=name, owned_by="asrq") for name, model in names.items() if (model in here if model else here)
     ]
@@ -73,7 +73,7 @@ def chosen(name: str, names: Mapping[str, str], workers: Mapping[str, Any]) -> s
     """
     if name in names:
         return names[name] or None
-    if name in (here := offered(workers)):
+    if name in (here := _offered(workers)):
         return name
     known = ", ".join(dict.fromkeys(each for each in (*names, *here) if each))
     raise NotServedError(f"There is no model {name!r} here.", hint=f"Models: {known}.")

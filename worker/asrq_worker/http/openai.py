@@ -50,7 +50,7 @@ class Asked(BaseModel):
     hotwords: tuple[str, ...]
 
 
-async def asked(
+async def _asked(
     model: Annotated[str, Form(description="A name that GET /v1/models lists.", min_length=1)],
     prompt: Annotated[str | None, Form(description="Text that precedes the speech.", max_length=4000)] = None,
     response_format: Annotated[Form_, Form()] = "json",
@@ -65,7 +65,7 @@ async def asked(
     return Asked(model=model, prompt=prompt or None, response_format=response_format, hotwords=words)
 
 
-WhatAsked = Annotated[Asked, Depends(asked)]
+WhatAsked = Annotated[Asked, Depends(_asked)]
 
 
 @router.post("/audio/transcriptions", responses=_TRANSCRIPT, response_class=Response)
@@ -125,7 +125,7 @@ async def _transcript(
     request: Request, gateway: Gateway, manner: Manner, job_id: str, form: Form_, granularities: set[Granularity]
 ) -> Response:
     result = await gateway.outcome(request, job_id, comes_back=manner.comes_back)
-    body, kind = written(succeeded(result), form, granularities)
+    body, kind = _written(succeeded(result), form, granularities)
     return Response(body, media_type=kind)
 
 
@@ -159,7 +159,7 @@ def succeeded(result: Result) -> Result:
     return result
 
 
-def written(result: Result, form: Form_, granularities: set[Granularity]) -> tuple[str, str]:
+def _written(result: Result, form: Form_, granularities: set[Granularity]) -> tuple[str, str]:
     """Return a transcript as OpenAI's API gives it, and its media type."""
     match form:
         case "json":

@@ -50,11 +50,11 @@ async def get_queue(gateway: OurGateway) -> QueueState:
         workers=len(workers),
         problem=serving.nobody(workers),
         lanes=await gateway.lanes.look(),
-        can=abilities(workers),
+        can=_abilities(workers),
     )
 
 
-def abilities(workers: Mapping[str, Any]) -> Abilities:
+def _abilities(workers: Mapping[str, Any]) -> Abilities:
     """Return what workers can do; `workers` as a client gets them."""
     loaded = [offer.get("capabilities") for offer in models.offers(workers) if not offer.get("on_request")]
     known = [each if isinstance(each, dict) else _ANYTHING for each in loaded]

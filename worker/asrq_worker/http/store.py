@@ -38,7 +38,7 @@ _OURS = re.compile(rf"([A-Za-z0-9_-]{{1,64}})\.[0-9a-f]{{{_DIGITS}}}/[^/]+")
 
 
 @dataclass(frozen=True)
-class StoredUpload:
+class _StoredUpload:
     """An upload in the store; `written` is when, Unix s."""
 
     job_id: str
@@ -99,13 +99,13 @@ class Store:
         if self._is_folder:
             Path(begun).replace(path)
 
-    def entries(self) -> Iterator[StoredUpload]:
+    def entries(self) -> Iterator[_StoredUpload]:
         """Yield what is there of ours."""
         self._files.invalidate_cache()
         for path, info in self._files.find(self._root, detail=True).items():
             inside = _OURS.fullmatch(path.removeprefix(self._root).lstrip("/"))
             if inside and (written := _written(info)) is not None:
-                yield StoredUpload(inside[1], path, written)
+                yield _StoredUpload(inside[1], path, written)
 
     def remove(self, path: str) -> None:
         """Remove an upload, with what was made for it alone."""
@@ -121,7 +121,7 @@ class Store:
             self.remove(f"{self._root}/{inside}")
 
 
-async def sweep(store: Store, client: AsyncClient) -> int:
+async def _sweep(store: Store, client: AsyncClient) -> int:
     """Remove what no job needs: of jobs that have completed, or are not there. Returns how many were removed."""
     removed = 0
     with queue_errors(client.settings):
@@ -138,7 +138,7 @@ async def keep_swept(store: Store, client: AsyncClient) -> None:
     while True:
         await asyncio.sleep(_SWEEP_S)
         try:
-            removed = await sweep(store, client)
+            removed = await _sweep(store, client)
         except (AsrqError, OSError) as error:
             _log.warning("http.not_swept", reason=type(error).__name__)
         else:
@@ -146,7 +146,7 @@ async def keep_swept(store: Store, client: AsyncClient) -> None:
                 _log.info("http.swept", removed=removed)
 
 
-async def _needed(entry: StoredUpload, client: AsyncClient, now: float) -> bool:
+async def _needed(entry: _StoredUpload, client: AsyncClient, now: float) -> bool:
     """Whether a job may still read an upload: one that failed or was canceled may be retried."""
     try:
         return (await client.state(entry.job_id)).status != "completed"

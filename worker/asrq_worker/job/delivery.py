@@ -37,7 +37,7 @@ def refuse(address: str, settings: Settings, check: Callable[[], None]) -> None:
     """
     try:
         urls.check_scheme(address, settings.deliver_schemes)
-        form_of(address)
+        _form_of(address)
     except ValueError:
         raise DeliveryRefusedError("The URL is malformed.", hint="Check the address.") from None
     except UrlNotAllowedError as error:
@@ -47,7 +47,7 @@ def refuse(address: str, settings: Settings, check: Callable[[], None]) -> None:
         _done(lambda: urls.look_at(address, _rules(settings)), check, within_s=_LOOK_S)
 
 
-def form_of(address: str) -> Format:
+def _form_of(address: str) -> Format:
     """Return the format that the ending of an address asks for: JSON, unless it is another one's.
 
     Raises:
@@ -67,7 +67,7 @@ def deliver(result: Result, address: str, settings: Settings, check: Callable[[]
         DeliveryError: the network failed, or it took longer than two minutes.
     """
     refuse(address, settings, check)
-    content = formats.render(result, form_of(address)).encode()
+    content = formats.render(result, _form_of(address)).encode()
     rules = _rules(settings)
 
     def put() -> None:

@@ -111,7 +111,7 @@ class Shadow:
                 heard = inference.transcribe(job, decoded, member, loaded, chunk_s=self._chunk_s)
         except AsrqError as error:
             return Comparison(**said, code=error.code)
-        wer = word_error_rate(_text(served), _text(heard))
+        wer = _word_error_rate(_text(served), _text(heard))
         return Comparison(**said, wer=round(wer, 4), time_ratio=_time_ratio(served, heard))
 
 
@@ -134,7 +134,7 @@ class _Nowhere:
         pass
 
 
-def word_error_rate(reference: str, hypothesis: str) -> float:
+def _word_error_rate(reference: str, hypothesis: str) -> float:
     """Return the edit distance in words over the words of the reference; case and punctuation do not count.
 
     Levenshtein distance by dynamic programming (Wagner and Fischer, 1974), a row at a time: two hours of speech are

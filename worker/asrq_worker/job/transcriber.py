@@ -58,7 +58,7 @@ class Transcriber:
         self.fleet = Fleet(
             lambda backend: make_engine(settings, backend, room_mb=self.fleet.room_mb),
             model_of=settings.model_of,
-            batch_s=batch_bound_s(settings, queue=uploads is not None),
+            batch_s=_batch_bound_s(settings, queue=uploads is not None),
             budget_mb=settings.engine_memory_mb,
         )
         own = Policy(backend=settings.backend, fallback=settings.fallback_backend)
@@ -130,7 +130,7 @@ class Transcriber:
         self.close()
 
 
-def batch_bound_s(settings: Settings, *, queue: bool) -> float:
+def _batch_bound_s(settings: Settings, *, queue: bool) -> float:
     """Return how many seconds of compute a batch may take: no limit where nobody dictates beside it."""
     return settings.batch_s if queue and settings.slots.get("interactive") else math.inf
 

@@ -29,7 +29,7 @@ def worker_problem(settings: Settings) -> str | None:
         return _ask(settings)
     try:
         with queue_errors(settings), connect(settings, retry_s=0) as redis:
-            return worker_problem_in(redis, settings.worker_name or socket.gethostname())
+            return _worker_problem_in(redis, settings.worker_name or socket.gethostname())
     except AsrqError as error:
         return error.message
 
@@ -48,7 +48,7 @@ def reaper_problem(settings: Settings) -> str | None:
         return error.message
 
 
-def worker_problem_in(redis: Redis, host: str) -> str | None:
+def _worker_problem_in(redis: Redis, host: str) -> str | None:
     """Return what Redis knows against this host's worker, whose name is the host's and a random suffix.
 
     A worker is well while it says that it is ready and none of its slots has missed its heartbeats for so long that RQ

@@ -45,20 +45,20 @@ def read_devices(metrics: Metrics) -> None:
     smi = shutil.which(_SMI)
     if smi is None:
         return
-    devices = Devices(smi)
+    devices = _Devices(smi)
     metrics.read(catalogue.DEVICE_USED, lambda: {(name,): d.used for name, d in devices.look().items()})
     metrics.read(catalogue.DEVICE_TOTAL, lambda: {(name,): d.total for name, d in devices.look().items()})
 
 
 @dataclass(frozen=True)
-class DeviceMemory:
+class _DeviceMemory:
     """Bytes."""
 
     used: float
     total: float
 
 
-class Devices:
+class _Devices:
     """Asks nvidia-smi at most every ten seconds, however often it is looked at."""
 
     def __init__(self, program: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,13 +66,13 @@ class Devices:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked = float("-inf")
-        self._found: Mapping[str, DeviceMemory] = {}
+        self._found: Mapping[str, _DeviceMemory] = {}
 
-    def look(self) -> Mapping[str, DeviceMemory]:
+    def look(self) -> Mapping[str, _DeviceMemory]:
         """Return the memory of each device by its number; nothing if nvidia-smi does not answer."""
         with self._lock:
             if self._clock() - self._asked >= _SMI_EVERY_S:
-                self._found = parse_smi(self._ask())
+                self._found = _parse_smi(self._ask())
                 self._asked = self._clock()
             return self._found
 
@@ -92,11 +92,11 @@ class Devices:
         return done.stdout
 
 
-def parse_smi(text: str) -> dict[str, DeviceMemory]:
+def _parse_smi(text: str) -> dict[str, _DeviceMemory]:
     """Return what nvidia-smi printed, lines of `index, MiB used, MiB there`; a device without figures is left out."""
-    found: dict[str, DeviceMemory] = {}
+    found: dict[str, _DeviceMemory] = {}
     for line in text.splitlines():
         index, *figures = (part.strip() for part in line.split(","))
         if len(figures) == 2 and all(figure.isdecimal() for figure in figures):
-            found[index] = DeviceMemory(*(float(int(figure) << 20) for figure in figures))
+            found[index] = _DeviceMemory(*(float(int(figure) << 20) for figure in figures))
     return found

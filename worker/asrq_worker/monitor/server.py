@@ -52,10 +52,10 @@ def listening(settings: Settings, monitor: Monitor) -> Iterator[None]:
     Raises:
         InUseError: the address cannot be listened on.
     """
-    server: MonitorServer | None = None
+    server: _MonitorServer | None = None
     try:
         if settings.metrics_port:
-            server = MonitorServer(settings.metrics_host, settings.metrics_port, monitor)
+            server = _MonitorServer(settings.metrics_host, settings.metrics_port, monitor)
             _log.info("monitor.listening", host=settings.metrics_host, port=server.port)
         yield
     finally:
@@ -64,7 +64,7 @@ def listening(settings: Settings, monitor: Monitor) -> Iterator[None]:
         monitor.close()
 
 
-class MonitorServer:
+class _MonitorServer:
     """Serves until closed. Nothing in it waits for a client: `close` takes a moment."""
 
     def __init__(self, host: str, port: int, monitor: Monitor) -> None:

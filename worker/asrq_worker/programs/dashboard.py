@@ -110,7 +110,7 @@ class _JsonWorker(Worker):
         return cast("list[_JsonWorker]", super().all(connection, **kwargs))
 
 
-def create_app(settings: Settings) -> Flask:
+def _create_app(settings: Settings) -> Flask:
     """Return the dashboard as a WSGI application.
 
     Raises:
@@ -203,7 +203,7 @@ def _requeue(client: Client) -> Callable[..., None]:
 
 def make_server(settings: Settings, host: str, port: int) -> BaseWSGIServer:
     """Return a server that `serve_forever` and `shutdown` run; port 0 takes a free one."""
-    app = create_app(settings)
+    app = _create_app(settings)
     from werkzeug.serving import make_server as make
 
     return make(host, port, app, threaded=True)

@@ -24,7 +24,7 @@ def publish(redis: Redis, *, replace: bool) -> bool:
     """
     try:
         found = cast("list[object]", redis.function_list(scripts.LIBRARY, withcode=replace))
-        if not found or (replace and scripts.library().encode() not in leaves(found)):
+        if not found or (replace and scripts.library().encode() not in _leaves(found)):
             redis.function_load(scripts.library(), replace=True)
             _log.info("functions.loaded")
     except NoPermissionError as error:
@@ -37,10 +37,10 @@ def publish(redis: Redis, *, replace: bool) -> bool:
     return True
 
 
-def leaves(answer: object) -> list[object]:
+def _leaves(answer: object) -> list[object]:
     """Return all texts in an answer: servers and protocols differ in its form."""
     if isinstance(answer, dict):
         answer = [*answer.keys(), *answer.values()]
     if isinstance(answer, list | tuple):
-        return [leaf for part in answer for leaf in leaves(part)]
+        return [leaf for part in answer for leaf in _leaves(part)]
     return [answer]

@@ -46,7 +46,7 @@ _AT_ONCE = 4
 _PATIENCE_S = 5.0  # at the end; a reaper has 15 s to stop
 
 
-def wait_s(tries: int, *, jitter: float) -> float | None:
+def _wait_s(tries: int, *, jitter: float) -> float | None:
     """Decide how long to wait after so many failed tries; None: no more. `jitter`: see `Backoff.pause_s`."""
     return None if tries >= MOST_TRIES else _BACKOFF.pause_s(tries, jitter=jitter)
 
@@ -163,7 +163,7 @@ class Courier:
 
     def _settle(self, raw: bytes, delivery: Delivery, failure: str | None) -> None:
         tried = delivery.model_copy(update={"tries": delivery.tries + 1})
-        wait = wait_s(tried.tries, jitter=random.random()) if failure else None  # noqa: S311  # spreads tries, guards nothing
+        wait = _wait_s(tried.tries, jitter=random.random()) if failure else None  # noqa: S311  # spreads tries, guards nothing
         counter: calls.WebhookCounter | None = None
         if wait is None:
             counter = "webhooks_given_up" if failure else "webhooks_delivered"

@@ -155,7 +155,7 @@ def _of_uploads(seen: Snapshot, ttl_s: int) -> Iterator[Finding]:
 
 
 def _of_workers(seen: Snapshot) -> Iterator[Finding]:
-    yield from (Finding("workers", name) for name in sorted(gone(seen.workers, seen.slots.keys(), now=seen.at)))
+    yield from (Finding("workers", name) for name in sorted(_gone(seen.workers, seen.slots.keys(), now=seen.at)))
     yield from (Finding("slots", name) for name, beats in seen.slots.items() if not beats)
 
 
@@ -226,7 +226,7 @@ def lost(
     )
 
 
-def gone(workers: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
+def _gone(workers: Mapping[str, str], slots: Set[str], *, now: float) -> set[str]:
     """Decide which registered workers are gone: they last registered long ago, and have no slot.
 
     `workers` maps names to the last registration of each (JSON with `at`, Unix s, and `state`), `slots` names the

@@ -20,7 +20,7 @@ def named(speakers: Vectors, voices: Sequence[Voice]) -> list[str | None]:
     The most alike are found first, and each name is given once.
     """
     found: list[str | None] = [None] * len(speakers)
-    left = likeness(speakers, voices)
+    left = _likeness(speakers, voices)
     while left.size and left.max() >= SAME:
         speaker, voice = np.unravel_index(left.argmax(), left.shape)
         found[int(speaker)] = voices[int(voice)].name
@@ -28,7 +28,7 @@ def named(speakers: Vectors, voices: Sequence[Voice]) -> list[str | None]:
     return found
 
 
-def likeness(vectors: Vectors, voices: Sequence[Voice]) -> Vectors:
+def _likeness(vectors: Vectors, voices: Sequence[Voice]) -> Vectors:
     """Return the cosine similarities of unit vectors, shape (n, 192), and voices: shape (n, len(voices))."""
     enrolled = np.array([voice.vector for voice in voices], dtype=np.float32).reshape(len(voices), vectors.shape[1])
     made: Vectors = vectors @ enrolled.T
@@ -40,5 +40,5 @@ def alike(voice: Voice, others: Sequence[Voice]) -> list[str]:
     those = [other for other in others if other.name != voice.name]
     if not those:
         return []
-    found = likeness(np.array([voice.vector], dtype=np.float32), those)[0]
+    found = _likeness(np.array([voice.vector], dtype=np.float32), those)[0]
     return [other.name for other, value in zip(those, found, strict=True) if value >= SAME]

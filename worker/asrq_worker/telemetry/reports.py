@@ -70,7 +70,7 @@ def configure(settings: Settings) -> None:
             include_local_variables=False,
             auto_session_tracking=False,
             max_breadcrumbs=0,
-            before_send=scrubbed,
+            before_send=_scrubbed,
         )
     except ValueError:  # whose words quote it, and with it the key
         raise SettingsError(
@@ -128,7 +128,7 @@ def close() -> None:
     sentry_sdk.get_client().close(timeout=_FLUSH_S)
 
 
-def scrubbed(event: Event, hint: Hint) -> Event:
+def _scrubbed(event: Event, hint: Hint) -> Event:
     """Return what may leave of an event: type, stack and tags. Messages may quote a path or a text, and stay here."""
     del hint
     values: list[dict[str, Any]] = event.get("exception", {}).get("values", [])

@@ -172,7 +172,7 @@ class Run:
         """Return the request for a file, and its bytes if it is here."""
         source, options = item.source, self._options | item.options
         if source.path is None:
-            return request_of_address(item, options), b""
+            return _request_of_address(item, options), b""
         audio: Audio
         content, audio = uploads.prepare(source.path, source.name, max_mb=self._client.settings.max_audio_mb)
         audio = uploads.by_path(source.path) if self._by_path else audio
@@ -272,7 +272,7 @@ class Run:
         self._shown.counted(self.totals)
 
 
-def request_of_address(item: Item, options: dict[str, Any]) -> Request:
+def _request_of_address(item: Item, options: dict[str, Any]) -> Request:
     """Return the request for a file at an address: the same as long as the store says the same of it."""
     url = item.source.url or ""
     return _request(UrlAudio(url=url), "\0".join(filter(None, (url, item.version))).encode(), options)

@@ -20,7 +20,7 @@ _MOST_LINES = 8
 _SAID_EVERY_S = 60.0
 
 
-def summary(totals: Totals) -> str:
+def _summary(totals: Totals) -> str:
     """Return how far a run is, in a line: counts, speed (audio time per time) and what is left at the pace so far."""
     parts = [f"{totals.ended} of {totals.files}"]
     if totals.failed:
@@ -46,7 +46,7 @@ class ArchiveBars(Progress):
             BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}"),
             console=printing.console(err=True), redirect_stdout=False, redirect_stderr=False,
         )  # fmt: skip
-        self._bar = self.add_task(summary(totals), total=totals.files)
+        self._bar = self.add_task(_summary(totals), total=totals.files)
         self._remarks: list[Callable[[], None]] = []
 
     def __exit__(
@@ -89,7 +89,7 @@ class ArchiveBars(Progress):
 
     def counted(self, totals: Totals) -> None:
         """Show what a file's end has added."""
-        self.update(self._bar, completed=totals.ended, total=totals.files, description=summary(totals))
+        self.update(self._bar, completed=totals.ended, total=totals.files, description=_summary(totals))
 
 
 class Lines:
@@ -131,4 +131,4 @@ class Lines:
         """Say how far it is, unless that has just been said."""
         if self._clock() - self._said_at >= _SAID_EVERY_S:
             self._said_at = self._clock()
-            failure.note(f"{summary(totals)}.")
+            failure.note(f"{_summary(totals)}.")

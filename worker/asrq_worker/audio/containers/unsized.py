@@ -30,12 +30,12 @@ def part(content: Content, start: int) -> Part:
     else:
         return Part(start, content.size, crowded=True)
     stop = next_opening(content, at)
-    while is_frame(content.read(stop, _LONGEST_HEAD)):  # those of silence may pass for a row of ADTS
+    while _is_frame(content.read(stop, _LONGEST_HEAD)):  # those of silence may pass for a row of ADTS
         stop = next_opening(content, stop + 1)
     return Part(start, stop, known=False)
 
 
-def is_frame(head: bytes) -> bool:
+def _is_frame(head: bytes) -> bool:
     """Return whether a frame of FLAC begins with `head`, 16 bytes: whether the checksum of its header is right."""
     if len(head) < _LONGEST_HEAD or head[0] != 0xFF or head[1] & 0xFE != 0xF8:
         return False

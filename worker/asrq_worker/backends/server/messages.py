@@ -120,7 +120,7 @@ def transcription(model: str, audio: bytes, options: ChunkOptions, detail: Detai
         fields["timestamp_granularities[]"] = ["segment", "word"] if detail is Detail.WORDS else ["segment"]
     if options.language is not None:
         fields["language"] = options.language
-    if told := context(options):
+    if told := _context(options):
         fields["prompt"] = told
     return {"data": fields, "files": {"file": ("chunk.wav", audio, "audio/wav")}}
 
@@ -129,12 +129,12 @@ def completion(model: str, audio: bytes, options: ChunkOptions) -> dict[str, Any
     """Return the content of `POST /v1/chat/completions` as vLLM takes audio, for httpx."""
     url = f"data:audio/wav;base64,{base64.b64encode(audio).decode()}"
     messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": url}}]}]
-    if told := context(options):
+    if told := _context(options):
         messages.insert(0, {"role": "system", "content": told})
     return {"json": {"model": model, "messages": messages, "temperature": 0, "stream": False}}
 
 
-def context(options: ChunkOptions) -> str:
+def _context(options: ChunkOptions) -> str:
     """Return the prompt and, on a line of their own, the hotwords.
 
     What a server's tokenizer would take for control tokens is left out: it would end the message.
@@ -150,7 +150,7 @@ def read_transcription(body: bytes, options: ChunkOptions, seconds: float) -> Tr
         MalformedOutputError: it is not JSON, lacks the text, or a field is of another type.
     """
     answer = _parse(_Transcription, body)
-    text, leaked = strip_leaked(answer.text)
+    text, leaked = _strip_leaked(answer.text)
     if not text:
         return Transcript("", None)
     return Transcript(
@@ -167,7 +167,7 @@ def read_completion(body: bytes, options: ChunkOptions) -> Transcript:
         MalformedOutputError: it is not JSON, lacks the text, or a field is of another type.
     """
     choice = _parse(_Completion, body).choices[0]
-    text, leaked = strip_leaked(choice.message.content)
+    text, leaked = _strip_leaked(choice.message.content)
     cut = choice.finish_reason == "length"
     return Transcript(
         text,
@@ -186,7 +186,7 @@ def read_models(body: bytes) -> tuple[str, ...]:
     return tuple(model.id for model in _parse(_Models, body).data)
 
 
-def strip_leaked(text: str) -> tuple[str, str | None]:
+def _strip_leaked(text: str) -> tuple[str, str | None]:
     """Return a text without Qwen3-ASR's markup, and the first language that the markup names, as a code."""
     parts, names = _unmarked(text)
     return " ".join(" ".join(parts).split()), next(filter(None, map(_code, names[:_MOST_NAMES])), None)
