@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from asrq_jobs import keys
 from asrq_jobs.request import Request
 
-if TYPE_CHECKING:  # whoever transcribes without a queue has a policy, and need not import a client of Redis
+if TYPE_CHECKING:  # to transcribe without a queue needs a policy, but no client of Redis
     from redis import Redis
     from redis.client import Pipeline
 

@@ -42,7 +42,7 @@ def heard(backend: Backend, samples: Samples, options: ChunkOptions = AUTO) -> T
 
 
 def check(transcript: Transcript, longest: float) -> None:
-    """Assert what holds for any transcript: it is JSON, its times lie in the chunk and in order."""
+    """Assert what holds for any transcript: it is JSON, its times are within the chunk and in order."""
     json.dumps(asdict(transcript), allow_nan=False)
     if transcript.segments:
         assert transcript.text == "".join(segment.text for segment in transcript.segments).strip()

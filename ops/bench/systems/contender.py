@@ -1,4 +1,4 @@
-"""Who takes part: each is one or more processes, started as its users start them, and a module that submits to it."""
+"""The systems compared: each is one or more processes, started as users start them, and a module that submits to it."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def loaded(contender: Running, files: Sequence[Clip], clips: Sequence[Clip], *, 
         due_in_s = due - time.perf_counter()
         if coming and due_in_s <= 0:
             [job] = _send(contender, [coming.pop(0)], urgent=True)
-            waiting[job["id"]] = due  # not the moment of sending: who comes late has waited already
+            waiting[job["id"]] = due  # not the moment of sending: a late job has waited already
             due += every_s
             left = len(behind)
             continue

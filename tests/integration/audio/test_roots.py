@@ -191,7 +191,7 @@ def test_a_link_to_another_root_and_a_way_up_and_down_again_are_followed(root: P
 
 
 def test_a_root_below_another_is_not_trusted_to_stay_one(root: Path) -> None:
-    """Who may write in the outer root can swap the inner one for a link."""
+    """A user who may write in the outer root can swap the inner one for a link."""
     roots = Roots((root, root / "a"))
     swap(root, "a")
     with pytest.raises(REFUSALS):

@@ -96,7 +96,7 @@ def test_it_says_whether_speakers_can_be_told_apart_and_named(monkeypatch: pytes
     assert absent.status == "ok"
     assert "cannot be told apart here" in absent.message
     assert "[speakers]" in absent.message
-    assert host._speakers(named).status == "warn", "who keeps voices wants speakers"
+    assert host._speakers(named).status == "warn", "a worker that keeps voices needs speakers"
     monkeypatch.setattr(host, "find_spec", lambda _name: object())
     assert host._speakers(plain).message.startswith("Speakers can be told apart;")
     assert host._speakers(named).message.endswith("0 voices have names.")

@@ -90,7 +90,7 @@ def test_after_the_lease_is_gone_the_journal_adds_nothing(redis: Redis, held: Ex
 
 
 def test_the_last_text_of_a_live_job_does_not_wait_for_the_end(redis: Redis, held: Execution) -> None:
-    """Else what was being said would stand beside it, or be gone before it comes."""
+    """Else the draft would be shown next to it, or be gone before it comes."""
     journal = RedisJournal(redis, held, Settings())
     journal.event(Event(type="partial", at=1.0, text="hel"))
     journal.conclude(Event(type="chunk", at=1.0, text="hello"), Event(type="progress", at=1.0))

@@ -1,4 +1,4 @@
-"""Jobs over HTTP, for who does not wait."""
+"""Jobs over HTTP, for clients that do not wait."""
 
 from __future__ import annotations
 

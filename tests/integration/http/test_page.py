@@ -64,7 +64,7 @@ def test_the_queue_in_numbers(http: httpx.Client, client: Client, valkey_url: st
 
 
 def test_how_long_the_lanes_take(settings: Settings, client: Client, redis: Redis) -> None:
-    """An hour of audio in ten seconds. Whoever looks again after long knows nothing of the time between."""
+    """An hour of audio in ten seconds. A page that looks again after a long time knows nothing of the time between."""
 
     async def looks() -> list[LaneState]:
         times = iter((0.0, 10.0, 200.0))

@@ -111,7 +111,7 @@ def test_a_result_is_gone_for_others_when_it_is_for_its_owner(client: Client) ->
 
 
 def test_a_job_of_another_content_under_the_same_id_serves_nobody(client: Client) -> None:
-    """Who may remove a job may submit another one under its id."""
+    """A client that may remove a job may submit another one under its id."""
     first, second = Held(client, "first"), Held(client, "second")
     assert first.reuse() is None
     first.end("canceled")

@@ -100,7 +100,7 @@ class Fleet:
         self._client.redis.hdel(keys.WORKERS, name)
 
     def served(self, job_id: str) -> str:
-        """Who has served a job."""
+        """The host that has served a job."""
         return self._client.wait(job_id, timeout_s=50).text or ""
 
 
@@ -134,7 +134,7 @@ def look(client: Client, *, times: int = 2, later_s: float = 3.1, **options: Any
 
 
 def test_each_job_is_served_by_a_worker_that_can(client: Client, fleet: Fleet) -> None:
-    """Whoever takes it: all slots of both hosts take from the one lane at once."""
+    """Either host takes it: all slots of both hosts take from the one lane at once."""
     asked: list[dict[str, Any]] = [
         {"backend": "qwen"}, {"backend": "whisper", "language": "en"}, {"model": "1.7b"}, {"language": "ru"},
         {"language": "en"}, {},

@@ -88,7 +88,7 @@ class Dripping:
             threading.Thread(target=self._send, args=(connection,), daemon=True).start()
 
     def _send(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # who asked may have given up
+        with connection, suppress(OSError):  # the client may have given up
             connection.recv(1 << 16)
             connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._content))
             sent = 0

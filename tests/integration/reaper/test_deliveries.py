@@ -33,9 +33,9 @@ def settings(valkey_url: str) -> Settings:
 
 
 def webhooks(redis: Redis) -> list[tuple[str, str, str | None]]:
-    lying = redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
-    assert all(-5 < redis.time()[0] - due < 60 for _, due in lying)  # due when its job ended: none overtakes another
-    found = [Delivery.model_validate_json(raw) for raw, _ in lying]
+    stored = redis.zrange(keys.WEBHOOKS, 0, -1, withscores=True)
+    assert all(-5 < redis.time()[0] - due < 60 for _, due in stored)  # due when its job ended: none overtakes another
+    found = [Delivery.model_validate_json(raw) for raw, _ in stored]
     assert all(delivery.url == URL and delivery.tries == 0 for delivery in found)
     return [(delivery.payload.id, delivery.payload.status, delivery.payload.code) for delivery in found]
 

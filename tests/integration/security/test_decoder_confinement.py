@@ -227,7 +227,7 @@ def test_every_thread_of_a_decoder_is_confined_and_within_limits(pool: DecoderPo
 
 
 def test_media_are_parsed_in_the_decoder_alone() -> None:
-    """Who imports PyAV, and who imports the module that does."""
+    """The modules that import PyAV, and those that import them."""
     worker = REPO / "worker" / "asrq_worker"
     imports = {
         path.relative_to(worker).as_posix(): _imported(ast.parse(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Who gets the next decoder."""
+"""Which caller gets the next decoder."""
 
 from __future__ import annotations
 

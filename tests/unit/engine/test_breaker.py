@@ -130,4 +130,4 @@ def test_late_reports(breaker: CircuitBreaker) -> None:
     breaker.failed()
     assert breaker.pause_left_s() == 5, "a call that began before it opened says nothing new"
     breaker.succeeded()
-    assert breaker.state is BreakerState.CLOSED, "whoever serves a call works"
+    assert breaker.state is BreakerState.CLOSED, "a backend that serves a call works"

@@ -40,7 +40,7 @@ class Stage:
             raise self.error
 
     def result(self, job_id: str, *, peek: bool = False) -> Result | None:
-        assert peek, "who looks on takes nothing"
+        assert peek, "a look takes nothing"
         self._answer()
         return self.results.get(job_id)
 

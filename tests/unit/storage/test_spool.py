@@ -129,7 +129,7 @@ def test_a_check_writes_what_it_says(tmp_path: Path, room: int) -> None:
 
 @pytest.fixture
 def nfs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that locks files alone, and those only for who may write them."""
+    """A file system that locks files alone, and those only for users who may write them."""
     import fcntl
 
     flock = fcntl.flock

@@ -1,4 +1,4 @@
-"""Who gets the next decoder: a pure decision over those that wait and those that have one. No clock is needed."""
+"""Which caller gets the next decoder: a pure decision over those that wait and those that have one, without a clock."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 When the engine dies, whatever was in flight becomes suspect and runs again alone, so that the chunk that kills the
 engine is found, and only its own job fails: after `max_kills` lone kills it is poisoned. Waiting chunks wait.
 
-When memory runs out, it does what `out_of_memory` decides, but for cutting a chunk in two: who submitted it does that.
+When memory runs out, it does what `out_of_memory` decides, but for cutting a chunk in two: its submitter does that.
 """
 
 from __future__ import annotations

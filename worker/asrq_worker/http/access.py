@@ -1,4 +1,4 @@
-"""Who may use the gateway: the keys that an operator has given out, as a file of their hashes.
+"""The keys of the gateway that an operator has given out, as a file of their hashes.
 
     [anna]
     sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -27,7 +27,7 @@ _SCHEME = "bearer "
 
 
 class Holder(BaseModel):
-    """Who holds a key. `requests`: how many at a time in one gateway; `audio_s`: seconds a day (UTC); None: any."""
+    """The holder of a key. `requests`: how many at a time in one gateway; `audio_s`: seconds a day (UTC); None: any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

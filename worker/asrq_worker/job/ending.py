@@ -65,7 +65,7 @@ def of_job(
         earlier: the attempts before the last one, or all if none has just ended.
         attempt: the attempt that ends the job, closed.
         queue_wait_s: how long the job had waited for that attempt.
-        worker: who made it.
+        worker: the one that made it.
         created_at: ISO 8601 time of submission.
     """
     whole = result.model_copy(
