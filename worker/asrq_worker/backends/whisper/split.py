@@ -113,7 +113,7 @@ def compare_whisper(
 ) -> Trials:
     """Compare splits for the model in a folder, on a CPU: it encodes noise and decodes so many tokens of it."""
     import ctranslate2
-    from tokenizers import Tokenizer  # type: ignore[import-untyped]  # it has no types
+    from tokenizers import Tokenizer
 
     def load(split: Split) -> ctranslate2.models.Whisper:
         return ctranslate2.models.Whisper(
