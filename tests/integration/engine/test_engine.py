@@ -34,7 +34,8 @@ from asrq_worker.engine.engine import Engine
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.engine.state import EngineState, Failures
 from asrq_worker.process import supervisor
-from asrq_worker.process.child import Child, describe_exit
+from asrq_worker.process.child import Child
+from asrq_worker.process.exits import describe_exit
 
 Ref = Callable[..., ChunkRef]
 MakeEngine = Callable[..., Engine]

@@ -14,7 +14,7 @@ from support.waiting import until
 from asrq_jobs.errors import AsrqError, InternalError, ShutdownError
 from asrq_worker.process import supervisor
 from asrq_worker.process.backoff import Backoff
-from asrq_worker.process.child import describe_exit
+from asrq_worker.process.exits import describe_exit
 from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 

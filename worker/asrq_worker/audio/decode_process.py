@@ -17,8 +17,8 @@ from asrq_jobs.errors import (
     ErrorInfo,
     from_info,
 )
-from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import computing_on, handed_on
+from asrq_worker.process.exits import describe_exit
 from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 

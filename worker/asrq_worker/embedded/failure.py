@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 
 from asrq_jobs.errors import AsrqError, InUseError, QueueUnreachableError, StorageError
-from asrq_worker.process.child import describe_exit
+from asrq_worker.process.exits import describe_exit
 from asrq_worker.storage import disk
 
 _FOLDER = "appendonlydir"

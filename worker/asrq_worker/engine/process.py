@@ -16,8 +16,8 @@ from asrq_worker.backends.base import BackendConfig, Transcript
 from asrq_worker.engine import messages
 from asrq_worker.engine.messages import ChunkRef, Loaded
 from asrq_worker.process import heap
-from asrq_worker.process.child import describe_exit
 from asrq_worker.process.environment import RESTING, TO_COMPUTE, TO_REACH_OTHERS, computing_on, handed_on
+from asrq_worker.process.exits import describe_exit
 from asrq_worker.process.stdio import Message
 from asrq_worker.process.supervisor import ChildProcess, Supervisor
 from asrq_worker.telemetry import reports

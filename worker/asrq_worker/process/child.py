@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import signal
 import subprocess
 import sys
 import threading
@@ -144,11 +143,3 @@ class Child:
         assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
         with contextlib.suppress(OSError):  # it died with our last message unread
             self._process.stdin.close()
-
-
-def describe_exit(code: int) -> str:
-    """Return the signal or exit code that a process ended with, in words."""
-    if code < 0 and sys.platform != "win32":
-        with contextlib.suppress(ValueError):
-            return f"signal {signal.Signals(-code).name}"
-    return f"exit code {code}"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from asrq_jobs.errors import EngineCrashedError, EngineTimeoutError, ErrorInfo, from_info
 from asrq_worker.audio.sound import Sound
-from asrq_worker.process.child import Child, describe_exit
+from asrq_worker.process.child import Child
 from asrq_worker.process.environment import computing_on, handed_on
+from asrq_worker.process.exits import describe_exit
 from asrq_worker.process.stdio import Message
 from asrq_worker.speakers.clusters import Number, Turn
 
