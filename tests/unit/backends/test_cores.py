@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asrq_worker.backends import cores
+from asrq_worker.backends import groups as groups_module
 from asrq_worker.backends.cores import usable_cores
 
 _LIMITED = [
@@ -35,8 +36,8 @@ _LIMITED = [
 def limit(groups: str, files: dict[str, str], mask: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the system tell of a mask, and of control groups."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: mask, raising=False)
-    monkeypatch.setattr(cores, "_MOUNT", tmp_path / "cgroup")
-    monkeypatch.setattr(cores, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(groups_module, "_MOUNT", tmp_path / "cgroup")
+    monkeypatch.setattr(groups_module, "_GROUPS", tmp_path / "groups")
     (tmp_path / "groups").write_text(groups)
     for name, content in files.items():
         path = tmp_path / "cgroup" / name
@@ -81,7 +82,7 @@ def test_a_mask_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_there_is_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(cores, "_GROUPS", tmp_path / "none")
+    monkeypatch.setattr(groups_module, "_GROUPS", tmp_path / "none")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert usable_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from asrq_jobs.errors import DeviceUnavailableError, OutOfMemoryError
-from asrq_worker.backends import device
+from asrq_worker.backends import groups
 from asrq_worker.backends.device import RUNTIME_MB, choose_device, free_memory_mb, loading_mb, refuse_too_large
 
 HOST_MB = psutil.virtual_memory().total / 2**20
@@ -44,12 +44,31 @@ def test_loading_takes_twice_the_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("limit", "left_mb"), [(str(100 << 20), 60), ("max", None), ("", None), (str(1 << 60), None)])
-def test_the_limit_of_a_container_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left_mb: int | None
+@pytest.mark.parametrize(
+    ("group", "folder", "names", "cache"),
+    [
+        ("0::/", ".", ("max", "current"), "inactive_file"),
+        ("0::/a.slice/b.service", "a.slice", ("max", "current"), "inactive_file"),
+        ("4:memory:/a", "memory/a", ("limit_in_bytes", "usage_in_bytes"), "inactive_file 0\ntotal_inactive_file"),
+        ("4:memory:/seen-by-the-host", "memory", ("limit_in_bytes", "usage_in_bytes"), "total_inactive_file"),
+    ],
+)
+def test_the_limit_of_a_control_group_counts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    group: str,
+    folder: str,
+    names: tuple[str, str],
+    cache: str,
+    limit: str,
+    left_mb: int | None,
 ) -> None:
-    monkeypatch.setattr(device, "_CGROUP", tmp_path)
+    monkeypatch.setattr(groups, "_MOUNT", tmp_path)
+    monkeypatch.setattr(groups, "_GROUPS", tmp_path / "groups")
     assert 0 < free_memory_mb() <= HOST_MB
-    (tmp_path / "memory.max").write_text(limit)
-    (tmp_path / "memory.current").write_text(str(50 << 20))
-    (tmp_path / "memory.stat").write_text(f"anon {40 << 20}\ninactive_file {10 << 20}\n")
+    (tmp_path / "groups").write_text(f"9:name=systemd:/x\n{group}\n")
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name, content in zip(names, (limit, str(50 << 20)), strict=True):
+        (tmp_path / folder / f"memory.{name}").write_text(content)
+    (tmp_path / folder / "memory.stat").write_text(f"anon {40 << 20}\n{cache} {10 << 20}\n")
     assert free_memory_mb() == left_mb if left_mb else 60 < free_memory_mb() <= HOST_MB

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
 from asrq_jobs.errors import DeviceUnavailableError, OutOfMemoryError
+from asrq_worker.backends import groups
 
 RUNTIME_MB = 150
 """What Python and a library for inference take before any weights (measured: 70 MiB with CTranslate2, 200 with ONNX
 Runtime)."""
 
-_CGROUP = Path("/sys/fs/cgroup")
+_CACHE: dict[groups.Version, str] = {1: "total_inactive_file", 2: "inactive_file"}
+"""What the kernel gives back by itself, as `memory.stat` calls it."""
 
 
 def choose_device(wanted: str, *, cuda: bool, library: str, fix: str) -> str:
@@ -49,14 +50,16 @@ def refuse_too_large(model: str, needed_mb: int, free_mb: float, device: str, *,
 def free_memory_mb() -> float:
     """Return how much memory in MiB can be had without swapping: the host's, or the container's if that is less."""
     free: float = psutil.virtual_memory().available
-    return min(free, _left_in_container()) / 2**20
+    return min([free, *_left_in_container()]) / 2**20
 
 
-def _left_in_container() -> float:
-    """Bytes up to the limit of our control group (https://docs.kernel.org/admin-guide/cgroup-v2.html, 5-2)."""
-    try:
-        limit, used, told = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat"))
-        cache = dict(line.split() for line in told.splitlines())["inactive_file"]
-        return int(limit) - int(used) + int(cache)
-    except (OSError, ValueError, KeyError):  # no such group; without a limit, there is `max` instead of the number
-        return math.inf
+def _left_in_container() -> Iterator[float]:
+    """Bytes up to the limit of each of our control groups (cgroup-v2.rst, 5-2; cgroup-v1/memory.rst, 5.2)."""
+    for version, folder in groups.folders("memory"):
+        names = ("limit_in_bytes", "usage_in_bytes", "stat") if version == 1 else ("max", "current", "stat")
+        try:
+            limit, used, told = ((folder / f"memory.{name}").read_text() for name in names)
+            cache = dict(line.split() for line in told.splitlines())[_CACHE[version]]
+            yield int(limit) - int(used) + int(cache)
+        except (OSError, ValueError, KeyError):  # no such group; without a limit, there is `max` instead of the number
+            continue
