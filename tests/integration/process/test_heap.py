@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,28 @@ def test_what_was_freed_is_used_again_without_the_kernel_until_it_is_returned() 
     cleared, returned = json.loads(told.stdout)
     assert cleared < max(BLOCKS_MB) << 20 >> 4
     assert returned >= max(BLOCKS_MB) << 20 >> 1
+
+
+def test_the_growth_of_a_process_is_that_at_its_peak() -> None:
+    megabytes = 90
+
+    def work() -> None:
+        b"x" * (megabytes << 20)
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux says what a process took at its peak")
+    grown = heap.grown_by(work)
+    assert grown is not None
+    assert megabytes - 10 < grown / 2**20 < megabytes + 30
+    less = heap.grown_by(lambda: None)
+    assert less is not None
+    assert less < 10 << 20, "what was done before does not count"
+
+
+def test_where_the_system_does_not_tell_of_growth_the_work_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(heap, "_SELF", tmp_path / "none")
+    done: list[bool] = []
+    assert heap.grown_by(lambda: done.append(True)) is None
+    assert done == [True]

@@ -14,6 +14,7 @@ from support.needs import missing
 
 from asrq_worker.backends.base import BackendConfig, ChunkOptions
 from asrq_worker.backends.whisper import backend, models, split
+from asrq_worker.backends.whisper.room import MOST_FRAMES, Need
 from asrq_worker.backends.whisper.split import MOST_S, Split, Trials, compare, splits
 
 RULE = Split(4, 1)
@@ -87,9 +88,7 @@ def test_one_that_computes_something_else_is_no_choice() -> None:
 
 def test_what_takes_too_long_does_not_count() -> None:
     assert Host(lambda _share: MOST_S / 4).trials() == Trials({})
-    host = Host(
-        lambda _share: MOST_S / 26
-    )  # the rule works once, the first split 1 + 2 * (4 + 4) times, the second 1 + 8
+    host = Host(lambda _share: MOST_S / 26)  # 1 for the rule, 1 + 2 * (4 + 4) for one split, 1 + 8 for the next
     assert host.trials().ratios == {"2 of 2 threads": (1.0, 1.0)}
     assert host.now <= MOST_S * 1.5
 
@@ -136,3 +135,22 @@ def test_what_is_set_or_has_no_alternative_is_not_measured(
     loaded.load()
     assert loaded.capabilities().parallel == cores
     assert loaded.tuned.startswith(f"Decodes in flight: {cores} of 1 thread (")
+
+
+@pytest.mark.parametrize(("parallel", "decodes"), [(0, 1), (2, 2)])
+def test_where_memory_is_short_less_is_heard_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path, parallel: int, decodes: int
+) -> None:
+    tiny(monkeypatch)
+    # Measured here, in a process that has loaded other models before, it would be anything.
+    monkeypatch.setattr("asrq_worker.backends.whisper.model.Model.need", lambda _self: Need(108e6, 14e3))
+    texts = []
+    for free_mb in (1e6, 305.0):  # what loading takes, and no more
+        monkeypatch.setattr(backend, "free_memory_mb", lambda free_mb=free_mb: free_mb)
+        loaded = backend.WhisperBackend(BackendConfig("tiny.en", tmp_path, parallel=parallel))
+        loaded.load()
+        texts.append(heard(loaded, read(data / "hello-en.flac"), ChunkOptions("en")))
+    assert loaded.capabilities().parallel == decodes
+    assert loaded._model.frames_together < MOST_FRAMES
+    assert ("Only 1 of 2 decodes fit into memory." in loaded.tuned) == (parallel == 0)
+    assert texts[0] == texts[1]

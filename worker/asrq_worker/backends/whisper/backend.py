@@ -36,6 +36,7 @@ from asrq_worker.backends.whisper import confidence, models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WIDE, draft, hear
 from asrq_worker.backends.whisper.listener import listen
 from asrq_worker.backends.whisper.options import Options
+from asrq_worker.backends.whisper.room import room
 from asrq_worker.backends.whisper.split import MOST_S, Split, Trials, compare_whisper
 from asrq_worker.backends.whisper.steps import Search, Steps
 from asrq_worker.backends.whisper.windows import WHOLE_S
@@ -115,7 +116,8 @@ class WhisperBackend(Backend):
         self._name = found.name
         # A GPU gains more from a full batch than from short windows: all are of one length there.
         self._margins_s = MARGINS_S if device == "cpu" else (WHOLE_S,)
-        self._capabilities = _capabilities(self._model, found.name, split.decodes, spare)
+        decodes = self._fitting(split.decodes, spare) if device == "cpu" else split.decodes
+        self._capabilities = _capabilities(self._model, found.name, decodes, spare)
         self.folders = () if found.revision else (found.path,)
         return Identity(
             backend=self.name,
@@ -137,6 +139,18 @@ class WhisperBackend(Backend):
             split, why = trials.fastest(cores), str(trials)
         self.tuned = f"Decodes in flight: {split} ({why})."
         return split
+
+    def _fitting(self, decodes: int, spare: int) -> int:
+        """Limit what is decoded together to what fits into memory; return how many decodes fit, unless that is set."""
+        need, free_mb = self._model.need(), free_memory_mb()
+        fits = room(free_mb * 2**20, need, decodes, spare, fixed=self.config.parallel > 0)
+        self._model.frames_together = fits.frames
+        fewer = f" Only {fits.decodes} of {decodes} decodes fit into memory." if fits.decodes < decodes else ""
+        self.tuned += (
+            f"{fewer} In each, up to {fits.frames / 100:.0f} s are decoded together: a second takes "
+            f"{need.frame * 100 / 2**20:.1f} MiB, and {free_mb:.0f} MiB are free."
+        )
+        return fits.decodes
 
     def _trials(self, folder: Path, compute_type: str, cores: int) -> Trials | None:
         weights = (folder / models.WEIGHTS).stat()

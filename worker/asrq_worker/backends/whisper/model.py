@@ -19,6 +19,7 @@ from faster_whisper.transcribe import get_compression_ratio, get_suppressed_toke
 from asrq_worker.backends.base import Samples
 from asrq_worker.backends.whisper.encoder import Encoder
 from asrq_worker.backends.whisper.mel import MelFilters
+from asrq_worker.backends.whisper.room import MOST_FRAMES, Need, measure
 from asrq_worker.backends.whisper.segments import TIMES_PER_SECOND
 from asrq_worker.backends.whisper.steps import (
     Align,
@@ -32,8 +33,6 @@ from asrq_worker.backends.whisper.steps import (
     TokenTimes,
 )
 
-CPU_GROUP_FRAMES = 16_000
-"""Frames decoded together on a CPU: what the decoder keeps of each grows with the model, to 170 kB for `large`."""
 _LATEST_START_S = 1.0  # of the first segment in a window, as OpenAI has it
 
 
@@ -65,6 +64,8 @@ class Model:
         self.multilingual = bool(self._network.is_multilingual)
         self.longest: int = loaded.max_length
         """Tokens of prompt and text together."""
+        self.frames_together = MOST_FRAMES
+        """Frames decoded together on a CPU."""
         self._suppressed = list(get_suppressed_tokens(self.tokenizer("en", "transcribe"), [-1]))
 
     @functools.cache  # noqa: B019  # lives as long as the process
@@ -75,6 +76,11 @@ class Model:
     def knows(self, language: str) -> bool:
         """Whether there is a token for a language (ISO 639-1 code)."""
         return self._vocabulary.token_to_id(f"<|{language}|>") is not None
+
+    def need(self) -> Need:
+        """Measure what a decode takes of a CPU's memory, which takes a moment."""
+        tokenizer = self.tokenizer("en", "transcribe")
+        return measure(self._network, list(tokenizer.sot_sequence), tokenizer.eot)
 
     def features(self, samples: Samples) -> Features:
         """Return the features of finite samples, without padding."""
@@ -96,7 +102,7 @@ class Model:
     def _most(self, requests: Sequence[Any]) -> int:
         """Return how many of these may go together; a CPU's memory runs out without an error that could be caught."""
         longest = max(one.encoded.shape[1] for one in requests) * 2
-        return max(CPU_GROUP_FRAMES // longest, 1) if self._on_cpu else len(requests)
+        return max(self.frames_together // longest, 1) if self._on_cpu else len(requests)
 
     def _encode(self, requests: Sequence[Encode]) -> list[Encoded]:
         encoded = self._encoder.encode(np.stack([one.features for one in requests]))
