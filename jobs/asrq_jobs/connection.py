@@ -46,8 +46,8 @@ _TLS = "A port that speaks TLS wants rediss:// in place of redis://."
 _IN_SCRIPT = re.compile(r"Error running script \(call to \w+\): |@user_script: ?\d+: | script: .*", re.DOTALL)
 _NO_DATABASE = "Take database 0, or another of those that `databases` in redis.conf allows (16, if it says nothing)."
 _FOREIGN = (
-    "Something else has written it: look at it (TYPE rq:job:ID for a job) and delete it, and give asrq a database that "
-    "nothing else uses."
+    "Something else has written it. If all jobs share it, the reaper moves it away: try again in some seconds. If it "
+    "is a job's (TYPE rq:job:ID), delete it. Give asrq a database that nothing else uses."
 )
 
 

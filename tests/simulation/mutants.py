@@ -216,7 +216,7 @@ MUTANTS: tuple[Mutant, ...] = (
         kind="woken",
     ),
     Mutant("erase leaves the lease", "erase", "redis.call('ZREM', KEYS[9], lease)", "", kind="erased"),
-    Mutant("erase leaves the id in its lane", "erase", "redis.pcall('LREM', KEYS[2], 0, id)", "", kind="erased"),
+    Mutant("erase leaves the id in its lane", "erase", "redis.call('LREM', KEYS[2], 0, id)", "", kind="erased"),
     Mutant("retry forgets PERSIST", "retry", "redis.call('PERSIST', key)", "local _ = key"),
     Mutant("retry keeps the old result", "retry", "redis.call('DEL', KEYS[5], KEYS[7])", "redis.call('DEL', KEYS[5])"),
     Mutant(
@@ -309,7 +309,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         kind="uploaded",
     ),
-    Mutant("submit keeps an upload for nobody", "submit", "redis.pcall('HSET', uses, id, '')", "", kind="uploaded"),
+    Mutant("submit keeps an upload for nobody", "submit", "redis.call('HSET', uses, id, '')", "", kind="uploaded"),
     Mutant("erase takes an upload from others", "erase", "if sha256 and used then", "if false then", kind="uploaded"),
     Mutant("erase leaves the upload", "erase", "redis.call('DEL', 'asrq:blob:' .. sha256, uses)", "", kind="uploaded"),
     Mutant(

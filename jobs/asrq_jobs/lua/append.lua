@@ -37,7 +37,7 @@ local function add(seq, name, value, to)
 end
 
 local function limit(name, default)
-  local set = tonumber(redis.pcall('HGET', KEYS[4], name))
+  local set = tonumber(redis.call('HGET', KEYS[4], name))
   return set and set >= 1 and set or default
 end
 

@@ -14,7 +14,6 @@
 -- such job); or "done" (its completed result is already there). attempts is the list of JSON entries, this one last.
 -- canceled is 1 when a client has asked to cancel. attempts_before counts those that do not count against the limit (a job
 -- retried by hand). now is the Unix time as text, s. kept is 1 when there are finished chunks of earlier attempts.
--- Shared keys (lists, registries) are written with pcall: one of the wrong type must not keep a job from its start.
 
 local id, lane, worker = given.id, given.lane, given.worker
 local lease = lane .. '/' .. id .. '/' .. given.execution

@@ -25,8 +25,8 @@
 -- A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still be in its lane: put back while its slot was slow to begin it.
 -- Its group, if it has one, counts it as canceled: asrq:group:<group>, asrq:group:<group>:events, asrq:groups.
--- Shared keys (lanes, registries, counters) are written with pcall: one of the wrong type must not hide that the job has
--- ended.
+-- Shared keys (lanes, registries, counters) are written before the job is: one of the wrong type is an error, and the job goes
+-- on as it was. The reaper moves that key away, and puts back an id that was taken from its list.
 
 -- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
 -- a job of it is open or its end is to be told, and then as long as that of its jobs which is kept longest, a day at least.
@@ -59,7 +59,7 @@ if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
 end
 local held, live = false, false
-local leases, time = redis.pcall('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), redis.call('TIME')
+local leases, time = redis.call('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 for at = 1, #leases, 2 do
   if string.find(leases[at], '/' .. ARGV[1] .. '/', 1, true) then
@@ -73,14 +73,18 @@ local over = status == 'finished' or status == 'failed' or status == 'canceled' 
 if over and not (held and redis.call('EXISTS', KEYS[7]) == 0) then
   return 'ended'
 end
-if redis.pcall('ZREM', KEYS[3], ARGV[1]) ~= 1 then  -- first: it is quick, and lets the rest be written where Redis is full
-  redis.pcall('LREM', KEYS[2], 1, ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])  -- as it is not there, this only tells whether the registry has the right type
+if redis.call('ZREM', KEYS[3], ARGV[1]) ~= 1 then  -- first: it is quick, and lets the rest be written where Redis is full
+  redis.call('LREM', KEYS[2], 1, ARGV[1])
   local need = redis.call('HGET', KEYS[1], 'waits_for')
   if need then
-    redis.pcall('LREM', KEYS[2] .. '@' .. need, 1, ARGV[1])
+    redis.call('LREM', KEYS[2] .. '@' .. need, 1, ARGV[1])
   end
 end
 local runs = live or (status == 'started' and not held)
+if not runs then
+  redis.call('HINCRBY', KEYS[8], 'canceled', 1)
+end
 if runs or held then
   redis.call('SET', KEYS[5], '1', 'EX', ARGV[4])
   redis.call('PUBLISH', 'asrq:control', '{"command":"cancel","id":"' .. ARGV[1] .. '"}')
@@ -92,7 +96,7 @@ redis.call('HSET', KEYS[1], 'status', 'canceled')
 for _, key in ipairs({KEYS[1], KEYS[9], KEYS[10]}) do
   redis.call('EXPIRE', key, ARGV[4])
 end
-redis.pcall('ZADD', KEYS[4], now + ARGV[4], ARGV[1])
+redis.call('ZADD', KEYS[4], now + ARGV[4], ARGV[1])
 -- A user that may not write results copies the one that workers keep for this; its id is empty. Redis before 7 cannot be
 -- asked: `may` is an error then, which counts as a yes.
 local _, may = pcall(redis.acl_check_cmd, 'SET', KEYS[7], ARGV[2])
@@ -103,9 +107,8 @@ else
 end
 redis.call('EXPIRE', KEYS[7], ARGV[4])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[3])
-redis.pcall('DEL', 'asrq:live:' .. ARGV[1])  -- pcall: a user of Redis that was given its rights before has not this one
+redis.call('DEL', 'asrq:live:' .. ARGV[1])
 redis.call('EXPIRE', KEYS[6], ARGV[4])
-redis.pcall('HINCRBY', KEYS[8], 'canceled', 1)
 if group then
   pcall(settle, group, ARGV[1], 'canceled', now, ARGV[4])
 end

@@ -16,7 +16,7 @@ end
 if not status or redis.call('HGET', asrq.group(group), id) ~= 'open' then
   return 0
 end
-for _, lease in ipairs(redis.pcall('ZRANGE', asrq.leases, 0, -1)) do
+for _, lease in ipairs(redis.call('ZRANGE', asrq.leases, 0, -1)) do
   if string.find(lease, '/' .. id .. '/', 1, true) then
     return 0
   end

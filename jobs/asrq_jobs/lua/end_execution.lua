@@ -23,7 +23,6 @@
 -- Returns 1, 0 if the fence refused (also after cancel.lua has ended the job, whose lease had lapsed), or -1 if the job was
 -- to be given back and is to be canceled: nothing has changed, and the caller ends it as canceled. The very same end, sent
 -- again by a worker that lost our answer, is 1 even if the job has gone on since: its event is there.
--- Shared keys (lanes, registries, counters) are written with pcall: one of the wrong type must not cost a job its end.
 -- A job that goes on and could not be put into its lane is found on no list by the reaper, which puts it there.
 
 local id, lane, execution, outcome = given.id, given.lane, given.execution, given.outcome
@@ -78,7 +77,7 @@ if outcome == 'completed' then
   redis.pcall('HDEL', uses, id)
 elseif outcome ~= 'canceled' then
   redis.call('EXPIRE', given.blob, given.blob_ttl_s)
-  redis.pcall('EXPIRE', uses, given.blob_ttl_s)
+  redis.call('EXPIRE', uses, given.blob_ttl_s)
   redis.call('EXPIRE', asrq.live(id), given.blob_ttl_s)
 end
 if outcome == 'completed' or outcome == 'canceled' then

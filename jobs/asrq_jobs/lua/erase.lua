@@ -25,8 +25,8 @@
 -- names this job. A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
 -- Its group, if it has one and the job had not ended, counts it as canceled: asrq:group:<group>, asrq:group:<group>:events,
 -- asrq:groups.
--- Shared keys (lanes, registries) are written with pcall: one of the wrong type must not keep a job from being
--- erased.
+-- Shared keys (lanes, registries) are written before the job is: one of the wrong type is an error, and the job is there to be
+-- erased again, once the reaper has moved that key away.
 -- Returns "erased", or "missing" if nothing was there.
 
 -- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
@@ -62,7 +62,7 @@ local sha256 = string.match(meta or '', '"blob":"(%x+)"')
 local uses, used = 'asrq:uses:' .. (sha256 or ''), false
 for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do
   if other ~= id then
-    local found = redis.pcall('HMGET', 'rq:job:' .. other, 'status', 'meta')
+    local found = redis.call('HMGET', 'rq:job:' .. other, 'status', 'meta')
     used = found[1] and found[1] ~= 'finished' and string.find(found[2] or '', sha256, 1, true)
     if used then
       break
@@ -71,28 +71,28 @@ for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do
   end
 end
 
-local found = redis.call('DEL', KEYS[1], unpack(KEYS, 10))
-redis.pcall('DEL', 'asrq:live:' .. id)
+local found, leases = 0, redis.call('ZRANGE', KEYS[9], 0, -1)
 for at = 5, 8 do
-  found = found + (tonumber(redis.pcall('ZREM', KEYS[at], id)) or 0)
+  found = found + redis.call('ZREM', KEYS[at], id)
 end
 if status == 'queued' or status == 'started' then  -- one that runs may be in its lane, too: put back as it was begun
-  redis.pcall('LREM', KEYS[2], 0, id)
-  redis.pcall('LREM', KEYS[3], 0, id)
+  redis.call('LREM', KEYS[2], 0, id)
+  redis.call('LREM', KEYS[3], 0, id)
   if need then
-    redis.pcall('LREM', KEYS[2] .. '@' .. need, 0, id)
+    redis.call('LREM', KEYS[2] .. '@' .. need, 0, id)
   end
 end
-for _, lease in ipairs(redis.pcall('ZRANGE', KEYS[9], 0, -1)) do
+for _, lease in ipairs(leases) do
   if string.find(lease, '/' .. id .. '/', 1, true) then
     local execution = id .. ':' .. string.match(lease, '[^/]*$')
+    redis.call('ZREM', KEYS[4], execution)
+    redis.call('SREM', 'rq:worker:' .. (worker or '') .. ':executions', execution)
     redis.call('ZREM', KEYS[9], lease)
     redis.call('DEL', 'rq:execution:' .. execution)
-    redis.pcall('ZREM', KEYS[4], execution)
-    redis.pcall('SREM', 'rq:worker:' .. (worker or '') .. ':executions', execution)
     found = found + 1
   end
 end
+found = found + redis.call('DEL', KEYS[1], 'asrq:live:' .. id, unpack(KEYS, 10))
 local entry = cached and redis.call('GET', 'asrq:cache:' .. cached)
 if entry and string.find(entry, '/' .. id .. '/', 1, true) then
   redis.call('DEL', 'asrq:cache:' .. cached)

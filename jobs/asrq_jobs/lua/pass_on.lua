@@ -7,7 +7,7 @@
 --
 -- The job's hash receives waits_for, and the list is registered in rq:queues: here workers, and RQ's tools, find it.
 -- A job that has run before goes to the front, as in its lane.
--- Shared keys (lists, registries) are written with pcall: if one has the wrong type, the reaper finds the job on no list,
+-- If a list has the wrong type, the reaper finds the job on none,
 -- or on one that is not registered, and puts it back into its lane.
 -- Returns "passed", "dropped" (the job is not waiting any more, or is no job) or "none" (the id was not in transit:
 -- somebody has put it back).

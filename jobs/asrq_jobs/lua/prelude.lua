@@ -1,5 +1,8 @@
 -- Put before each script of workers: what it is given, the time, the names of keys, and what RQ keeps of a job.
 -- Scripts of clients are complete in their files, so each has a copy of what it needs of this.
+--
+-- Redis does not undo what a script has written before an error. So scripts of workers write shared keys with pcall where one of
+-- the wrong type would leave a job half begun, half ended or on no list. Scripts of clients write such keys first, and fail.
 
 local given = cjson.decode(ARGV[1])  -- by name
 
@@ -80,8 +83,7 @@ function rq.close(id, status) redis.call('HSET', rq.job(id), 'status', status, '
 function rq.heard(id) redis.call('HSET', rq.job(id), 'last_heartbeat', now_iso) end
 function rq.release(id) redis.call('HSET', rq.job(id), 'worker_name', '') end
 
--- What RQ keeps of a job that runs, for so many seconds. Shared keys are written with pcall: one of the wrong type
--- must not keep a job from its start or its end.
+-- What RQ keeps of a job that runs, for so many seconds.
 function rq.start(lane, id, execution, worker, seconds)
   redis.call('HSET', rq.job(id), 'status', 'started', 'started_at', now_iso, 'last_heartbeat', now_iso,
     'worker_name', worker)

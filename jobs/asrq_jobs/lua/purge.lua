@@ -21,6 +21,5 @@ local listed = redis.call('ZREM', KEYS[2], ARGV[1])
 if not status then
   return listed == 1 and 'purged' or 'missing'
 end
-redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
-redis.pcall('DEL', 'asrq:live:' .. ARGV[1])  -- pcall: a user of Redis that was given its rights before has not this one
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], 'asrq:live:' .. ARGV[1])
 return 'purged'

@@ -15,8 +15,8 @@
 --
 -- The job hash receives attempts_before (a field that RQ ignores): attempts up to now do not count against the
 -- limit of the new round.
--- Shared keys (lanes, registries) are written with pcall: if one has the wrong type, the reaper finds the job on no list
--- and puts it there.
+-- Shared keys (lanes, registries) are written before the job is: one of the wrong type is an error, and the job stays as it
+-- was.
 -- Its group, if it has one, counts it as open again: asrq:group:<group>, asrq:group:<group>:events.
 -- It also reads asrq:leases: a job that an execution holds runs, even if RQ's own tools call it canceled.
 -- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
@@ -57,13 +57,14 @@ end
 if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then
   return status
 end
-for _, lease in ipairs(redis.pcall('ZRANGE', 'asrq:leases', 0, -1)) do
+for _, lease in ipairs(redis.call('ZRANGE', 'asrq:leases', 0, -1)) do
   if string.find(lease, '/' .. ARGV[1] .. '/', 1, true) then
     return 'started'
   end
 end
-redis.pcall('ZREM', KEYS[3], ARGV[1])
-redis.pcall('ZREM', KEYS[4], ARGV[1])
+redis.call('RPUSH', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('DEL', KEYS[5], KEYS[7])
 local clock = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', iso_time(tonumber(clock[1]), tonumber(clock[2])), 'ended_at', '', 'started_at', '',
@@ -71,7 +72,6 @@ redis.call('HSET', KEYS[1], 'status', 'queued', 'enqueued_at', iso_time(tonumber
 for _, key in ipairs({KEYS[1], KEYS[6], KEYS[8], KEYS[9]}) do
   redis.call('PERSIST', key)
 end
-redis.pcall('RPUSH', KEYS[2], ARGV[1])
 redis.call('XADD', KEYS[6], '*', 'event', ARGV[2])
 if group then
   pcall(reopen, group, ARGV[1])

@@ -11,7 +11,7 @@ if redis.call('ZREM', asrq.webhooks, given.claimed) == 0 then
   return 0
 end
 if given.counter then
-  redis.pcall('HINCRBY', asrq.stats, given.counter, 1)
+  redis.call('HINCRBY', asrq.stats, given.counter, 1)
 else
   redis.call('ZADD', asrq.webhooks, from_now(given.wait_s), given.tried)
 end

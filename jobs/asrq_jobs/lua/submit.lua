@@ -44,7 +44,7 @@ local function invalid(message)
 end
 
 local function limit(name, default)
-  local set = tonumber(redis.pcall('HGET', KEYS[6], name))
+  local set = tonumber(redis.call('HGET', KEYS[6], name) or '')
   return set and set >= 0 and set < 2 ^ 31 and math.floor(set) or default
 end
 
@@ -246,9 +246,9 @@ end
 -- All jobs of the lane count, also those that wait for a certain worker in lists of their own.
 local depth = redis.call('LLEN', KEYS[2])
 local others = KEYS[2] .. '@'
-for _, list in ipairs(redis.pcall('SMEMBERS', KEYS[3])) do
+for _, list in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   if string.sub(list, 1, #others) == others then
-    depth = depth + (tonumber(redis.pcall('LLEN', list)) or 0)
+    depth = depth + redis.call('LLEN', list)
   end
 end
 local most = limit('depth:' .. lane, 10000)
@@ -304,6 +304,10 @@ if audio.kind == 'live' then  -- what append.lua has to know
 end
 local now = iso_time(tonumber(clock[1]), tonumber(clock[2]))
 
+local uses = audio.kind == 'blob' and 'asrq:uses:' .. audio.sha256
+if uses then  -- first, so that nothing has been written if it has the wrong type
+  redis.call('HSET', uses, id, '')
+end
 redis.call('HSET', KEYS[1],
   'created_at', now, 'enqueued_at', now,
   'data', '["asrq_worker.task.transcribe",null,[' .. request .. '],{}]',
@@ -328,13 +332,11 @@ end
 if given(doc.timeout_s, cjson.null) ~= cjson.null then
   redis.call('HSET', KEYS[1], 'timeout', string.format('%d', doc.timeout_s))
 end
-if audio.kind == 'blob' then  -- not before: the first write of a script is the one that a full Redis refuses
+if uses then  -- not before: the first write of a script is the one that a full Redis refuses
   redis.call('EXPIRE', KEYS[7], limit('blob_ttl', 86400))
-  local uses = 'asrq:uses:' .. audio.sha256
-  redis.pcall('HSET', uses, id, '')  -- a user of Redis that was given its rights before has not these
-  redis.pcall('EXPIRE', uses, limit('blob_ttl', 86400))
+  redis.call('EXPIRE', uses, limit('blob_ttl', 86400))
 end
-redis.pcall('SADD', KEYS[3], KEYS[2])  -- only for RQ's tools: if it has the wrong type, the job still gets its place
+redis.call('SADD', KEYS[3], KEYS[2])  -- for RQ's tools
 redis.call('RPUSH', KEYS[2], id)
 depth = depth + 1
 local event = string.format('{"type":"queued","at":%d.%06d,"lane":"%s","depth":%d}',
@@ -343,8 +345,6 @@ local event = string.format('{"type":"queued","at":%d.%06d,"lane":"%s","depth":%
 local new = KEYS[4] .. ':new'
 redis.call('DEL', KEYS[4], new)
 redis.call('XADD', new, '*', 'event', event)
-if redis.pcall('COPY', new, KEYS[4]) ~= 1 then  -- a user of Redis that was given its rights before has not this one
-  redis.call('XADD', KEYS[4], '*', 'event', event)
-end
+redis.call('COPY', new, KEYS[4])
 redis.call('DEL', new)
 return cjson.encode({id = id, status = 'queued', created = true, depth = depth})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from integration.jobs.lua_state import NOW, Server, State, due, from_now
+from redis.exceptions import ResponseError
 
 JOB = {"id": "<id>", "lane": "<lane>"}
 
@@ -279,6 +280,9 @@ def test_a_delivery_is_settled_once(server: Server, counter: str | None, changes
 
 
 def test_a_delivery_is_settled_though_the_counters_have_the_wrong_type(server: Server) -> None:
+    """It is over, and is not counted."""
     server.put({"asrq:webhooks": {"claimed": 220, "other": 1}, "asrq:stats": "damaged"})
-    assert settle(server, "webhooks_delivered") == 1
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        settle(server, "webhooks_delivered")
+    assert settle(server, "webhooks_delivered") == 0
     assert server.changed() == {"asrq:webhooks": {"other": 1}}

@@ -13,6 +13,7 @@ from support.ledger import contradictions
 from support.waiting import until
 
 from asrq_jobs import Client, keys
+from asrq_jobs.errors import QueueUnusableError
 from asrq_jobs.request import LANES, BlobAudio, Lane
 from asrq_jobs.settings import Settings
 from asrq_worker.programs.worker import WorkerProcess
@@ -51,7 +52,11 @@ def test_one_key_of_the_wrong_type_costs_no_job(
     until(begun.exists)
     client.submit(blob, id="waits", lane=lane)
     damage(client.redis, key)
-    client.submit(blob, id="other", lane=other)
+    if key in {keys.LIMITS, keys.RQ_QUEUES}:  # which every submission reads
+        with pytest.raises(QueueUnusableError):
+            client.submit(blob, id="other", lane=other)
+    else:
+        client.submit(blob, id="other", lane=other)
     service._keeper.keep()
     gate.touch()
     # Without a reaper, all goes on but what needs that very key.
@@ -59,12 +64,15 @@ def test_one_key_of_the_wrong_type_costs_no_job(
         keys.LEASES: {"runs", "waits", "other"},
         keys.queue(lane): {"waits"},
         keys.intermediate(lane): {"waits"},
+        keys.LIMITS: {"other"},
+        keys.RQ_QUEUES: {"other"},
     }.get(key, set[str]())
     for job_id in {"runs", "waits", "other"} - needed:
         assert client.wait(job_id, timeout_s=50).status == "completed", job_id
     with reaping(client.redis, client.settings):
         until(lambda: client.redis.exists(keys.aside(key)))
         client.submit(blob, id="after", lane=lane)
+        client.submit(blob, id="other", lane=other)
         for job_id in ("runs", "waits", "other", "after"):
             assert client.wait(job_id, timeout_s=50).status == "completed", job_id
             assert contradictions(client, job_id) == []
@@ -115,26 +123,6 @@ def test_absurd_members_of_all_of_them_cost_no_job(
             until(lambda key=key: not client.redis.exists(key))
         until(lambda: client.redis.hkeys(keys.WORKERS) == [service.name.encode()])
     assert defects(caplog) == []
-
-
-def test_what_cannot_be_written_ends_no_cancel_and_no_retry(
-    redis: Redis, client: Client, service: WorkerProcess, blob: BlobAudio
-) -> None:
-    damage(redis, keys.queue("batch"))
-    damage(redis, keys.registry("canceled", "batch"))
-    redis.hset(keys.job("lost"), mapping={"status": "queued", "origin": "asrq-batch"})
-    assert client.cancel("lost") == "canceled", "it is on no list, and nobody can begin it any more"
-    redis.delete(keys.queue("batch"))
-    client.redis.set("rq:suspended", 1)
-    until(lambda: all(redis.hget(keys.rq_worker(slot.name), "state") == b"suspended" for slot in service._slots))
-    client.submit(blob, id="job")
-    assert client.cancel("job") == "canceled"
-    assert contradictions(client, "job") == []
-    damage(redis, keys.queue("batch"))
-    client.retry("job")
-    redis.delete("rq:suspended")
-    with reaping(redis, client.settings):
-        assert client.wait("job", timeout_s=50).status == "completed"
 
 
 def test_limits_are_there_from_the_start_and_come_back(redis: Redis, service: WorkerProcess) -> None:
