@@ -92,7 +92,8 @@ for _, lease in ipairs(leases) do
     found = found + 1
   end
 end
-found = found + redis.call('DEL', KEYS[1], 'asrq:live:' .. id, unpack(KEYS, 10))
+found = found + redis.call('DEL', KEYS[1], unpack(KEYS, 10))
+redis.call('DEL', 'asrq:live:' .. id)  -- on its own: a user's rights to this key are other ones
 local entry = cached and redis.call('GET', 'asrq:cache:' .. cached)
 if entry and string.find(entry, '/' .. id .. '/', 1, true) then
   redis.call('DEL', 'asrq:cache:' .. cached)

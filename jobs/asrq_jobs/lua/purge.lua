@@ -21,5 +21,6 @@ local listed = redis.call('ZREM', KEYS[2], ARGV[1])
 if not status then
   return listed == 1 and 'purged' or 'missing'
 end
-redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], 'asrq:live:' .. ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
+redis.call('DEL', 'asrq:live:' .. ARGV[1])  -- on its own: a user's rights to this key are other ones
 return 'purged'

@@ -140,18 +140,6 @@ def test_a_job_from_its_submission_to_its_end(
     assert denied() == []
 
 
-def test_a_client_whose_rights_are_of_before_submits_all_the_same(
-    server: Server, denied: Callable[[], list[Denied]]
-) -> None:
-    with Redis.from_url(_url(server, "admin")) as admin, Client(Settings(redis_url=_url(server, "client"))) as client:
-        admin.execute_command("ACL", "SETUSER", "client", "-smembers", "-copy")
-        try:
-            assert client.submit(client.upload(b"audio"), id="job").depth == 1
-        finally:
-            admin.execute_command("ACL", "SETUSER", "client", "+smembers", "+copy")
-        assert client.submit(client.upload(b"audio"), id="next").depth == 2
-
-
 def test_the_gateway_may_look_at_the_queue(server: Server, denied: Callable[[], list[Denied]]) -> None:
     with http.serving(Settings(redis_url=_url(server, "client")), "127.0.0.1", 0) as port:
         assert httpx.get(f"http://127.0.0.1:{port}/v1/queue").json()["workers"] == 0
