@@ -56,3 +56,9 @@ def test_a_decode_takes_about_what_is_foretold() -> None:
     window, took_window, frame, took_frame = json.loads(done.stdout)
     assert 0.8 < window / took_window < 2
     assert 0.6 < frame / took_frame < 2
+
+
+def test_the_backend_can_be_asked_for_where_its_packages_are_missing() -> None:
+    """It says so itself, once it is to load."""
+    hidden = "import sys; sys.modules['ctranslate2'] = sys.modules['faster_whisper'] = None; "
+    subprocess.run([sys.executable, "-c", f"{hidden}import asrq_worker.backends.whisper.backend"], check=True)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.needs import missing
+
+from asrq_worker.backends.whisper import room as module
 
 MB = 2**20
 BASE = (130 * MB, 22_000)  # bytes for a window, and for a frame
-
-
-@pytest.fixture(scope="module")
-def module() -> Any:
-    if importlib.util.find_spec("ctranslate2") is None:
-        missing("the extra worker")
-    from asrq_worker.backends.whisper import room
-
-    return room
 
 
 @pytest.mark.parametrize(
@@ -36,7 +25,7 @@ def module() -> Any:
         (0, 4, True, (4, 3000)),
     ],
 )
-def test_what_fits(module: Any, free_mb: float, decodes: int, *, fixed: bool, expected: tuple[int, int]) -> None:
+def test_what_fits(free_mb: float, decodes: int, *, fixed: bool, expected: tuple[int, int]) -> None:
     found = module.room(free_mb * MB, module.Need(*BASE), decodes, 1, fixed=fixed)
     assert (found.decodes, found.frames) == expected
 
@@ -48,9 +37,7 @@ def test_what_fits(module: Any, free_mb: float, decodes: int, *, fixed: bool, ex
     decodes=st.integers(1, 128),
     spare=st.integers(0, 1),
 )
-def test_no_more_is_heard_than_fits(
-    module: Any, free_mb: float, window: float, frame: float, decodes: int, spare: int
-) -> None:
+def test_no_more_is_heard_than_fits(free_mb: float, window: float, frame: float, decodes: int, spare: int) -> None:
     found = module.room(free_mb * MB, module.Need(window, frame), decodes, spare, fixed=False)
     assert 1 <= found.decodes <= decodes
     assert module.WINDOW_FRAMES <= found.frames <= module.MOST_FRAMES

@@ -7,11 +7,14 @@ model's width, the second is measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import ctranslate2
 import numpy as np
 
 from asrq_worker.process import heap
+
+if TYPE_CHECKING:
+    import ctranslate2
 
 WINDOW_FRAMES = 3000
 MOST_FRAMES = 16_000
@@ -55,6 +58,8 @@ def room(free: float, need: Need, decodes: int, spare: int, *, fixed: bool) -> R
 
 def measure(network: ctranslate2.models.Whisper, prompt: list[int], end: int) -> Need:
     """Measure a network: it decodes silence, and never comes to the `end`."""
+    import ctranslate2
+
     silence = np.zeros((1, network.n_mels, 2), np.float32)
     width = np.array(network.encode(ctranslate2.StorageView.from_array(silence), to_cpu=True)).shape[2]
     encoded = ctranslate2.StorageView.from_array(np.zeros((1, _PROBED_FRAMES // 2, width), np.float32))
