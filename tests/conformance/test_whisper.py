@@ -177,9 +177,9 @@ def test_what_a_window_is_encoded_to_does_not_depend_on_what_else_is_heard(
     model = load("tiny.en")._model
     features = np.resize(model.features(english), (80, seconds * 100))
     with model.hearing():
-        [alone] = model.serve([Encode(features)])
+        [alone] = model.serve([Encode(features, seconds * 100)])
         with model.hearing():
-            [beside] = model.serve([Encode(features)])
+            [beside] = model.serve([Encode(features, seconds * 100)])
     assert np.array_equal(alone, beside)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -81,7 +82,7 @@ class Model:
     def _answer(self, request: Request) -> Any:
         match request:
             case Encode():
-                return np.zeros((1, request.features.shape[1] // 2, 4), np.float32)
+                return np.zeros((1, request.frames // 2, 4), np.float32)
             case Detect():
                 return self.languages[request.encoded.shape[1] * 2]
             case Decode():
@@ -92,6 +93,10 @@ class Model:
 
     def windows(self) -> list[int]:
         """Frames of each encoding."""
+        return [request.frames for request in self.asked if isinstance(request, Encode)]
+
+    def own(self) -> list[int]:
+        """How many of them are encoded with the speech."""
         return [request.features.shape[1] for request in self.asked if isinstance(request, Encode)]
 
     def decodes(self) -> list[Decode]:
@@ -172,6 +177,31 @@ def test_english_that_is_sure_is_searched_greedily(language: str, beam: int, tol
     found, beams = searches(speaking(well), 4.0, language)
     assert beams == [beam]
     assert [segment.decoding for segment in found.segments] == [told]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "language", "own"),
+    [(4.0, "en", [600]), (3.0, "en", [500]), (12.0, "en", [1400]), (12.5, "en", [1800]), (4.0, "ru", [1000])],
+)
+def test_of_the_margin_of_short_english_little_is_encoded_with_the_speech(
+    seconds: float, language: str, own: list[int]
+) -> None:
+    model = speaking(lambda model: lambda _request, _frames: model.said(TEXT * 3, seconds))
+    searches(model, seconds, language)
+    assert model.own() == own
+    assert model.windows() == [2 * math.ceil((seconds + 5) / 2) * 100], "the decoder is given all of it"
+
+
+def test_the_whole_window_is_encoded_with_the_speech_where_english_is_in_doubt() -> None:
+    model = speaking(guess)
+    searches(model, 4.0, "en")
+    assert model.own() == [600, 3000]
+
+
+def test_a_search_that_is_asked_for_has_all_of_the_margin_encoded_with_the_speech() -> None:
+    model = speaking(well)
+    model.hear(4.0)
+    assert model.own() == [1000]
 
 
 def test_english_at_half_the_usual_pace_is_searched_widely_too_as_it_may_have_been_said_twice() -> None:

@@ -22,6 +22,7 @@ class Network:
     """Stands where CTranslate2's network stands: keeps shapes; encodings of `failing` frames fail."""
 
     is_multilingual = False
+    n_mels = 80
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
@@ -39,7 +40,8 @@ class Network:
         assert to_cpu
         self.calls.append(("encode", np.array(features).shape))
         stacked = np.array(features)
-        return np.repeat(stacked.mean(axis=(1, 2), keepdims=True), stacked.shape[2] // 2, axis=1)
+        places = np.arange(stacked.shape[2] // 2, dtype=np.float32)[:, np.newaxis] / 10_000
+        return stacked.mean(axis=(1, 2), keepdims=True) + places
 
     def detect_language(self, encoded: Any) -> list[list[tuple[str, float]]]:
         return [[("<|en|>", 0.75), ("<|ru|>", 0.25)]] * self._called("detect", encoded)
@@ -74,7 +76,9 @@ def model(network: Network, device: str, monkeypatch: pytest.MonkeyPatch) -> Any
         max_length=448,
     )
     monkeypatch.setattr(module, "WhisperModel", lambda *_arguments, **_options: loaded)
-    return module.Model("nowhere", device=device, compute_type="int8", cpu_threads=1, parallel=1)
+    made = module.Model("nowhere", device=device, compute_type="int8", cpu_threads=1, parallel=1)
+    network.calls.clear()
+    return made
 
 
 @pytest.fixture
@@ -92,8 +96,8 @@ def on_cuda(network: Network, monkeypatch: pytest.MonkeyPatch) -> Any:
     return model(network, "cuda", monkeypatch)
 
 
-def encode(frames: int, level: float = 0.0) -> Encode:
-    return Encode(np.full((80, frames), level, np.float32))
+def encode(frames: int, level: float = 0.0, followed_by: int = 0) -> Encode:
+    return Encode(np.full((80, frames), level, np.float32), frames + followed_by)
 
 
 def encoded(frames: int) -> np.ndarray[Any, Any]:
@@ -108,13 +112,22 @@ def test_a_cpu_encodes_each_clip_alone(on_cpu: Any, network: Network) -> None:
     found = on_cpu.serve([encode(1000, 1.0), encode(1000, 2.0), encode(3000, 3.0)])
     assert network.calls == [("encode", (1, 80, 1000)), ("encode", (1, 80, 1000)), ("encode", (1, 80, 3000))]
     assert [one.shape for one in found] == [(1, 500, 1), (1, 500, 1), (1, 1500, 1)]
-    assert [float(one.mean()) for one in found] == pytest.approx([1, 2, 3]), "each has its own answer"
+    assert [float(one[0, 0, 0]) for one in found] == pytest.approx([1, 2, 3]), "each has its own answer"
+
+
+def test_frames_after_those_of_a_clip_are_what_the_same_place_of_a_silent_window_was_encoded_to(
+    on_cpu: Any, network: Network
+) -> None:
+    [found] = on_cpu.serve([encode(600, 1.0, followed_by=400)])
+    assert network.calls == [("encode", (1, 80, 600))]
+    expected = [(level + place / 10_000) for place in range(500) for level in [1.0 if place < 300 else 0.0]]
+    assert found.ravel().tolist() == pytest.approx(expected)
 
 
 def test_cuda_encodes_together_what_is_of_equal_length(on_cuda: Any, network: Network) -> None:
     found = on_cuda.serve([encode(3000, 1.0), encode(1000, 2.0), encode(3000, 3.0)])
     assert network.calls == [("encode", (2, 80, 3000)), ("encode", (1, 80, 1000))]
-    assert [float(one.mean()) for one in found] == pytest.approx([1, 2, 3]), "each has its own answer"
+    assert [float(one[0, 0, 0]) for one in found] == pytest.approx([1, 2, 3]), "each has its own answer"
 
 
 def test_texts_are_searched_together_where_encodings_prompts_and_searches_are_alike(

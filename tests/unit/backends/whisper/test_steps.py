@@ -26,7 +26,7 @@ class Served:
 
 
 def encode() -> Encode:
-    return Encode(np.zeros((80, 200), np.float32))
+    return Encode(np.zeros((80, 200), np.float32), 200)
 
 
 def decode() -> Decode:

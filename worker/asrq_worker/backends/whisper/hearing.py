@@ -1,6 +1,7 @@
 """How Whisper hears one clip: cheap first, dear where in doubt; window after window.
 
-A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work.
+A clip is first heard with its speech and a margin, instead of 30 s of padding, which on a CPU is most of the work. Of
+what is searched greedily, most of the margin is not even encoded with the speech.
 Where the text is in doubt, the whole 30 s come next.
 """
 
@@ -146,8 +147,8 @@ class _Clip:
         self._draft = chunk.options.draft
         self._language = language
         self._model = model
-        greedy = language in _GREEDY_FIRST and chunk.seconds <= _GREEDY_S
-        self._first = search or (GREEDY if greedy else WIDE)
+        self._near = search is None and language in _GREEDY_FIRST and chunk.seconds <= _GREEDY_S
+        self._first = search or (GREEDY if self._near else WIDE)
         self._again = search or WIDE
         self._margins_s = margins_s
         self._retries = retries
@@ -198,7 +199,7 @@ class _Clip:
         each = [(frames, self._again) for frames in lengths(window, self._margins_s)]
         tries = [(each[0][0], self._first), *each] if self._first != self._again else each
         for frames, search in tries:
-            encoded: Encoded = yield from window.encoded(frames)
+            encoded: Encoded = yield from window.encoded(frames, near=self._near)
             decoded: Decoded = yield self._decode(encoded, search, window)
             if not self._doubts(decoded, window, sure=search == self._again):
                 break

@@ -32,6 +32,7 @@ from asrq_worker.backends.whisper.steps import (
     Request,
     TokenTimes,
 )
+from asrq_worker.backends.whisper.windows import WHOLE
 
 _LATEST_START_S = 1.0  # of the first segment in a window, as OpenAI has it
 
@@ -61,6 +62,7 @@ class Model:
         self._extractor = loaded.feature_extractor
         self._extractor.mel_filters = MelFilters(self._extractor.mel_filters)
         self._on_cpu = device == "cpu"
+        self._silence = self._encoder.encode(np.zeros((1, self._network.n_mels, WHOLE), np.float32))
         self.multilingual = bool(self._network.is_multilingual)
         self.longest: int = loaded.max_length
         """Tokens of prompt and text together."""
@@ -105,8 +107,12 @@ class Model:
         return max(self.frames_together // longest, 1) if self._on_cpu else len(requests)
 
     def _encode(self, requests: Sequence[Encode]) -> list[Encoded]:
-        encoded = self._encoder.encode(np.stack([one.features for one in requests]))
-        return list(encoded[:, np.newaxis])
+        encoded = self._encoder.encode(np.stack([one.features for one in requests]))[:, np.newaxis]
+        return [self._followed_by_silence(alone, one.frames) for alone, one in zip(encoded, requests, strict=True)]
+
+    def _followed_by_silence(self, encoded: Encoded, frames: int) -> Encoded:
+        own, whole = encoded.shape[1], frames // 2
+        return encoded if own == whole else np.concatenate([encoded, self._silence[:, own:whole]], axis=1)
 
     def _detect(self, requests: Sequence[Detect]) -> list[list[tuple[str, float]]]:
         found = self._network.detect_language(_stacked(requests))

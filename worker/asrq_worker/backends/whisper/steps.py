@@ -57,9 +57,10 @@ class TokenTimes:
 
 @dataclass(frozen=True, eq=False)
 class Encode:
-    """Asks for `Encoded`."""
+    """Asks for `Encoded` of `frames`; those after the features are silence."""
 
     features: Features
+    frames: int
 
 
 @dataclass(frozen=True, eq=False)
