@@ -19,6 +19,8 @@ from asrq_jobs.settings import Settings
 FRONT = frozenset({"end_execution.lua", "recover_dequeued.lua", "reconcile.lua"})
 BACK = frozenset({"submit.lua", "retry.lua", "enqueue_due.lua"})
 """Scripts that put a job at the one end of its lane or the other."""
+_STATES = frozenset({"", "queued", "started", "scheduled", *ENDED})
+"""What the status of a job may be, whoever has written it."""
 SIMULATED = "simulation:"
 """What the names of keys begin with that are not the program's."""
 _KEPT = (
@@ -60,6 +62,8 @@ def after_step(
     """Yield what is wrong after a step that changed something; `script` is the one that did."""
     for job_id, job in after.jobs.items():
         was = before.jobs.get(job_id) if before else None
+        if job.status not in _STATES:
+            yield f"{job_id}: {script}: its status is {job.status}"
         if len(leases := after.leases_of(job_id)) > 1:
             yield f"{job_id}: it is held by {leases}"
         if before is not None and was is not None and was.status not in {"", "queued"} and before.places(job_id):

@@ -42,6 +42,7 @@ def test_no_schedule_breaks_anything(server: str) -> None:
         ((Step(1.0, "cancel"), Step(0.0, "retry")), ("unheard",), 1, 1),
         ((Step(0.0, "cancel"), Step(0.0, "retry")), ("unheard", "still"), 2, 0),
         ((Step(0.0, "cancel"), Step(0.0, "retry")), ("crashed",), 1, 1),
+        ((Step(0.0, "rq cancel"), Step(0.0, "retry")), (), 0, 1),
     ],
 )
 @pytest.mark.timeout(600)  # a busy machine needs long for all of them
@@ -57,11 +58,13 @@ def test_no_schedule_of_a_small_world_breaks_anything(
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_what_is_broken_is_found(valkey: str, mutant: Mutant) -> None:
     end = time.process_time() + _FOUND_S
-    with Redis.from_url(valkey) as redis, mutant.made():
-        for seed in count(1):
-            if run(redis, valkey, seed, kind=mutant.kind, change=mutant.change).wrong:
-                return
-            assert time.process_time() < end, f"{seed} schedules, and nothing is found"
+    with Redis.from_url(valkey) as redis:
+        with mutant.made():
+            for seed in count(1):
+                if run(redis, valkey, seed, kind=mutant.kind, change=mutant.change).wrong:
+                    break
+                assert time.process_time() < end, f"{seed} schedules, and nothing is found"
+        assert run(redis, valkey, seed, kind=mutant.kind).wrong is None, f"seed {seed} fails without it as well"
 
 
 def test_the_documents_say_how_many_mistakes_are_made() -> None:
