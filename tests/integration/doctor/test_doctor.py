@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.needs import missing
 
+from asrq_jobs import configuration
 from asrq_jobs.errors import StorageError
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.whisper.models import WHEELS
@@ -41,6 +43,43 @@ def test_a_host_without_whisper_needs_no_whisper_model(monkeypatch: pytest.Monke
     found = [(check.name, check.status) for check in examine()]
     assert ("engine", "ok") in found
     assert "model" not in dict(found)
+
+
+@pytest.mark.parametrize(
+    ("backend", "settings", "fix"),
+    [
+        ("whisper", {"MODEL": "large-v3"}, "asrq models fetch large-v3"),
+        ("qwen", {"MODEL": "1.7b"}, "asrq models fetch Qwen/Qwen3-ASR-1.7B"),
+        ("onnx", {"MODEL": "nowhere"}, "Name a folder with a whisper export"),
+        ("onnx", {"ONNX_KIND": "other", "MODEL": "nowhere"}, "Set ASRQ_ONNX_KIND"),
+    ],
+)
+def test_a_model_that_is_not_here_is_found_missing_before_its_engine_starts(
+    backend: str, settings: dict[str, str], fix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if backend == "qwen" and importlib.util.find_spec("qwen_asr") is None:
+        missing("the extra qwen")
+    monkeypatch.setenv("ASRQ_BACKEND", backend)
+    monkeypatch.setenv("ASRQ_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for name, value in settings.items():
+        monkeypatch.setenv(f"ASRQ_{name}", value)
+    monkeypatch.setattr(host, "_engine", lambda *_: pytest.fail("there is nothing to load"))
+    found = {check.name: check for check in host.examine(configuration.load())}
+    assert found["model"].status == "fail"
+    assert fix in (found["model"].fix or "")
+
+
+def test_an_export_is_found_and_weighed_as_any_model_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("encoder_model.onnx", "decoder_model_merged.onnx", "vocab.json", "added_tokens.json", "config.json"):
+        (tmp_path / name).write_bytes(bytes(1 << 20))
+    monkeypatch.setenv("ASRQ_BACKEND", "onnx")
+    monkeypatch.setenv("ASRQ_ONNX_KIND", "whisper")
+    monkeypatch.setenv("ASRQ_MODEL", str(tmp_path))
+    monkeypatch.setattr(host, "_engine", lambda *_: Check("engine", "ok", "Fine."))
+    found = {check.name: check for check in host.examine(Settings())}
+    assert found["model"] == Check("model", "ok", f"{tmp_path} is in {tmp_path} (folder).")
+    assert found["memory"].status in {"ok", "warn"}
 
 
 def test_the_fallback_is_looked_at_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

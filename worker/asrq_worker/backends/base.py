@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from asrq_jobs.errors import AsrqError
 from asrq_jobs.request import Task
+from asrq_worker.backends.files import ModelFiles
 
 SAMPLE_RATE = 16_000
 WARM_UP_S = 1.0
@@ -183,6 +184,14 @@ class Backend(ABC):
 
     def __init__(self, config: BackendConfig) -> None:
         self.config = config
+
+    def find(self) -> ModelFiles | None:
+        """Return where the model is, without loading it, for `asrq doctor`; None: its files are not on this host.
+
+        Raises:
+            AsrqError: what `load` raises for the same reason.
+        """
+        return None
 
     @abstractmethod
     def load(self) -> Identity:

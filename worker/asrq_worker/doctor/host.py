@@ -13,7 +13,8 @@ from pathlib import Path
 from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
-from asrq_worker.doctor.check import Check, guarded
+from asrq_worker.backends.files import ModelFiles
+from asrq_worker.doctor.check import Check, failed, guarded
 from asrq_worker.speakers import enrolled
 from asrq_worker.storage.disk import placed, temporary
 
@@ -40,20 +41,27 @@ def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
 
 def _backends(config: Settings) -> Iterator[Check]:
     """Check each backend that is to serve, the fallback included."""
+    config = config.model_copy(update={"model_download": False})
     for name in filter(None, (config.backend, config.fallback_backend)):
-        if name == "whisper":
-            model = guarded("model", lambda: _model(config))
-            yield model
-            if model.status != "ok":
-                continue
-            yield guarded("memory", lambda: _memory(config))
+        try:
+            found = _files(config, name)
+        except Exception as error:  # noqa: BLE001  # see `failed`
+            yield failed("model", error)
+            continue
+        if found is not None:
+            yield _model(found)
+            yield guarded("memory", lambda: _memory(found, config.decoders))  # noqa: B023  # called at once
         yield guarded("engine", lambda: _engine(config, name))  # noqa: B023  # called at once
 
 
-def _model(config: Settings) -> Check:
-    from asrq_worker.backends.whisper.models import resolve
+def _files(config: Settings, backend: str) -> ModelFiles | None:
+    from asrq_worker.backends.registry import backend_class
+    from asrq_worker.job.transcriber import backend_config
 
-    found = resolve(config.model_of("whisper"), model_dir=config.model_dir)
+    return backend_class(backend)(backend_config(config, backend)).find()
+
+
+def _model(found: ModelFiles) -> Check:
     revision = f", {found.revision}" if found.revision else ""
     return Check("model", "ok", f"{found.name} is in {found.path} ({found.source}{revision}).")
 
@@ -62,7 +70,7 @@ def _engine(config: Settings, backend: str) -> Check:
     """Load the model as a worker would: what counts is whether it runs on the device."""
     from asrq_worker.job.transcriber import make_engine
 
-    engine = make_engine(config.model_copy(update={"model_download": False}), backend)
+    engine = make_engine(config, backend)
     try:
         engine.start()
         loaded = engine.wait_ready(config.engine_start_s)
@@ -111,16 +119,12 @@ def kept(confined: frozenset[str]) -> str:
     return "not kept from the network or other files by this system"
 
 
-def _memory(config: Settings) -> Check:
+def _memory(found: ModelFiles, decoders: int) -> Check:
     try:
         import psutil
     except ImportError:
         raise ExtraMissingError("Free memory cannot be told without psutil.", hint=extras.hint("worker")) from None
-    from asrq_worker.backends.whisper.models import resolve
-
-    folder = resolve(config.model_of("whisper"), model_dir=config.model_dir).path
-    model_mb = sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) / 2**20
-    return memory(psutil.virtual_memory().available / 2**20, model_mb=model_mb, decoders=config.decoders)
+    return memory(psutil.virtual_memory().available / 2**20, model_mb=found.size_mb, decoders=decoders)
 
 
 def memory(free_mb: float, *, model_mb: float, decoders: int) -> Check:
@@ -132,7 +136,7 @@ def memory(free_mb: float, *, model_mb: float, decoders: int) -> Check:
             "memory",
             "warn",
             message,
-            "End other programs, or set ASRQ_MODEL to a smaller model.",
+            "End other programs, or choose a smaller model.",
         )
     return Check("memory", "ok", message)
 

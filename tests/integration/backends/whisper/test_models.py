@@ -15,6 +15,7 @@ import pytest
 
 from asrq_jobs import extras
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
+from asrq_worker.backends.files import ModelFiles
 from asrq_worker.backends.whisper import models
 from asrq_worker.backends.whisper.models import HUB_REPOSITORIES, ModelPackage, Wheel, available, resolve
 
@@ -117,7 +118,7 @@ def test_a_missing_model_says_how_to_get_it_and_touches_no_network(
 def test_a_download_in_our_cache_or_the_users_is_found(model_dir: Path, tmp_path: Path) -> None:
     ours = make_snapshot(model_dir / "hub", HUB_REPOSITORIES["small"])
     theirs = make_snapshot(tmp_path / "users-cache", "someone/whisper-mine")
-    assert resolve("small", model_dir=model_dir) == models.ResolvedModel("small", ours, "hub", COMMIT)
+    assert resolve("small", model_dir=model_dir) == ModelFiles("small", ours, "hub", COMMIT)
     assert resolve("someone/whisper-mine", model_dir=model_dir).path == theirs
 
 

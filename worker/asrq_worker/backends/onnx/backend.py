@@ -27,6 +27,7 @@ from asrq_jobs.settings import expanded
 from asrq_worker.backends import failures, guards, options
 from asrq_worker.backends.base import SAMPLE_RATE, Backend, BackendConfig, Capabilities, Chunk, Identity, Transcript
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
+from asrq_worker.backends.files import ModelFiles
 from asrq_worker.backends.onnx.options import Options
 from asrq_worker.backends.refusal import unsupported
 
@@ -93,14 +94,13 @@ class OnnxBackend(Backend):
         self._languages: frozenset[str]
         self._model: TextResultsAsrAdapter
 
-    def load(self) -> Identity:
-        """Check the folder and load it; see `Backend.load`.
+    def find(self) -> ModelFiles:
+        """Check the folder; see `Backend.find`.
 
         Raises:
             SettingsError: the kind of export is not said or not known, or no folder is named.
         """
-        kind = KINDS.get(self._kind_name)
-        if kind is None:
+        if self._kind_name not in KINDS:
             raise SettingsError(
                 f"There is no kind of ONNX export {self._kind_name!r}.",
                 hint=f"Set ASRQ_ONNX_KIND to one of: {', '.join(KINDS)}.",
@@ -110,6 +110,12 @@ class OnnxBackend(Backend):
                 "No folder of an ONNX export is named.",
                 hint=f"Set ASRQ_ONNX_MODEL to one with a {self._kind_name} export.",
             )
+        folder = expanded(self.config.model)
+        _checked_files(folder, self._kind_name, _suffix(self.config.compute_type))
+        return ModelFiles(self.config.model, folder, "folder", None)
+
+    def load(self) -> Identity:
+        """Check the folder and load it; see `Backend.load` and `find`."""
         try:
             import onnx_asr
             import onnxruntime
@@ -118,6 +124,7 @@ class OnnxBackend(Backend):
                 f"The ONNX backend needs packages that are not installed ({error}).",
                 hint=extras.hint("onnx"),
             ) from None
+        folder = self.find().path
         suffix = _suffix(self.config.compute_type)
         device = choose_device(
             self.config.device,
@@ -125,7 +132,6 @@ class OnnxBackend(Backend):
             library="The installed ONNX Runtime",
             fix="Run: pip install onnxruntime-gpu",
         )
-        folder = expanded(self.config.model)
         weights = _weights(_checked_files(folder, self._kind_name, suffix))
         if device == "cpu":  # how much is free on CUDA, ONNX Runtime does not tell
             refuse_too_large(self.config.model, loading_mb(weights), free_memory_mb(), device, hint=_SMALLER)
@@ -133,7 +139,7 @@ class OnnxBackend(Backend):
         sessions.intra_op_num_threads = self.config.cpu_threads
         providers = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
         try:
-            self._languages = kind.languages or _whisper_languages(folder)
+            self._languages = KINDS[self._kind_name].languages or _whisper_languages(folder)
             self._model = onnx_asr.load_model(
                 self._kind_name, folder, quantization=suffix, sess_options=sessions, providers=providers
             )

@@ -28,6 +28,7 @@ from asrq_worker.backends.base import (
 )
 from asrq_worker.backends.device import choose_device, free_memory_mb, refuse_too_large
 from asrq_worker.backends.failures import first_line, is_out_of_memory
+from asrq_worker.backends.files import ModelFiles
 from asrq_worker.backends.options import read
 from asrq_worker.backends.qwen import files, implementation
 from asrq_worker.backends.qwen.dtype import BYTES, choose_dtype
@@ -61,6 +62,12 @@ class QwenBackend(Backend):
         self._model: QwenModel
         self._listener: Listener
         self._capabilities: Capabilities
+
+    def find(self) -> ModelFiles:
+        """Find the model that transcribes and check its files; see `Backend.find`."""
+        implementation.require_packages()
+        found = self._find(self.config.model, "recogniser")
+        return ModelFiles(found.name, found.folder, "hub" if found.revision else "folder", found.revision)
 
     def load(self) -> Identity:
         """Find the model, check its files, load it and check what was loaded; see `Backend.load`.

@@ -31,6 +31,7 @@ from asrq_worker.backends.base import (
 )
 from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.device import choose_device, free_memory_mb, loading_mb, refuse_too_large
+from asrq_worker.backends.files import ModelFiles
 from asrq_worker.backends.refusal import unsupported
 from asrq_worker.backends.whisper import confidence, models, steps
 from asrq_worker.backends.whisper.hearing import MARGINS_S, WIDE, draft, hear
@@ -70,6 +71,10 @@ class WhisperBackend(Backend):
         self._name: str
         self._capabilities: Capabilities
 
+    def find(self) -> ModelFiles:
+        """Find the model; see `Backend.find`."""
+        return models.resolve(self.config.model, model_dir=self.config.model_dir, download=self.config.download)
+
     def load(self) -> Identity:
         """Find the model and load it; see `Backend.load`."""
         try:
@@ -81,7 +86,7 @@ class WhisperBackend(Backend):
                 f"The Whisper backend needs packages that are not installed ({error}).",
                 hint=extras.hint("worker"),
             ) from None
-        found = models.resolve(self.config.model, model_dir=self.config.model_dir, download=self.config.download)
+        found = self.find()
         device = choose_device(
             self.config.device,
             cuda=ctranslate2.get_cuda_device_count() > 0,

