@@ -17,7 +17,7 @@ from simulation.scenario import Step
 from simulation.uploads import sent
 
 from asrq_jobs import Client, keys
-from asrq_jobs.errors import AsrqError, JobStateError, QueueRefusedError, QueueUnreachableError
+from asrq_jobs.errors import AsrqError, QueueRefusedError, QueueUnreachableError
 from asrq_jobs.request import BlobAudio
 
 _TRIES = 5
@@ -59,7 +59,6 @@ class Caller:
                 case "retry":
                     self._client.retry(job_id)
                 case "purge":
-                    ledger.purged.add(job_id)
                     self._client.purge(job_id)
                 case "erase":
                     self._client.erase(job_id)
@@ -72,8 +71,6 @@ class Caller:
                 case _:
                     said = self._tool(what)
         except AsrqError as error:
-            if isinstance(error, JobStateError) and what == "purge":
-                ledger.purged.discard(job_id)
             said = error.code
         return said
 

@@ -68,10 +68,11 @@ def after_step(
             yield f"{job_id}: it is held by {leases}"
         if before is not None and was is not None and was.status not in {"", "queued"} and before.places(job_id):
             ledger.doubled.add(job_id)
-        if script == "erase.lua" and was is not None and was.status and not job.status:
+        if script in {"purge.lua", "erase.lua"} and was is not None and was.status and not job.status:
             ledger.purged.add(job_id)
-            ledger.erased.add(job_id)
-            ledger.completed.pop(job_id, None)
+            if script == "erase.lua":
+                ledger.erased.add(job_id)
+                ledger.completed.pop(job_id, None)
         if job.status:
             ledger.erased.discard(job_id)
         if job_id in ledger.erased - ledger.tampered:

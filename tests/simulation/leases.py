@@ -24,7 +24,7 @@ class Leases:
         self._held: dict[Execution, float] = {}
         self._begun: dict[str, tuple[Host, float]] = {}
         self._given_up: dict[str, Host] = {}
-        self._erased: set[str] = set()  # leases of jobs whose results are gone, too
+        self._unended: set[str] = set()  # leases of jobs that others have ended or erased
 
     def step(self, before: Facts, after: Facts, host: Host, script: str, now: float) -> Iterator[str]:
         """Yield what is wrong with a step of a host."""
@@ -33,7 +33,8 @@ class Leases:
         self._given_up |= {lease: host for lease in gone if self._begun.get(lease, (host, 0.0))[0] is host}
         self._begun |= dict.fromkeys(after.leases.keys() - before.leases.keys(), (host, now))
         erased = {job_id for job_id, job in after.jobs.items() if not job.status}
-        self._erased |= {lease for lease in self._given_up if lease.split("/")[1] in erased}
+        self._unended |= {lease for lease in self._given_up if lease.split("/")[1] in erased}
+        self._unended |= {lease for lease in gone if before.jobs[lease.split("/")[1]].result}
         taken = gone - self._given_up.keys() if script == "end_execution.lua" else set()
         yield from (f"{lease} is taken before it lapses" for lease in taken if before.leases[lease] > now)
 
@@ -70,7 +71,7 @@ class Leases:
     def fenced(self, host: Host, job_id: str) -> Iterator[str]:
         """Yield what is wrong when a worker was told that somebody else has the job."""
         mine = {held.lease for held in self._held if held.job_id == job_id and _is_of(held, host)}
-        if any(self._given_up.get(lease) is host for lease in mine - self._erased):
+        if any(self._given_up.get(lease) is host for lease in mine - self._unended):
             yield f"{job_id}: {host.name} was refused the end that it had written"
 
     def forget(self) -> None:
