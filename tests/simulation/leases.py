@@ -24,6 +24,7 @@ class Leases:
         self._held: dict[Execution, float] = {}
         self._begun: dict[str, tuple[Host, float]] = {}
         self._given_up: dict[str, Host] = {}
+        self._lost: list[tuple[Host, float]] = []  # commands or answers of hosts
         self._unended: set[str] = set()  # leases of jobs that others have ended or erased
 
     def step(self, before: Facts, after: Facts, host: Host, script: str, now: float) -> Iterator[str]:
@@ -47,6 +48,8 @@ class Leases:
         }
         for lease in facts.leases.keys() - {execution.lease for execution in self._held}:
             host, since = self._begun.get(lease, (None, 0.0))
+            if sum(who is host and at >= since for who, at in self._lost) > 1:
+                continue
             if host is not None and host.alive and since > host.disturbed_at and now - since > _SOON_S:
                 yield f"{lease} was taken by {host.name}, which does not know of it"
         for worker in workers if self._held else ():
@@ -73,6 +76,10 @@ class Leases:
         mine = {held.lease for held in self._held if held.job_id == job_id and _is_of(held, host)}
         if any(self._given_up.get(lease) is host for lease in mine - self._unended):
             yield f"{job_id}: {host.name} was refused the end that it had written"
+
+    def lost(self, host: Host, now: float) -> None:
+        """A command of a host, or the answer to it, was lost."""
+        self._lost.append((host, now))
 
     def forget(self) -> None:
         """The server has lost what was written."""

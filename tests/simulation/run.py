@@ -310,6 +310,9 @@ class Run:
                 return "none"
             case "lost writes":
                 self._lose()
+            case "unsent" | "unheard":
+                self._leases.lost(host, self.scheduler.now)
+                return kind
             case _:
                 return kind
         return "unsent"

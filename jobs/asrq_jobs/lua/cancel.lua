@@ -54,7 +54,7 @@ local function settle(group, id, status, now, ttl_s)
   end
 end
 
-local status, group = unpack(redis.call('HMGET', KEYS[1], 'status', 'group'))
+local status, group, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'group', 'origin'))
 if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
 end

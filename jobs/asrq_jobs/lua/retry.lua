@@ -50,7 +50,7 @@ local function reopen(group, id)
   end
 end
 
-local status, group = unpack(redis.call('HMGET', KEYS[1], 'status', 'group'))
+local status, group, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'group', 'origin'))
 if not status then
   return 'missing'
 end
