@@ -55,6 +55,13 @@ class Ledger:
     group_ends: groups.Ends = field(default_factory=set)
     asked_at: dict[str, float] = field(default_factory=dict)
 
+    def removed(self, job_id: str, script: str) -> None:
+        """Note that a script has removed a job on purpose."""
+        self.purged.add(job_id)
+        if script == "erase.lua":
+            self.erased.add(job_id)
+            self.completed.pop(job_id, None)
+
 
 def after_step(
     ledger: Ledger, before: Facts | None, after: Facts, *, script: str, now: float, settings: Settings
@@ -69,10 +76,7 @@ def after_step(
         if before is not None and was is not None and was.status not in {"", "queued"} and before.places(job_id):
             ledger.doubled.add(job_id)
         if script in {"purge.lua", "erase.lua"} and was is not None and was.status and not job.status:
-            ledger.purged.add(job_id)
-            if script == "erase.lua":
-                ledger.erased.add(job_id)
-                ledger.completed.pop(job_id, None)
+            ledger.removed(job_id, script)
         if job.status:
             ledger.erased.discard(job_id)
         if job_id in ledger.erased - ledger.tampered:

@@ -22,6 +22,7 @@
 -- execution, should its worker be alive after all, from ending it again, and the mark tells that worker. One that RQ's own
 -- tools call canceled while an execution holds it runs. The status of a canceled job keeps it from
 -- beginning, wherever its id still is.
+-- A job of another lane than that of the keys is missing: it was not there, or not yet again, when its lane was looked for.
 -- A job that waits for a certain worker is in the list KEYS[2] .. '@' .. its waits_for.
 -- The id of a job that runs may still be in its lane: put back while its slot was slow to begin it.
 -- Its group, if it has one, counts it as canceled: asrq:group:<group>, asrq:group:<group>:events, asrq:groups.
@@ -57,6 +58,10 @@ end
 local status, group, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'group', 'origin'))
 if not status then
   return redis.call('EXISTS', KEYS[7]) == 1 and 'ended' or 'missing'
+end
+local lane = string.match(origin or '', '^asrq%-.+')
+if lane and KEYS[2] ~= 'rq:queue:' .. lane then
+  return 'missing'
 end
 local held, live = false, false
 local leases, time = redis.call('ZRANGE', 'asrq:leases', 0, -1, 'WITHSCORES'), redis.call('TIME')

@@ -27,6 +27,7 @@
 -- asrq:groups.
 -- Shared keys (lanes, registries) are written before the job is: one of the wrong type is an error, and the job is there to be
 -- erased again, once the reaper has moved that key away.
+-- A job of another lane than that of the keys is missing: it was not there, or not yet again, when its lane was looked for.
 -- Returns "erased", or "missing" if nothing was there.
 
 -- Count a job of a group that has ended, unless it was counted: as completed, failed or canceled. A group is kept as long as
@@ -56,8 +57,12 @@ local function settle(group, id, status, now, ttl_s)
 end
 
 local id = ARGV[1]
-local status, meta, need, worker, cached, group = unpack(redis.call('HMGET', KEYS[1],
-  'status', 'meta', 'waits_for', 'worker_name', 'cache_key', 'group'))
+local status, meta, need, worker, cached, group, origin = unpack(redis.call('HMGET', KEYS[1],
+  'status', 'meta', 'waits_for', 'worker_name', 'cache_key', 'group', 'origin'))
+local lane = string.match(origin or '', '^asrq%-.+')
+if lane and KEYS[2] ~= 'rq:queue:' .. lane then
+  return 'missing'
+end
 local sha256 = string.match(meta or '', '"blob":"(%x+)"')
 local uses, used = 'asrq:uses:' .. (sha256 or ''), false
 for _, other in ipairs(sha256 and redis.call('HKEYS', uses) or {}) do

@@ -11,9 +11,14 @@
 -- ARGV[1]  id
 --
 -- It also removes asrq:live:<id>.
+-- A job of another lane than that of the keys is missing: it was not there, or not yet again, when its lane was looked for.
 -- Returns "purged", "missing", or the status of a job that has not failed.
 
-local status = redis.call('HGET', KEYS[1], 'status')
+local status, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'origin'))
+local lane = string.match(origin or '', '^asrq%-.+')
+if lane and KEYS[2] ~= 'rq:failed:' .. lane then
+  return 'missing'
+end
 if status and status ~= 'failed' then
   return status
 end

@@ -19,6 +19,7 @@
 -- was.
 -- Its group, if it has one, counts it as open again: asrq:group:<group>, asrq:group:<group>:events.
 -- It also reads asrq:leases: a job that an execution holds runs, even if RQ's own tools call it canceled.
+-- A job of another lane than that of the keys is missing: it was not there, or not yet again, when its lane was looked for.
 -- Returns "queued", "missing", or the status that does not allow a retry ("started" of one that runs).
 
 -- The civil date of a day count since 1970-01-01 (H. Hinnant, "chrono-compatible low-level date algorithms").
@@ -52,6 +53,10 @@ end
 
 local status, group, origin = unpack(redis.call('HMGET', KEYS[1], 'status', 'group', 'origin'))
 if not status then
+  return 'missing'
+end
+local lane = string.match(origin or '', '^asrq%-.+')
+if lane and KEYS[2] ~= 'rq:queue:' .. lane then
   return 'missing'
 end
 if status ~= 'failed' and status ~= 'canceled' and status ~= 'stopped' then

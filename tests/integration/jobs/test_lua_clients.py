@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 
 from asrq_jobs import scripts
 from asrq_jobs.request import Request
+from asrq_jobs.scripts import ScriptName
 
 LANES = ("rq:queue:asrq-<lane>", "rq:scheduled:asrq-<lane>")
 WAITS: State = {
@@ -220,6 +221,20 @@ def test_a_job_that_an_execution_holds_is_not_retried_whatever_its_status_says(s
     server.redis.delete("asrq:leases")
     server.put(DEAD | other)
     assert server.run("retry", "job", "event", "read no more") == "queued"
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("cancel", "queued"), ("retry", "failed"), ("retry", "canceled"), ("purge", "failed"), ("erase", "queued")],
+)
+def test_a_job_is_only_touched_in_its_own_lane(server: Server, script: ScriptName, status: str) -> None:
+    """Somebody submitted it between the look for its lane and the script."""
+    args = {"cancel": ("result", "event", 600, "read no more"), "retry": ("event", "read no more")}.get(script, ())
+    server.put(DEAD | WAITS | {"rq:job:<id>": {"status": status, "origin": "asrq-<other lane>"}})
+    assert server.run(script, "job", *args) == "missing"
+    assert server.changed() == {}
+    server.redis.hset("rq:job:<id>", "origin", "asrq-<lane>")
+    assert server.run(script, "job", *args) != "missing"
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "finished", None])
