@@ -36,7 +36,7 @@ unit: .venv/.dev
 
 simulate: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m simulation.explore --seconds $(or $(SECONDS),60) \
-	  $(if $(SEED),--seed $(SEED)) --first $(or $(FIRST),1) --server $(or $(SERVER),valkey)
+	  $(if $(SEED),--seed $(SEED)) --first $(or $(FIRST),$(shell date -u +%Y%m%d000)) --server $(or $(SERVER),valkey)
 
 chaos: .venv/.dev
 	PYTHONPATH=tests $(BIN)/python -m chaos.run --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -19,11 +18,10 @@ _FOUND_S = 60.0  # of one core, whatever else it does
 
 
 def test_no_schedule_breaks_anything(server: str) -> None:
-    """Other schedules each day, so that all days together try more than one can."""
-    end, first = time.monotonic() + _SECONDS, int(f"{datetime.now(UTC):%Y%m%d}000")
-    print(f"make simulate FIRST={first} tries the same")
+    """The same seeds each time: what is found rarely is no fault of the change that is tested. `make simulate` has others."""
+    end = time.monotonic() + _SECONDS
     with Redis.from_url(server) as redis:
-        for seed in count(first):
+        for seed in count(1):
             outcome = run(redis, server, seed)
             if outcome.wrong:
                 raise AssertionError(told(seed, shortened(redis, server, seed, outcome)))
