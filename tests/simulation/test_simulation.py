@@ -18,7 +18,7 @@ _FOUND_S = 60.0  # of one core, whatever else it does
 
 
 def test_no_schedule_breaks_anything(server: str) -> None:
-    """The same seeds each time: what is found rarely is no fault of the change that is tested. `make simulate` has others."""
+    """The same each time: what is found rarely is no fault of the change that is tested. `make simulate` has others."""
     end = time.monotonic() + _SECONDS
     with Redis.from_url(server) as redis:
         for seed in count(1):
