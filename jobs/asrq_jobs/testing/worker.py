@@ -57,7 +57,7 @@ class Worker(ABC):
     def end(self, execution: Execution, event: Event, result: Result) -> None:
         """Write the end of a job."""
 
-    def take(self, lane: Lane = "interactive", *, within_s: float = 10.0) -> Execution:
+    def take(self, lane: Lane = "interactive", *, within_s: float = 30.0) -> Execution:
         """Wait for a job and begin it.
 
         Raises:
