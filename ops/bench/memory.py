@@ -27,6 +27,7 @@ import numpy as np
 
 from asrq_jobs.settings import Settings
 from asrq_worker.backends.base import SAMPLE_RATE, BackendConfig, Chunk, ChunkOptions, Samples, Transcript
+from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.whisper.backend import WhisperBackend
 from asrq_worker.backends.whisper.room import MOST_FRAMES
 from asrq_worker.process import heap
@@ -71,7 +72,7 @@ def main() -> None:
     decodes = can.parallel + can.spare
     if given.regardless:
         backend._model.frames_together = MOST_FRAMES
-        decodes = len(os.sched_getaffinity(0)) + can.spare
+        decodes = usable_cores() + can.spare
     batches = [chunks[at : at + BATCH] for at in range(0, CHUNKS, BATCH)]
     texts: list[str] = []
 
