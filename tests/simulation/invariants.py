@@ -48,7 +48,7 @@ class Ledger:
     tampered: set[str] = field(default_factory=set)
     purged: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, set[str]] = field(default_factory=dict)
     completed: dict[str, str] = field(default_factory=dict)
     ended: set[tuple[str, str]] = field(default_factory=set)
     doubled: set[str] = field(default_factory=set)
@@ -191,7 +191,7 @@ def _of_result(ledger: Ledger, job_id: str, job: JobFacts, outcome: dict[str, An
         return
     if outcome["status"] == "completed":
         ledger.completed.setdefault(job_id, job.result)
-        if outcome["text"] != ledger.texts.get(job_id, outcome["text"]):
+        if outcome["text"] not in ledger.texts.get(job_id, {outcome["text"]}):
             yield f"its text is {outcome['text']!r}"
     if [attempt["number"] for attempt in outcome["attempts"]] != list(range(1, len(outcome["attempts"]) + 1)):
         yield "its attempts are not counted from 1"

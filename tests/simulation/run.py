@@ -170,8 +170,12 @@ class Run:
         named = [request.audio.sha256 for request in scenario.requests if isinstance(request.audio, BlobAudio)]
         SERVER.look = asking(self._redis, self._scene.ledger.requests, sorted(set(named)))
         self._redis.hset(keys.LIMITS, "blob_ttl", scenario.blob_ttl_s)  # as workers do when they start
-        self._scene.ledger.texts = {
-            request.id: scenario.scripts[request.id].text
+        self._scene.ledger.texts = {  # jobs of one upload may have each other's text
+            request.id: {
+                scenario.scripts[other.id].text
+                for other in scenario.requests
+                if other is request or (isinstance(other.audio, BlobAudio) and other.audio == request.audio)
+            }
             for request in scenario.requests
             if not isinstance(request.audio, LiveAudio)
         }
