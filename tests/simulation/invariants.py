@@ -20,7 +20,7 @@ FRONT = frozenset({"end_execution.lua", "recover_dequeued.lua", "reconcile.lua"}
 BACK = frozenset({"submit.lua", "retry.lua", "enqueue_due.lua"})
 """Scripts that put a job at the one end of its lane or the other."""
 _STATES = frozenset({"", "queued", "started", "scheduled", *ENDED})
-"""What the status of a job may be, whoever has written it."""
+"""What the status of a job may be: words of RQ, of which asrq uses these."""
 SIMULATED = "simulation:"
 """What the names of keys begin with that are not the program's."""
 _KEPT = (

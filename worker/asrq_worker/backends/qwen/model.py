@@ -1,4 +1,4 @@
-"""What a loaded Qwen3-ASR can be asked for, whoever implements it, and what the implementations share."""
+"""What can be asked of a loaded Qwen3-ASR in either implementation, and what the implementations share."""
 
 from __future__ import annotations
 
