@@ -60,6 +60,7 @@ def test_it_is_measured_once_for_each_thing(tmp_path: Path) -> None:
         b"\xff{",
         b"[]",
         b"null",
+        b"[" * 200_000,
         b'{"of": {"processor": "P", "cores": 2}}',
         b'{"of": {"processor": "P", "cores": 2}, "found": {"times": ["fast"]}}',
         b'{"of": {"processor": "another", "cores": 2}, "found": {"times": [9.0]}}',

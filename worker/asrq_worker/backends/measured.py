@@ -80,7 +80,7 @@ def _read(path: Path, reader: TypeAdapter[T], of: Mapping[str, object]) -> T | N
     try:
         kept = json.loads(path.read_bytes())
         return reader.validate_python(kept["found"]) if kept["of"] == of else None
-    except (OSError, ValueError, ValidationError, KeyError, TypeError):
+    except (OSError, ValueError, ValidationError, KeyError, TypeError, RecursionError):
         return None
 
 

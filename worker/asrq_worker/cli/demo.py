@@ -108,5 +108,6 @@ def _show(result: Result, *, as_json: bool) -> None:
         printing.give_json(result.document(), indent=2)
         failure.note("done; nothing is left running.")
         asrq = "asrq" if shutil.which("asrq") else sys.argv[0]
-        failure.note(f"next: {asrq} up --model tiny.en, and in another terminal {asrq} submit FILE --wait")
+        submit = f"{asrq} submit FILE --language en --wait"
+        failure.note(f"next: {asrq} up --model tiny.en, and in another terminal {submit}")
     failure.finish(any_failed=result.status != "completed")

@@ -65,7 +65,7 @@ class JobControl:
         if self._deadline is not None and self._clock() > self._deadline[0]:
             raise DeadlineError(
                 f"The job did not finish within {self._deadline[1]:.0f} s.",
-                hint="Give it a longer timeout_s, or a faster worker.",
+                hint="Give it a longer timeout (--timeout, timeout_s), or a faster worker.",
             )
 
     def moved(self) -> None:

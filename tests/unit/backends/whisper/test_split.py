@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from support.hearing import heard, read
 from support.needs import missing
 
@@ -73,6 +75,15 @@ class Host:
 
     def trials(self) -> Trials:
         return compare(4, self.load, self.work, lambda: self.now)
+
+
+@pytest.mark.parametrize("damaged", [[], [1.2], [1.2, math.nan], [math.inf, 1.2], [0.0, 1.2], "fast"])
+def test_figures_that_cannot_be_are_no_trials(damaged: object) -> None:
+    """So what is kept of them is measured again."""
+    reader = TypeAdapter(Trials)
+    assert reader.validate_python({"ratios": {"1 of 2 threads": [1.2, 1.3]}}) == Trials({"1 of 2 threads": (1.2, 1.3)})
+    with pytest.raises(ValidationError):
+        reader.validate_python({"ratios": {"1 of 2 threads": damaged}})
 
 
 def test_each_split_does_the_same_work_by_turns_with_the_rule() -> None:

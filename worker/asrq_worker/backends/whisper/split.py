@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
+from pydantic import Field
 
 MOST_S = 8.0
 """After so long no further round begins; what is not complete by then does not count."""
@@ -29,6 +30,7 @@ _END = "<|endoftext|>"
 _PROMPT = ["<|startoftranscript|>", "<|notimestamps|>"]
 
 Network = TypeVar("Network")
+_Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Split:
 class Trials:
     """How many times as fast as the rule another split was, in each repeat; not what was too slow to be measured."""
 
-    ratios: dict[str, tuple[float, ...]]
+    ratios: dict[str, Annotated[tuple[_Ratio, ...], Field(min_length=REPEATS)]]
 
     def fastest(self, cores: int) -> Split:
         """Return the split to use: the rule, unless another is clearly faster each time."""
