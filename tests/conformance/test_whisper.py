@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -272,12 +273,17 @@ def test_a_folder_without_a_revision_is_told(damaged: Path, tmp_path: Path) -> N
     assert backend.folders == (damaged.resolve(),)
 
 
+@pytest.mark.parametrize("tune", [False, True])
 @pytest.mark.parametrize("name", ["model.bin", "tokenizer.json", "config.json"])
-def test_damaged_files_are_an_invalid_model(damaged: Path, name: str, tmp_path: Path) -> None:
+def test_damaged_files_are_an_invalid_model(
+    damaged: Path, name: str, tune: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)  # or nothing is measured
     content = (damaged / name).read_bytes()
     (damaged / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelInvalidError, match="cannot be loaded"):
-        backend_class("whisper")(BackendConfig(str(damaged), tmp_path)).load()
+        backend_class("whisper")(BackendConfig(str(damaged), tmp_path, tune=tune)).load()
 
 
 @pytest.mark.parametrize(("setting", "value"), [("device", "cuda"), ("compute_type", "bogus")])

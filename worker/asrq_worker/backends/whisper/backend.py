@@ -98,12 +98,12 @@ class WhisperBackend(Backend):
         if device == "cpu":  # how much is free on CUDA, CTranslate2 does not tell
             needed_mb = loading_mb([found.path / models.WEIGHTS])
             refuse_too_large(found.name, needed_mb, free_memory_mb(), device, hint=_smaller(found.name))
-        split = self._split(found.path, device, compute_type)
         spare = 1 if device == "cpu" else 0
-        lone_threads = 0
-        if _may_be_copied(found.path, device, compute_type):
-            lone_threads = min(split.decodes * split.threads, _LONE_THREADS)
         try:
+            split = self._split(found.path, device, compute_type)
+            lone_threads = 0
+            if _may_be_copied(found.path, device, compute_type):
+                lone_threads = min(split.decodes * split.threads, _LONE_THREADS)
             self._model = Model(
                 str(found.path),
                 device=device,

