@@ -51,7 +51,7 @@ class Client:
         """Store audio under its sha256, once; uploading the same bytes again only renews their time to live.
 
         Raises:
-            AudioNotFoundError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
+            AudioNotFoundError, AudioUnreadableError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
             QueueError: Redis cannot be reached or refuses.
         """
         data, blob = uploads.prepare(audio, name, max_mb=self.settings.max_audio_mb)

@@ -11,7 +11,13 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from asrq_jobs.errors import AudioEmptyError, AudioNotFoundError, AudioTooLargeError
+from asrq_jobs.errors import (
+    AudioEmptyError,
+    AudioError,
+    AudioNotFoundError,
+    AudioTooLargeError,
+    AudioUnreadableError,
+)
 from asrq_jobs.request import BlobAudio, PathAudio
 
 
@@ -19,7 +25,7 @@ def prepare(audio: bytes | Path, name: str | None, *, max_mb: int) -> tuple[byte
     """Return the bytes to store and how a request names them; `max_mb` is in MiB.
 
     Raises:
-        AudioNotFoundError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
+        AudioNotFoundError, AudioUnreadableError, AudioEmptyError, AudioTooLargeError: the file cannot be sent.
     """
     if isinstance(audio, Path):
         name = name or shown_path(audio.name)
@@ -52,13 +58,13 @@ def read(stream: BinaryIO, name: str, *, max_mb: int) -> bytes:
     """Return all that a stream has, such as a pipe, whose length nobody knows before.
 
     Raises:
-        AudioNotFoundError, AudioEmptyError, AudioTooLargeError: it cannot be sent.
+        AudioUnreadableError, AudioEmptyError, AudioTooLargeError: it cannot be sent.
     """
     try:
         audio = stream.read((max_mb << 20) + 1)
     except OSError as error:
         reason = "it is closed" if error.errno == errno.EBADF else error.strerror
-        raise AudioNotFoundError(f"Cannot read {name}: {reason}.", hint="Check what is piped into it.") from None
+        raise AudioUnreadableError(f"{name} cannot be read: {reason}.", hint="Check what is piped into it.") from None
     _check_size(len(audio), name, max_mb)
     return audio
 
@@ -72,7 +78,22 @@ def _read_file(path: Path, max_mb: int) -> bytes:
                 _check_size(found.st_size, shown, max_mb)  # before it is in memory
             return read(file, shown, max_mb=max_mb)
     except OSError as error:
-        raise AudioNotFoundError(f"Cannot read {shown}: {error.strerror}.", hint="Check the path.") from None
+        raise unreadable(shown, error) from None
+
+
+def unreadable(name: str, error: OSError, *, here: bool = True) -> AudioError:
+    """Return the error for a file that the system does not let us read; `here`: on the machine of who named it."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return AudioNotFoundError(f"There is no file {name}.", hint="Check the path." if here else None)
+    if isinstance(error, IsADirectoryError):
+        return not_a_file(name)
+    readable = "Let this user read it." if here else "Let the worker's user read it, or upload it."
+    return AudioUnreadableError(f"{name} cannot be read: {error.strerror}.", hint=readable)
+
+
+def not_a_file(name: str) -> AudioError:
+    """Return the error for a folder or a device."""
+    return AudioUnreadableError(f"{name} is not a file.", hint="Name a file, not a folder or device.")
 
 
 def _check_size(size: int, name: str | None, max_mb: int) -> None:

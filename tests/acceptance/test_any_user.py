@@ -78,6 +78,24 @@ def test_clients_need_no_home_and_no_name(nobody: Run, valkey_url: str, data: Pa
     asked("cancel", job_id)
 
 
+def test_a_file_that_this_user_may_not_read_is_told_in_one_way(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("talk.flac").write_bytes((data / "hello-en.flac").read_bytes())
+    Path("talk.flac").chmod(0)
+    if os.getuid():
+        bound = runner(())
+    elif shutil.which("setpriv"):  # root without what lets it read everything
+        bound = runner(("setpriv", "--bounding-set=-dac_override,-dac_read_search"))
+    else:
+        pytest.skip("modes do not bind root")
+    for command in (("submit",), ("transcribe", "--backend", "fake", "--model", "m")):
+        done = bound(*command, "talk.flac")
+        said = "asrq: error: talk.flac cannot be read: Permission denied. [audio_unreadable]\n"
+        assert (done.returncode, done.stderr) == (1, f"{said}  hint: Let this user read it.\n")
+
+
 def test_the_policy_is_changed_by_a_user_without_a_name(nobody: Run, valkey_url: str, redis: Redis) -> None:
     for change in (("set", "whisper"), ("rollback",)):
         done = nobody("backend", *change, ASRQ_REDIS_URL=valkey_url)

@@ -119,6 +119,26 @@ def test_submit_prints_an_id_a_line(asrq: Asrq, client: Client, audio: Path) -> 
     assert len(set(ids)) == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the system says it in other words")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gone.wav", "There is no file gone.wav. [audio_not_found]"),
+        ("talk.wav/deeper", "There is no file talk.wav/deeper. [audio_not_found]"),
+        ("x" * 300, f"{'x' * 300} cannot be read: File name too long. [audio_unreadable]"),
+    ],
+    ids=["gone", "below a file", "too long a name"],
+)
+def test_a_file_that_cannot_be_read_is_told_in_one_way(
+    asrq: Asrq, audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    (tmp_path / "talk.wav").write_bytes(audio.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    submitted, transcribed = asrq("submit", name), asrq("transcribe", name, "--backend", "fake", "--model", "fake")
+    assert submitted.stderr.startswith(f"asrq: error: {said}\n  hint: ")
+    assert (transcribed.returncode, transcribed.stderr) == (submitted.returncode, submitted.stderr)
+
+
 def test_submit_json_is_exactly_id_and_status(asrq: Asrq, audio: Path) -> None:
     done = asrq("submit", audio, "--json", "--id", "mine")
     assert lines(done.stdout) == [{"id": "mine", "status": "queued"}]
@@ -407,7 +427,7 @@ def test_audio_comes_through_any_pipe(asrq: Asrq, client: Client, audio: Path, t
         assert client.redis.get(keys.blob(sent["sha256"])) == audio_bytes
     closed = subprocess.run(["sh", "-c", '"$0" submit - <&-', program], capture_output=True, text=True, check=False)
     assert closed.returncode == 1
-    assert closed.stderr.startswith("asrq: error: Cannot read stdin: it is closed. [audio_not_found]")
+    assert closed.stderr.startswith("asrq: error: stdin cannot be read: it is closed. [audio_unreadable]")
     assert asrq("submit", named.with_suffix(".nowhere"), tmp_path / ("x" * 300), audio).stdout.count("\n") == 1
 
 

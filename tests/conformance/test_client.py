@@ -117,9 +117,10 @@ def test_what_cannot_be_sent(connect: Connect, redis: Redis, tmp_path: Path) -> 
         client.upload(bytes(2**20 + 1))
     with raises(errors.AudioEmptyError):
         client.upload(b"")
-    for unreadable in (tmp_path / "missing.wav", tmp_path):
-        with raises(errors.AudioNotFoundError):
-            client.submit_file(unreadable)
+    with raises(errors.AudioNotFoundError):
+        client.submit_file(tmp_path / "missing.wav")
+    with raises(errors.AudioUnreadableError):
+        client.submit_file(tmp_path)
     assert redis.dbsize() == 0
 
 

@@ -25,7 +25,13 @@ def _within(field: str) -> click.IntRange:
 
 
 class NamedPath(click.Path):
-    """A path as people name one: an empty name, as of a variable that is not set, is not the working folder."""
+    """A path as people name one: an empty name, as of a variable that is not set, is not the working folder.
+
+    What cannot be read is no wrong use: who opens it tells so.
+    """
+
+    def __init__(self, *, path_type: type[Path] | None = None, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(readable=False, path_type=path_type, dir_okay=dir_okay, file_okay=file_okay)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuse an empty name; otherwise see `click.Path`."""

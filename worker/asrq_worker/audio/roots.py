@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
-from asrq_jobs.errors import AudioNotFoundError, AudioUnreadableError, PathNotAllowedError
+from asrq_jobs.errors import AudioNotFoundError, PathNotAllowedError
+from asrq_jobs.uploads import not_a_file, unreadable
 
 # Neither wait for the writer of a FIFO, nor make a terminal ours.
 _FILE = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
@@ -31,7 +32,6 @@ class Roots:
         """`anywhere` lifts the rule, for a caller who could read the file anyway."""
         self._folders = [folder.resolve() for folder in folders]
         self._anywhere = anywhere
-        self._check = "Check the path." if anywhere else None
 
     def open(self, name: str) -> BinaryIO:
         """Return the file of this absolute path, open for reading; its `name` is what the path leads to.
@@ -44,16 +44,13 @@ class Roots:
         path = self._leads_to(name)
         try:
             descriptor = os.open(path, _FILE) if self._anywhere else _open(path)
-        except (FileNotFoundError, NotADirectoryError):
-            raise AudioNotFoundError(f"There is no file {name}.", hint=self._check) from None
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise PathNotAllowedError(f"{name} was changed while it was opened.") from None
-            readable = "Let this user read it." if self._anywhere else "Let the worker's user read it, or upload it."
-            raise AudioUnreadableError(f"{name} cannot be read: {error.strerror}.", hint=readable) from None
+            raise unreadable(name, error, here=self._anywhere) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise AudioUnreadableError(f"{name} is not a file.", hint="Name a file, not a folder or device.")
+            raise not_a_file(name)
         return open(path, "rb", opener=lambda _path, _flags: descriptor)  # the caller's
 
     def _leads_to(self, name: str) -> Path:
@@ -67,7 +64,8 @@ class Roots:
                 if self._anywhere or any(path.is_relative_to(folder) for folder in self._folders):
                     return path
         except (OSError, RuntimeError, ValueError):  # a loop of links, or no path at all
-            raise AudioNotFoundError(f"{name!r} is not a usable path.", hint=self._check) from None
+            check = "Check the path." if self._anywhere else None
+            raise AudioNotFoundError(f"{name!r} is not a usable path.", hint=check) from None
         raise PathNotAllowedError(f"{name} is outside the folders that this worker may read.")
 
 

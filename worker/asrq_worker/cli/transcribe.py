@@ -19,7 +19,7 @@ from asrq_jobs.cli import failure, options
 from asrq_jobs.cli.files import fitting
 from asrq_jobs.cli.interruption import Interruption
 from asrq_jobs.cli.output import ResultWriter, choose
-from asrq_jobs.errors import AsrqError, AudioEmptyError, AudioNotFoundError, CanceledError, OutputError, UsageError
+from asrq_jobs.errors import AsrqError, AudioEmptyError, CanceledError, OutputError, UsageError
 from asrq_jobs.events import Event
 from asrq_jobs.formats import Format
 from asrq_jobs.sources import Source
@@ -138,13 +138,13 @@ def _unicode(name: str) -> str:
 
 
 def _look_at(path: Path, shown: str) -> None:
-    """Raise AudioError for a file that is not there, or has nothing in it."""
+    """Raise AudioError for a file that cannot be read, or has nothing in it."""
     try:
         found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise AudioNotFoundError(f"There is no file {shown}.", hint="Check the path.") from None
-    except OSError:
-        return  # opening it tells why it cannot be read
+        if stat.S_ISREG(found.st_mode):
+            path.open("rb").close()
+    except OSError as error:
+        raise uploads.unreadable(shown, error) from None
     if stat.S_ISREG(found.st_mode) and not found.st_size:
         raise AudioEmptyError(f"{shown} is empty (0 bytes).")
 
