@@ -69,6 +69,12 @@ class Policy(BaseModel):
     def _beside_another(cls, value: Share | None, info: ValidationInfo) -> Share | None:
         return None if value is not None and value.backend == info.data.get("backend") else value
 
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """All that it names, the one that serves first."""
+        shares = (share.backend for share in (self.canary, self.shadow) if share)
+        return tuple(dict.fromkeys((self.backend, *([self.fallback] if self.fallback else []), *shares)))
+
     def rolled_back(self) -> Policy:
         """Return the policy with nothing on trial: the fallback serves, or, if only a canary ran, what served."""
         serving = self.backend if self.canary is not None else self.fallback or self.backend

