@@ -67,6 +67,14 @@ def test_list_and_show(asrq: Asrq, failed: list[str]) -> None:
     assert [attempt["worker"] for attempt in letter["attempts"]] == ["host.fake.batch.1"]  # type: ignore[attr-defined]
 
 
+def test_all_are_shown_or_those_that_are_chosen(asrq: Asrq, failed: list[str]) -> None:
+    shown = asrq("dead", "show", "--all", "--json")
+    assert sorted(json.loads(line)["id"] for line in shown.stdout.splitlines()) == sorted(failed)
+    assert asrq("dead", "show", "--all", "--older-than", "1d").stdout == ""
+    neither = asrq("dead", "show")
+    assert (neither.returncode, "hint: Give ids; or --all" in neither.stderr) == (2, True)
+
+
 def test_retry_and_purge(asrq: Asrq, client: Client, failed: list[str]) -> None:
     assert asrq("dead", "retry", "one").stdout == "one  queued\n"
     assert client.state("one").attempt == 1, "its history stays"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options, printing, workers
+from asrq_jobs.cli import failure, numbers, options, printing, workers
 from asrq_jobs.cli.archive import folders
 from asrq_jobs.cli.archive.arrivals import Arrivals
 from asrq_jobs.cli.archive.folders import Folder
@@ -67,7 +67,7 @@ def _archive_options(command: Decorated) -> Decorated:
         ),
         click.option(
             "--most",
-            type=click.IntRange(1, 1000),
+            type=numbers.Whole(1, 1000),
             default=32,
             show_default=True,
             metavar="N",
@@ -138,7 +138,7 @@ def batch(
 @click.option(
     "--rest",
     "rest_s",
-    type=click.FloatRange(min=0.1),
+    type=numbers.Number(min=0.1),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

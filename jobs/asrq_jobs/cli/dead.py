@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli import failure, numbers, options, printing
 from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.group import CommandGroup, hidden
 from asrq_jobs.cli.jobs import change, retry
@@ -30,7 +30,7 @@ def dead() -> None:
 
 
 @dead.command("list", hidden=True, epilog="\b\nExample:\n  asrq dead list --lane batch --older-than 7d")
-@click.option("--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane.")
+@click.option("--most", type=numbers.Whole(min=1), default=100, show_default=True, metavar="N", help="Of each lane.")
 @click.option("--all", "every", is_flag=True, help="All of them, however many there are.")
 @failure_options
 @lane_option
@@ -50,10 +50,9 @@ def list_dead(most: int, every: bool, as_json: bool, **filters: Any) -> None:
         printing.table(_COLUMNS, map(_row, found), dispensable=("backend", "attempts", "lane", "failed", "description"))
 
 
-@dead.command(epilog="\b\nExample:\n  asrq dead show 3f2a…")
-@options.ids_argument
-@options.json_option
-def show(job_ids: tuple[str, ...], as_json: bool) -> None:
+@dead.command(epilog="\b\nExamples:\n  asrq dead show 3f2a…\n  asrq dead show --all --older-than 3d")
+@selection
+def show(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: Any) -> None:
     """Show dead letters with all their attempts."""
 
     def act(client: Client, job_id: str) -> None:
@@ -64,7 +63,7 @@ def show(job_ids: tuple[str, ...], as_json: bool) -> None:
             for line in _told(letter):
                 printing.say(line)
 
-    failure.finish(any_failed=for_each(job_ids, act, as_json=as_json))
+    failure.finish(any_failed=for_each(chosen(job_ids, filters, every=every), act, as_json=as_json))
 
 
 dead.add_command(hidden(retry))

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import colour, failure, microphone, openings, options, printing
+from asrq_jobs.cli import colour, failure, microphone, numbers, openings, options, printing
 from asrq_jobs.cli.ahead import PIECE, ReadAhead
 from asrq_jobs.cli.follow import commands_for
 from asrq_jobs.cli.interruption import Interruption, interruptible
@@ -62,13 +62,13 @@ leaves the job in the queue. SIGTERM and SIGHUP do so, too, and then the exit co
 )
 @click.option(
     "--rate",
-    type=click.IntRange(8000, 48_000),
+    type=numbers.Whole(8000, 48_000),
     help="Samples a second; default: 16000, or what the microphone has instead.",
 )
 @click.option(
     "--encoding", type=click.Choice(get_args(Encoding)), default="pcm_s16le", show_default=True, help="Of a sample."
 )
-@click.option("--channels", type=click.IntRange(1, 2), default=1, show_default=True, help="Interleaved.")
+@click.option("--channels", type=numbers.Whole(1, 2), default=1, show_default=True, help="Interleaved.")
 @click.option("--language", metavar="CODE", help="ru, pt-BR, English, …, or auto to detect it; default: auto.")
 @click.option("--prompt", metavar="TEXT", help="Text that precedes the speech: style, names, spelling; default: none.")
 @options.json_option

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options, printing, workers
+from asrq_jobs.cli import failure, numbers, options, printing, workers
 from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.selection import chosen, failure_options, selection
 from asrq_jobs.client import Client
@@ -72,7 +72,7 @@ def status(job_ids: tuple[str, ...], group: str | None, as_json: bool) -> None:
 @click.option("--state", type=click.Choice(STATUSES), help="Only jobs in this state; default: all.")
 @click.option("--lane", type=click.Choice(LANES), help="Only jobs of this lane; default: both.")
 @click.option(
-    "--most", type=click.IntRange(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
+    "--most", type=numbers.Whole(min=1), default=100, show_default=True, metavar="N", help="Of each lane and state."
 )
 @click.option(
     "--after",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from asrq_jobs.cli import numbers
 from asrq_jobs.errors import UsageError
 from asrq_jobs.subtitles import NORMS, Norms
 
@@ -28,23 +29,23 @@ class _Norm:
 
 _NORMS = {
     "line_chars": _Norm(
-        "--max-line-width", click.IntRange(10, 1000), "N",
+        "--max-line-width", numbers.Whole(10, 1000), "N",
         "Characters in a line of subtitles, of which wide ones count twice; default: 42.",
     ),
-    "lines": _Norm("--max-line-count", click.IntRange(1, 10), "N", "Lines of a subtitle; default: 2."),
+    "lines": _Norm("--max-line-count", numbers.Whole(1, 10), "N", "Lines of a subtitle; default: 2."),
     "line_words": _Norm(
-        "--max-words-per-line", click.IntRange(1), "N", "Words in a line of subtitles; default: all that fit."
+        "--max-words-per-line", numbers.Whole(1), "N", "Words in a line of subtitles; default: all that fit."
     ),
     "chars_per_s": _Norm(
-        "--max-cps", click.IntRange(1, 100), "N",
+        "--max-cps", numbers.Whole(1, 100), "N",
         "Characters a second that people are to read, where the speech allows; default: 20.",
     ),
     "shortest_ms": _Norm(
-        "--min-duration", click.FloatRange(0.1, 10), "SECONDS",
+        "--min-duration", numbers.Number(0.1, 10), "SECONDS",
         "Shortest that a subtitle is shown; default: 1.", per=1000,
     ),
     "longest_ms": _Norm(
-        "--max-duration", click.FloatRange(1, 60), "SECONDS",
+        "--max-duration", numbers.Number(1, 60), "SECONDS",
         "Longest that a subtitle is shown; default: 7.", per=1000,
     ),
 }  # fmt: skip

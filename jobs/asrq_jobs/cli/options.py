@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from asrq_jobs.cli import numbers
 from asrq_jobs.cli.norms import Decorated, norms_options
 from asrq_jobs.errors import InvalidRequestError, UsageError
 from asrq_jobs.formats import FORMATS
@@ -15,10 +16,10 @@ from asrq_jobs.request import LANES, Channels, PathAudio, Request, Task
 from asrq_jobs.result import Keep
 
 
-def _within(field: str) -> click.IntRange:
+def _within(field: str) -> numbers.Whole:
     """Return the range of a whole number, as `asrq.request/1` has it."""
     rules = Request.model_fields[field].metadata
-    return click.IntRange(
+    return numbers.Whole(
         min=next((rule.ge for rule in rules if hasattr(rule, "ge")), None),
         max=next((rule.le for rule in rules if hasattr(rule, "le")), None),
     )
@@ -196,7 +197,7 @@ def group_options(command: Decorated) -> Decorated:
         ),
         click.option(
             "--group-size",
-            type=click.IntRange(min=1),
+            type=numbers.Whole(min=1),
             metavar="N",
             help="How many jobs the group has, if not all of them are submitted at once; default: as many as sources.",
         ),

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, options
+from asrq_jobs.cli import failure, numbers, options
 from asrq_jobs.cli.bulk import for_each
 from asrq_jobs.cli.output import ResultWriter, choose
 from asrq_jobs.cli.waiting import waiting
@@ -22,7 +22,7 @@ from asrq_jobs.subtitles import Norms
 )
 @options.ids_argument
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; default: no limit."
+    "--timeout", "timeout_s", type=numbers.Number(min=0), metavar="SECONDS", help="Wait no longer; default: no limit."
 )
 @options.output_options
 def wait(

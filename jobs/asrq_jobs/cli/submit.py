@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from asrq_jobs import configuration, sources, uploads
-from asrq_jobs.cli import failure, options, printing, workers
+from asrq_jobs.cli import failure, numbers, options, printing, workers
 from asrq_jobs.cli.output import Form, choose, failed
 from asrq_jobs.cli.waiting import waiting
 from asrq_jobs.client import Client
@@ -40,7 +40,7 @@ Without --wait, prints the id of each job on a line; with --json {"id": …, "st
 @click.option("--wait", is_flag=True, help="Wait until the jobs have ended and print their transcripts.")
 @click.option(
     "--wait-timeout",
-    type=click.FloatRange(min=0),
+    type=numbers.Number(min=0),
     metavar="SECONDS",
     help="Wait no longer; the jobs go on. Default: no limit.",
 )

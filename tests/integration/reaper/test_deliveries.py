@@ -114,5 +114,7 @@ def test_what_nobody_delivers_is_dropped_when_failed_jobs_are(client: Client, se
 def test_a_webhook_is_refused_where_none_are_made(named: dict[str, Any]) -> None:
     request = Request.build(id="job", audio=AUDIO, **named)
     refuse_webhook(request, enabled=True)
-    with pytest.raises(UrlNotAllowedError, match="not enabled"):
+    with pytest.raises(UrlNotAllowedError, match="not enabled") as refused:
         refuse_webhook(request, enabled=False)
+    field = "webhook" if "webhook" in named else "group.webhook"
+    assert f"Leave {field} out" in (refused.value.hint or "")

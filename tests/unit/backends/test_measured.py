@@ -40,8 +40,10 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
 
 
-def once(folder: Path, gauge: Gauge, of: dict[str, object] | None = None, wait_s: float = 60.0) -> Speed | None:
-    return measured.once(folder, of or HERE, Speed, gauge, wait_s)
+def once(
+    folder: Path, gauge: Gauge, of: dict[str, object] | None = None, wait_s: float = 60.0, version: int = 1
+) -> Speed | None:
+    return measured.once(folder, of or HERE, {"version": version}, Speed, gauge, wait_s)
 
 
 def test_it_is_measured_once_for_each_thing(tmp_path: Path) -> None:
@@ -53,6 +55,12 @@ def test_it_is_measured_once_for_each_thing(tmp_path: Path) -> None:
     assert len(list((tmp_path / "models" / FOLDER).iterdir())) == 2
 
 
+def test_the_figures_of_another_version_are_replaced(tmp_path: Path) -> None:
+    gauge = Gauge()
+    assert [once(tmp_path, gauge, version=version) for version in (1, 2, 2)] == [Speed((n,)) for n in (1.0, 2.0, 2.0)]
+    assert len(list((tmp_path / FOLDER).iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -61,9 +69,9 @@ def test_it_is_measured_once_for_each_thing(tmp_path: Path) -> None:
         b"[]",
         b"null",
         b"[" * 200_000,
-        b'{"of": {"processor": "P", "cores": 2}}',
-        b'{"of": {"processor": "P", "cores": 2}, "found": {"times": ["fast"]}}',
-        b'{"of": {"processor": "another", "cores": 2}, "found": {"times": [9.0]}}',
+        b'{"of": {"processor": "P", "cores": 2, "version": 1}}',
+        b'{"of": {"processor": "P", "cores": 2, "version": 1}, "found": {"times": ["fast"]}}',
+        b'{"of": {"processor": "another", "cores": 2, "version": 1}, "found": {"times": [9.0]}}',
     ],
 )
 def test_a_damaged_file_is_made_again(tmp_path: Path, damaged: bytes) -> None:
@@ -74,7 +82,9 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damaged: bytes) -> None:
     assert [once(tmp_path, gauge) for _ in range(2)] == [Speed((2.0,))] * 2
 
 
-def test_where_nothing_can_be_kept_it_is_measured_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_kept_it_is_measured_each_time_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
     gauge = Gauge()
     assert once(tmp_path / "file", gauge) == Speed((1.0,))
@@ -85,6 +95,10 @@ def test_where_nothing_can_be_kept_it_is_measured_each_time(tmp_path: Path, monk
     monkeypatch.setattr(measured, "_write", full)
     assert once(tmp_path, gauge) == Speed((2.0,))
     assert once(tmp_path, gauge) == Speed((3.0,))
+    assert len(caplog.messages) == 3
+    for folder, message in zip(("file/measured", FOLDER, FOLDER), caplog.messages, strict=True):
+        assert f"cannot be kept in {tmp_path / folder} (N" in message
+        assert message.endswith("): each start measures it again.")
 
 
 def test_who_has_no_home_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +128,7 @@ def test_two_at_once_measure_once(tmp_path: Path) -> None:
 
     gauge = Gauge()
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(measured.once, tmp_path, HERE, Speed, slow, 60.0)
+        first = threads.submit(measured.once, tmp_path, HERE, {"version": 1}, Speed, slow, 60.0)
         assert begun.wait(60)
         second = threads.submit(once, tmp_path, gauge)
         assert once(tmp_path, gauge, wait_s=0.0) is None, "it does not wait longer than it may"
@@ -128,7 +142,7 @@ def test_a_measurement_that_fails_lets_the_next_one_begin(tmp_path: Path) -> Non
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        measured.once(tmp_path, HERE, Speed, fails, 0.0)
+        measured.once(tmp_path, HERE, {}, Speed, fails, 0.0)
     Hold(tmp_path / FOLDER).close()
     assert once(tmp_path, Gauge(), wait_s=0.0) == Speed((1.0,))
 

@@ -9,7 +9,7 @@ import pytest
 from asrq_jobs.errors import InvalidRequestError
 from asrq_worker.backends.base import Capabilities, Identity
 from asrq_worker.bridge import messages
-from asrq_worker.bridge.messages import Audio, Blob, Cancel, End, Ping, Shutdown, Status, Transcribe, parse
+from asrq_worker.bridge.messages import Audio, Blob, Cancel, End, Ping, Shutdown, Status, Transcribe, concerns, parse
 from asrq_worker.engine.messages import Loaded
 
 
@@ -66,13 +66,20 @@ def test_refused(line: bytes | None, words: str) -> None:
 
 
 def test_which_job_a_line_concerns() -> None:
-    assert parse(b'{"op":"cancel","id":"a"}').concerns == "a"
-    assert parse(b'{"op":"transcribe","request":{"id":"b"}}').concerns == "b"
-    assert parse(b'{"op":"audio","id":"c","seq":1,"base64":""}').concerns == "c"
-    assert parse(b'{"op":"end","id":"d"}').concerns == "d"
-    assert parse(b'{"op":"transcribe","request":{"id":"no id"}}').concerns is None
-    assert parse(b'{"op":"transcribe","request":{"id":7}}').concerns is None
-    assert parse(b'{"op":"ping"}').concerns is None
+    assert concerns(b'{"op":"cancel","id":"a"}') == "a"
+    assert concerns(b'{"op":"transcribe","request":{"id":"b"}}') == "b"
+    assert concerns(b'{"op":"audio","id":"c","seq":1,"base64":""}') == "c"
+    assert concerns(b'{"op":"end","id":"d"}') == "d"
+    assert concerns(b'{"op":"transcribe","request":{"id":"no id"}}') is None
+    assert concerns(b'{"op":"transcribe","request":{"id":7}}') is None
+    for wrong in (
+        b'{"op":"audio","id":"e","seq":1,"base64":"A"}',
+        b'{"op":"audio","id":"e","seq":0,"base64":"AAA="}',
+        b'{"op":"noop","id":"e"}',
+    ):
+        assert concerns(wrong) == "e", "whatever else is wrong"
+    for none in (None, b"", b"[]", b'"id"', b'{"op":"ping"}', b'{"op":"transcribe","request":"id"}', b"[" * 200_000):
+        assert concerns(none) is None
 
 
 def test_ready_is_json() -> None:

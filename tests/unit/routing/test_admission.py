@@ -67,3 +67,4 @@ def test_detection_is_refused_where_there_is_none(known: set[str]) -> None:
     with pytest.raises(UnsupportedOptionError, match="auto") as caught:
         admit(_request(), SERVED, blind)
     assert "English (en)" in (caught.value.hint or "")
+    assert "as `language` (option --language)" in (caught.value.hint or "")

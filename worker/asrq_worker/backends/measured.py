@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -21,6 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from asrq_worker.process.locking import Hold
 from asrq_worker.storage.disk import has_place
 
+log = logging.getLogger(__name__)
+
 FOLDER = "measured"
 _CPU_INFO = Path("/proc/cpuinfo")
 _LOOK_S = 0.1
@@ -28,12 +31,20 @@ _LOOK_S = 0.1
 T = TypeVar("T")
 
 
-def once(model_dir: Path, of: Mapping[str, object], kind: type[T], measure: Callable[[], T], wait_s: float) -> T | None:
+def once(
+    model_dir: Path,
+    thing: Mapping[str, object],
+    versions: Mapping[str, object],
+    kind: type[T],
+    measure: Callable[[], T],
+    wait_s: float,
+) -> T | None:
     """Return what was measured of this before, or measure it and keep it.
 
     Args:
         model_dir: the folder of the models.
-        of: what the figures depend on.
+        thing: what is measured, and where.
+        versions: what else the figures depend on; those of another version of the thing are replaced.
         kind: a dataclass of what can be JSON.
         measure: does it.
         wait_s: how long to wait for a process that measures; two at once would spoil each other's figures.
@@ -41,7 +52,8 @@ def once(model_dir: Path, of: Mapping[str, object], kind: type[T], measure: Call
     Returns:
         None if another process was still measuring, or the host is busy: figures would say little. The next one tries.
     """
-    key = json.dumps(dict(of), sort_keys=True)
+    of = {**thing, **versions}
+    key = json.dumps(dict(thing), sort_keys=True)
     folder = model_dir / FOLDER
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     reader = TypeAdapter(kind)
@@ -54,8 +66,11 @@ def once(model_dir: Path, of: Mapping[str, object], kind: type[T], measure: Call
             if (found := _read(path, reader, of)) is not None:
                 return found
             found = measure()
-            with contextlib.suppress(OSError):
-                _write(path, {"of": dict(of), "found": reader.dump_python(found, mode="json")})
+            try:
+                _write(path, {"of": of, "found": reader.dump_python(found, mode="json")})
+            except OSError as error:
+                why = error.strerror or error
+                log.warning("What was measured cannot be kept in %s (%s): each start measures it again.", folder, why)
             return found
     except BlockingIOError:
         return None

@@ -27,7 +27,8 @@ def unsupported(options: ChunkOptions, can: Capabilities, *, backend: str, model
         # Not even if it knows only one language: it would answer in that one for any speech.
         return UnsupportedOptionError(
             f"The model {model} cannot tell which language is spoken (language=auto).",
-            hint=f"It knows {_known(can)}: say which, or use a model that knows more, such as base.",
+            hint=f"It knows {_known(can)}: name one as `language` (option --language), or use a model that knows more, "
+            "such as base.",
         )
     for option, asked_for, possible in (
         (f"task={options.task}", True, options.task in can.tasks),

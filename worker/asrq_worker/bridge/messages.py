@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from dataclasses import asdict
@@ -30,11 +31,6 @@ _HINT = "The lines are described in docs/reference/bridge.md."
 class _Op(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @property
-    def concerns(self) -> str | None:
-        """Id of the job that it is about."""
-        return None
-
 
 class Transcribe(_Op):
     """Run a job; `request` is not validated yet."""
@@ -42,23 +38,12 @@ class Transcribe(_Op):
     op: Literal["transcribe"]
     request: dict[str, Any]
 
-    @property
-    def concerns(self) -> str | None:
-        """The id of the request, if it can be one."""
-        named = self.request.get("id")
-        return named if isinstance(named, str) and re.fullmatch(JOB_ID_PATTERN, named) else None
-
 
 class Cancel(_Op):
     """End a job."""
 
     op: Literal["cancel"]
     id: str = Field(pattern=JOB_ID_PATTERN)
-
-    @property
-    def concerns(self) -> str | None:
-        """The id."""
-        return self.id
 
 
 def _decoded(value: object) -> bytes:
@@ -84,22 +69,12 @@ class Audio(_Op):
     seq: int = Field(ge=1)
     data: Annotated[bytes, PlainValidator(_decoded)] = Field(alias="base64")
 
-    @property
-    def concerns(self) -> str | None:
-        """The id."""
-        return self.id
-
 
 class End(_Op):
     """The end of a live job's recording."""
 
     op: Literal["end"]
     id: str = Field(pattern=JOB_ID_PATTERN)
-
-    @property
-    def concerns(self) -> str | None:
-        """The id."""
-        return self.id
 
 
 class Ping(_Op):
@@ -139,6 +114,16 @@ def parse(line: bytes | None) -> Op:
         return _ops.validate_json(line)
     except ValidationError as error:
         raise _explain(error) from None
+
+
+def concerns(line: bytes | None) -> str | None:
+    """Return the id of the job that a line is about, whatever else is wrong with it; None: it names none."""
+    try:
+        about = json.loads(line or b"")
+        named = about["request"]["id"] if about.get("op") == "transcribe" else about["id"]
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        return None
+    return named if isinstance(named, str) and re.fullmatch(JOB_ID_PATTERN, named) else None
 
 
 def _explain(error: ValidationError) -> InvalidRequestError:

@@ -83,17 +83,15 @@ class Bridge:
 
     def _read(self) -> None:
         for number, line in enumerate(lines(self._stdio.incoming, messages.LONGEST_LINE), start=1):
-            concerns = None
             try:
                 op = messages.parse(line)
                 if isinstance(op, Shutdown):
                     break
-                concerns = op.concerns
                 self._obey(op)
             except AsrqError as error:
-                self._send(messages.refused(error, number, concerns))
+                self._send(messages.refused(error, number, messages.concerns(line)))
             except Exception as error:  # noqa: BLE001  # a defect of ours must not cost the application its bridge
-                self._send(messages.refused(_defect("line", error), number, concerns))
+                self._send(messages.refused(_defect("line", error), number, messages.concerns(line)))
         self._stop.set()
 
     def _obey(self, op: Op) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrq_jobs import languages
-from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli import failure, numbers, options, printing
 from asrq_jobs.display import visible
 from asrq_worker.cli import running
 from asrq_worker.storage.disk import temporary
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     help="No clips with this tag; may be repeated. Default: none.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="At most this many clips of each language; default: all."
+    "--limit", type=numbers.Whole(min=1), metavar="N", help="At most this many clips of each language; default: all."
 )
 @click.option(
     "--output",

@@ -7,7 +7,7 @@ import socket
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, printing
+from asrq_jobs.cli import failure, numbers, printing
 from asrq_jobs.connection import connect, queue_errors
 from asrq_jobs.errors import InUseError
 from asrq_worker.cli import running
@@ -18,7 +18,7 @@ _END_S = 2.0
 
 
 @click.command(epilog="\b\nExample:\n  asrq dashboard --port 9181")
-@click.option("--port", type=click.IntRange(0, 65535), default=9181, show_default=True, help="0: any free one.")
+@click.option("--port", type=numbers.Whole(0, 65535), default=9181, show_default=True, help="0: any free one.")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, printing
+from asrq_jobs.cli import failure, numbers, printing
 from asrq_jobs.errors import SettingsError
 from asrq_worker.cli import running
 from asrq_worker.process import endpoint
 
 
 @click.command(epilog="\b\nExamples:\n  asrq http\n  asrq http --port 9000")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one.")
+@click.option("--port", type=numbers.Whole(0, 65535), default=8080, show_default=True, help="0: any free one.")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asrq_jobs import configuration
-from asrq_jobs.cli import failure, printing
+from asrq_jobs.cli import failure, numbers, printing
 from asrq_jobs.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ lanes_option = click.option("--lanes", metavar="LANE:SLOTS,…", help=f"Slots pe
 
 metrics_port_option = click.option(
     "--metrics-port",
-    type=click.IntRange(0, 65535),
+    type=numbers.Whole(0, 65535),
     help=f"Port of /metrics, /healthz and /readyz; 0: none; default: {_default('metrics_port')}.",
 )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrq_jobs import configuration, extras
-from asrq_jobs.cli import failure, options, printing
+from asrq_jobs.cli import failure, numbers, options, printing
 from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.settings import Settings
 from asrq_worker.cli import running
@@ -34,10 +34,10 @@ _HTTP_END_S = 1.0
     metavar="DIR",
     help="Keep jobs and results here; default: nothing is kept.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=6379, show_default=True, help="0: any free one.")
+@click.option("--port", type=numbers.Whole(0, 65535), default=6379, show_default=True, help="0: any free one.")
 @click.option(
     "--http",
-    type=click.IntRange(0, 65535),
+    type=numbers.Whole(0, 65535),
     metavar="PORT",
     help="Serve OpenAI's API there, too; 0: any free one; default: not at all.",
 )

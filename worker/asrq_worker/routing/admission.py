@@ -42,8 +42,10 @@ def refuse_webhook(request: Request, *, enabled: bool) -> None:
     Raises:
         UrlNotAllowedError: it names a webhook, and they are not enabled.
     """
-    webhook = request.webhook or (request.group and request.group.webhook)
-    if webhook is not None and not enabled:
+    named = {"webhook": request.webhook, "group.webhook": request.group and request.group.webhook}
+    given = [field for field, url in named.items() if url is not None]
+    if given and not enabled:
         raise UrlNotAllowedError(
-            "Webhooks are not enabled here.", hint="Leave webhook out, or ask the operator to set ASRQ_WEBHOOK_SECRET."
+            "Webhooks are not enabled here.",
+            hint=f"Leave {' and '.join(given)} out, or ask the operator to set ASRQ_WEBHOOK_SECRET.",
         )

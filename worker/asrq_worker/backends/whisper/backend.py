@@ -159,15 +159,21 @@ class WhisperBackend(Backend):
 
     def _trials(self, folder: Path, compute_type: str, cores: int) -> Trials | None:
         weights = (folder / models.WEIGHTS).stat()
-        of = {
-            "processor": measured.processor(),
-            "cores": cores,
-            "weights": f"{weights.st_size} bytes of {weights.st_mtime_ns}",
-            "compute_type": compute_type,
-            **{package: importlib.metadata.version(package) for package in ("asrq", "ctranslate2")},
-        }
         return measured.once(
-            self.config.model_dir, of, Trials, lambda: compare_whisper(folder, compute_type, cores), wait_s=2 * MOST_S
+            self.config.model_dir,
+            {
+                "processor": measured.processor(),
+                "cores": cores,
+                "model": self.config.model,
+                "compute_type": compute_type,
+            },
+            {
+                "weights": f"{weights.st_size} bytes of {weights.st_mtime_ns}",
+                **{package: importlib.metadata.version(package) for package in ("asrq", "ctranslate2")},
+            },
+            Trials,
+            lambda: compare_whisper(folder, compute_type, cores),
+            wait_s=2 * MOST_S,
         )
 
     def capabilities(self) -> Capabilities:
