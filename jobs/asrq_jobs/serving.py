@@ -46,6 +46,23 @@ def absence(backend: str | None, model: str | None, workers: Mapping[str, Any], 
     return f"no worker that is registered serves {what}: if another one takes the job, it fails"
 
 
+def unproven(backend: str, workers: Mapping[str, Any]) -> str | None:
+    """Return a sentence if no worker that is there has loaded a backend yet, with why it cannot be; None: one has."""
+    told = [
+        (name, offer)
+        for name, status in workers.items()
+        for offer in _offers(status)
+        if offer.get("backend") == backend
+    ]
+    if any(offer.get("capabilities") and "error" not in offer for _, offer in told):
+        return None
+    failed = [
+        f"{name}: {error.get('message')}" for name, offer in told if isinstance(error := offer.get("error"), dict)
+    ]
+    why = f" ({'; '.join(failed)})" if failed else ""
+    return f"no worker that is there has loaded {backend} yet{why}: asrq models list --loaded shows whether one can"
+
+
 def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:
     """Return what serves and what stands in while no policy is in force, as the workers that are there report it: a
     pair for each choice that their settings make."""

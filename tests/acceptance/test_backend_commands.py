@@ -12,9 +12,13 @@ from conftest import REPO, Asrq
 from support.host import registration
 
 from asrq_jobs import Client, keys
+from asrq_jobs.errors import ExtraMissingError
 from asrq_jobs.request import PathAudio, Request
+from asrq_worker.backends.base import Capabilities
 from asrq_worker.queue.router import pass_on
 from asrq_worker.routing.offers import Offer
+
+CAN = Capabilities(languages=frozenset({"en"}))
 
 
 def _commands(page: str) -> list[list[str]]:
@@ -109,6 +113,25 @@ def test_a_trial_leaves_what_serves_by_the_settings_of_the_workers(asrq: Asrq, c
         assert (policy["backend"], policy["fallback"], policy[trial]["backend"]) == ("house", "server", "qwen")
         client.redis.delete(keys.POLICY)
     assert json.loads(asrq("backend", "set", "qwen", "--json").stdout)["policy"]["fallback"] == "server"
+
+
+def test_that_no_worker_has_loaded_a_backend_is_said_when_it_is_to_serve(asrq: Asrq, client: Client) -> None:
+    def change(*command: str, offer: Offer | None) -> str:
+        offers = [Offer(backend="whisper", model="base", capabilities=CAN), *([offer] if offer else [])]
+        client.redis.hset(keys.WORKERS, "gpu", registration(client.settings, offers))
+        return asrq("backend", *command).stderr
+
+    says = "asrq: no worker that is there has loaded qwen yet"
+    for command in (("set", "qwen"), ("canary", "qwen", "5%"), ("set", "whisper", "--fallback", "qwen")):
+        client.redis.delete(keys.POLICY)
+        assert change(*command, offer=None).startswith(f"{says}: asrq models list --loaded")
+        client.redis.delete(keys.POLICY)
+        error = ExtraMissingError("The packages are not installed.").info()
+        told = change(*command, offer=Offer(backend="qwen", model="1.7b", error=error))
+        assert told.startswith(f"{says} (gpu: The packages are not installed.)")
+        client.redis.delete(keys.POLICY)
+        assert change(*command, offer=Offer(backend="qwen", model="1.7b", capabilities=CAN)) == ""
+    assert change("rollback", offer=None) == ""
 
 
 def test_no_trial_begins_where_it_would_change_what_serves(asrq: Asrq, client: Client) -> None:

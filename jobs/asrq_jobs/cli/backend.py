@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from asrq_jobs import configuration, policy, serving
-from asrq_jobs.cli import options, printing
+from asrq_jobs.cli import failure, options, printing
 from asrq_jobs.cli.group import CommandGroup
 from asrq_jobs.client import Client
 from asrq_jobs.connection import queue_errors
@@ -122,6 +122,10 @@ def _change(change: Callable[[Callable[[], Policy]], Policy], *named: str, reaso
             raise JobStateError(
                 "The policy has just been changed by somebody else.", hint="See the new one: asrq backend show"
             )
+        there = client.workers()
+    for name in named:
+        if name in after.backends and (doubt := serving.unproven(name, there)):
+            failure.note(doubt)
     if as_json:
         printing.give_json({"policy": after.model_dump()})
     else:
