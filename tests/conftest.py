@@ -27,6 +27,8 @@ REPO = Path(__file__).resolve().parent.parent
 # Many images set this: each of thousands of processes would compile asrq again, and each of pytest's all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# A quarter of what loading Whisper takes went into threads that spin while another test has their core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # How long an example takes, and to make one, is the machine's affair.
 hypothesis.settings.register_profile("asrq", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

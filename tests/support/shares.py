@@ -22,20 +22,22 @@ _LIVE = re.compile(r"tests/acceptance/test_(with_a_worker|backend_commands)\.py"
 """Tests that share the one worker with a real model."""
 _LONG = (
     *("tests/conformance/", "qwen", "tests/acceptance/", "tests/chaos/", "tests/integration/bench/"),
-    *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/"),
+    *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/", "tests/integration/"),
 )
-"""Where few tests take long, those that take longest first: one that began last would run on alone."""
+"""Where few tests take long, those that take longest first: one that began last would run on alone. What is left to the
+end is `tests/unit`, whose files take a second or two and never wait."""
 _UNIT = "tests/unit"
 
 
 def processes(paths: Iterable[str] = ()) -> int:
-    """How many there are with `-n auto`: two more than there are cores for us, as tests mostly wait.
+    """How many there are with `-n auto`: four more than there are cores for us, as tests mostly wait.
 
-    Those of `tests/unit` do not, and each process takes seconds to begin.
+    With two more, a fifth of two cores had nothing to do. Those of `tests/unit` do not wait, and each process takes
+    seconds to begin.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     only_unit = [path.partition("::")[0].startswith(_UNIT) for path in paths]
-    return cores if only_unit and all(only_unit) else cores + 2
+    return cores if only_unit and all(only_unit) else cores + 4
 
 
 def share(nodeid: str) -> str:
@@ -57,7 +59,10 @@ def rank(name: str) -> int:
 
 
 class Shares(LoadScopeScheduling):
-    """xdist's own scheduler, with our shares and what takes long first; of those alike, what has most tests."""
+    """xdist's own scheduler, with our shares and what takes long first: of those alike, what has the fewest tests.
+
+    A file of few has tests of whole programs, which take seconds each; hundreds in one file are quick.
+    """
 
     _ordered = False
 
@@ -67,7 +72,5 @@ class Shares(LoadScopeScheduling):
     def _assign_work_unit(self, node: Any) -> None:
         if not self._ordered:
             self._ordered = True
-            self.workqueue = OrderedDict(
-                sorted(self.workqueue.items(), key=lambda unit: (rank(unit[0]), -len(unit[1])))
-            )
+            self.workqueue = OrderedDict(sorted(self.workqueue.items(), key=lambda unit: (rank(unit[0]), len(unit[1]))))
         super()._assign_work_unit(node)

@@ -45,7 +45,8 @@ class Node:
 
 def test_what_takes_long_begins_first() -> None:
     tests = [
-        *("tests/unit/test_a.py::test_1", "tests/unit/test_b.py::test_1", "tests/unit/test_b.py::test_2"),
+        *("tests/unit/test_a.py::test_1", "tests/unit/test_a.py::test_2", "tests/unit/test_b.py::test_1"),
+        *("tests/integration/jobs/test_f.py::test_1", "tests/integration/jobs/test_f.py::test_2"),
         *("tests/chaos/test_c.py::test_1", "tests/chaos/test_c.py::test_2", "tests/acceptance/test_d.py::test_1"),
         *("tests/integration/backends/qwen/test_e.py::test_1", "tests/conformance/test_qwen.py::test_1"),
     ]
@@ -57,13 +58,13 @@ def test_what_takes_long_begins_first() -> None:
     for number in range(len(tests)):
         scheduler.mark_test_complete(node, node.given[number])
     order = [tests[index] for index in node.given]
-    assert order == [*tests[6:], *tests[5:6], *tests[3:5], *tests[1:3], *tests[:1]]
+    assert order == [*tests[8:], *tests[7:8], *tests[5:7], *tests[3:5], *tests[2:3], *tests[:2]]
 
 
-def test_there_are_two_processes_more_than_cores_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_four_processes_more_than_cores_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 7}, raising=False)
-    assert shares.processes() == shares.processes(["tests/unit", "tests/chaos"]) == 4
+    assert shares.processes() == shares.processes(["tests/unit", "tests/chaos"]) == 6
     assert shares.processes(["tests/unit", "tests/unit/jobs/test_keys.py::test_a"]) == 2, "they do not wait"
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    assert shares.processes() == 18
+    assert shares.processes() == 20
