@@ -148,8 +148,8 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user of whom the system knows neither a name nor a home."""
     for name in ("HOME", "USERPROFILE", "HOMEPATH", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    if pwd := sys.modules.get("pwd"):
-        monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    if sys.platform != "win32":
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
 
 
 def test_folders_may_be_given_in_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
