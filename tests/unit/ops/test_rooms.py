@@ -14,7 +14,7 @@ def floors() -> list[set[str]]:
     contracts = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    (layers,) = (contract for contract in contracts if contract["type"] == "layers")
+    (layers,) = (contract for contract in contracts if contract.get("containers") == ["asrq_worker"])
     assert layers["exhaustive"]
     return [set(layer.split(" | ")) for layer in layers["layers"]]
 
