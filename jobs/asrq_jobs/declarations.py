@@ -229,7 +229,6 @@ class Declared(BaseSettings):
     sentry_dsn: SecretStr | None = Field(
         default=None, description="Report defects to Sentry (needs the extra `sentry`)."
     )
-    environment: str = Field(default="production", description="Environment name for Sentry.")
 
     @field_validator("audio_roots", mode="before")
     @classmethod

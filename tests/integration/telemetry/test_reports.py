@@ -89,11 +89,12 @@ def ingest() -> Iterator[Ingest]:
 
 
 @pytest.fixture
-def reporting(ingest: Ingest) -> Iterator[Ingest]:
+def reporting(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingest]:
     """Reports switched on in this process."""
     import sentry_sdk
 
-    reports.configure(Settings(sentry_dsn=SecretStr(ingest.dsn), environment="test", model="/models/private/base"))
+    monkeypatch.setenv("SENTRY_ENVIRONMENT", "test")
+    reports.configure(Settings(sentry_dsn=SecretStr(ingest.dsn), model="/models/private/base"))
     yield ingest
     reports.close()
     sentry_sdk.get_global_scope().clear()
@@ -226,10 +227,11 @@ def test_without_a_dsn_the_sdk_is_not_even_loaded() -> None:
 
 
 def test_a_worker_reports_a_crash_of_its_engine_and_a_failing_backend_once_and_no_mistake_of_a_user(
-    client: Client, valkey_url: str, ingest: Ingest, data: Path, tmp_path: Path
+    client: Client, valkey_url: str, ingest: Ingest, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SENTRY_ENVIRONMENT", "ward 7")
     audio = PathAudio(path=str(data / "hello-en.flac"))
-    settings = {"sentry_dsn": ingest.dsn, "environment": "ward 7", "audio_roots": data, "worker_name": "gpu-1"}
+    settings = {"sentry_dsn": ingest.dsn, "audio_roots": data, "worker_name": "gpu-1"}
     with worker(valkey_url, model="m", lanes="batch:1", max_attempts=1, **settings) as running:
         submitted = [
             client.submit(PathAudio(path=str(data / "missing.wav"))),

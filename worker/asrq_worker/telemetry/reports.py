@@ -65,7 +65,6 @@ def configure(settings: Settings) -> None:
         sentry_sdk.init(
             dsn=settings.sentry_dsn.get_secret_value(),
             release=f"asrq@{__version__}",
-            environment=settings.environment,
             default_integrations=False,  # they look at requests, arguments, logs and other people's code
             include_local_variables=False,
             auto_session_tracking=False,
