@@ -93,7 +93,7 @@ def computing(told: str, threads: int, cores: int) -> Check:
     return Check(
         "engine",
         "warn",
-        f"{told} Its threads wait for each other: {threads} of them compute at once, and cores there are {cores}.",
+        f"{told} It computes with {threads} threads and may use only {cores} of the cores.",
         f"Set ASRQ_CPU_THREADS times ASRQ_PARALLEL to {cores} at most, or leave out both.",
     )
 
