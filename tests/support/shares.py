@@ -22,7 +22,8 @@ _LIVE = re.compile(r"tests/acceptance/test_(with_a_worker|backend_commands)\.py"
 """Tests that share the one worker with a real model."""
 _LONG = (
     *("tests/conformance/", "qwen", "tests/acceptance/", "tests/chaos/", "tests/integration/bench/"),
-    *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/", "tests/integration/"),
+    *("tests/browser/", "tests/integration/faults/", "tests/typing/", "tests/simulation/"),
+    *("tests/integration/queue/", "tests/integration/clients/", "tests/integration/"),
 )
 """Where few tests take long, those that take longest first: one that began last would run on alone. What is left to the
 end is `tests/unit`, whose files take a second or two and never wait."""
