@@ -26,6 +26,8 @@ OURS: Final = ("whisper", "qwen", "server", "onnx")
 """Each is the folder `asrq_worker/backends/<name>`, with its class in `backend.py` and its options in `options.py`."""
 PREFIX: Final = "ASRQ_"
 
+_WITHOUT_PREFIX = {"whisper": "beam_size"}  # its setting was there before backends had settings of their own
+
 Options = TypeVar("Options", bound="DataclassInstance")
 
 
@@ -37,18 +39,21 @@ def installed() -> dict[str, EntryPoint]:
 
 def owner(setting: str) -> str | None:
     """Return the backend that a setting is for, by its name in lower case without `ASRQ_`; None: no such backend."""
+    for backend, option in _WITHOUT_PREFIX.items():
+        if setting == option:
+            return backend
     names = [name for name in (*OURS, *installed()) if setting.startswith(_prefix(name))]
     return max(names, key=len, default=None)
 
 
 def setting_name(backend: str, option: str) -> str:
     """Return the name of the setting for an option of a backend: `clap_threshold`."""
-    return f"{_prefix(backend)}{option}"
+    return option if _WITHOUT_PREFIX.get(backend) == option else f"{_prefix(backend)}{option}"
 
 
 def option_name(backend: str, setting: str) -> str:
     """Return the option of a backend that a setting of it is for: `threshold`."""
-    return setting.removeprefix(_prefix(backend))
+    return setting if _WITHOUT_PREFIX.get(backend) == setting else setting.removeprefix(_prefix(backend))
 
 
 @cache

@@ -72,7 +72,7 @@ class Settings(Declared):
         return {name: value for name, value in self.all_of(backend).items() if name != "model"}
 
     def with_backends(self, given: Mapping[str, Any]) -> Settings:
-        """Return these settings with those that backends declare, such as `whisper_beam_size`."""
+        """Return these settings with those that backends declare, such as `beam_size` or `clap_threshold`."""
         copy = self.model_copy()
         copy._of_backends = dict(given)
         return copy

@@ -241,7 +241,7 @@ def test_what_is_wrong_with_the_command_is_exit_code_2(
 
 
 def test_settings_errors_are_exit_code_2(asrq: Asrq, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASRQ_WHISPER_BEAM_SIZE", "many")
+    monkeypatch.setenv("ASRQ_BEAM_SIZE", "many")
     done = asrq("list")
     assert done.returncode == 2
     assert "beam_size" in done.stderr
@@ -507,7 +507,7 @@ def test_config_names_origins_and_masks_secrets(asrq: Asrq, monkeypatch: pytest.
     shown = lines(asrq("config", "--json").stdout)[0]
     assert shown["redis_url"] == {"value": "redis://user:***@host/0", "origin": "environment"}
     assert shown["model"] == {"value": "tiny.en", "origin": ".env"}
-    assert shown["whisper_beam_size"]["origin"] == "default"
+    assert shown["beam_size"]["origin"] == "default"
     plain = asrq("config").stdout
     assert "model\ttiny.en\t.env\n" in plain
     assert "model_download\tfalse\tdefault\n" in plain

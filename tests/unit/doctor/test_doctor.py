@@ -52,7 +52,7 @@ def test_judgements(check: Check, status: str) -> None:
 
 
 def test_settings_that_cannot_be_read_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASRQ_WHISPER_BEAM_SIZE", "none")
+    monkeypatch.setenv("ASRQ_BEAM_SIZE", "none")
     last = list(examine())[-1]
     assert (last.name, last.status) == ("settings", "fail")
     assert "beam_size" in last.message

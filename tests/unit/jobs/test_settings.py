@@ -15,13 +15,11 @@ from asrq_jobs.settings import groups
 
 
 def test_flags_win_over_environment_over_dotenv_over_toml(monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("asrq.toml").write_text(
-        'model = "toml"\nwhisper_beam_size = 1\ndecoders = 3\nchunk_s = 20\n', encoding="utf-8"
-    )
-    Path(".env").write_text("ASRQ_MODEL=dotenv\nASRQ_WHISPER_BEAM_SIZE=2\nASRQ_DECODERS=4\n", encoding="utf-8")
+    Path("asrq.toml").write_text('model = "toml"\nbeam_size = 1\ndecoders = 3\nchunk_s = 20\n', encoding="utf-8")
+    Path(".env").write_text("ASRQ_MODEL=dotenv\nASRQ_BEAM_SIZE=2\nASRQ_DECODERS=4\n", encoding="utf-8")
     monkeypatch.setenv("ASRQ_MODEL", "environment")
-    monkeypatch.setenv("ASRQ_WHISPER_BEAM_SIZE", "3")
-    loaded = configuration.load(model="flag", whisper_beam_size=None)
+    monkeypatch.setenv("ASRQ_BEAM_SIZE", "3")
+    loaded = configuration.load(model="flag", beam_size=None)
     assert (loaded.model, loaded.decoders, loaded.chunk_s) == ("flag", 4, 20)
     assert loaded.options_of("whisper") == {"beam_size": 3}
     origins = configuration.origins()
@@ -40,7 +38,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("given", "named", "hinted"),
     [
-        ({"whisper_beam_size": 0}, "whisper_beam_size", "ASRQ_WHISPER_BEAM_SIZE"),
+        ({"beam_size": 0}, "beam_size", "ASRQ_BEAM_SIZE"),
         ({"lanes": "fast:2"}, "lanes", "interactive:2,batch:6"),
         ({"lanes": "interactive:0"}, "lanes", "ASRQ_LANES"),
         ({"redis_url": "http://host"}, "redis_url", "ASRQ_REDIS_URL"),
@@ -79,8 +77,7 @@ def test_the_options_of_a_backend_are_settings(monkeypatch: pytest.MonkeyPatch) 
     ("name", "value", "said", "hint"),
     [
         ("QWEN_MAX_TOKENS", "31", "Setting qwen_max_tokens: ", "ASRQ_QWEN_MAX_TOKENS: Longest output"),
-        ("WHISPER_BEAM_SIZE", "many", "Setting whisper_beam_size: ", "ASRQ_WHISPER_BEAM_SIZE: Whisper's beam"),
-        ("BEAM_SIZE", "2", "Unknown setting ASRQ_BEAM_SIZE", "Did you mean ASRQ_WHISPER_BEAM_SIZE?"),
+        ("BEAM_SIZE", "many", "Setting beam_size: ", "ASRQ_BEAM_SIZE: Whisper's beam"),
         ("SERVER_CONCURENCY", "2", "Unknown setting ASRQ_SERVER_CONCURENCY", "Did you mean ASRQ_SERVER_CONCURRENCY?"),
     ],
 )

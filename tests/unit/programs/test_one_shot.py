@@ -25,7 +25,7 @@ def refuse(settings: Settings) -> None:
 @pytest.mark.parametrize(("files", "decoders"), [(0, 1), (1, 1), (2, 2), (5, 3)])
 def test_there_are_no_more_decoders_than_files(monkeypatch: pytest.MonkeyPatch, files: int, decoders: int) -> None:
     monkeypatch.setattr(one_shot, "Transcriber", refuse)
-    settings = Settings(decoders=3, backend="fake").with_backends({"whisper_beam_size": 2})
+    settings = Settings(decoders=3, backend="fake").with_backends({"beam_size": 2})
     with pytest.raises(Built) as caught:
         list(one_shot.transcribe(settings, [Path("talk.mp3")] * files))
     assert caught.value.settings.decoders == decoders
