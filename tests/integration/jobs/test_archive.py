@@ -16,13 +16,14 @@ from support.host import Work, serving, transcribed
 from support.ledger import leftovers
 
 from asrq_jobs import Client, performing
+from asrq_jobs.cli import cli
 from asrq_jobs.cli.archive.folders import Folder, opened
 from asrq_jobs.cli.archive.items import gather
 from asrq_jobs.cli.archive.report import Report
 from asrq_jobs.cli.archive.run import Run
 from asrq_jobs.cli.archive.shown import Totals
 from asrq_jobs.cli.archive.view import Lines
-from asrq_jobs.cli.batch import _chosen, batch
+from asrq_jobs.cli.batch import _chosen
 from asrq_jobs.errors import AudioUnreadableError, InferenceError, UsageError
 from asrq_jobs.request import Request
 from asrq_jobs.result import Result
@@ -99,7 +100,7 @@ def test_each_file_gets_its_transcript_and_nothing_is_left_in_the_queue(
 
 def test_the_program_tells_what_became_of_them_as_json(client: Client, archive: Path, out: Path) -> None:
     with serving(client.redis, client.settings, Worker()):
-        done = CliRunner().invoke(batch, [str(archive), "--output", str(out), "--json"], catch_exceptions=False)
+        done = CliRunner().invoke(cli, ["batch", str(archive), "--output", str(out), "--json"], catch_exceptions=False)
     assert done.exit_code == 0
     told = json.loads(done.stdout)
     assert (told["files"], told["completed"], told["failed"]) == (12, 12, 0)

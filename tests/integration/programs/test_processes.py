@@ -177,15 +177,15 @@ def test_rq_shutdown_command_drains(client: Client, valkey_url: str) -> None:
 
 def test_an_outage_of_the_queue_is_ridden_out(data: Path, tmp_path: Path) -> None:
     """Valkey goes away while a job runs and comes back with its data: the job ends once, by the same attempt."""
-    gate, kept = tmp_path / "gate", tmp_path / "valkey"
+    begun, gate, kept = (tmp_path / name for name in ("begun", "gate", "valkey"))
     valkey = EmbeddedValkey(data=kept)
     valkey.start()
     url = valkey.url
     port = urlsplit(url).port or 0
     with Client(Settings(redis_url=url)) as client, worker(url, lanes="batch:1", lease_s=30) as running:
-        job = client.submit_file(data / "hello-en.flac", prompt=f"until:{gate}")
+        job = client.submit_file(data / "hello-en.flac", prompt=f"touch:{begun} until:{gate}")
         waiting = client.submit_file(data / "hello-ru.flac")
-        _started(client, job.id)
+        until(begun.exists)  # its audio came through the queue: without that, it would be tried again
         valkey.close()
         running.wait_for("queue.unreachable")
         gate.touch()
