@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,15 +56,23 @@ def sound(tmp_path: Path) -> Path:
     return path
 
 
-def test_node(node_client: Path, scripted: ScriptedWorker, redis: Redis, valkey_url: str, sound: Path) -> None:
-    (node_client / "page.mjs").write_text(blocks("js")[0], encoding="utf-8")
+@pytest.fixture
+def beside_the_client(node_client: Path) -> Iterator[Path]:
+    """The folder of the Node client with a page in it, which the types of the client's own files know nothing of."""
+    page = node_client / "page.mjs"
+    page.write_text(blocks("js")[0], encoding="utf-8")
+    yield node_client
+    page.unlink()
+
+
+def test_node(beside_the_client: Path, scripted: ScriptedWorker, redis: Redis, valkey_url: str, sound: Path) -> None:
     program = """
         import { dictate } from "./page.mjs";
         const show = ({ type, text }) => type === "chunk" && console.log(text);
         console.log(await dictate(process.env.ASRQ_REDIS_URL, process.stdin, show));
     """
     command = ["node", "--input-type=module", "--eval", program]
-    assert heard(command, node_client, scripted, redis, valkey_url, sound) == ("First.\nFirst. Second.\n", "")
+    assert heard(command, beside_the_client, scripted, redis, valkey_url, sound) == ("First.\nFirst. Second.\n", "")
 
 
 def test_rust(
