@@ -60,7 +60,7 @@ def unproven(backend: str, workers: Mapping[str, Any]) -> str | None:
         f"{name}: {error.get('message')}" for name, offer in told if isinstance(error := offer.get("error"), dict)
     ]
     why = f" ({'; '.join(failed)})" if failed else ""
-    return f"no worker that is there has loaded {backend} yet{why}: asrq models list --loaded shows whether one can"
+    return f"no worker that is there has loaded {backend} yet{why}; have them try now: asrq models load {backend}"
 
 
 def by_settings(workers: Mapping[str, Any]) -> set[tuple[str, str | None]]:

@@ -97,7 +97,7 @@ def test_a_file_that_this_user_may_not_read_is_told_in_one_way(
 
 
 def test_the_policy_is_changed_by_a_user_without_a_name(nobody: Run, valkey_url: str, redis: Redis) -> None:
-    for change in (("set", "whisper"), ("rollback",)):
+    for change in (("set", "qwen", "--fallback", "whisper"), ("rollback",)):
         done = nobody("backend", *change, ASRQ_REDIS_URL=valkey_url)
         assert done.returncode == 0, done
         written = policy.read(redis)

@@ -105,6 +105,19 @@ def test_no_backend_runs_beside_itself(asrq: Asrq, valkey_url: str) -> None:
     assert asrq("backend", "show").stdout.splitlines()[:2] == ["backend   qwen", "fallback  whisper"]
 
 
+def test_a_rollback_that_would_change_nothing_is_refused(asrq: Asrq, client: Client) -> None:
+    """In an emergency, success would be believed."""
+    assert asrq("backend", "set", "qwen", "--fallback", "none").returncode == 0
+    before = client.redis.get(keys.POLICY)
+    done = asrq("backend", "rollback")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "There is nothing to roll back: qwen serves" in done.stderr
+    assert "asrq backend set NAME" in done.stderr
+    assert client.redis.get(keys.POLICY) == before
+    assert asrq("backend", "canary", "server", "5%").returncode == 0
+    assert asrq("backend", "rollback").returncode == 0, "a trial ends"
+
+
 def test_a_trial_leaves_what_serves_by_the_settings_of_the_workers(asrq: Asrq, client: Client) -> None:
     gpu = registration(client.settings, [Offer(backend="house", model="m"), Offer(backend="server", model="m")])
     client.redis.hset(keys.WORKERS, "gpu", gpu)
@@ -124,7 +137,7 @@ def test_that_no_worker_has_loaded_a_backend_is_said_when_it_is_to_serve(asrq: A
     says = "asrq: no worker that is there has loaded qwen yet"
     for command in (("set", "qwen"), ("canary", "qwen", "5%"), ("set", "whisper", "--fallback", "qwen")):
         client.redis.delete(keys.POLICY)
-        assert change(*command, offer=None).startswith(f"{says}: asrq models list --loaded")
+        assert change(*command, offer=None).startswith(f"{says}; have them try now: asrq models load qwen")
         client.redis.delete(keys.POLICY)
         error = ExtraMissingError("The packages are not installed.").info()
         told = change(*command, offer=Offer(backend="qwen", model="1.7b", error=error))

@@ -50,7 +50,9 @@ def show(as_json: bool) -> None:
 @backend.command(name="set", epilog="\b\nExample:\n  asrq backend set qwen --fallback whisper")
 @click.argument("name")
 @click.option(
-    "--fallback", metavar="NAME", help="Takes over when NAME fails; default: the fallback or serving backend so far."
+    "--fallback",
+    metavar="NAME",
+    help="Takes over when NAME fails; default: the fallback or serving backend so far, or none where that is NAME.",
 )
 @options.json_option
 def set_backend(name: str, fallback: str | None, as_json: bool) -> None:
@@ -98,7 +100,17 @@ def shadow(name: str, share: str, as_json: bool) -> None:
 @options.json_option
 def rollback(as_json: bool) -> None:
     """End a canary; without one, let the fallback serve all jobs again."""
-    _change(lambda current: current().rolled_back(), reason="rollback", as_json=as_json)
+
+    def change(current: Callable[[], Policy]) -> Policy:
+        found = current()
+        if len(found.backends) == 1:
+            raise JobStateError(
+                f"There is nothing to roll back: {found.backend} serves, without a trial and without a fallback.",
+                hint="Choose what is to serve: asrq backend set NAME",
+            )
+        return found.rolled_back()
+
+    _change(change, reason="rollback", as_json=as_json)
 
 
 def _beside(current: Policy, name: str, part: float) -> Share | None:
