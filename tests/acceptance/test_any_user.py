@@ -89,7 +89,7 @@ def test_a_file_that_this_user_may_not_read_is_told_in_one_way(
     elif shutil.which("setpriv"):  # root without what lets it read everything
         bound = runner(("setpriv", "--bounding-set=-dac_override,-dac_read_search"))
     else:
-        pytest.skip("modes do not bind root")
+        missing("setpriv (modes do not bind root)")
     for command in (("submit",), ("transcribe", "--backend", "fake", "--model", "m")):
         done = bound(*command, "talk.flac")
         said = "asrq: error: talk.flac cannot be read: Permission denied. [audio_unreadable]\n"
